@@ -1,0 +1,95 @@
+"""The program `curate`. Commands load lazily: `curate --help` imports neither torch nor FiftyOne."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import click
+
+from curate import __version__
+from curate.errors import CurateError
+from curate.files import explain_oserror
+
+COMMANDS = {
+    "build": ("curate.commands:build", "Choose images from COCO, VOC and pairs; write a dataset version."),
+    "check": ("curate.commands:check", "Verify a dataset version: files, hashes, tables, splits."),
+    "sheet": ("curate.commands:sheet", "Draw a contact sheet of a dataset version."),
+    "label": ("label.cli:label", "Take hand labels in."),
+    "train": ("train.cli:train", "Train, score and predict."),
+    "review": ("review.cli:review", "Find failures, open the App, pull decisions."),
+    "loop": ("review.cli:loop", "Retrain on what is hard, with a control."),
+    "demo": ("curate.demo:demo", "Run the whole loop on the embedded sample."),
+    "doctor": ("curate.doctor:doctor", "Say whether this machine has all it needs, and mend it."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are asked for; `--help` needs only the lines above."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[name][0].split(":")
+        return getattr(importlib.import_module(module), attribute)  # type: ignore[no-any-return]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.version_option(__version__, prog_name="curate")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def cli(debug: bool) -> None:
+    """Silhouette: the data-centric toolkit for person segmentation.
+
+    \b
+    Example:
+      curate build --min-area 0.2 --max-people 2 --out people
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the program and exit: 0 done, 1 a data problem, 2 usage, 130 interrupted."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments or bool(os.environ.get("CURATE_DEBUG"))
+    try:
+        code = cli.main(arguments, prog_name="curate", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.Abort:
+        fail("interrupted; what was finished is kept", 130)
+    except KeyboardInterrupt:
+        fail("interrupted; what was finished is kept", 130)
+    except BrokenPipeError:  # the reader of our output went away, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except click.ClickException as error:
+        if debug:
+            raise
+        error.show()
+        sys.exit(error.exit_code)
+    except CurateError as error:
+        if debug:
+            raise
+        fail(str(error), error.exit_code)
+    except OSError as error:
+        if debug:
+            raise
+        fail(str(explain_oserror(error, "the system")), 1)
+    except Exception as error:
+        if debug:
+            raise
+        fail(f"internal error: {type(error).__name__}: {error}. Run again with `curate --debug ...` and report it", 1)
+
+
+def fail(message: str, code: int) -> None:
+    """Print one line to stderr and exit."""
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)

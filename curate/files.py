@@ -1,0 +1,149 @@
+"""Writing so that an output is whole or absent: atomic files, staged folders, hashing, hardlink-or-copy."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from curate.errors import CurateError, ExistsError, MachineError, MissingError
+
+
+def sha256_file(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write `data` so that `path` holds either its old bytes or all of the new ones, even after a crash."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Make `target` a hardlink of `source`, or a copy where the file system has no hardlinks between the two."""
+    try:
+        os.link(source.resolve(), target)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES):
+            raise
+        shutil.copyfile(source, target)
+
+
+@contextmanager
+def staged_folder(out: Path, *, force: bool = False) -> Iterator[Path]:
+    """A temporary sibling folder that becomes `out` when the block ends well, and vanishes when it does not.
+
+    The folder is locked while it is written; what a killed process left of it is cleared by the next one.
+
+    Raises:
+        ExistsError: `out` exists and `force` is false, or another process is writing it now.
+    """
+    _restore_interrupted_swap(out)
+    if out.exists() and not force:
+        raise ExistsError(f"{out}: exists already. Choose another --out, or pass --force to replace it")
+    staging = out.with_name(f".{out.name}.partial")
+    descriptor = _lock_new_folder(staging, out)
+    try:
+        yield staging
+        _sync_tree(staging)
+        _swap_in(staging, out)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def _lock_new_folder(staging: Path, out: Path) -> int:
+    """Create `staging` empty and hold an exclusive lock on it; returns the descriptor that holds the lock."""
+    staging.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        staging.mkdir(exist_ok=True)
+        descriptor = os.open(staging, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise ExistsError(
+                f"{out}: another process is writing it now. Wait for it, or choose another --out"
+            ) from None
+        # The folder may have been renamed into place between mkdir and flock: then this lock guards nothing.
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), staging.stat()):
+                break
+        os.close(descriptor)
+    for leftover in staging.iterdir():
+        shutil.rmtree(leftover) if leftover.is_dir() and not leftover.is_symlink() else leftover.unlink()
+    return descriptor
+
+
+def _swap_in(staging: Path, out: Path) -> None:
+    old = out.with_name(f".{out.name}.old")
+    if out.exists():
+        out.rename(old)
+    staging.rename(out)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _restore_interrupted_swap(out: Path) -> None:
+    """Undo a swap that was killed between its two renames; drop what it replaced where it got through."""
+    old = out.with_name(f".{out.name}.old")
+    if old.exists():
+        shutil.rmtree(old) if out.exists() else old.rename(out)
+
+
+def _sync_tree(root: Path) -> None:
+    """Fsync every file and folder below `root` that this process may have written."""
+    for folder, _, names in os.walk(root):
+        for path in [Path(folder, name) for name in names] + [Path(folder)]:
+            if path.is_symlink():
+                continue
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
+@contextmanager
+def readable_faults(where: Path | str) -> Iterator[None]:
+    """Turn the operating system's refusals into one clear line that names `where`."""
+    try:
+        yield
+    except CurateError:
+        raise
+    except OSError as error:
+        raise explain_oserror(error, where) from error
+
+
+def explain_oserror(error: OSError, where: Path | str) -> CurateError:
+    """The CurateError that says what an OSError means for the user and what to do about it."""
+    place = error.filename or where
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return MachineError(f"{place}: no space left on the disk. Free some, or write elsewhere; no half was kept")
+        case errno.EROFS | errno.EACCES | errno.EPERM:
+            return MachineError(f"{place}: permission denied. Check its owner and mode, or choose another folder")
+        case errno.ENOENT:
+            return MissingError(f"{place}: no such file or folder. Check the path")
+        case errno.ENOTDIR | errno.EISDIR:
+            return MissingError(f"{place}: {error.strerror}. Check whether a file or a folder is wanted here")
+        case _:
+            return MachineError(f"{place}: {error.strerror or error}")

@@ -1,0 +1,172 @@
+"""Pure mask algebra: RLE, union, area, parts, boundary band. Opens nothing, changes no input.
+
+A *mask* is (H, W) bool. A *target* is (H, W) uint8 in the trimap convention: 0 background, 255 person,
+128 not counted. An *rle* is pycocotools' compressed form, ``{"size": [H, W], "counts": bytes}``.
+Pixel (row i, column j) covers [j, j+1) x [i, i+1); polygons are in those continuous coordinates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+BACKGROUND, IGNORE, PERSON = 0, 128, 255
+
+Mask: TypeAlias = NDArray[np.bool_]
+Target: TypeAlias = NDArray[np.uint8]
+Rle: TypeAlias = dict[str, Any]
+SizeHW: TypeAlias = tuple[int, int]
+
+
+def rle_of_polygons(polygons: Sequence[Sequence[float]], size_hw: SizeHW) -> Rle:
+    """The union of flat polygons [x0, y0, x1, y1, ...] as an rle, exactly as pycocotools rasterises them.
+
+    Polygons of fewer than three points enclose nothing and are passed over; none left gives the empty rle.
+    """
+    height, width = size_hw
+    usable = [list(map(float, polygon)) for polygon in polygons if len(polygon) >= 6 and len(polygon) % 2 == 0]
+    if not usable:
+        return empty_rle(size_hw)
+    return coco_mask.merge(coco_mask.frPyObjects(usable, height, width))  # type: ignore[no-any-return]
+
+
+def rle_of_counts(counts: Sequence[int], size_hw: SizeHW) -> Rle:
+    """An uncompressed COCO run-length list (column-major, background first) as an rle.
+
+    Raises:
+        ValueError: A count is negative or they do not sum to H * W, which pycocotools itself would not notice.
+    """
+    height, width = size_hw
+    if any(count < 0 for count in counts) or sum(counts) != height * width:
+        raise ValueError(f"run lengths sum to {sum(counts)}, the image has {height * width} pixels")
+    return coco_mask.frPyObjects({"size": [height, width], "counts": list(counts)}, height, width)  # type: ignore[no-any-return]
+
+
+def rle_of_string(counts: str | bytes, size_hw: SizeHW) -> Rle:
+    """A compressed COCO run-length string as an rle, checked first.
+
+    A malformed string keeps pycocotools busy for minutes or makes it read out of bounds, so its runs are
+    decoded here (LEB128-like, six bits a character, each run from the third on stored as a difference).
+
+    Raises:
+        ValueError: The string is cut off, or its runs do not sum to H * W.
+    """
+    data = counts.encode("ascii", "strict") if isinstance(counts, str) else counts
+    runs = _runs_of_string(data)
+    height, width = size_hw
+    if any(run < 0 for run in runs) or sum(runs) != height * width:
+        raise ValueError(f"run lengths sum to {sum(runs)}, the image has {height * width} pixels")
+    return {"size": [height, width], "counts": data}
+
+
+def _runs_of_string(data: bytes) -> list[int]:
+    runs: list[int] = []
+    value = shift = 0
+    for byte in data:
+        code = byte - 48
+        if not 0 <= code < 64 or shift > 35:
+            raise ValueError(f"byte {byte} does not belong to a compressed run-length string")
+        value |= (code & 0x1F) << shift
+        shift += 5
+        if code & 0x20:
+            continue
+        if code & 0x10:
+            value -= 1 << shift
+        runs.append(value + runs[-2] if len(runs) > 2 else value)
+        value = shift = 0
+    if shift:
+        raise ValueError("the run-length string ends inside a number")
+    return runs
+
+
+def empty_rle(size_hw: SizeHW) -> Rle:
+    """The rle of a mask without any pixel."""
+    return encode(np.zeros(size_hw, bool))
+
+
+def union_rle(rles: Sequence[Rle], size_hw: SizeHW) -> Rle:
+    """The union of rles; the empty rle where there are none."""
+    return coco_mask.merge(list(rles)) if rles else empty_rle(size_hw)
+
+
+def minus_rle(rle: Rle, removed: Rle) -> int:
+    """Area in px of `rle` without the pixels of `removed`."""
+    return area_px(rle) - int(coco_mask.area(coco_mask.merge([rle, removed], intersect=True)))
+
+
+def area_px(rle: Rle) -> int:
+    """Number of pixels set."""
+    return int(coco_mask.area(rle))
+
+
+def encode(mask: Mask) -> Rle:
+    """A mask (H, W) as an rle."""
+    return coco_mask.encode(np.asfortranarray(mask, np.uint8))  # type: ignore[no-any-return]
+
+
+def decode(rle: Rle) -> Mask:
+    """An rle as a mask (H, W)."""
+    return coco_mask.decode(rle).astype(bool)  # type: ignore[no-any-return]
+
+
+def target_of(person: Mask, not_counted: Mask | None = None) -> Target:
+    """A target from two masks of one size; where both are set, person wins."""
+    target = np.where(person, np.uint8(PERSON), np.uint8(BACKGROUND))
+    if not_counted is not None:
+        target[not_counted & ~person] = IGNORE
+    return target
+
+
+def area_fraction(target: Target) -> float:
+    """Person pixels / counted pixels; 0.0 where nothing is counted.
+
+    >>> area_fraction(np.array([[255, 0], [128, 128]], np.uint8))
+    0.5
+    """
+    counted = int(np.count_nonzero(target != IGNORE))
+    return int(np.count_nonzero(target == PERSON)) / counted if counted else 0.0
+
+
+def touched_edges(mask: Mask) -> str:
+    """The image edges the mask touches, a subset of "LTRB" in this order."""
+    sides = {"L": mask[:, 0], "T": mask[0], "R": mask[:, -1], "B": mask[-1]}
+    return "".join(name for name, line in sides.items() if line.any())
+
+
+def iou(one: Mask, other: Mask) -> float | None:
+    """Intersection over union; None where both are empty."""
+    union = int(np.count_nonzero(one | other))
+    return int(np.count_nonzero(one & other)) / union if union else None
+
+
+def band_width_px(size_hw: SizeHW) -> int:
+    """Width of the boundary band: max(1, round(0.02 x image diagonal)) (Cheng et al. 2021, section 4)."""
+    height, width = size_hw
+    return max(1, round(0.02 * float(np.hypot(height, width))))
+
+
+def boundary_band(mask: Mask, width_px: int) -> Mask:
+    """The pixels of the mask within `width_px` of its outline (chessboard distance).
+
+    The image's edge counts as outside, as in Cheng et al. 2021.
+
+    >>> boundary_band(np.ones((3, 3), bool), 1).astype(int)
+    array([[1, 1, 1],
+           [1, 0, 1],
+           [1, 1, 1]])
+    """
+    padded = np.pad(mask.astype(np.uint8), 1)
+    inner = cv2.erode(padded, np.ones((3, 3), np.uint8), iterations=width_px)[1:-1, 1:-1]
+    band: Mask = mask & (inner == 0)
+    return band
+
+
+def contact(one: Mask, other: Mask, reach_px: int = 2) -> bool:
+    """Whether two masks of one size overlap or come within `reach_px` pixels of each other."""
+    kernel = np.ones((2 * reach_px + 1, 2 * reach_px + 1), np.uint8)
+    return bool((cv2.dilate(one.astype(np.uint8), kernel).astype(bool) & other).any())

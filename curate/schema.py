@@ -1,0 +1,132 @@
+"""The columns of every table on disk, in one place. Contracts: docs/formats.md."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+FORMAT = 1
+"""Number of the on-disk format; a reader refuses any other."""
+
+SPLITS = ("train", "val", "test", "pool", "background")
+RULES = (
+    "unreadable",
+    "people",
+    "crowd",
+    "area",
+    "side",
+    "intact",
+    "parts",
+    "coarse",
+    "duplicate",
+    "leak",
+    "where",
+    "take",
+    "decision",
+)
+FAILURE_KINDS = (
+    "missed-person",
+    "bite",
+    "cut-part",
+    "extension",
+    "extra-region",
+    "merged-object",
+    "ragged-boundary",
+    "other",
+)
+VERDICTS = ("relabel", "exclude", "hard", "ok")
+
+STRINGS: Any = pl.List(pl.String)
+BOX: Any = pl.List(pl.Int32)
+
+SAMPLES = pl.Schema(
+    {
+        "sample_id": pl.String,
+        "image": pl.String,
+        "mask": pl.String,
+        "width": pl.Int32,
+        "height": pl.Int32,
+        "people": pl.Int16,
+        "area": pl.Float64,
+        "split": pl.String,
+        "fold": pl.Int8,
+        "group": pl.String,
+        "source": pl.String,
+        "licence": pl.String,
+        "origin": pl.String,
+        "edges": pl.String,
+        "touching": STRINGS,
+        "head_visible": pl.Boolean,
+        "image_sha256": pl.String,
+        "mask_sha256": pl.String,
+        "weight": pl.Float32,
+        "tags": STRINGS,
+    }
+)
+
+DROPS = pl.Schema(
+    {
+        "sample_id": pl.String,
+        "source": pl.String,
+        "rule": pl.String,
+        "value": pl.Float64,
+        "limit": pl.Float64,
+        "detail": pl.String,
+    }
+)
+
+EDITS = pl.Schema(
+    {
+        "sample_id": pl.String,
+        "tool": pl.String,
+        "author": pl.String,
+        "iou_old_new": pl.Float64,
+        "old_mask_sha256": pl.String,
+        "new_mask_sha256": pl.String,
+    }
+)
+
+SCORES = pl.Schema(
+    {
+        "sample_id": pl.String,
+        "split": pl.String,
+        "fold": pl.Int8,
+        "tp": pl.Int64,
+        "fp": pl.Int64,
+        "fn": pl.Int64,
+        "tn": pl.Int64,
+        "ignored": pl.Int64,
+        "iou": pl.Float64,
+        "dice": pl.Float64,
+        "accuracy": pl.Float64,
+        "sensitivity": pl.Float64,
+        "specificity": pl.Float64,
+        "boundary_iou": pl.Float64,
+        "bce": pl.Float64,
+        "label_quality": pl.Float64,
+    }
+)
+
+FAILURES = pl.Schema(
+    {
+        "sample_id": pl.String,
+        "kind": pl.String,
+        "severity": pl.Float64,
+        "area": pl.Float64,
+        "bbox_xywh": BOX,
+        "triage": pl.String,
+    }
+)
+
+SUSPECTS = pl.Schema({"sample_id": pl.String, "suspicion": pl.Float64, "reason": pl.String})
+
+MINED = pl.Schema({"sample_id": pl.String, "weight": pl.Float32, "recipe": pl.String, "reason": pl.String})
+
+
+def table(rows: list[dict[str, object]], schema: pl.Schema) -> pl.DataFrame:
+    """Rows as a frame with exactly the schema's columns; a key that is missing or unknown raises ValueError."""
+    for row in rows:
+        if row.keys() != schema.keys():
+            raise ValueError(f"row has columns {sorted(row)}, the table has {sorted(schema)}")
+    return pl.DataFrame(rows, schema=schema, orient="row")

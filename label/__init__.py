@@ -1,0 +1,1 @@
+"""label: hand labels in and out."""

@@ -1,0 +1,1 @@
+"""train: models on a dataset version, scored image by image."""
