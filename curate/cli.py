@@ -19,8 +19,8 @@ COMMANDS = {
     "label": ("label.cli:label", "Take hand labels in."),
     "train": ("train.cli:train", "Train, score and predict."),
     "review": ("review.cli:review", "Find failures, open the App, pull decisions."),
-    "loop": ("review.cli:loop", "Retrain on what is hard, with a control."),
-    "demo": ("curate.demo:demo", "Run the whole loop on the embedded sample."),
+    "loop": ("review.loop_cli:loop", "Retrain on what is hard, with a control."),
+    "demo": ("review.demo:demo", "Run the whole loop on the embedded sample."),
     "doctor": ("curate.doctor:doctor", "Say whether this machine has all it needs, and mend it."),
 }
 

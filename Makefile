@@ -1,0 +1,66 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+export FIFTYONE_DO_NOT_TRACK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check format lint types long chromium sample wheel
+
+help:  ## Say what each command does
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(VENV)/.installed  ## Make the virtual environment and install the program into it
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "error: $(PYTHON) is older than Python 3.11. Name another: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+	  || { echo "error: cannot make a virtual environment. On Debian: apt-get install python3-venv"; exit 1; }
+
+# pip notes each package as it goes; about 6 GB, most of it torch's.
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing into $(VENV) (once, a few minutes) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@$(BIN)/curate doctor --fix
+	@touch $@
+
+$(VENV)/.tools: $(VENV)/.installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.installed  ## Run the whole loop on the embedded sample (about 5 minutes)
+	@$(BIN)/curate demo
+
+test: $(VENV)/.tools chromium  ## Install what is missing and pass the tests (at most 10 minutes)
+	@$(BIN)/curate doctor --fix > /dev/null || $(BIN)/curate doctor
+	@$(BIN)/python -m pytest -q -m "not long"
+
+check: format lint types test  ## Format, lint, types, then the tests
+
+format: $(VENV)/.tools  ## Check the formatting
+	@$(BIN)/ruff format --check .
+
+lint: $(VENV)/.tools  ## Look for mistakes
+	@$(BIN)/ruff check .
+
+types: $(VENV)/.tools  ## Check the types
+	@$(BIN)/mypy
+
+long: $(VENV)/.tools chromium  ## Pass the tests that take minutes
+	@$(BIN)/python -m pytest -q -m long --timeout 3600
+
+# Only the browser tests need it; where it cannot be installed they skip and say why.
+chromium:
+	@command -v chromium > /dev/null || command -v google-chrome > /dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+	    echo "Installing Debian's chromium for the browser tests ..."; \
+	    { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium; } > /dev/null 2>&1 \
+	      || echo "note: chromium could not be installed; the browser tests will be skipped"; \
+	  else echo "note: no chromium here (apt-get install chromium as root); the browser tests will be skipped"; fi; }
+
+sample: $(VENV)/.tools  ## Draw the embedded sample again, bit for bit
+	@$(BIN)/python -m tools.sample --out datasets/sample
+
+wheel: $(VENV)/.tools  ## Build the wheel into dist/
+	@$(BIN)/python -m pip wheel --quiet --no-deps -w dist .
