@@ -71,6 +71,30 @@ def staged_folder(out: Path, *, force: bool = False) -> Iterator[Path]:
         os.close(descriptor)
 
 
+@contextmanager
+def held_folder(folder: Path) -> Iterator[None]:
+    """Hold `folder`, made where it is not there, so that no second process works in it at the same time.
+
+    Raises:
+        ExistsError: Another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    _lock(descriptor, folder)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, out: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise ExistsError(f"{out}: another process is writing it. Wait, or choose another --out") from None
+
+
 def _lock_new_folder(staging: Path, out: Path) -> int:
     """Create `staging` empty and hold an exclusive lock on it; returns the descriptor that holds the lock."""
     staging.parent.mkdir(parents=True, exist_ok=True)
