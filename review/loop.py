@@ -1,0 +1,311 @@
+"""The loop: base, mine, control and candidate, gate on validation, one look at test, report.
+
+All state is in files: each step looks whether its result is there and whole, else makes it. So a killed loop goes on
+where it was when the same command is run again, and `status` only has to look.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import polars as pl
+
+from curate import schema
+from curate.dataset import Dataset, read_table, write_table
+from curate.errors import ExistsError, FormatError, MissingError, UsageError
+from curate.files import held_folder, write_atomic
+from review.failures import find_failures
+from review.gate import Figure, Verdict, compare_figures, decide
+from review.mine import mine
+from train.config import FitConfig
+from train.fit import EpochLine, fit, is_finished, read_log
+from train.metrics import Summary, summarise
+from train.score import score
+
+ARMS = ("before", "control", "after")
+"""The base, the same training again without mining, and the same with it."""
+
+
+class LoopConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """`loop.json`: all that decides what a loop does."""
+
+    format: int = schema.FORMAT
+    dataset: str
+    """Path of the dataset, relative to the loop's folder."""
+    digest: str
+    rounds: int
+    budget: str
+    """Epochs per arm and round (`4`), or minutes (`30m`)."""
+    verdicts: dict[str, str]
+    """sample_id -> a reviewer's verdict, from --decisions."""
+    fit: FitConfig
+    """How the base is trained; the arms differ from it in weights, epochs, seed and folds alone."""
+
+
+class RoundResult(msgspec.Struct, frozen=True):
+    """`round-N/verdict.json`: the decision, and apart from it what the test split says."""
+
+    round: int
+    base: str
+    promoted: bool
+    reasons: list[str]
+    epochs: int
+    validation: list[Figure]
+    validation_images: int
+    test: list[Figure]
+    test_images: int
+    table: dict[str, Summary]
+    """One summary of the test split for each of ARMS."""
+    mined: dict[str, int]
+    out_of_fold: bool
+
+
+@dataclass(frozen=True)
+class Arms:
+    """The folders of a round's three runs."""
+
+    before: Path
+    control: Path
+    after: Path
+
+    def items(self) -> list[tuple[str, Path]]:
+        """(name, run) in the order of ARMS."""
+        return [("before", self.before), ("control", self.control), ("after", self.after)]
+
+
+Say = Callable[[str], None]
+Report = Callable[[EpochLine], None]
+
+
+def run_loop(
+    dataset: Dataset, out: Path, config: LoopConfig, say: Say, report: Report | None = None, *, force: bool = False
+) -> list[RoundResult]:
+    """Run, or go on with, the loop in folder `out`; returns one result a round.
+
+    Args:
+        dataset: The dataset; its digest is config.digest.
+        out: Folder of the loop, made where it is not there.
+        config: What to do. A folder that holds another loop is refused.
+        say: Called with one line at the start of each step.
+        report: Called after each epoch of each training.
+        force: Replace a loop of another configuration that stands there.
+
+    Raises:
+        ExistsError: `out` holds something else, or another process runs this loop.
+    """
+    with held_folder(out):
+        _claim(out, config, force)
+        base = out / "base"
+        say(f"base: {config.fit.epochs} epochs" + (f", {config.fit.folds} folds" if config.fit.folds else ""))
+        _train(dataset, base, config.fit, None, report)
+        results = []
+        for number in range(1, config.rounds + 1):
+            result = _finished_round(out, number) or _run_round(dataset, out, base, number, config, say, report)
+            results.append(result)
+            base = out / f"round-{number}" / "candidate" if result.promoted else base
+    return results
+
+
+def _claim(out: Path, config: LoopConfig, force: bool) -> None:
+    """Write loop.json, or see that it is the one of an earlier call with the same options."""
+    path, encoded = out / "loop.json", msgspec.json.format(msgspec.json.encode(config), indent=2)
+    others = [path for path in out.iterdir() if not path.name.startswith(".")]
+    if path.is_file() and path.read_bytes() == encoded:
+        return
+    if others and not force:
+        found = "a loop with other options or another dataset" if path.is_file() else f"{len(others)} other files"
+        raise ExistsError(f"{out}: holds {found}. Choose another --out, or pass --force to begin anew there")
+    for other in others:
+        _remove(other)
+    write_atomic(path, encoded)
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def _run_round(
+    dataset: Dataset, out: Path, base: Path, number: int, config: LoopConfig, say: Say, report: Report | None
+) -> RoundResult:
+    folder = out / f"round-{number}"
+    arms = Arms(base, folder / "control", folder / "candidate")
+    say(f"round {number}: score the training images and find what fails")
+    _score(dataset, base, "train", "val")
+    mined = _mined(dataset, base, folder, config)
+    epochs = epochs_of(config.budget, base)
+    again = arm_config(config.fit, base, arms.control, epochs, number)
+    say(f"round {number}: control, {epochs} epochs without mining")
+    _train(dataset, arms.control, again, None, report)
+    say(f"round {number}: candidate, {epochs} epochs with {_in_words(mined)}")
+    _train(dataset, arms.after, again, mined, report)
+    for run in (arms.control, arms.after):
+        _score(dataset, run, "val")
+    verdict = decide(_scores(arms.control, "val"), _scores(arms.after, "val"), config.fit.seed)
+    say(f"round {number}: {'promoted' if verdict.promoted else 'not promoted'} on validation; now the test split, once")
+    for _, run in arms.items():
+        _score(dataset, run, "test")
+    result = _result(number, arms, verdict, epochs, mined, config)
+    write_atomic(folder / "verdict.json", msgspec.json.format(msgspec.json.encode(result), indent=2))
+    return result
+
+
+def _result(
+    number: int, arms: Arms, verdict: Verdict, epochs: int, mined: pl.DataFrame, config: LoopConfig
+) -> RoundResult:
+    test = {name: _scores(run, "test") for name, run in arms.items()}
+    return RoundResult(
+        round=number,
+        base=arms.before.name if arms.before.name == "base" else f"{arms.before.parent.name}/{arms.before.name}",
+        promoted=verdict.promoted,
+        reasons=verdict.reasons,
+        epochs=epochs,
+        validation=verdict.figures,
+        validation_images=verdict.images,
+        test=compare_figures(test["control"], test["after"], config.fit.seed),
+        test_images=test["after"].height,
+        table={name: summarise(frame) for name, frame in test.items()},
+        mined=mined_counts(mined),
+        out_of_fold=_scores(arms.before, "train")["fold"].min() != -1,
+    )
+
+
+def arm_config(fit_config: FitConfig, base: Path, run: Path, epochs: int, number: int) -> FitConfig:
+    """The configuration both arms of a round share: the base's, begun from its best weights, with a seed of its own."""
+    return msgspec.structs.replace(
+        fit_config,
+        weights=os.path.relpath(base / "best.safetensors"),
+        epochs=epochs,
+        folds=0,
+        seed=fit_config.seed + number,
+    )
+
+
+def epochs_of(budget: str, base: Path) -> int:
+    """The epochs a budget buys: its number, or for minutes as many of the base's median epochs as fit in."""
+    if not budget.endswith("m"):
+        return int(budget)
+    seconds = statistics.median(line.seconds for line in read_log(base))
+    return max(1, int(float(budget[:-1]) * 60 / seconds))
+
+
+def check_budget(budget: str) -> str:
+    """The budget, where it is a whole number of epochs or a number of minutes with an m behind it.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    number = budget.removesuffix("m")
+    if not number.isdigit() or int(number) < 1:
+        raise UsageError(f"--budget {budget}: expected epochs (4) or minutes (30m), at least 1")
+    return budget
+
+
+def _mined(dataset: Dataset, base: Path, folder: Path, config: LoopConfig) -> pl.DataFrame:
+    """The round's mined.parquet, made from the base's failures where it is not there yet."""
+    path = folder / "mined.parquet"
+    if path.is_file():
+        return read_table(path, schema.MINED)
+    find_failures(base, dataset)
+    mined = mine(
+        dataset.samples,
+        _scores(base, "train"),
+        read_table(base / "failures.parquet", schema.FAILURES),
+        read_table(base / "suspects.parquet", schema.SUSPECTS),
+        config.verdicts,
+        config.fit.augment,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_table(path, mined)
+    return mined
+
+
+def mined_counts(mined: pl.DataFrame) -> dict[str, int]:
+    """How many training images a round weights up, leaves out and leaves alone."""
+    reason = pl.col("reason")
+    return {
+        "hard": mined.filter(reason.str.starts_with("hard")).height,
+        "left out": mined.filter(pl.col("weight") == 0).height,
+        "as before": mined.filter((reason == "") & (pl.col("weight") > 0)).height,
+    }
+
+
+def _in_words(mined: pl.DataFrame) -> str:
+    counts = mined_counts(mined)
+    return f"{counts['hard']} hard images drawn more often and {counts['left out']} suspected labels left out"
+
+
+def _train(dataset: Dataset, run: Path, config: FitConfig, mined: pl.DataFrame | None, report: Report | None) -> None:
+    if not is_finished(run):
+        fit(dataset, run, config, mined=mined, resume=run.exists(), report=report)
+
+
+def _score(dataset: Dataset, run: Path, *splits: str) -> None:
+    """Score the splits that are not scored yet."""
+    wanted = dataset.samples.filter(pl.col("split").is_in(splits))
+    path = run / "scores.parquet"
+    scored = read_table(path, schema.SCORES)["sample_id"] if path.is_file() else pl.Series([], dtype=pl.String)
+    missing = wanted.filter(~pl.col("sample_id").is_in(scored.implode()))
+    left = [split for split in splits if split in missing["split"].unique()]
+    if left:
+        score(run, dataset, left)
+
+
+def _scores(run: Path, split: str) -> pl.DataFrame:
+    return read_table(run / "scores.parquet", schema.SCORES).filter(pl.col("split") == split).sort("sample_id")
+
+
+def _finished_round(out: Path, number: int) -> RoundResult | None:
+    path = out / f"round-{number}" / "verdict.json"
+    if not path.is_file():
+        return None
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=RoundResult)
+    except msgspec.DecodeError as error:
+        raise FormatError(path, f"is damaged ({error}). Delete it and run the loop again") from error
+
+
+def read_loop(out: Path) -> tuple[LoopConfig, list[RoundResult]]:
+    """A loop's configuration and the results of its finished rounds.
+
+    Raises:
+        MissingError: The folder holds no loop.
+        FormatError: A file of it is damaged.
+    """
+    path = out / "loop.json"
+    if not path.is_file():
+        raise MissingError(
+            f"{out}: is not a loop (no loop.json in it). Start one with: curate loop DATASET --out {out}"
+        )
+    try:
+        config = msgspec.json.decode(path.read_bytes(), type=LoopConfig)
+    except msgspec.DecodeError as error:
+        raise FormatError(path, f"is damaged ({error}). Run the loop again with --force") from error
+    results = (_finished_round(out, number) for number in range(1, config.rounds + 1))
+    return config, [result for result in results if result is not None]
+
+
+def loop_status(out: Path) -> Iterator[tuple[str, str]]:
+    """(step, state) for every step of the loop in order; the state is done, begun or to do."""
+    config, results = read_loop(out)
+    yield "base", _run_state(out / "base")
+    for number in range(1, config.rounds + 1):
+        folder = out / f"round-{number}"
+        yield f"round {number}: mined", "done" if (folder / "mined.parquet").is_file() else "to do"
+        yield f"round {number}: control", _run_state(folder / "control")
+        yield f"round {number}: candidate", _run_state(folder / "candidate")
+        decided = next((result for result in results if result.round == number), None)
+        state = "to do" if decided is None else "promoted" if decided.promoted else "not promoted"
+        yield f"round {number}: verdict", state
+    yield "report", "done" if (out / "report.html").is_file() else "to do"
+
+
+def _run_state(run: Path) -> str:
+    if is_finished(run):
+        return "done"
+    return f"begun, {len(read_log(run))} epochs" if run.exists() else "to do"
