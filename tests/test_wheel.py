@@ -43,11 +43,10 @@ def test_only_the_four_rooms_are_packed(unpacked: Path) -> None:
 
 
 def test_the_program_builds_the_sample_from_the_wheel(unpacked: Path, tmp_path: Path) -> None:
-    code = "import curate, sys; from curate.cli import main; print(curate.__file__, file=sys.stderr); main(sys.argv[1:])"
+    code = "import curate, sys; from curate.cli import main; print(curate.__file__); main(sys.argv[1:])"
     command = [sys.executable, "-P", "-c", code, "build", "--min-area", "0.2", "--max-people", "2", "--out", "people"]
-    result = subprocess.run(
-        command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(unpacked)}, capture_output=True, text=True, check=False
-    )
+    environment = os.environ | {"PYTHONPATH": str(unpacked)}
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    assert str(unpacked) in result.stderr.splitlines()[0], "not the checkout's own packages"
+    assert result.stdout.startswith(str(unpacked)), "not the checkout's own packages"
     assert (tmp_path / "people" / "dataset.json").is_file()

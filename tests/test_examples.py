@@ -1,0 +1,62 @@
+"""Every example a command's help shows is run, in the order a user meets them, on a dozen drawn scenes."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.test_architecture import PROGRAMS
+
+IMAGES = 24
+NOT_RUN_HERE = {
+    "review open": "it serves until Ctrl-C; test_browser runs it",
+    "demo": "it takes minutes; test_demo runs it",
+}
+
+
+def examples() -> list[tuple[str, str]]:
+    """(command, line) for every line that starts with `curate` below an `Example:`."""
+    found = []
+    for words, command in PROGRAMS:
+        _, _, shown = (command.help or "").partition("Example:")
+        lines = [line.strip() for line in shown.splitlines() if line.strip().startswith("curate ")]
+        found += [(" ".join(words), line) for line in lines]
+    order = ["build", "check", "sheet", "train fit", "train score", "train predict", "review failures", "review pull"]
+    return sorted(found, key=lambda pair: order.index(pair[0]) if pair[0] in order else len(order))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, sample: Path) -> Path:
+    """A working folder with a few of the sample's COCO scenes under `datasets/`, and hand labels for them."""
+    root = tmp_path_factory.mktemp("examples")
+    coco = root / "datasets" / "coco"
+    (coco / "annotations").mkdir(parents=True)
+    whole = json.loads((sample / "coco" / "annotations" / "instances_train2017.json").read_bytes())
+    whole["images"] = whole["images"][:IMAGES]
+    kept = {image["id"] for image in whole["images"]}
+    whole["annotations"] = [row for row in whole["annotations"] if row["image_id"] in kept]
+    (coco / "annotations" / "instances_train2017.json").write_text(json.dumps(whole))
+    shutil.copytree(sample / "coco" / "train2017", coco / "train2017")
+    shutil.copytree(sample / "labels", root / "labels")
+    return root
+
+
+def test_every_example_runs(folder: Path) -> None:
+    environment_code = "from curate.cli import main; import sys; main(sys.argv[1:])"
+    ran = 0
+    for command, line in examples():
+        if command in NOT_RUN_HERE:
+            continue
+        words = shlex.split(line)[1:]
+        result = subprocess.run(
+            [sys.executable, "-c", environment_code, *words], cwd=folder, capture_output=True, text=True, check=False
+        )
+        assert result.returncode == 0, f"{line}\n{result.stdout}\n{result.stderr}"
+        ran += 1
+    assert ran >= len({command for command, _ in examples()} - NOT_RUN_HERE.keys())
