@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export FIFTYONE_DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format lint types long chromium sample wheel
+.PHONY: help install demo test docs check format lint types long chromium sample wheel
 
 help:  ## Say what each command does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ chromium:
 	    { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium; } > /dev/null 2>&1 \
 	      || echo "note: chromium could not be installed; the browser tests will be skipped"; \
 	  else echo "note: no chromium here (apt-get install chromium as root); the browser tests will be skipped"; fi; }
+
+docs: $(VENV)/.tools  ## Make docs/commands.md again from the help
+	@$(BIN)/python -m tools.commands_page
 
 sample: $(VENV)/.tools  ## Draw the embedded sample again, bit for bit
 	@$(BIN)/python -m tools.sample --out datasets/sample

@@ -6,7 +6,6 @@ import ast
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -15,6 +14,7 @@ from click.testing import CliRunner
 
 from curate.cli import cli
 from tests.conftest import REPOSITORY
+from tools.commands_page import PAGE, page, walk
 
 ROOMS = {
     "curate": {"curate"},
@@ -79,18 +79,7 @@ def test_choosing_images_imports_neither_torch_nor_fiftyone(command: list[str]) 
     assert result.returncode == 0, result.stderr
 
 
-def all_commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """Every command below a group with the words that call it."""
-    context = click.Context(group)
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        assert command is not None
-        yield (*path, name), command
-        if isinstance(command, click.Group):
-            yield from all_commands(command, (*path, name))
-
-
-COMMANDS = list(all_commands(cli))  # type: ignore[arg-type]
+COMMANDS = list(walk(cli))
 PROGRAMS = [(words, command) for words, command in COMMANDS if not isinstance(command, click.Group)]
 
 
@@ -113,7 +102,10 @@ def test_every_command_says_what_it_does_and_shows_an_example(words: tuple[str, 
             assert option.help, f"{option.opts} has no help"
 
 
+def test_the_commands_page_is_the_programs_own_help() -> None:
+    assert PAGE.read_text() == page(), "make it again: python -m tools.commands_page"
+
+
 @pytest.mark.parametrize("words", [words for words, _ in PROGRAMS], ids=" ".join)
-def test_every_command_stands_in_the_docs(words: tuple[str, ...]) -> None:
-    docs = (REPOSITORY / "README.md").read_text() + (REPOSITORY / "docs" / "commands.md").read_text()
-    assert f"curate {' '.join(words)}" in docs
+def test_every_command_stands_in_the_readme(words: tuple[str, ...]) -> None:
+    assert f"curate {' '.join(words)}" in (REPOSITORY / "README.md").read_text()
