@@ -7,9 +7,10 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from curate.errors import CurateError, ExistsError, MachineError, MissingError
 
@@ -18,6 +19,24 @@ def sha256_file(path: Path) -> str:
     """Hex digest of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_bytes(data: bytes) -> str:
+    """Hex digest of bytes."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_files(folder: Path, paths: Iterable[Path]) -> dict[str, str]:
+    """Digest of many files by the sub-folder they lie in: of their names and bytes, sorted by name.
+
+    One line in a header stands for thousands of mask files this way; files beside `folder` itself go under ".".
+    """
+    hashers: dict[str, Any] = {}
+    for path in sorted(paths):
+        part, name = path.parent.relative_to(folder).as_posix(), path.name
+        hasher = hashers.setdefault(part, hashlib.sha256())
+        hasher.update(f"{name}\0{sha256_file(path)}\n".encode("utf-8", "surrogateescape"))
+    return {part: hasher.hexdigest() for part, hasher in hashers.items()}
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -50,7 +69,8 @@ def link_or_copy(source: Path, target: Path) -> None:
 def staged_folder(out: Path, *, force: bool = False) -> Iterator[Path]:
     """A temporary sibling folder that becomes `out` when the block ends well, and vanishes when it does not.
 
-    The folder is locked while it is written; what a killed process left of it is cleared by the next one.
+    A block that removes the folder itself withdraws what it made: `out` stays as it is. The folder is locked while it
+    is written; what a killed process left of it is cleared by the next one.
 
     Raises:
         ExistsError: `out` exists and `force` is false, or another process is writing it now.
@@ -62,8 +82,9 @@ def staged_folder(out: Path, *, force: bool = False) -> Iterator[Path]:
     descriptor = _lock_new_folder(staging, out)
     try:
         yield staging
-        _sync_tree(staging)
-        _swap_in(staging, out)
+        if staging.exists():
+            _sync_tree(staging)
+            _swap_in(staging, out)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import stat
+import struct
 import warnings
+import zlib
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +16,8 @@ from PIL import Image, UnidentifiedImageError
 
 from curate.errors import FormatError, MismatchError, MissingError
 from curate.masks import SizeHW, Target
+
+Pixel = TypeVar("Pixel", bound=np.generic)
 
 MAX_PIXELS = 200_000_000
 """Images with more pixels are refused from their header alone, before anything is decoded."""
@@ -22,24 +27,31 @@ Image.MAX_IMAGE_PIXELS = None  # the cap above is checked here, on the header, w
 _EXIF_ORIENTATION = 0x0112
 
 
+def check_regular(path: Path) -> None:
+    """Raise MissingError where no regular file stands: a folder, FIFO or device would hang or break a plain open."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as error:
+        raise MissingError(f"{path}: cannot be opened ({getattr(error, 'strerror', None) or error})") from error
+    if not stat.S_ISREG(mode):
+        raise MissingError(f"{path}: is not a regular file")
+
+
 def read_header(path: Path) -> Image.Image:
     """The opened, not yet decoded image.
 
     Raises:
-        MissingError: No regular file stands there (a folder, FIFO or device would hang or break a plain open).
+        MissingError: No regular file stands there.
         FormatError: The file is no image, has no pixels, or more than MAX_PIXELS.
     """
-    try:
-        mode = path.stat().st_mode
-    except OSError as error:
-        raise MissingError(f"{path}: cannot be opened ({error.strerror})") from error
-    if not stat.S_ISREG(mode):
-        raise MissingError(f"{path}: is not a regular file")
+    check_regular(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of odd EXIF and palettes; the pixels are what counts
             image = Image.open(path)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+    except PermissionError as error:
+        raise MissingError(f"{path}: cannot be opened ({error.strerror})") from error
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, struct.error) as error:
         raise FormatError(path, "is not an image Pillow can read") from error
     width, height = image.size
     if not 0 < width * height <= MAX_PIXELS:
@@ -47,10 +59,45 @@ def read_header(path: Path) -> Image.Image:
     return image
 
 
+def read_mask_bytes(data: bytes, size_hw: SizeHW, where: str) -> NDArray[np.bool_]:
+    """A PNG held in memory as a mask (H, W): set where its first channel is not 0.
+
+    Args:
+        data: The PNG's bytes.
+        size_hw: The size it must have; checked on the header, before anything is decoded.
+        where: File and place, for the error.
+
+    Raises:
+        FormatError: The bytes are no PNG, or cut off.
+        MismatchError: It has another size.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+            found = (image.height, image.width)
+            if found != size_hw:
+                raise MismatchError(where, f"{size_hw[0]}x{size_hw[1]} (HxW)", f"{found[0]}x{found[1]}")
+            values = np.array(image)
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError) as error:
+        raise FormatError(where, "is not a PNG that can be decoded") from error
+    mask: NDArray[np.bool_] = (values if values.ndim == 2 else values[..., 0]) != 0
+    return mask
+
+
 def read_size_hw(path: Path) -> SizeHW:
     """(height, width) in px of the stored raster, from the header alone."""
     with read_header(path) as image:
         return image.height, image.width
+
+
+def exif_orientation(path: Path) -> int:
+    """The EXIF orientation an image file carries, 1 (as stored) where it carries none."""
+    with read_header(path) as image:
+        return _orientation(image)
+
+
+def _orientation(image: Image.Image) -> int:
+    turn = image.getexif().get(_EXIF_ORIENTATION, 1)
+    return turn if isinstance(turn, int) else 1
 
 
 def read_image(path: Path, size_hw: SizeHW | None = None) -> NDArray[np.uint8]:
@@ -70,11 +117,33 @@ def read_image(path: Path, size_hw: SizeHW | None = None) -> NDArray[np.uint8]:
         return _decoded(path, image, "RGB")
 
 
+def read_thumbnail(path: Path, height_px: int) -> NDArray[np.uint8]:
+    """A photograph to look at, (H, W, 3) uint8 RGB: a JPEG is decoded at the smallest scale not below `height_px`."""
+    with read_header(path) as image:
+        scale = max(1, image.height // height_px)
+        image.draft("RGB", (image.width // scale, image.height // scale))
+        return _decoded(path, image, "RGB")
+
+
+def check_image(path: Path, size_hw: SizeHW) -> None:
+    """Read a photograph to its end, without keeping its pixels.
+
+    A JPEG is decoded at an eighth of its sides: all of its data is read and so checked, at half the cost.
+
+    Raises:
+        As `read_image`.
+    """
+    with read_header(path) as image:
+        check_size(path, image, size_hw)
+        image.draft(None, (max(1, image.width // 8), max(1, image.height // 8)))
+        _load(path, image)
+
+
 def check_size(path: Path, image: Image.Image, size_hw: SizeHW) -> None:
     """Raise MismatchError where the stored raster's size is not the annotation's, naming EXIF where it may be why."""
     found = (image.height, image.width)
     if found != size_hw:
-        turn = image.getexif().get(_EXIF_ORIENTATION, 1)
+        turn = _orientation(image)
         hint = f"The file carries EXIF orientation {turn}; annotations speak of the stored raster" if turn != 1 else ""
         raise MismatchError(
             path, f"{size_hw[0]}x{size_hw[1]} (HxW) from the annotation", f"{found[0]}x{found[1]}", hint
@@ -92,11 +161,17 @@ def read_indices(path: Path) -> NDArray[np.integer]:
 
 
 def _decoded(path: Path, image: Image.Image, mode: str | None) -> NDArray[np.uint8]:
+    _load(path, image)
+    return np.array(image.convert(mode) if mode else image)
+
+
+def _load(path: Path, image: Image.Image) -> None:
+    """Decode the pixels; any way a damaged file can fail is a FormatError."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return np.array(image.convert(mode) if mode else image)
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
+            image.load()
+    except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, struct.error, zlib.error) as error:
         raise FormatError(path, f"the pixels cannot be decoded ({error})") from error
 
 
@@ -131,7 +206,13 @@ def png_bytes(grey: NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
-def fit_mask(mask: NDArray[np.generic], size_hw: SizeHW, where: Path | str) -> NDArray[np.generic]:
+def same_aspect(old_hw: SizeHW, new_hw: SizeHW) -> bool:
+    """Whether a raster of one size, scaled to the other's height or width, has its other side within one pixel."""
+    (old_height, old_width), (height, width) = old_hw, new_hw
+    return abs(old_height * width / old_width - height) <= 1 or abs(old_width * height / old_height - width) <= 1
+
+
+def fit_mask(mask: NDArray[Pixel], size_hw: SizeHW, where: Path | str) -> NDArray[Pixel]:
     """The mask at the image's size: itself, or resized (nearest, as Pillow does it) where the aspect ratio is the same.
 
     Same means that the sides agree within one pixel after scaling. The caller reports the resizing.
@@ -142,7 +223,7 @@ def fit_mask(mask: NDArray[np.generic], size_hw: SizeHW, where: Path | str) -> N
     if mask.shape[:2] == size_hw:
         return mask
     (height, width), (old_height, old_width) = size_hw, mask.shape[:2]
-    if abs(old_height * width / old_width - height) > 1 and abs(old_width * height / old_height - width) > 1:
+    if not same_aspect((old_height, old_width), size_hw):
         raise MismatchError(
             where,
             f"a mask of {height}x{width} (HxW) or the same aspect ratio",

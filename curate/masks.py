@@ -17,6 +17,9 @@ from pycocotools import mask as coco_mask
 
 BACKGROUND, IGNORE, PERSON = 0, 128, 255
 
+FAR = 10
+"""A polygon may reach this many times the image's longer side beyond it; what lies farther out is damage."""
+
 Mask: TypeAlias = NDArray[np.bool_]
 Target: TypeAlias = NDArray[np.uint8]
 Rle: TypeAlias = dict[str, Any]
@@ -27,9 +30,19 @@ def rle_of_polygons(polygons: Sequence[Sequence[float]], size_hw: SizeHW) -> Rle
     """The union of flat polygons [x0, y0, x1, y1, ...] as an rle, exactly as pycocotools rasterises them.
 
     Polygons of fewer than three points enclose nothing and are passed over; none left gives the empty rle.
+
+    Raises:
+        ValueError: A polygon has an odd number of values, or one that lies FAR image sides outside the image:
+            pycocotools walks every pixel of such an edge, for hours.
     """
     height, width = size_hw
-    usable = [list(map(float, polygon)) for polygon in polygons if len(polygon) >= 6 and len(polygon) % 2 == 0]
+    side = max(size_hw)
+    usable = [list(map(float, polygon)) for polygon in polygons if len(polygon) >= 6]
+    for polygon in usable:
+        if len(polygon) % 2:
+            raise ValueError(f"a polygon has {len(polygon)} values, which are no pairs of x and y")
+        if not -FAR * side <= min(polygon) <= max(polygon) <= (FAR + 1) * side:
+            raise ValueError(f"a polygon reaches far outside the image of {height}x{width} px (HxW)")
     if not usable:
         return empty_rle(size_hw)
     return coco_mask.merge(coco_mask.frPyObjects(usable, height, width))  # type: ignore[no-any-return]
@@ -96,7 +109,12 @@ def union_rle(rles: Sequence[Rle], size_hw: SizeHW) -> Rle:
 
 def minus_rle(rle: Rle, removed: Rle) -> int:
     """Area in px of `rle` without the pixels of `removed`."""
-    return area_px(rle) - int(coco_mask.area(coco_mask.merge([rle, removed], intersect=True)))
+    return area_px(rle) - overlap_px(rle, removed)
+
+
+def overlap_px(one: Rle, other: Rle) -> int:
+    """Number of pixels two rles of one size share."""
+    return int(coco_mask.area(coco_mask.merge([one, other], intersect=True)))
 
 
 def area_px(rle: Rle) -> int:
@@ -166,7 +184,12 @@ def boundary_band(mask: Mask, width_px: int) -> Mask:
     return band
 
 
+def grow(mask: Mask, reach_px: int = 2) -> Mask:
+    """The mask and every pixel within `reach_px` of it (chessboard distance)."""
+    kernel = np.ones((2 * reach_px + 1, 2 * reach_px + 1), np.uint8)
+    return cv2.dilate(mask.astype(np.uint8), kernel).astype(bool)
+
+
 def contact(one: Mask, other: Mask, reach_px: int = 2) -> bool:
     """Whether two masks of one size overlap or come within `reach_px` pixels of each other."""
-    kernel = np.ones((2 * reach_px + 1, 2 * reach_px + 1), np.uint8)
-    return bool((cv2.dilate(one.astype(np.uint8), kernel).astype(bool) & other).any())
+    return bool((grow(one, reach_px) & other).any())

@@ -1,0 +1,361 @@
+"""Choose images and write a dataset version: sources -> rules -> masks -> splits -> dataset."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from curate import masks, schema
+from curate.dataset import Dataset, FunnelStep, Header, Source, finish_dataset, open_dataset
+from curate.decisions import WEIGHTS, Decision, read_decisions
+from curate.errors import CurateError, ExistsError, UsageError
+from curate.examples import drop_strips, kept_strip, sheet_page
+from curate.files import link_or_copy, readable_faults, sha256_bytes, sha256_file, staged_folder
+from curate.images import check_image, png_bytes
+from curate.recipe import Recipe, recipe_options
+from curate.rules import Rule, apply_rules, area_rule, crowd_rule, decision_rule, people_rule, unreadable_rule
+from curate.sheet import write_sheet
+from curate.sources import Note, Read
+from curate.sources.reading import read_sources
+from curate.sources.version import read_version
+from curate.splits import fold_groups, split_groups
+from curate.threads import Tick, Watch, map_threads, unwatched
+
+UNLABELLED = ("pool", "background")
+"""Splits of images that show nobody or have no label: the rules about people leave them alone."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which candidates are kept, and why the others are not.
+
+    Attributes:
+        recipe: What was asked for.
+        reads: The sources, as they were read.
+        parent: The dataset the candidates come from, with `--from`.
+        candidates: Every image looked at, measured where it had to be.
+        kept: The rows all rules keep.
+        drops: The others, in the columns of `drops.parquet`.
+        funnel: What was left after each rule.
+        notes: What was odd, and what was done about it.
+    """
+
+    recipe: Recipe
+    reads: list[Read]
+    parent: Dataset | None
+    candidates: pl.DataFrame
+    kept: pl.DataFrame
+    drops: pl.DataFrame
+    funnel: list[FunnelStep]
+    notes: list[Note]
+
+
+@dataclass(frozen=True)
+class Built:
+    """A dataset version on disk; `done_before` where it held the same recipe and inputs already."""
+
+    out: Path
+    header: Header
+    done_before: bool = False
+
+
+def build_dataset(recipe: Recipe, out: Path, *, force: bool = False, watch: Watch = unwatched) -> Built:
+    """Choose images as the recipe says and write them as a dataset version into the folder `out`.
+
+    Raises:
+        CurateError: Nothing is left, or a source cannot be read.
+        ExistsError: `out` holds something else and `force` is false.
+    """
+    check_out(out, recipe, force=force)
+    return write_dataset(select(recipe, watch), out, force=force, watch=watch)
+
+
+def select(recipe: Recipe, watch: Watch = unwatched) -> Selection:
+    """Read the sources, measure what has to be measured, apply the rules. Writes nothing."""
+    parent = open_dataset(Path(recipe.from_)) if recipe.from_ is not None else None
+    reads = [read_version(parent)] if parent else read_sources(recipe, watch)
+    decisions = read_decisions(Path(recipe.decisions)) if recipe.decisions is not None else {}
+    candidates = join_decisions(gather(reads), decisions)
+    notes = [note for read in reads for note in read.notes] + unknown_decisions(candidates, decisions)
+    measured, found = measure(candidates, reads, recipe, watch)
+    exempt = measured.filter(pl.col("unlabelled"))
+    kept, drops, steps = apply_rules(measured.filter(~pl.col("unlabelled")), rules_of(recipe))
+    spared, dropped, _ = apply_rules(exempt, [decision_rule()])
+    funnel = [FunnelStep("looked at", "looked at", candidates.height)]
+    funnel += [FunnelStep(step.rule, step.label, step.remaining + exempt.height) for step in steps]
+    if dropped.height:
+        funnel[-1] = FunnelStep(funnel[-1].rule, funnel[-1].label, funnel[-1].remaining - dropped.height)
+    kept = pl.concat([kept, spared]).sort("sample_id")
+    return Selection(recipe, reads, parent, measured, kept, pl.concat([drops, dropped]), funnel, notes + found)
+
+
+def rules_of(recipe: Recipe) -> list[Rule]:
+    """The recipe's rules in the order they are applied."""
+    rules = [unreadable_rule("readable label"), people_rule(recipe.min_people)]
+    rules += [crowd_rule(recipe.max_people)] if recipe.max_people is not None else []
+    rules += [area_rule(recipe.min_area, recipe.max_area)]
+    rules += [decision_rule()] if recipe.decisions is not None else []
+    return rules
+
+
+def gather(reads: Sequence[Read]) -> pl.DataFrame:
+    """All candidates in one table; `read` says which source a row's labels are asked from.
+
+    Raises:
+        UsageError: Two sources give one sample_id.
+    """
+    tables = [
+        read.candidates.with_columns(read=pl.lit(index, pl.Int64), unlabelled=unlabelled(read))
+        for index, read in enumerate(reads)
+    ]
+    candidates = pl.concat(tables).sort("sample_id")
+    twice = candidates.filter(pl.col("sample_id").is_duplicated())
+    if twice.height:
+        first = twice.row(0, named=True)["sample_id"]
+        raise UsageError(
+            f"two sources call an image {first!r}. Give one another name: --coco NAME=JSON, --voc NAME=ROOT"
+        )
+    return candidates
+
+
+def unlabelled(read: Read) -> pl.Series:
+    """Which candidates of a source show nobody on purpose, or have no label yet."""
+    if read.carried is None:
+        return pl.Series([False]).new_from_index(0, read.candidates.height)
+    return read.carried["split"].is_in(UNLABELLED)
+
+
+def join_decisions(candidates: pl.DataFrame, decisions: dict[str, Decision]) -> pl.DataFrame:
+    """The candidates with a reviewer's verdict and note, null where there is none."""
+    table = pl.DataFrame(
+        {
+            "sample_id": list(decisions),
+            "verdict": [decision.verdict for decision in decisions.values()],
+            "verdict_note": [decision.note for decision in decisions.values()],
+        },
+        schema={"sample_id": pl.String, "verdict": pl.String, "verdict_note": pl.String},
+    )
+    return candidates.join(table, on="sample_id", how="left", maintain_order="left")
+
+
+def unknown_decisions(candidates: pl.DataFrame, decisions: dict[str, Decision]) -> list[Note]:
+    """A Note for each decision about an image that was not looked at."""
+    unknown = sorted(decisions.keys() - set(candidates["sample_id"]))
+    return [Note("decisions are about images that were not looked at", sample_id) for sample_id in unknown]
+
+
+def measure(
+    candidates: pl.DataFrame, reads: Sequence[Read], recipe: Recipe, watch: Watch
+) -> tuple[pl.DataFrame, list[Note]]:
+    """The candidates with exact `people`, `crowd` and `area` where the stated number of people leaves it open."""
+    enough = pl.col("people").is_null() | (pl.col("people") >= recipe.min_people)
+    wanted = candidates.filter(pl.col("unreadable").is_null() & (enough | pl.col("unlabelled")))
+    rows = list(wanted.select("read", "row").iter_rows())
+    tick = watch("measuring", len(rows))
+    found = map_threads(lambda at: reads[at[0]].labels.measure(at[1], recipe.max_people), rows, tick)
+    table = pl.DataFrame(
+        {
+            "sample_id": wanted["sample_id"],
+            "exact": [one.people for one in found],
+            "crowd": [one.crowd for one in found],
+            "area": [one.area for one in found],
+            "damage": [one.unreadable for one in found],
+        },
+        schema={
+            "sample_id": pl.String,
+            "exact": pl.Int64,
+            "crowd": pl.Boolean,
+            "area": pl.Float64,
+            "damage": pl.String,
+        },
+    )
+    joined = candidates.join(table, on="sample_id", how="left", maintain_order="left")
+    measured = joined.with_columns(
+        people=pl.coalesce("exact", "people"),
+        crowd=pl.col("crowd").fill_null(False),
+        unreadable=pl.coalesce("unreadable", "damage"),
+    )
+    return measured.drop("exact", "damage"), [note for one in found for note in one.notes]
+
+
+def check_out(out: Path, recipe: Recipe, *, force: bool) -> None:
+    """Raise ExistsError early, before any work, where `out` cannot be the dataset this recipe builds."""
+    if force or not out.exists():
+        return
+    advice = "Choose another --out, or pass --force to replace it"
+    try:
+        header = open_dataset(out).header
+    except CurateError:
+        raise ExistsError(f"{out}: exists already and is not a finished dataset. {advice}") from None
+    if header.recipe != recipe_options(recipe):
+        options = recipe_options(recipe)
+        other = next(key for key in options if header.recipe.get(key) != options[key])
+        found, asked = header.recipe.get(other), options[other]
+        raise ExistsError(f"{out}: holds a dataset of another recipe ({other} {found}, not {asked}). {advice}")
+
+
+def write_dataset(selection: Selection, out: Path, *, force: bool = False, watch: Watch = unwatched) -> Built:
+    """Write the kept images, their masks, the tables and the contact sheet; whole or not at all.
+
+    Raises:
+        CurateError: Nothing is left to write.
+        ExistsError: `out` holds another dataset and `force` is false.
+    """
+    if selection.kept.is_empty():
+        raise CurateError(f"{out}: not written, no image is left: {explain_empty(selection.funnel)}")
+    with readable_faults(out), staged_folder(out, force=True) as staging:
+        header = fill(staging, selection, watch)
+        if not out.exists() or force:
+            return Built(out, header)
+        if not same_dataset(out, staging):
+            raise ExistsError(
+                f"{out}: was built by the same recipe from other inputs. Choose another --out, or pass --force"
+            )
+        shutil.rmtree(staging)
+        return Built(out, header, done_before=True)
+
+
+def explain_empty(funnel: Sequence[FunnelStep]) -> str:
+    """Which rule took the last images."""
+    before = funnel[0]
+    if not before.remaining:
+        return "the sources hold no image"
+    for step in funnel[1:]:
+        if not step.remaining:
+            return f"the rule {step.label!r} took the last {before.remaining}. Loosen it"
+        before = step
+    return "no image file could be read"
+
+
+def same_dataset(one: Path, other: Path) -> bool:
+    """Whether two folders hold the same header (so the same samples, recipe, sources) and drops."""
+    names = ("dataset.json", "drops.parquet")
+    return all((one / name).read_bytes() == (other / name).read_bytes() for name in names)
+
+
+def fill(staging: Path, selection: Selection, watch: Watch) -> Header:
+    """Write everything into the staged folder, the header last."""
+    recipe, parent = selection.recipe, selection.parent
+    written, unreadable = write_samples(staging, selection, watch)
+    if not written:
+        first = unreadable[0]["detail"]
+        raise CurateError(f"nothing was written, none of {len(unreadable)} images can be read; the first: {first}")
+    samples = schema.table(add_splits(written, selection), schema.SAMPLES)
+    drops = pl.concat([selection.drops, schema.table(unreadable, schema.DROPS)])
+    funnel = [
+        *selection.funnel,
+        FunnelStep("unreadable", "readable image", samples.height),
+        FunnelStep("kept", "kept", samples.height),
+    ]
+    strips = [kept_strip(staging, samples), *drop_strips(drops, selection.candidates, selection.reads)]
+    write_sheet(staging / "sheet.png", sheet_page(strips, samples.height, drops.height))
+    return finish_dataset(
+        staging,
+        name=parent.header.name if parent else recipe.name,
+        version=parent.header.version + 1 if parent else 1,
+        parent=parent.header.digest if parent else None,
+        recipe=recipe_options(recipe),
+        sources=sources_of(selection),
+        funnel=funnel,
+        samples=samples,
+        drops=drops,
+    )
+
+
+def sources_of(selection: Selection) -> list[Source]:
+    """The sources for the header; with `--from` those of the parent."""
+    return selection.parent.header.sources if selection.parent else [read.source for read in selection.reads]
+
+
+def write_samples(
+    staging: Path, selection: Selection, watch: Watch
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Images and masks on disk: the samples' rows, still without their splits, and the drops of what is unreadable."""
+    for part in ("images", "masks"):
+        (staging / part).mkdir()
+    rows = selection.kept.to_dicts()
+    tick: Tick = watch("writing", len(rows))
+    written = map_threads(lambda row: write_sample(staging, row, selection.reads[row["read"]]), rows, tick)
+    samples = [one for one in written if "rule" not in one]
+    return samples, [one for one in written if "rule" in one]
+
+
+def write_sample(staging: Path, candidate: dict[str, Any], read: Read) -> dict[str, Any]:
+    """One image and its mask on disk; the sample's row, or the row of its drop where the image cannot be used."""
+    sample_id, size_hw = candidate["sample_id"], (candidate["height"], candidate["width"])
+    try:
+        path = read.labels.image(candidate["row"])
+        check_image(path, size_hw)
+        label = read.labels.draw(candidate["row"])
+    except CurateError as error:
+        return {
+            "sample_id": sample_id,
+            "source": candidate["source"],
+            "rule": "unreadable",
+            "value": None,
+            "limit": None,
+            "detail": str(error),
+        }
+    image, mask = f"images/{sample_id}{path.suffix.lower()}", f"masks/{sample_id}.png"
+    link_or_copy(path, staging / image)
+    encoded = png_bytes(label.target)
+    (staging / mask).write_bytes(encoded)
+    verdict = candidate["verdict"]
+    return {
+        "sample_id": sample_id,
+        "image": image,
+        "mask": mask,
+        "width": candidate["width"],
+        "height": candidate["height"],
+        "people": candidate["people"],
+        "area": masks.area_fraction(label.target),
+        "source": candidate["source"],
+        "licence": candidate["licence"],
+        "origin": label.origin,
+        "edges": masks.touched_edges(label.target == masks.PERSON),
+        "touching": list(label.touching),
+        "head_visible": None,
+        "image_sha256": sha256_file(staging / image),
+        "mask_sha256": sha256_bytes(encoded),
+        "weight": WEIGHTS.get(verdict, 1.0),
+        "tags": ["crowd"] * candidate["crowd"] + [verdict] * (verdict in WEIGHTS),
+    }
+
+
+def add_splits(rows: Sequence[dict[str, Any]], selection: Selection) -> list[dict[str, Any]]:
+    """The rows with `group`, `split` and `fold`, and with what an earlier version says of them."""
+    carried = carried_rows(selection)
+    recipe, seed = selection.recipe, selection.recipe.seed or 0
+    rows = [{**row, "group": row["image_sha256"][:16], **carried.get(row["sample_id"], {})} for row in rows]
+    resplit = not carried or recipe.seed is not None
+    if resplit:
+        splits = split_groups({row["group"] for row in rows if row.get("split") not in UNLABELLED}, seed)
+        rows = [row if row.get("split") in UNLABELLED else {**row, "split": splits[row["group"]]} for row in rows]
+    if resplit or recipe.folds:
+        folds = {}
+        if recipe.folds:
+            folds = fold_groups({row["group"] for row in rows if row["split"] == "train"}, recipe.folds, seed)
+        rows = [{**row, "fold": folds.get(row["group"], -1) if row["split"] == "train" else -1} for row in rows]
+    return rows
+
+
+def carried_rows(selection: Selection) -> dict[str, dict[str, Any]]:
+    """What the rows of an earlier version keep, by sample_id; a new verdict wins over the old tags and weight."""
+    if selection.parent is None:
+        return {}
+    verdicts = dict(selection.kept.select("sample_id", "verdict").iter_rows())
+    columns = ("group", "split", "fold", "head_visible")
+    carried = {}
+    for row in selection.parent.rows():
+        verdict = verdicts.get(row["sample_id"])
+        tags = [tag for tag in row["tags"] if verdict is None or tag not in schema.VERDICTS]
+        carried[row["sample_id"]] = {column: row[column] for column in columns} | {
+            "tags": tags + [verdict] * (verdict in WEIGHTS),
+            "weight": row["weight"] if verdict is None else WEIGHTS.get(verdict, 1.0),
+        }
+    return carried

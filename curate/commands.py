@@ -1,0 +1,197 @@
+"""The commands `curate build`, `curate check` and `curate sheet`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+FOLDER = click.Path(path_type=Path)
+
+
+def source_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say where images come from."""
+    options = [
+        click.option("--coco", multiple=True, metavar="[NAME=]JSON", help="COCO instance file; repeatable."),
+        click.option("--images", multiple=True, metavar="DIR", help="Folder with the photos of --coco; repeatable."),
+        click.option("--voc", multiple=True, metavar="[NAME=]ROOT", help="PASCAL VOC folder; repeatable."),
+        click.option(
+            "--pairs", multiple=True, nargs=2, metavar="[NAME=]IMAGES MASKS",
+            help="Folders of images and of masks (PNG or .mat) with the same names; repeatable.",
+        ),
+        click.option("--from", "from_", metavar="DATASET", help="Choose among the images of a dataset version."),
+    ]  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def rule_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say which images are kept, and how they are split."""
+    options = [
+        click.option("--recipe", metavar="NAME|FILE", help="Shipped recipe, TOML or dataset.json."),
+        click.option("--min-area", type=float, metavar="FRACTION", help="Least share people cover.  [default: 0]"),
+        click.option("--max-area", type=float, metavar="FRACTION", help="Largest share people cover.  [default: 1]"),
+        click.option("--min-people", type=int, metavar="N", help="Fewest people.  [default: 1]"),
+        click.option("--max-people", type=int, metavar="N", help="Most people, and no crowd.  [default: any]"),
+        click.option("--person", metavar="NAMES|VALUES", help="Who is a person, comma-separated.  [default: person]"),
+        click.option("--decisions", metavar="FILE", help="A reviewer's decisions.jsonl."),
+        click.option("--folds", type=int, metavar="K", help="Folds of the training split.  [default: none]"),
+        click.option("--seed", type=int, metavar="N", help="Seed of splits and folds.  [default: 0]"),
+    ]  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.command()
+@source_options
+@rule_options
+@click.option("--out", type=FOLDER, metavar="DATASET", help="Folder to write.  [default: datasets/built/<recipe>]")
+@click.option("--dry-run", is_flag=True, help="Print the funnel, write nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
+@click.option("--force", is_flag=True, help="Replace what stands at --out.")
+def build(out: Path | None, dry_run: bool, as_json: bool, force: bool, **options: Any) -> None:
+    """Choose images from COCO, VOC and pairs; write a dataset version.
+
+    Without a source, what lies under datasets/ in the usual layouts is used, else the embedded sample.
+
+    \b
+    Example:
+      curate build --min-area 0.2 --max-area 0.7 --max-people 2 --out people
+    """
+    from curate.build import check_out, select, write_dataset
+    from curate.funnel import report_built, report_dry_run, say_notes
+
+    recipe = recipe_of(options)
+    out = out or Path("datasets", "built", recipe.name)
+    if not dry_run:
+        check_out(out, recipe, force=force)
+    say_usual_sources(recipe)
+    with watching() as watch:
+        selection = select(recipe, watch)
+    say_notes(selection.notes)
+    if dry_run:
+        report_dry_run(selection, as_json=as_json)
+        return
+    if selection.kept.is_empty():
+        report_dry_run(selection, as_json=as_json)
+    with watching() as watch:
+        built = write_dataset(selection, out, force=force, watch=watch)
+    report_built(built, as_json=as_json)
+
+
+def recipe_of(options: dict[str, Any]) -> Any:
+    """The recipe from the command line on top of `--recipe`."""
+    from curate.recipe import load_recipe, make_recipe
+    from curate.sources.names import split_words
+
+    named = options.pop("recipe")
+    given = {key: value for key, value in options.items() if value not in (None, ())}
+    if "person" in given:
+        given["person"] = split_words(given["person"])
+    base = make_recipe(load_recipe(named), f"recipe {named}") if named else None
+    return make_recipe({**(recipe_fields(base) if base else {}), **given}, "options")
+
+
+def recipe_fields(recipe: Any) -> dict[str, Any]:
+    """A recipe's fields by their names."""
+    return {field: getattr(recipe, field) for field in recipe.__struct_fields__}
+
+
+def say_usual_sources(recipe: Any) -> None:
+    """Tell which sources are used where none is named."""
+    from curate.sources.reading import describe_usual_sources
+
+    if not recipe.sources() and recipe.from_ is None:
+        click.echo(describe_usual_sources(), err=True)
+
+
+@contextmanager
+def watching() -> Iterator[Any]:
+    """A Watch: progress bars on stderr where that is a terminal."""
+    from curate.threads import unwatched
+
+    if not sys.stderr.isatty():
+        yield unwatched
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description:>10}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+
+        def watch(what: str, total: int) -> Callable[[int], None]:
+            task = progress.add_task(what, total=total)
+            return lambda steps: progress.advance(task, steps)
+
+        yield watch
+
+
+@click.command()
+@click.argument("dataset", type=FOLDER)
+def check(dataset: Path) -> int:
+    """Verify a dataset version: every file, hash, mask value and size, and that no group is split.
+
+    Prints one line per finding. Exit code 0: sound; 1: there are findings.
+
+    \b
+    Example:
+      curate check people
+    """
+    from curate.dataset import open_dataset, verify
+
+    opened = open_dataset(dataset)
+    findings = 0
+    for line in verify(opened):
+        click.echo(line)
+        findings += 1
+    if not findings:
+        click.echo(f"{dataset}: sound, {opened.samples.height} images, digest {opened.header.digest[:12]}")
+    return 1 if findings else 0
+
+
+@click.command()
+@click.argument("dataset", type=FOLDER)
+@click.option("--out", type=FOLDER, metavar="PNG", help="File to write.  [default: DATASET/sheet.png]")
+@click.option(
+    "--rows", type=click.IntRange(1, 200), default=6, metavar="N", help="Rows of kept images.", show_default=True
+)
+def sheet(dataset: Path, out: Path | None, rows: int) -> None:
+    """Draw a contact sheet of a dataset version: kept images with masks, and examples of every drop.
+
+    \b
+    Example:
+      curate sheet people --rows 10 --out people.png
+    """
+    from curate.dataset import open_dataset
+    from curate.examples import redraw_sheet
+    from curate.files import readable_faults
+    from curate.sheet import write_sheet
+
+    opened = open_dataset(dataset)
+    page = redraw_sheet(opened, sources_at_hand(opened.header.recipe), rows)
+    out = out or dataset / "sheet.png"
+    with readable_faults(out):
+        write_sheet(out, page)
+    click.echo(out)
+
+
+def sources_at_hand(options: dict[str, Any]) -> Sequence[Any]:
+    """The sources of a built dataset where they still lie where they lay, else none."""
+    from curate.dataset import open_dataset
+    from curate.errors import CurateError
+    from curate.recipe import make_recipe
+    from curate.sources.reading import read_sources
+    from curate.sources.version import read_version
+
+    try:
+        recipe = make_recipe(options)
+        return [read_version(open_dataset(Path(recipe.from_)))] if recipe.from_ else read_sources(recipe)
+    except CurateError as error:
+        click.echo(f"note: dropped images are not shown ({error})", err=True)
+        return []

@@ -1,0 +1,89 @@
+"""What a build prints: the funnel as a table or as JSON, and what was odd on the way."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from curate.dataset import FunnelStep
+from curate.sources import Note
+
+if TYPE_CHECKING:
+    from curate.build import Built, Selection
+
+
+def funnel_table(funnel: Sequence[FunnelStep]) -> str:
+    """The funnel as lines of label, images left, and how many the step took; `unreadable` only where it took any.
+
+    >>> steps = [("looked at", "looked at", 159), ("people", "with a person", 80), ("kept", "kept", 80)]
+    >>> print(funnel_table([FunnelStep(*step) for step in steps]))
+    looked at      159
+    with a person   80   -79
+    kept            80
+    """
+    lines: list[tuple[str, int, int]] = []
+    before = funnel[0].remaining
+    for step in funnel:
+        taken = before - step.remaining
+        if taken or step.rule != "unreadable":
+            lines.append((step.label, step.remaining, taken))
+        before = step.remaining
+    label_width = max(len(label) for label, _, _ in lines)
+    count_width = max(len(str(count)) for _, count, _ in lines)
+    taken_width = max(len(str(taken)) for _, _, taken in lines) + 1
+    rows = [
+        f"{label:<{label_width}}  {count:>{count_width}}" + (f"  {-taken:>{taken_width}}" if taken else "")
+        for label, count, taken in lines
+    ]
+    return "\n".join(rows)
+
+
+def sum_up(notes: Iterable[Note]) -> list[str]:
+    """One line for each kind of note: how often, what, and where first."""
+    where: dict[str, list[str]] = {}
+    for note in notes:
+        where.setdefault(note.what, []).append(note.where)
+    return [f"{len(places)} {what}; the first: {min(places)}" for what, places in sorted(where.items())]
+
+
+def say_notes(notes: Iterable[Note]) -> None:
+    """Print the notes to stderr."""
+    for line in sum_up(notes):
+        print(f"note: {line}", file=sys.stderr)
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """One JSON object to stdout."""
+    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def report_dry_run(selection: Selection, *, as_json: bool) -> None:
+    """Print what would be kept, and that a dry run cannot know of missing or unreadable image files."""
+    kept = selection.kept.height
+    funnel = [*selection.funnel, FunnelStep("kept", "kept", kept)]
+    if as_json:
+        print_json({"kept": kept, "funnel": funnel, "dry_run": True, "notes": sum_up(selection.notes)})
+    else:
+        print(funnel_table(funnel))
+    print("nothing written; image files that are missing or unreadable are found by the build itself", file=sys.stderr)
+
+
+def report_built(built: Built, *, as_json: bool) -> None:
+    """Print the funnel of what was written, its splits and its digest."""
+    header = built.header
+    empty = [split for split in ("train", "val", "test") if not header.counts.get(split)]
+    if empty:
+        print(f"note: too few images for every split: {', '.join(empty)} has none", file=sys.stderr)
+    if built.done_before:
+        print(f"{built.out}: holds this recipe with these inputs already, nothing to do", file=sys.stderr)
+    if as_json:
+        kept = header.counts["images"]
+        counts = {"kept": kept, "funnel": header.funnel, "dataset": str(built.out), "digest": header.digest}
+        print_json({**counts, "counts": header.counts})
+        return
+    splits = [f"{count} {split}" for split, count in header.counts.items() if split != "images"]
+    print(funnel_table(header.funnel))
+    print(f"\n{', '.join(splits)}\n{built.out} ({header.digest[:12]}), contact sheet {built.out / 'sheet.png'}")

@@ -1,0 +1,378 @@
+"""COCO instance JSON: a typed decode that leaves the polygons as bytes, and masks exactly as pycocotools draws them."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import polars as pl
+
+from curate import dataset, masks
+from curate.errors import FormatError
+from curate.files import readable_faults, sha256_file
+from curate.images import MAX_PIXELS
+from curate.masks import Rle, SizeHW
+from curate.sources import CANDIDATES, Label, Measure, Note, Read
+from curate.sources.lookup import ImageFinder, usual_folders
+from curate.sources.names import person_classes, sample_keys
+
+Id = int | str | None
+
+
+class Category(msgspec.Struct, gc=False):
+    """`categories[]`."""
+
+    id: int
+    name: str
+
+
+class Licence(msgspec.Struct, gc=False):
+    """`licenses[]`."""
+
+    id: Id = None
+    name: str | None = None
+    url: str | None = None
+
+
+class ImageRecord(msgspec.Struct, gc=False):
+    """`images[]`; a size of 0 stands for a missing one."""
+
+    id: int | str
+    file_name: str
+    width: int = 0
+    height: int = 0
+    license: Id = None
+
+
+class Annotation(msgspec.Struct, gc=False):
+    """`annotations[]`; the segmentation stays as it stands in the file until a mask is asked for."""
+
+    image_id: int | str
+    category_id: int
+    id: Id = None
+    iscrowd: int | bool = 0
+    segmentation: msgspec.Raw = msgspec.Raw(b"[]")
+
+
+class RunLengths(msgspec.Struct, gc=False):
+    """A segmentation that is an RLE: counts as a list (uncompressed) or a string (compressed)."""
+
+    counts: list[int] | str
+    size: tuple[int, int]
+
+
+class CocoFile(msgspec.Struct):
+    """The parts of a COCO instance file that are read."""
+
+    images: list[ImageRecord]
+    categories: list[Category]
+    annotations: list[Annotation] = []
+    licenses: list[Licence] = []
+
+
+class RawCocoFile(msgspec.Struct):
+    """The same with every record undecoded, to read on past damaged ones."""
+
+    images: list[msgspec.Raw]
+    categories: list[msgspec.Raw]
+    annotations: list[msgspec.Raw] = []
+    licenses: list[msgspec.Raw] = []
+
+
+class Instance(msgspec.Struct, gc=False, frozen=True):
+    """One annotation of an image with its category's name."""
+
+    name: str
+    person: bool
+    crowd: bool
+    segmentation: msgspec.Raw
+
+
+class CocoImage(msgspec.Struct, frozen=True):
+    """One image of the source, from all files that hold its record."""
+
+    record: ImageRecord
+    licence: str | None
+    finder: ImageFinder
+    instances: list[Instance]
+
+
+Record = TypeVar("Record", ImageRecord, Annotation, Category, Licence)
+
+
+def read_coco(name: str, paths: Sequence[Path], image_roots: Sequence[Path], person: Sequence[str]) -> Read:
+    """A COCO source of one or more files as candidates.
+
+    An image whose id and file name stand in several files, or twice in one, is one image; its annotations are joined,
+    each annotation id once.
+
+    Args:
+        name: The source's name.
+        paths: Instance files.
+        image_roots: Folders with the photographs; without any, the usual ones beside each file.
+        person: Category names and ids that are a person.
+
+    Raises:
+        MissingError: A file is not there.
+        FormatError: A file is no COCO instance JSON, or has none of the person categories.
+    """
+    gathered = _Gathered()
+    for path in paths:
+        with readable_faults(path):
+            file = decode_coco(path, gathered.notes)
+        finder = ImageFinder(usual_folders(path) if not image_roots else [], image_roots, path.stem.rpartition("_")[2])
+        gathered.add(path, file, finder, person)
+    hashes = {path.name: sha256_file(path) for path in paths}
+    images = gathered.images
+    licences = {image.licence for image in images}
+    source = dataset.Source("coco", name, licences.pop() if len(licences) == 1 else None, hashes)
+    return Read(source, candidates_of(name, images), CocoLabels(images), gathered.notes)
+
+
+def decode_coco(path: Path, notes: list[Note]) -> CocoFile:
+    """A COCO file's records; damaged ones are left out and noted.
+
+    Raises:
+        FormatError: The JSON is cut off or malformed (with the byte), or it is no COCO instance file.
+    """
+    data = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
+    enabled = gc.isenabled()
+    gc.disable()  # a collection in the midst of a million new records finds nothing and doubles the time
+    try:
+        return msgspec.json.decode(data, type=CocoFile)
+    except msgspec.ValidationError:
+        return _decode_sound_records(path, data, notes)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        byte = f"byte {len(data)}" if "truncated" in str(error) else ""
+        raise FormatError(path, f"{error}. Expected a whole COCO instance JSON; fetch it again", byte) from error
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _decode_sound_records(path: Path, data: bytes, notes: list[Note]) -> CocoFile:
+    try:
+        raw = msgspec.json.decode(data, type=RawCocoFile)
+    except msgspec.ValidationError as error:
+        advice = "Expected a COCO instance file: an object with images, annotations and categories"
+        raise FormatError(path, f"{error}. {advice}") from error
+    return CocoFile(
+        images=list(_sound(path, "images", raw.images, ImageRecord, notes)),
+        categories=list(_sound(path, "categories", raw.categories, Category, notes)),
+        annotations=list(_sound(path, "annotations", raw.annotations, Annotation, notes)),
+        licenses=list(_sound(path, "licenses", raw.licenses, Licence, notes)),
+    )
+
+
+def _sound(path: Path, part: str, raws: list[msgspec.Raw], kind: type[Record], notes: list[Note]) -> Iterator[Record]:
+    """The records that can be decoded; each of the others becomes a note."""
+    for index, raw in enumerate(raws):
+        try:
+            yield msgspec.json.decode(raw, type=kind)
+        except msgspec.DecodeError as error:
+            notes.append(
+                Note(f"records of `{part}` are damaged and were left out", f"{path} at {part}[{index}]: {error}")
+            )
+
+
+class _Gathered:
+    """The images of several files, each once, with the notes made on the way."""
+
+    def __init__(self) -> None:
+        self.images: list[CocoImage] = []
+        self.notes: list[Note] = []
+        self._by_id: dict[tuple[int | str, str], CocoImage] = {}
+        self._annotation_ids: set[tuple[str, Id, Id]] = set()
+
+    def add(self, path: Path, file: CocoFile, finder: ImageFinder, person: Sequence[str]) -> None:
+        """Add one file's images and annotations."""
+        names = {category.id: category.name for category in file.categories}
+        people = check_person(path, person, names)
+        self.notes += [
+            Note(f"categories were taken as a person by value: {value} is {names[value]!r}", str(path))
+            for value in people
+            if str(value) in person and people[value].casefold() != "person"
+        ]
+        here = self._add_images(path, file, finder)
+        for index, annotation in enumerate(file.annotations):
+            image = here.get(annotation.image_id)
+            if image is None or annotation.category_id not in names:
+                what = "an image" if image is None else "a category"
+                self.notes.append(
+                    Note(f"annotations name {what} that is not there; left out", f"{path} at annotations[{index}]")
+                )
+            elif not self._seen(image, annotation):
+                name, is_person = names[annotation.category_id], annotation.category_id in people
+                crowd = bool(annotation.iscrowd)
+                image.instances.append(Instance(name, is_person, crowd, annotation.segmentation))
+
+    def _add_images(self, path: Path, file: CocoFile, finder: ImageFinder) -> dict[int | str, CocoImage]:
+        licences = {licence.id: licence.name or licence.url for licence in file.licenses}
+        here: dict[int | str, CocoImage] = {}
+        for record in file.images:
+            key = (record.id, record.file_name)
+            image = self._by_id.get(key)
+            if image is None:
+                licence = licences.get(record.license) if record.license is not None else None
+                image = self._by_id[key] = CocoImage(record, licence, finder, [])
+                self.images.append(image)
+            else:
+                self.notes.append(Note("image records stand twice and count once", f"{path}: {record.file_name}"))
+            if here.setdefault(record.id, image) is not image:
+                self.notes.append(
+                    Note("image ids stand for two files; the annotations went to the first", f"{path}: id {record.id}")
+                )
+        return here
+
+    def _seen(self, image: CocoImage, annotation: Annotation) -> bool:
+        """Whether the annotation was met before: its id, on its image, from whichever file."""
+        if annotation.id is None:
+            return False
+        key = (image.record.file_name, annotation.image_id, annotation.id)
+        known = key in self._annotation_ids
+        self._annotation_ids.add(key)
+        return known
+
+
+def check_person(path: Path, person: Sequence[str], names: dict[int, str]) -> dict[int, str]:
+    """The person categories of a file; FormatError where it has none of them."""
+    people = person_classes(person, names)
+    if not people:
+        has = ", ".join(sorted(names.values())[:8]) or "none"
+        asked = ", ".join(person)
+        raise FormatError(
+            path, f"has no category {asked!r}; it has: {has}. Name the person's with --person", "categories"
+        )
+    return people
+
+
+def candidates_of(name: str, images: Sequence[CocoImage]) -> pl.DataFrame:
+    """The candidate table of a COCO source."""
+    keys = sample_keys([image.record.file_name for image in images])
+    sizes = [(image.record.height, image.record.width) for image in images]
+    problems = [size_problem(size_hw) for size_hw in sizes]
+    return pl.DataFrame(
+        {
+            "sample_id": [f"{name}-{key}" for key in keys],
+            "source": [name] * len(images),
+            "row": range(len(images)),
+            "width": [None if problem else width for (_, width), problem in zip(sizes, problems, strict=True)],
+            "height": [None if problem else height for (height, _), problem in zip(sizes, problems, strict=True)],
+            "people": [stated_people(image.instances) for image in images],
+            "licence": [image.licence for image in images],
+            "unreadable": problems,
+        },
+        schema=CANDIDATES,
+    )
+
+
+def size_problem(size_hw: SizeHW) -> str | None:
+    """What is wrong with an image record's size, or None."""
+    height, width = size_hw
+    if height > 0 and width > 0 and height * width <= MAX_PIXELS:
+        return None
+    return f"the image record states the size {height}x{width} (HxW); between 1 and {MAX_PIXELS} px are read"
+
+
+def stated_people(instances: Sequence[Instance]) -> int:
+    """Number of person annotations, crowds aside."""
+    return sum(instance.person and not instance.crowd for instance in instances)
+
+
+def rle_of(segmentation: msgspec.Raw, size_hw: SizeHW) -> Rle:
+    """A segmentation as it stands in the file, as an rle of the image's size.
+
+    Raises:
+        ValueError: It is neither polygons nor an RLE, or an RLE that does not fit the image.
+    """
+    shape: Any = msgspec.json.decode(segmentation, type=list[list[float]] | RunLengths | None)
+    if shape is None:
+        return masks.empty_rle(size_hw)
+    if isinstance(shape, list):
+        return masks.rle_of_polygons(shape, size_hw)
+    if tuple(shape.size) != size_hw:
+        raise ValueError(f"the RLE is {shape.size[0]}x{shape.size[1]} (HxW), the image {size_hw[0]}x{size_hw[1]}")
+    if isinstance(shape.counts, str):
+        return masks.rle_of_string(shape.counts, size_hw)
+    return masks.rle_of_counts(shape.counts, size_hw)
+
+
+class CocoLabels:
+    """The labels of a COCO source, drawn when asked for."""
+
+    def __init__(self, images: Sequence[CocoImage]) -> None:
+        self._images = images
+
+    def image(self, row: int) -> Path:
+        """The photograph's file."""
+        image = self._images[row]
+        return image.finder.find(image.record.file_name)
+
+    def measure(self, row: int, most: int | None) -> Measure:
+        """The union's area without decoding a mask; stops as soon as `most` is known to be exceeded."""
+        image = self._images[row]
+        size_hw = (image.record.height, image.record.width)
+        stated = stated_people(image.instances)
+        try:
+            crowd = self._union(image, size_hw, crowd=True)
+            has_crowd = crowd is not None and masks.area_px(crowd) > 0
+            if most is not None and has_crowd:
+                return Measure(stated, True)
+            people = []
+            for rle in self._rles(image, size_hw, crowd=False):
+                people += [rle] if masks.area_px(rle) else []
+                if most is not None and len(people) > most:
+                    return Measure(stated, False)
+        except (ValueError, msgspec.DecodeError) as error:
+            return Measure(unreadable=f"segmentation: {error}")
+        notes = (Note("person annotations have an empty raster and count as nobody", image.record.file_name),)
+        return self._measured(people, crowd if has_crowd else None, size_hw, notes * (stated - len(people)))
+
+    def _measured(self, people: list[Rle], crowd: Rle | None, size_hw: SizeHW, notes: tuple[Note, ...]) -> Measure:
+        union = masks.union_rle(people, size_hw)
+        person_px = masks.area_px(union)
+        ignored_px = masks.minus_rle(crowd, union) if crowd else 0
+        counted_px = size_hw[0] * size_hw[1] - ignored_px
+        area = person_px / counted_px if counted_px else 0.0
+        return Measure(len(people), crowd is not None, area, notes=notes)
+
+    def draw(self, row: int) -> Label:
+        """The target: people 255, crowds 128 where no person is."""
+        image = self._images[row]
+        size_hw = (image.record.height, image.record.width)
+        try:
+            people = self._union(image, size_hw, crowd=False) or masks.empty_rle(size_hw)
+            crowd = self._union(image, size_hw, crowd=True)
+        except (ValueError, msgspec.DecodeError) as error:
+            raise FormatError(image.record.file_name, f"segmentation: {error}") from error
+        person = masks.decode(people)
+        target = masks.target_of(person, masks.decode(crowd) if crowd else None)
+        return Label(target, self._origin(image), self._touching(image, masks.encode(masks.grow(person)), size_hw))
+
+    def _origin(self, image: CocoImage) -> str:
+        kinds = [bytes(one.segmentation).lstrip()[:1] for one in image.instances if one.person and not one.crowd]
+        return "rle" if b"{" in kinds else "polygon"
+
+    def _touching(self, image: CocoImage, reach: Rle, size_hw: SizeHW) -> tuple[str, ...]:
+        names = set()
+        for instance in image.instances:
+            if instance.person or instance.name in names:
+                continue
+            try:
+                if masks.overlap_px(rle_of(instance.segmentation, size_hw), reach):
+                    names.add(instance.name)
+            except (ValueError, msgspec.DecodeError):
+                continue  # a damaged outline of another object costs its name, not the person's image
+        return tuple(sorted(names))
+
+    def _rles(self, image: CocoImage, size_hw: SizeHW, *, crowd: bool) -> Iterator[Rle]:
+        for instance in image.instances:
+            if instance.person and instance.crowd == crowd:
+                yield rle_of(instance.segmentation, size_hw)
+
+    def _union(self, image: CocoImage, size_hw: SizeHW, *, crowd: bool) -> Rle | None:
+        rles = list(self._rles(image, size_hw, crowd=crowd))
+        return masks.union_rle(rles, size_hw) if rles else None

@@ -1,0 +1,76 @@
+"""Finding photographs by the file name an annotation gives, under the folders the user named."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from curate.errors import MissingError
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"})
+
+
+def usual_folders(annotation: Path) -> list[Path]:
+    """Where the images of a COCO file usually lie.
+
+    For `X/annotations/instances_val2017.json`: `X/val2017`, `X/images/val2017`, `X/images`, `X`, `X/annotations`.
+    """
+    above = annotation.parent.parent if annotation.parent.name == "annotations" else annotation.parent
+    split = annotation.stem.rpartition("_")[2]
+    return [above / split, above / "images" / split, above / "images", above, annotation.parent]
+
+
+class ImageFinder:
+    """Finds image files under root folders.
+
+    Args:
+        roots: Folders, looked up in this order.
+        walked: Folders walked, once, when the look-ups found nothing: those the user named.
+        prefer: A folder name that settles which of two files of one name is meant (`val2017`).
+    """
+
+    def __init__(self, roots: Sequence[Path], walked: Sequence[Path] = (), prefer: str = "") -> None:
+        self.roots, self.walked, self.prefer = [*walked, *roots], walked, prefer
+        self._by_name: dict[str, list[Path]] | None = None
+
+    def find(self, file_name: str) -> Path:
+        """The file an annotation calls `file_name`.
+
+        Raises:
+            MissingError: None of the roots holds it, or several folders hold different files of this name.
+        """
+        relative = PurePosixPath(file_name.replace("\\", "/"))
+        inside = not relative.is_absolute() and ".." not in relative.parts
+        for root in self.roots:
+            for candidate in (root / relative, root / self.prefer / relative) if inside else ():
+                if candidate.exists():
+                    return candidate
+        return self._find_below(relative.name, file_name)
+
+    def _find_below(self, name: str, asked: str) -> Path:
+        if self._by_name is None:
+            self._by_name = index_images(self.walked)
+        found = self._by_name.get(name, [])
+        preferred = [path for path in found if path.parent.name == self.prefer] or found
+        if not preferred:
+            looked = ", ".join(map(str, self.walked or self.roots))
+            raise MissingError(f"{asked}: not found under {looked}. Name its folder with --images")
+        if len(preferred) > 1:
+            raise MissingError(f"{asked}: could be {preferred[0]} or {preferred[1]}. Name one folder with --images")
+        return preferred[0]
+
+
+def index_images(roots: Sequence[Path]) -> dict[str, list[Path]]:
+    """Every image file below the roots by its file name, each file once, sorted."""
+    paths = {
+        Path(folder, name)
+        for root in roots
+        for folder, _, names in os.walk(root)
+        for name in names
+        if Path(name).suffix.lower() in IMAGE_SUFFIXES
+    }
+    by_name: dict[str, list[Path]] = {}
+    for path in sorted(paths):
+        by_name.setdefault(path.name, []).append(path)
+    return by_name

@@ -1,0 +1,120 @@
+"""Names: of sources on the command line, of samples on disk, and of the category that is a person."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+from curate.errors import UsageError
+
+_SOURCE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_LONGEST_KEY = 120
+
+
+def split_name(text: str) -> tuple[str | None, str]:
+    """`NAME=PATH` as (NAME, PATH); a plain path, or one that exists as it stands, as (None, path).
+
+    >>> split_name("street=data/a.json")
+    ('street', 'data/a.json')
+    >>> split_name("data/k=v/a.json")
+    (None, 'data/k=v/a.json')
+    """
+    name, separator, path = text.partition("=")
+    if not separator or not _SOURCE_NAME.fullmatch(name) or Path(text).exists():
+        return None, text
+    return name, path
+
+
+def source_names(kind: str, given: Sequence[str | None]) -> list[str]:
+    """A name for each source of a kind: the given one, else the kind, from the second on with its number.
+
+    >>> source_names("coco", [None, "street", None])
+    ['coco', 'street', 'coco-3']
+    """
+    return [
+        name if name is not None else kind if number == 1 else f"{kind}-{number}"
+        for number, name in enumerate(given, 1)
+    ]
+
+
+def safe_name(text: str) -> str:
+    """The text as part of a file name on any system; where that changes it, six hex digits of its hash tell it apart.
+
+    >>> safe_name("000000397133")
+    '000000397133'
+    """
+    normal = unicodedata.normalize("NFC", text)
+    safe = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in normal)[:_LONGEST_KEY]
+    return safe if safe == text else f"{safe}-{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:6]}"
+
+
+def sample_keys(file_names: Sequence[str]) -> list[str]:
+    """A key for each image of a source: its file stem, or its relative path where the source holds the stem twice.
+
+    >>> sample_keys(["a/1.jpg", "a/2.jpg", "b/1.jpg"])
+    ['a-1', '2', 'b-1']
+    """
+    stems = [PurePosixPath(name).stem for name in file_names]
+    often = Counter(stems)
+    paths = [PurePosixPath(name).with_suffix("").as_posix().strip("/").replace("/", "-") for name in file_names]
+    keys = [safe_name(stem if often[stem] == 1 else path) for stem, path in zip(stems, paths, strict=True)]
+    return _told_apart(keys, file_names)
+
+
+def _told_apart(keys: Sequence[str], file_names: Sequence[str]) -> list[str]:
+    """The keys; those that stand twice with six digits of their file name's hash, equal file names with a number."""
+    often = Counter(keys)
+    hashes = [hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:6] for name in file_names]
+    keys = [key if often[key] == 1 else f"{key}-{code}" for key, code in zip(keys, hashes, strict=True)]
+    counted: Counter[str] = Counter()
+    numbered = []
+    for key in keys:
+        counted[key] += 1
+        numbered.append(key if counted[key] == 1 else f"{key}-{counted[key]}")
+    return numbered
+
+
+def person_classes(person: Sequence[str], names: Mapping[int, str]) -> dict[int, str]:
+    """The classes of a source that are a person: value -> name, from `--person` names and values.
+
+    Args:
+        person: Names (compared case-insensitively) and values ("15").
+        names: The source's classes, value -> name.
+    """
+    values = {int(word) for word in person if word.isdecimal()}
+    wanted = {word.casefold() for word in person if not word.isdecimal()}
+    return {value: name for value, name in names.items() if value in values or name.casefold() in wanted}
+
+
+def person_values(person: Sequence[str]) -> frozenset[int]:
+    """The values among `--person`; empty where only names were given.
+
+    >>> sorted(person_values(("person", "15")))
+    [15]
+    """
+    return frozenset(int(word) for word in person if word.isdecimal())
+
+
+def split_words(text: str) -> list[str]:
+    """A comma-separated list without blanks; UsageError where nothing is left.
+
+    >>> split_words("person, Rider")
+    ['person', 'Rider']
+    """
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if not words:
+        raise UsageError("--person: names or values are missing, for example: --person person,rider")
+    return words
+
+
+def check_unique(names: Iterable[str]) -> None:
+    """Raise UsageError where two sources have one name."""
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise UsageError(
+                f"{count} sources are called {name!r}. Give each its own, for example: --voc {name}-b=ROOT"
+            )

@@ -1,0 +1,105 @@
+"""The sources a recipe names, read; or, where it names none, those that lie where they usually lie."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from curate.errors import MissingError, UsageError
+from curate.packaged import data_folder
+from curate.recipe import Recipe
+from curate.sources import Read
+from curate.sources.coco import read_coco
+from curate.sources.names import check_unique, source_names, split_name
+from curate.sources.pairs import read_pairs
+from curate.sources.voc import read_voc
+from curate.threads import Watch, unwatched
+
+
+@dataclass(frozen=True)
+class Named:
+    """The sources to read: name -> its paths."""
+
+    coco: dict[str, list[Path]]
+    voc: dict[str, Path]
+    pairs: dict[str, tuple[Path, Path]]
+
+
+def read_sources(recipe: Recipe, watch: Watch = unwatched) -> list[Read]:
+    """Every source of the recipe, in the order COCO, VOC, pairs."""
+    named = named_sources(recipe) if recipe.sources() else usual_sources()
+    roots = [Path(folder) for folder in recipe.images]
+    for root in roots:
+        if not root.is_dir():
+            raise MissingError(f"--images {root}: is not a folder. Name the folder that holds the photographs")
+    if roots and not named.coco:
+        raise UsageError("--images: says where the photographs of --coco lie, and no --coco is given")
+    tick = watch("reading", len(named.coco) + len(named.voc) + len(named.pairs))
+    reads = []
+    for name, paths in named.coco.items():
+        reads.append(read_coco(name, paths, roots, recipe.person))
+        tick(1)
+    for name, root in named.voc.items():
+        reads.append(read_voc(name, root, recipe.person))
+        tick(1)
+    for name, (images, masks) in named.pairs.items():
+        reads.append(read_pairs(name, images, masks, recipe.person))
+        tick(1)
+    return reads
+
+
+def named_sources(recipe: Recipe) -> Named:
+    """The recipe's sources by name; COCO files of one given name are one source.
+
+    Raises:
+        UsageError: Two sources have one name.
+    """
+    coco: dict[str, list[Path]] = {}
+    for name, path in named_paths("coco", recipe.coco):
+        coco.setdefault(name, []).append(path)
+    voc = named_paths("voc", recipe.voc)
+    pairs = named_paths("pairs", [images for images, _ in recipe.pairs])
+    check_unique([*coco, *(name for name, _ in voc), *(name for name, _ in pairs)])
+    masks = [Path(folder) for _, folder in recipe.pairs]
+    folders = {name: (images, folder) for (name, images), folder in zip(pairs, masks, strict=True)}
+    return Named(coco, dict(voc), folders)
+
+
+def named_paths(kind: str, texts: Sequence[str]) -> list[tuple[str, Path]]:
+    """`[NAME=]PATH` arguments of a kind as (name, path)."""
+    split = [split_name(text) for text in texts]
+    names = source_names(kind, [name for name, _ in split])
+    return [(name, Path(path)) for name, (_, path) in zip(names, split, strict=True)]
+
+
+def usual_sources() -> Named:
+    """What lies under `datasets/` of the current folder, else the embedded sample.
+
+    Raises:
+        MissingError: Not even the sample is there.
+    """
+    for folder in (Path("datasets"), data_folder() / "sample"):
+        named = find_sources(folder)
+        if named.coco or named.voc:
+            return named
+    raise MissingError(
+        f"{folder}: the embedded sample is missing. Install again, or name a source with --coco or --voc"
+    )
+
+
+def find_sources(folder: Path) -> Named:
+    """COCO and VOC below a folder in their usual layouts."""
+    files = sorted((folder / "coco" / "annotations").glob("instances_*.json"))
+    places = (folder / "VOC2012", folder / "VOCdevkit" / "VOC2012", folder / "voc" / "VOCdevkit" / "VOC2012")
+    voc = next((place for place in places if (place / "JPEGImages").is_dir()), None)
+    return Named({"coco": files} if files else {}, {"voc": voc} if voc else {}, {})
+
+
+def describe_usual_sources() -> str:
+    """Which sources are used when none is named, for the user."""
+    named = usual_sources()
+    paths = [*(str(path) for paths in named.coco.values() for path in paths), *map(str, named.voc.values())]
+    if data_folder() / "sample" in [parent for path in paths for parent in Path(path).parents]:
+        return "no source named and none under datasets/: using the embedded sample (drawn scenes)"
+    return f"no source named: using {', '.join(paths)}"
