@@ -3,7 +3,7 @@
 import numpy as np
 
 from tools.sample.canvas import Canvas, Light, paint
-from tools.sample.geometry import Points, capsule, ellipse, rectangle, smooth
+from tools.sample.geometry import Points, capsule, ellipse, rectangle
 from tools.sample.materials import Material
 from tools.sample.noise import Bytes, Colour, blend, clouds, grain, jitter, pick, uniform, value_noise
 from tools.sample.objects import leaf
@@ -178,8 +178,9 @@ def haze(canvas: Canvas, rng: np.random.Generator, light: Light) -> None:
     canvas.rgb[:] = gradient((h, w), grey, blend(grey, (90, 90, 90), 0.3))
     for _ in range(int(rng.integers(3, 9))):
         x, tall = uniform(rng, 0, w), uniform(rng, 0.2, 0.6) * h
-        bush = smooth(
-            np.array([[x, h * 0.7 - tall], [x + tall * 0.4, h * 0.7], [x, h * 0.76], [x - tall * 0.4, h * 0.7]]), 5
-        )
-        paint(canvas, (bush,), Material(blend(grey, (60, 66, 66), 0.4), weave=4), light, rng, reach_px=20, opacity=110)
+        far = Material(blend(grey, (60, 66, 66), uniform(rng, 0.15, 0.45)), weave=4)
+        crown = [ellipse(np.array([x + uniform(rng, -0.25, 0.25) * tall, h * 0.72 - tall * uniform(rng, 0.5, 1.0)]),
+                         0.2 * tall, 0.17 * tall) for _ in range(7)]  # fmt: skip
+        trunk = capsule(np.array([x, h * 0.74]), np.array([x, h * 0.72 - tall * 0.6]), 0.04 * tall, 0.03 * tall)
+        paint(canvas, (trunk, *crown), far, light, rng, reach_px=8, opacity=190)
     mottle(canvas, rng, 0, h, 120, 14)

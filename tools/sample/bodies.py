@@ -93,7 +93,7 @@ def pose_skeleton(pose: Pose, build: Build) -> Skeleton:
     breadth = max(abs(math.cos(math.radians(pose.yaw))), 0.5) if abs(pose.yaw) < 89 else 0.5
     trunk = TORSO * (0.88 + 0.12 * build.legs)
     neck = pelvis + up * trunk
-    shoulder, hip = 0.65 * build.shoulders * breadth, 0.36 * build.hips * breadth
+    shoulder, hip = 0.67 * build.shoulders * breadth, 0.36 * build.hips * breadth
     level = pelvis + up * trunk * 0.9
     shoulders = (level - side * shoulder, level + side * shoulder)
     hips = (pelvis - side * hip, pelvis + side * hip)
@@ -144,7 +144,7 @@ def arm_outline(skeleton: Skeleton, build: Build, which: int, grow: float = 0.0,
     """An arm from the shoulder, `to` bones long (0.5 ends half way to the elbow, 2 at the wrist)."""
     shoulder, elbow, wrist = skeleton.shoulders[which], skeleton.elbows[which], skeleton.wrists[which]
     thick = 0.6 + 0.4 * build.girth
-    points, radii = [shoulder, between(shoulder, elbow, 0.45), elbow], [0.225, 0.205, 0.165]
+    points, radii = [shoulder, between(shoulder, elbow, 0.45), elbow], [0.19, 0.2, 0.165]
     points += [between(elbow, wrist, 0.3), wrist]
     radii += [0.165, 0.105]
     return _cut_limb(points, [r * thick + grow for r in radii], to)

@@ -147,6 +147,7 @@ def paint(
 def shrink(field_: Bytes) -> Bytes:
     """Mean over blocks of SUPERSAMPLE x SUPERSAMPLE px, rounded; (H, W) or (H, W, C)."""
     k = SUPERSAMPLE
-    h, w = field_.shape[0] // k, field_.shape[1] // k
-    blocks = field_[: h * k, : w * k].reshape(h, k, w, k, *field_.shape[2:]).astype(np.int32)
-    return np.asarray((blocks.sum(axis=(1, 3)) + k * k // 2) // (k * k), dtype=np.uint8)
+    total = np.full_like(field_[::k, ::k], k * k // 2, dtype=np.int32)
+    for i in range(k * k):
+        total += field_[i // k :: k, i % k :: k]
+    return (total // (k * k)).astype(np.uint8)

@@ -48,7 +48,7 @@ def blur_background(rgb: Bytes, camera: Camera) -> Bytes:
 def _tone(rgb: Ints, mood: str) -> Ints:
     """Brightness, contrast and cast of a mood."""
     gains: dict[str, tuple[int, int, int]] = {
-        "dark": (76, 78, 92), "dim": (134, 126, 116), "warm": (276, 250, 206), "cold": (222, 246, 276),
+        "dark": (90, 92, 106), "dim": (134, 126, 116), "warm": (276, 250, 206), "cold": (222, 246, 276),
         "harsh": (290, 290, 286), "flat": (150, 152, 156),
     }  # fmt: skip
     lifts = {"flat": 74, "dark": 5, "dim": 4, "harsh": -16}

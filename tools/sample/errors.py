@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from tools.sample.geometry import smooth
-from tools.sample.labels import Label, Mask, Polygon, box_of, label_mask, trace
+from tools.sample.labels import Label, Mask, Polygon, box_of, fill_polygons, label_mask, trace
 from tools.sample.noise import pick, uniform
 
 KINDS = ("shift", "erode", "dilate", "drop-person", "hole", "bite", "blob", "swap", "coarse", "box")
@@ -95,9 +95,7 @@ def _coarse(label: Label) -> Label:
         polygons: list[Polygon] = sorted(trace(label.mask, 1.0, tolerance), key=len, reverse=True)
         if polygons and len(polygons[0]) <= 8:
             break
-    filled = np.zeros(label.mask.shape, np.uint8)
-    cv2.fillPoly(filled, [np.round(np.array(polygons[0]) - 0.5).astype(np.int32)], 1)
-    return Label(label.category, filled > 0, polygons[:1])
+    return Label(label.category, fill_polygons(polygons[:1], label.mask.shape), polygons[:1])
 
 
 def people_of(labels: list[Label]) -> list[Label]:

@@ -215,7 +215,11 @@ def _face(skeleton: Skeleton, look: Look, rng: np.random.Generator) -> list[Piec
     pieces = [
         *_eyes(skeleton, look),
         Piece((_curve(skeleton, nose),), Material(blend(look.skin, dark, 0.35), weave=4), 0.04),
-        Piece((_oval(skeleton, middle, 0.27, 0.13 * (1 - 0.4 * abs(f)), 0.02 + smile),), Material(pink, weave=3), 0.03),
+        Piece(
+            (_oval(skeleton, middle, 0.27, 0.12 * (1 - 0.4 * abs(f)), 0.015 + 0.7 * smile),),
+            Material(pink, weave=3),
+            0.03,
+        ),
     ]
     if look.beard:
         jaw = [(0.33 + middle * 0.4, 0.08), (0.28 + middle * 0.5, 0.38), (middle, 0.52), (-0.28 + middle * 0.5, 0.38),

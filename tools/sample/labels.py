@@ -90,18 +90,29 @@ def _outline(part: Bytes, pixel: float, tolerance_px: float) -> Polygon:
 
 def trace(mask: Mask, pixel: float, tolerance_px: float = TOLERANCE_PX) -> list[Polygon]:
     """Polygons in image px around a mask whose px are `pixel` image px wide; tiny parts and holes are left out."""
+    if not mask.any():
+        return []
+    x, y, w, h = box_of(mask)
     least = max(round(SMALLEST_PART_PX / pixel**2), 1)
-    parts = [piece for part in _components(mask.astype(np.uint8), least) for piece in _without_holes(part, least)]
+    around = np.pad(mask[y : y + h, x : x + w], 1).astype(np.uint8)
+    parts = [piece for part in _components(around, least) for piece in _without_holes(part, least)]
     outlines = [_outline(part, pixel, tolerance_px) for part in parts]
-    return [polygon for polygon in outlines if len(polygon) >= 3]
+    left, top = (x - 1) * pixel, (y - 1) * pixel
+    return [[(px + left, py + top) for px, py in polygon] for polygon in outlines if len(polygon) >= 3]
+
+
+def fill_polygons(polygons: list[Polygon], size_hw: tuple[int, ...]) -> Mask:
+    """Pixels (H, W) inside the polygons, as COCO fills them."""
+    h, w = size_hw
+    if not polygons:
+        return np.zeros((h, w), bool)
+    flat = [[value for point in polygon for value in point] for polygon in polygons]
+    return np.asarray(rle.decode(rle.merge(rle.frPyObjects(flat, h, w))) > 0)
 
 
 def _miss(polygons: list[Polygon], mask: Mask) -> float:
-    """How far the polygons' area, filled as COCO does it, is from the mask's, as a share of it."""
-    h, w = mask.shape
-    flat = [[value for point in polygon for value in point] for polygon in polygons]
-    filled = int(rle.area(rle.merge(rle.frPyObjects(flat, h, w)))) if flat else 0
-    return abs(filled - int(mask.sum())) / max(int(mask.sum()), 1)
+    """How far the polygons' area is from the mask's, as a share of it."""
+    return abs(int(fill_polygons(polygons, mask.shape).sum()) - int(mask.sum())) / max(int(mask.sum()), 1)
 
 
 def label_seen(seen: Seen) -> Label:

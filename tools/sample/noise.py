@@ -45,18 +45,28 @@ def blend(first: Colour, second: Colour, share: float) -> Colour:
     return r, g, b
 
 
+def _lattice(length: int, cell: int) -> tuple[Ints, Ints]:
+    """For each of `length` px the lattice line before it, and how far on it is in 1/256, eased at both ends."""
+    places = np.arange(length, dtype=np.int32)
+    share = places % cell * 256 // cell
+    eased = share * share * (768 - 2 * share) >> 16
+    return places // cell, eased.astype(np.int32)
+
+
 def value_noise(rng: np.random.Generator, size_hw: tuple[int, int], cell_hw: tuple[int, int]) -> Bytes:
     """Smooth noise (H, W) in [0, 255]; `cell_hw` is the size in px of one bump."""
-    (h, w), (ch, cw) = size_hw, cell_hw
-    grid = rng.integers(0, 256, (h // max(ch, 1) + 3, w // max(cw, 1) + 3), dtype=np.uint8)
-    wide = cv2.resize(grid, (grid.shape[1] * max(cw, 1), grid.shape[0] * max(ch, 1)), interpolation=cv2.INTER_CUBIC)
-    return np.ascontiguousarray(wide[max(ch, 1) : max(ch, 1) + h, max(cw, 1) : max(cw, 1) + w], dtype=np.uint8)
+    (rows, down), (columns, right) = (_lattice(n, max(cell, 1)) for n, cell in zip(size_hw, cell_hw, strict=True))
+    grid = rng.integers(0, 256, (int(rows[-1]) + 2, int(columns[-1]) + 2), dtype=np.uint8).astype(np.int32)
+    lines = grid[rows] * (256 - down[:, None]) + grid[rows + 1] * down[:, None] >> 8
+    return (lines[:, columns] * (256 - right) + lines[:, columns + 1] * right >> 8).astype(np.uint8)
 
 
 def soften(field: Bytes, reach: int) -> Bytes:
     """Mean over (2 * reach + 1) px squares, the edge repeated; (H, W) or (H, W, C)."""
-    side = (2 * reach + 1, 2 * reach + 1)
-    return np.asarray(cv2.blur(field, side, borderType=cv2.BORDER_REPLICATE), dtype=np.uint8)
+    side = 2 * reach + 1
+    # cv2.blur divides in floats, differently on different processors; sums are exact.
+    sums = cv2.boxFilter(field, cv2.CV_32S, (side, side), normalize=False, borderType=cv2.BORDER_REPLICATE)
+    return ((sums + side * side // 2) // (side * side)).astype(np.uint8)
 
 
 def clouds(rng: np.random.Generator, size_hw: tuple[int, int], cell: int, octaves: int = 4) -> Bytes:

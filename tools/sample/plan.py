@@ -79,7 +79,7 @@ def _twin(specs: list[Spec], original: Spec, place: Spec, change: str) -> None:
 
 def _add_twins(specs: list[Spec]) -> None:
     """Four pairs among images of one or two people: across COCO's splits, across sources, and nearly equal."""
-    fit = [spec for spec in specs if spec.recipe.intent == "fit"]
+    fit = [spec for spec in specs if spec.recipe.intent == "fit" and not spec.recipe.grey]
     train = [spec for spec in fit if spec.split == "train2017"]
     val = [spec for spec in fit if spec.split == "val2017"]
     voc = [spec for spec in fit if spec.split in ("train", "val")]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -63,7 +64,7 @@ class Seen:
     coverage: Bytes
     crowd: bool
 
-    @property
+    @cached_property
     def mask(self) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
         """Pixels (H, W) of the image at least half covered."""
         return shrink(self.coverage) >= 128

@@ -110,7 +110,7 @@ def skirt_shape(skeleton: Skeleton, build: Build, outfit: Outfit) -> Shape:
 
 def hip_shape(skeleton: Skeleton, build: Build) -> Shape:
     """The seat of trousers and shorts, or what is bare under them."""
-    return (trunk_outline(skeleton, build, -0.14, 0.34, 0.04),)
+    return (trunk_outline(skeleton, build, -0.14, 0.26, 0.0),)
 
 
 def top_shape(skeleton: Skeleton, build: Build, outfit: Outfit, rng: np.random.Generator) -> Shape:
