@@ -1,1 +1,77 @@
 """One module per labelling tool; each says whether a path is its own and reads it into masks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from curate.errors import FormatError, MissingError
+from label.formats import labelme, png
+from label.formats.record import HandLabel, Refusal, files_under
+
+
+class Format(Protocol):
+    """What a module of this package has."""
+
+    SUFFIX: str
+    """Of its files, lower case."""
+
+    def detect(self, path: Path) -> bool:
+        """Whether labels of this format lie at `path`, told from their content."""
+
+    def read(
+        self, path: Path, person: tuple[str, ...] | None, ignore: tuple[str, ...] | None
+    ) -> Iterator[HandLabel | Refusal]:
+        """The labels at `path`."""
+
+
+FORMATS: dict[str, Format] = {"png": png, "labelme": labelme}
+KNOWN = "PNG masks (png), LabelMe JSON (labelme)"
+
+
+def detect_format(path: Path) -> str:
+    """The name of the one format whose files lie at `path`, told from their content.
+
+    Raises:
+        MissingError: Nothing is there.
+        FormatError: None of the formats known, or more than one, so that it must be said which is meant.
+    """
+    if not path.exists():
+        raise MissingError(f"{path}: no such file or folder. Check the path of the labels")
+    found = [name for name, module in FORMATS.items() if module.detect(path)]
+    kinds = kinds_of(path)
+    if len(found) > 1 or (found == ["png"] and ".json" in kinds):
+        raise FormatError(
+            path, f"holds {named(kinds)}: more than one kind of label. Choose one with --format {' or '.join(FORMATS)}"
+        )
+    if not found:
+        raise FormatError(path, f"holds {named(kinds) or 'nothing'}, and no label of a format known: {KNOWN}")
+    return found[0]
+
+
+def read_labels(
+    path: Path, name: str, person: tuple[str, ...] | None, ignore: tuple[str, ...] | None
+) -> Iterator[HandLabel | Refusal]:
+    """The labels at `path`, read as format `name`; None as `person` or `ignore` means that format's own default.
+
+    Raises:
+        MissingError: Nothing is there.
+        UsageError: `person` or `ignore` is not what this format can select by.
+        FormatError: There is no file of this format.
+    """
+    if not path.exists():
+        raise MissingError(f"{path}: no such file or folder. Check the path of the labels")
+    return FORMATS[name].read(path, person, ignore)
+
+
+def kinds_of(path: Path) -> Counter[str]:
+    """How many files of each suffix (lower case) lie at `path`."""
+    return Counter(file.suffix.lower() for file in files_under(path))
+
+
+def named(kinds: Counter[str]) -> str:
+    """`3 .json and 2 .png files`; empty for none."""
+    parts = [f"{count} {suffix or 'suffixless'}" for suffix, count in sorted(kinds.items())]
+    return f"{' and '.join(parts)} file{'s' if sum(kinds.values()) != 1 else ''}" if parts else ""

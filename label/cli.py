@@ -1,0 +1,159 @@
+"""`curate label`: hand labels in."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from curate.dataset import open_dataset
+from curate.errors import FormatError, UsageError
+from label.formats import FORMATS, named
+from label.formats.record import HandLabel, Refusal
+from label.importing import Imported, Labels, Request, import_labels
+from label.merge import POLICIES
+
+SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True}
+NOTES_SHOWN = 10
+"""Notes are told in full up to this many and then counted; --json holds all of them."""
+
+
+@click.group(context_settings=SETTINGS)
+def label() -> None:
+    """Take hand labels in.
+
+    \b
+    Example:
+      curate label import people labels --out people-2
+    """
+
+
+@label.command("import", context_settings=SETTINGS)
+@click.argument("dataset", type=click.Path(path_type=Path))
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), metavar="NEW", help="Folder of the new dataset version.")
+@click.option(
+    "--format", "format_name", type=click.Choice(["auto", *FORMATS]), default="auto", help="What the labels are."
+)
+@click.option(
+    "--person",
+    metavar="NAMES|VALUES",
+    help="What is a person, comma-separated: names in LabelMe [default: person], values in PNG masks [default: told "
+    "from the values found].",
+)
+@click.option(
+    "--ignore",
+    metavar="NAMES|VALUES",
+    help="What is not counted: names in LabelMe [default: __ignore__], values in PNG masks [default: 128 beside 0 and "
+    "255, 255 beside ids and class values].",
+)
+@click.option("--on-conflict", type=click.Choice(POLICIES), default="replace", help="How a label meets the old mask.")
+@click.option("--author", metavar="NAME", help="Who labelled, for the record of edits.")
+@click.option("--dry-run", is_flag=True, help="Say what would come in; write nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--force", is_flag=True, help="Replace the dataset at --out.")
+def import_command(
+    dataset: Path,
+    path: Path,
+    out: Path | None,
+    format_name: str,
+    person: str | None,
+    ignore: str | None,
+    on_conflict: str,
+    author: str | None,
+    dry_run: bool,
+    as_json: bool,
+    force: bool,
+) -> None:
+    """Make a new version of DATASET with the hand labels at PATH (PNG masks or LabelMe JSON).
+
+    DATASET stays as it is. What cannot be used is named and left out, the rest comes in.
+
+    \b
+    Example:
+      curate label import people labels --out people-2
+    """
+    if out is None and not dry_run:
+        raise UsageError("--out NEW is missing: the folder of the new version. To only look: --dry-run")
+    words = split_words(person, "--person"), split_words(ignore, "--ignore")
+    request = Request(path, format_name, *words, on_conflict, author)
+    target = None if dry_run else out
+    imported = import_labels(open_dataset(dataset), target, request, force=force, watch=with_progress)
+    for line in remarks(imported):
+        click.echo(printable(line), err=True)
+    click.echo(json_object(imported, target) if as_json else summary(imported, dataset, target))
+    if imported.status == "nothing":
+        count = len(imported.intake.refusals)
+        raise FormatError(path, f"none of {count} labels could be imported, for the reasons above; nothing was written")
+
+
+def split_words(text: str | None, option: str) -> tuple[str, ...] | None:
+    """The words of a comma-separated option; None where it is not given, UsageError where it holds none."""
+    if text is None:
+        return None
+    words = tuple(word.strip() for word in text.split(",") if word.strip())
+    if not words:
+        raise UsageError(f"{option}: names or values are missing, for example: {option} person,rider")
+    return words
+
+
+def with_progress(labels: Labels) -> Iterator[HandLabel | Refusal]:
+    """The labels as they are, counted on the terminal where stderr is one."""
+    with click.progressbar(labels, label="labels", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+        yield from bar
+
+
+def remarks(imported: Imported) -> Iterator[str]:
+    """What goes to stderr: each label left out, the first notes, what was not looked at."""
+    yield from (f"left out: {refusal.message}" for refusal in imported.intake.refusals)
+    notes = imported.intake.notes
+    yield from (f"note: {note}" for note in notes[:NOTES_SHOWN])
+    if len(notes) > NOTES_SHOWN:
+        yield f"note: and {len(notes) - NOTES_SHOWN} more of the kind; --json lists all"
+    if imported.left_alone:
+        yield f"note: {named(imported.left_alone)} beside the labels not read"
+
+
+def summary(imported: Imported, dataset: Path, out: Path | None) -> str:
+    """The result for people."""
+    intake, header = imported.intake, imported.header
+    edited = len(intake.edited)
+    lines = [f"imported   {edited}", f"unchanged  {len(intake.changes) - edited}", f"left out   {len(intake.refusals)}"]
+    if intake.median_iou is not None:
+        lines.append(f"median IoU of old and new masks {intake.median_iou:.3f}")
+    if header is not None and imported.status == "written":
+        lines.append(f"{out}: version {header.version} of {header.name}, {header.counts['images']} images")
+    ends = {
+        "there already": f"{out}: holds this import already; nothing was written",
+        "unchanged": f"nothing changes: every label equals the mask that is there; go on with {dataset}",
+        "dry run": "dry run: nothing was written",
+    }
+    return "\n".join([*lines, *([ends[imported.status]] if imported.status in ends else [])])
+
+
+def json_object(imported: Imported, out: Path | None) -> str:
+    """The result for machines, one object; `out`, `version`, `digest` and `parent` are null where nothing is there."""
+    intake, header = imported.intake, imported.header
+    result: dict[str, Any] = {
+        "status": imported.status,
+        "format": imported.format,
+        "imported": sorted(intake.edited),
+        "unchanged": sorted(set(intake.changes) - set(intake.edited)),
+        "left_out": [{"file": str(refusal.file), "reason": refusal.message} for refusal in intake.refusals],
+        "notes": intake.notes,
+        "median_iou": intake.median_iou,
+        "out": str(out) if header else None,
+        "version": header.version if header else None,
+        "digest": header.digest if header else None,
+        "parent": header.parent if header else None,
+    }
+    return msgspec.json.encode(result).decode()
+
+
+def printable(line: str) -> str:
+    """The line without characters that would move the cursor or colour the terminal: names in files are not trusted."""
+    return "".join(letter if letter.isprintable() else "?" for letter in line)

@@ -1,0 +1,110 @@
+"""PNG masks: one file per image, named like it, person by grey level, palette index, class id or alpha."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate import images
+from curate.errors import CurateError, FormatError, UsageError
+from curate.masks import IGNORE, PERSON, SizeHW, Target, target_of
+from curate.sources.pairs import read_mask, single_channel
+from label.formats.record import Drawing, HandLabel, Refusal, files_under, relative_name
+
+SUFFIX = ".png"
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+Values = tuple[int, ...]
+
+
+def detect(path: Path) -> bool:
+    """Whether a PNG lies at `path` that is not the photograph of a JSON file beside it."""
+    files = files_under(path)
+    described = {file.with_suffix("") for file in files if file.suffix.lower() == ".json"}
+    return any(_is_png(file) and file.with_suffix("") not in described for file in files)
+
+
+def _is_png(file: Path) -> bool:
+    if not file.is_file():
+        return False
+    try:
+        with file.open("rb") as opened:
+            return opened.read(len(SIGNATURE)) == SIGNATURE
+    except OSError:
+        return False
+
+
+def read(path: Path, person: tuple[str, ...] | None, ignore: tuple[str, ...] | None) -> Iterator[HandLabel | Refusal]:
+    """A label for each PNG at `path`, known by the name of its file.
+
+    Args:
+        path: A PNG or a folder of them, at any depth.
+        person: The values that are person; None where it shows from the values themselves.
+        ignore: The values not to be counted, beside 255 where it is void (`curate.sources.pairs.understand`).
+
+    Raises:
+        UsageError: A value is not a number from 0 to 65535.
+        FormatError: There is no PNG at `path`.
+    """
+    persons, ignored = values_named(person, "--person"), values_named(ignore, "--ignore")
+    if both := set(persons or ()) & set(ignored or ()):
+        raise UsageError(f"the value {min(both)} is both --person and --ignore")
+    files = [file for file in files_under(path) if file == path or file.suffix.lower() == SUFFIX]
+    if not files:
+        raise FormatError(path, "holds no .png file. Name the folder that holds the masks")
+    return (_label(file, path, persons, ignored) for file in files)
+
+
+def values_named(names: tuple[str, ...] | None, option: str) -> Values | None:
+    """The numbers an option names; a mask image holds values and no names, so a name is a UsageError."""
+    if names is None:
+        return None
+    for name in names:
+        if not (name.isascii() and name.isdigit() and int(name) <= 0xFFFF):
+            raise UsageError(f"{option} {name}: PNG masks hold values from 0 to 65535 and no names. Say {option} 15")
+    return tuple(map(int, names))
+
+
+def _label(file: Path, root: Path, person: Values | None, ignore: Values | None) -> HandLabel | Refusal:
+    try:
+        size_hw = images.read_size_hw(file)
+    except CurateError as error:
+        return Refusal(file, f"{error}. Export this mask again as a PNG")
+    draw = partial(draw_png, file, person, ignore)
+    return HandLabel(file, (relative_name(file, root),), "png", size_hw, draw, lambda: None)
+
+
+def draw_png(file: Path, person: Values | None, ignore: Values | None, size_hw: SizeHW) -> Drawing:
+    """The mask in `file` at `size_hw`, its values understood as `curate build --pairs` understands them.
+
+    Raises:
+        FormatError: It cannot be decoded, or its values do not say what is person.
+        MismatchError: It has another aspect ratio.
+    """
+    read = read_mask(file, frozenset(person or ()))
+    target = read.target if ignore is None else without(read.target, values_of(file), ignore)
+    fitted = images.fit_mask(target, size_hw, file).astype(np.uint8, copy=False)
+    found = "" if (target == PERSON).any() else f"values {listed(np.unique(values_of(file)).tolist())}"
+    notes = (f"ids were read as {read.people} people",) if read.people > 1 else ()
+    return Drawing(fitted, read.people if read.people > 1 else None, found, notes)
+
+
+def values_of(file: Path) -> NDArray[np.integer]:
+    """The stored values (H, W), alpha or grey where there are several channels; FormatError where there are colours."""
+    stored = images.read_indices(file)
+    return stored if stored.ndim == 2 else single_channel(file, stored)
+
+
+def without(target: Target, values: NDArray[np.integer], ignore: Values) -> Target:
+    """The target with the pixels of the ignored values not counted; person wins."""
+    person = target == PERSON
+    return target_of(person, (target == IGNORE) | np.isin(values, ignore))
+
+
+def listed(present: Sequence[int], at_most: int = 6) -> str:
+    """`0, 15, 255`, cut short with the number of all."""
+    shown = ", ".join(map(str, present[:at_most]))
+    return shown if len(present) <= at_most else f"{shown}, ... ({len(present)} in all)"

@@ -1,0 +1,74 @@
+"""What every labelling tool's reader yields: labels by hand, and files it had to refuse."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from curate.masks import SizeHW, Target
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"})
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A label as pixels.
+
+    Attributes:
+        target: (H, W) of 0, 128, 255; may show nobody.
+        people: How many people it shows, None where the file cannot tell.
+        found: What the file holds, for a message: `values 0, 15` or `shapes bus 2, car 1`.
+        notes: What was taken in a way the user should know of, one clause each.
+    """
+
+    target: Target
+    people: int | None
+    found: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class HandLabel:
+    """One image's label as a tool exported it, not yet read further than its header.
+
+    Attributes:
+        file: Where it stands.
+        names: The names its image may be known by, as POSIX paths; every one that is known must mean the same sample.
+        tool: What made it, with its version where the file says so.
+        size_hw: Size in px of the raster it was drawn on; None where the file does not say.
+        draw: The label at a given size. Raises FormatError or MismatchError.
+        image_sha256: Digest of its image's bytes where the export holds them, else None.
+    """
+
+    file: Path
+    names: tuple[str, ...]
+    tool: str
+    size_hw: SizeHW | None
+    draw: Callable[[SizeHW], Drawing]
+    image_sha256: Callable[[], str | None]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A file, or one of its labels, that was left out; the message names it and says what to do."""
+
+    file: Path
+    message: str
+
+
+def files_under(path: Path) -> list[Path]:
+    """The file `path`, or every file below the folder, sorted; hidden ones and those of macOS archives aside."""
+    if not path.is_dir():
+        return [path]
+    found: list[Path] = []
+    for folder, folders, names in os.walk(path):
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
+        found += [Path(folder, name) for name in names if not name.startswith(".")]
+    return sorted(found)
+
+
+def relative_name(file: Path, root: Path) -> str:
+    """The file's POSIX path below `root` without its suffix; its stem where `root` is the file itself."""
+    return (Path(file.name) if file == root else file.relative_to(root)).with_suffix("").as_posix()

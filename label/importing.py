@@ -1,0 +1,126 @@
+"""`label import`: read an export, take it in, write the next version of the dataset."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from curate.dataset import Dataset, Header
+from curate.revise import check_place, existing_revision, revise
+from label.formats import FORMATS, detect_format, kinds_of, read_labels
+from label.formats.record import HandLabel, Refusal
+from label.intake import Intake, edits_of, revised_samples, source_of, take_in
+
+Labels = Iterable[HandLabel | Refusal]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to import and how; the fields are the command's options. `person` and `ignore` None: the format's own."""
+
+    path: Path
+    format: str = "auto"
+    person: tuple[str, ...] | None = None
+    ignore: tuple[str, ...] | None = None
+    on_conflict: str = "replace"
+    author: str | None = None
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What came of it.
+
+    Attributes:
+        format: The format the labels were read as.
+        intake: Every label's fate.
+        left_alone: How many files of each other suffix lie beside the labels.
+        status: `written`, `there already` (`--out` holds it), `unchanged` (nothing to write), `dry run`, or `nothing`
+            (no label could be imported).
+        header: The new version's, where there is one.
+    """
+
+    format: str
+    intake: Intake
+    left_alone: Counter[str]
+    status: str
+    header: Header | None
+
+
+def import_labels(
+    parent: Dataset,
+    out: Path | None,
+    request: Request,
+    *,
+    force: bool = False,
+    watch: Callable[[Labels], Labels] = iter,
+) -> Imported:
+    """Import labels into the next version of `parent`, a new dataset at `out`; None only looks.
+
+    Args:
+        parent: The version the labels are for; it stays byte-identical.
+        out: The new folder.
+        request: What to import and how.
+        force: Replace a dataset that is at `out`.
+        watch: Passes the labels on, one by one; where a progress bar can stand.
+
+    Raises:
+        UsageError: Options that do not fit the format, or an `out` inside or around the parent.
+        MissingError, FormatError: Nothing is at the path, or nothing of a format known.
+        ExistsError: `out` holds something else.
+    """
+    if out is not None:
+        check_place(parent, out, force=force)
+    name = detect_format(request.path) if request.format == "auto" else request.format
+    labels = read_labels(request.path, name, request.person, request.ignore)
+    intake = take_in(parent, watch(labels), request.on_conflict, request.author)
+    status, header = _write(parent, out, request, name, intake, force)
+    return Imported(name, intake, _left_alone(request.path, name), status, header)
+
+
+def _write(
+    parent: Dataset, out: Path | None, request: Request, name: str, intake: Intake, force: bool
+) -> tuple[str, Header | None]:
+    if not intake.changes:
+        return "nothing", None
+    if not intake.edited:
+        return "unchanged", None
+    if out is None:
+        return "dry run", None
+    samples = revised_samples(parent.samples, intake)
+    if not force and (header := existing_revision(parent, out, samples)):
+        return "there already", header
+    header = revise(
+        parent,
+        out,
+        samples=samples,
+        masks={sample_id: change.png for sample_id, change in intake.edited.items()},
+        recipe=recipe_of(request, name, parent),
+        sources=[source_of(request.path, intake)],
+        edits=edits_of(intake),
+        force=force,
+    )
+    return "written", header
+
+
+def recipe_of(request: Request, name: str, parent: Dataset) -> dict[str, Any]:
+    """The header's recipe: every option, the format as found, the path as the user gave it, the seed handed down."""
+    return {
+        "command": "label import",
+        "labels": str(request.path),
+        "format": name,
+        "person": request.person,
+        "ignore": request.ignore,
+        "on_conflict": request.on_conflict,
+        "author": request.author,
+        "seed": parent.header.recipe.get("seed", 0),
+    }
+
+
+def _left_alone(path: Path, name: str) -> Counter[str]:
+    """The files beside the labels that are not of their format, by suffix."""
+    if not path.is_dir():
+        return Counter()
+    return Counter({kind: count for kind, count in kinds_of(path).items() if kind != FORMATS[name].SUFFIX})

@@ -1,0 +1,234 @@
+"""Labels into a dataset: each is matched, drawn and merged; what cannot be used is named, the rest comes in."""
+
+from __future__ import annotations
+
+import hashlib
+import statistics
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from curate import schema
+from curate.dataset import Dataset, Source
+from curate.errors import CurateError
+from curate.files import sha256_files
+from curate.images import exif_orientation, png_bytes, same_aspect
+from curate.masks import PERSON, SizeHW, Target
+from label.formats.record import HandLabel, Refusal
+from label.match import NoMatch, SampleIndex, index_samples, match
+from label.merge import edit_row, lost_regions, merge_targets, placed_row, relabelled_row
+
+
+@dataclass(frozen=True)
+class Change:
+    """A sample's new mask; `edit` is None where it equals the old one."""
+
+    file: Path
+    drawn_sha256: str
+    """Digest of the label as drawn, before it met the sample's mask; tells two labels of one sample apart."""
+    row: dict[str, Any]
+    png: bytes
+    edit: dict[str, Any] | None
+    notes: tuple[str, ...]
+
+
+@dataclass
+class Intake:
+    """What an export comes to. Every file of it is in exactly one of `changes` and `refusals`, or repeats another.
+
+    Attributes:
+        changes: By sample_id, the unchanged ones among them.
+        refusals: What was left out.
+        notes: What came in in a way the user should know of, one line each.
+    """
+
+    changes: dict[str, Change] = field(default_factory=dict)
+    refusals: list[Refusal] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def edited(self) -> dict[str, Change]:
+        """The changes that change something."""
+        return {name: change for name, change in self.changes.items() if change.edit is not None}
+
+    @property
+    def median_iou(self) -> float | None:
+        """Median IoU of the old and the new masks of what was edited; None where there was no old one."""
+        edits = [change.edit for change in self.changes.values() if change.edit is not None]
+        found = [edit["iou_old_new"] for edit in edits if edit["iou_old_new"] is not None]
+        return statistics.median(found) if found else None
+
+
+def take_in(dataset: Dataset, labels: Iterable[HandLabel | Refusal], policy: str, author: str | None) -> Intake:
+    """What `labels` make of `dataset`; nothing is written.
+
+    Args:
+        dataset: The version they are for.
+        labels: What a format's `read` yields.
+        policy: How a label meets the mask that is there, one of label.merge.POLICIES.
+        author: Who labelled, for the record of edits.
+    """
+    index = index_samples(dataset.samples)
+    rows = {row["sample_id"]: row for row in dataset.rows()}
+    intake, contested = Intake(), set[str]()
+    for label in labels:
+        outcome = label if isinstance(label, Refusal) else outcome_of(label, dataset, rows, index, policy, author)
+        if isinstance(outcome, Refusal):
+            intake.refusals.append(outcome)
+        else:
+            _settle(intake, outcome, contested)
+    intake.notes += [f"{change.file}: {note}" for change in intake.changes.values() for note in change.notes]
+    return intake
+
+
+def _settle(intake: Intake, change: Change, contested: set[str]) -> None:
+    """Add a change, unless another file says something else of the same sample: then none of them comes in."""
+    sample_id = change.row["sample_id"]
+    other = intake.changes.get(sample_id)
+    if sample_id in contested:
+        intake.refusals.append(Refusal(change.file, f"{change.file}: is one more label of {sample_id}. Keep one"))
+    elif other is None:
+        intake.changes[sample_id] = change
+    elif other.drawn_sha256 == change.drawn_sha256:
+        intake.notes.append(f"{change.file}: says the same of {sample_id} as {other.file}")
+    else:
+        contested.add(sample_id)
+        del intake.changes[sample_id]
+        for one, two in ((other.file, change.file), (change.file, other.file)):
+            problem = f"{one}: labels {sample_id}, and {two} labels it otherwise. Keep one of the two"
+            intake.refusals.append(Refusal(one, problem))
+
+
+def outcome_of(
+    label: HandLabel,
+    dataset: Dataset,
+    rows: dict[str, dict[str, Any]],
+    index: SampleIndex,
+    policy: str,
+    author: str | None,
+) -> Change | Refusal:
+    """What one label makes of its sample, or why it was left out."""
+    found = match(label, index)
+    if isinstance(found, NoMatch):
+        return Refusal(label.file, f"{label.file}: {why_unmatched(label, found)}")
+    row = rows[found]
+    try:
+        problem = why_unusable(label, row, dataset)
+        return (
+            Refusal(label.file, f"{label.file}: {problem}") if problem else changed(label, row, dataset, policy, author)
+        )
+    except CurateError as error:
+        return Refusal(label.file, str(error))
+
+
+def changed(
+    label: HandLabel, row: dict[str, Any], dataset: Dataset, policy: str, author: str | None
+) -> Change | Refusal:
+    """The sample's new mask, row and record of the change; a Refusal where nobody is left in the mask.
+
+    Raises:
+        CurateError: The label cannot be drawn, or the sample's own mask cannot be read.
+    """
+    size_hw: SizeHW = (row["height"], row["width"])
+    drawn = label.draw(size_hw)
+    drawn_sha256 = hashlib.sha256(drawn.target.tobytes()).hexdigest()
+    old = None if row["split"] == "pool" else dataset.target(row)
+    new = drawn.target if old is None else merge_targets(old, drawn.target, policy)
+    if old is not None and np.array_equal(old, new):
+        return Change(label.file, drawn_sha256, row, b"", None, drawn.notes)
+    if problem := why_empty(drawn.target == PERSON, new == PERSON, drawn.found) or why_fixed(row):
+        return Refusal(label.file, f"{label.file}: {problem}")
+    png = png_bytes(new)
+    sha256 = hashlib.sha256(png).hexdigest()
+    edit = edit_row(row, old, new, label.tool, author, sha256)
+    new_row = relabelled_row(row, new, sha256, drawn.people if policy == "replace" else None)
+    if old is None:
+        new_row = placed_row(new_row, dataset.samples, int(dataset.header.recipe.get("seed", 0)))
+    notes = (*drawn.notes, *notes_on(label, size_hw, old, new))
+    return Change(label.file, drawn_sha256, new_row, png, edit, notes)
+
+
+def notes_on(label: HandLabel, size_hw: SizeHW, old: Target | None, new: Target) -> Iterator[str]:
+    """What the user should know of a label that comes in."""
+    if label.size_hw not in (None, size_hw):
+        yield f"resized from {sized(label.size_hw)} to its image's {sized(size_hw)} (HxW, nearest)"
+    if old is not None and lost_regions(old, new):
+        yield "regions that were not counted (128) are now, because the label has none"
+
+
+def why_unmatched(label: HandLabel, found: NoMatch) -> str:
+    """Found, expected and what to do, for a label whose sample is not known for certain."""
+    names = " or ".join(label.names)
+    if not found.candidates:
+        return f"no sample is called {names}, nor holds its image. Name it by its sample_id, or add the image first"
+    shown = ", ".join(found.candidates[:4]) + (", ..." if len(found.candidates) > 4 else "")
+    return f"{names} may mean any of {shown}. Rename it to the sample_id that is meant"
+
+
+def why_unusable(label: HandLabel, row: dict[str, Any], dataset: Dataset) -> str:
+    """Why a label cannot be for its sample, seen before it is drawn; empty where it can.
+
+    Raises:
+        CurateError: The sample's image cannot be opened.
+    """
+    size_hw: SizeHW = (row["height"], row["width"])
+    if label.size_hw is None or same_aspect(label.size_hw, size_hw):
+        return ""
+    turn = exif_orientation(dataset.root / row["image"])
+    turned = turn != 1 and same_aspect((label.size_hw[1], label.size_hw[0]), size_hw)
+    advice = (
+        f"the image carries EXIF orientation {turn} and was labelled turned; label the stored raster"
+        if turned
+        else "it belongs to another image or another crop; mend it or leave it out"
+    )
+    return (
+        f"was drawn on {sized(label.size_hw)} (HxW), but {row['sample_id']} has {sized(size_hw)}; "
+        f"expected that size or the same aspect ratio: {advice}"
+    )
+
+
+def why_empty(drawn: np.ndarray[Any, Any], merged: np.ndarray[Any, Any], found: str) -> str:
+    """Why nobody is left in a mask; empty where somebody is."""
+    if not drawn.any():
+        return f"shows no person ({found}); expected at least one pixel. Say with --person which is, or leave it out"
+    return "" if merged.any() else "has no pixel in common with the mask that is there; nothing is left of the person"
+
+
+def why_fixed(row: dict[str, Any]) -> str:
+    """Why a sample cannot take a label with a person without changing its split; empty where it can."""
+    if row["split"] == "background":
+        return f"{row['sample_id']} is kept as background, without a person. Build it anew with this label"
+    return ""
+
+
+def sized(size_hw: SizeHW | None) -> str:
+    """`480x640`."""
+    return "" if size_hw is None else f"{size_hw[0]}x{size_hw[1]}"
+
+
+def revised_samples(samples: pl.DataFrame, intake: Intake) -> pl.DataFrame:
+    """The table with the changed rows in place of the old ones; the same frame where nothing was edited."""
+    edited = intake.edited
+    if not edited:
+        return samples
+    rows = [
+        edited[row["sample_id"]].row if row["sample_id"] in edited else row for row in samples.iter_rows(named=True)
+    ]
+    return schema.table(rows, schema.SAMPLES)
+
+
+def edits_of(intake: Intake) -> pl.DataFrame:
+    """`edits.parquet`, a row per edited sample."""
+    edits = [change.edit for change in intake.changes.values() if change.edit is not None]
+    return schema.table(edits, schema.EDITS)
+
+
+def source_of(path: Path, intake: Intake) -> Source:
+    """The header's entry for an export: digests of the files that changed something, by the folder they lie in."""
+    folder = path if path.is_dir() else path.parent
+    files = [change.file for change in intake.edited.values()]
+    return Source("labels", path.name, None, sha256_files(folder, files))

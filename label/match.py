@@ -1,0 +1,114 @@
+"""Which sample a hand label belongs to. Never guessed: every clue that says anything must say the same."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import polars as pl
+
+from curate.sources.names import safe_name
+from label.formats.record import IMAGE_SUFFIXES, HandLabel
+
+Found = frozenset[str]
+NOTHING: Found = frozenset()
+
+
+@dataclass(frozen=True)
+class SampleIndex:
+    """What a dataset's samples may be called, each name with the ids it may mean.
+
+    Attributes:
+        ids: Every sample_id.
+        by_name: Keys (the sample_id without its source) with and without the image's suffix.
+        by_path: Keys and sample_ids; a path is looked up in it as `sample_keys` writes one.
+        by_hash: The digest of the image's bytes.
+    """
+
+    ids: Found
+    by_name: Mapping[str, Found]
+    by_path: Mapping[str, Found]
+    by_hash: Mapping[str, Found]
+
+
+@dataclass(frozen=True)
+class NoMatch:
+    """Why a label has no sample: none is known by its names (`candidates` empty), or several may be meant."""
+
+    candidates: tuple[str, ...]
+
+
+def index_samples(samples: pl.DataFrame) -> SampleIndex:
+    """The index of a table with the columns of schema.SAMPLES."""
+    by_name: dict[str, set[str]] = defaultdict(set)
+    by_path: dict[str, set[str]] = defaultdict(set)
+    by_hash: dict[str, set[str]] = defaultdict(set)
+    for sample_id, source, image, digest in samples.select("sample_id", "source", "image", "image_sha256").iter_rows():
+        key, suffix = sample_id.removeprefix(f"{source}-"), PurePosixPath(image).suffix
+        for name in (key, key + suffix):
+            by_name[name].add(sample_id)
+        for name in (key, sample_id):
+            by_path[name].add(sample_id)
+        by_hash[digest].add(sample_id)
+    return SampleIndex(frozenset(samples["sample_id"]), _frozen(by_name), _frozen(by_path), _frozen(by_hash))
+
+
+def _frozen(sets: Mapping[str, set[str]]) -> dict[str, Found]:
+    return {name: frozenset(ids) for name, ids in sets.items()}
+
+
+def match(label: HandLabel, index: SampleIndex) -> str | NoMatch:
+    """The sample_id a label belongs to, by sample_id, file name, relative path, then the content of its image.
+
+    A sample_id stands for itself. Else each name gives the samples it may mean by file name and by path; they must
+    have one sample in common. The image's content decides where the names say nothing, or leave more than one.
+    """
+    exact = frozenset(one for name in label.names for one in ids_in(name, index))
+    clues = [exact] if exact else [clue for name in label.names for clue in clues_of(name, index)]
+    named = frozenset[str]().union(*clues)
+    common = frozenset.intersection(*clues) if clues else named
+    candidates = common or named
+    if len(common) != 1 and (digest := label.image_sha256()) is not None:
+        same_image = index.by_hash.get(digest, NOTHING)
+        common = candidates = (same_image & candidates if candidates else same_image) or candidates
+    return next(iter(common)) if len(common) == 1 else NoMatch(tuple(sorted(candidates)))
+
+
+def ids_in(name: str, index: SampleIndex) -> Found:
+    """The sample_id a name is, with or without an image's suffix; empty where it is none."""
+    last = base(name)
+    return index.ids & {last, without_suffix(last)}
+
+
+def clues_of(name: str, index: SampleIndex) -> list[Found]:
+    """The samples a name may mean, by its last part and by its path of two parts or more; without the empty ones."""
+    last = base(name)
+    spellings = (last, without_suffix(last), safe_name(without_suffix(last)))
+    by_name = next((index.by_name[spelling] for spelling in spellings if spelling in index.by_name), NOTHING)
+    return [clue for clue in (by_name, _by_path(name, index)) if clue]
+
+
+def _by_path(name: str, index: SampleIndex) -> Found:
+    """The samples whose key or id is the end of the path; the longest such end counts."""
+    parts = [part for part in without_suffix(name).split("/") if part not in ("", ".", "..")]
+    for start in range(len(parts) - 1):
+        if found := index.by_path.get(safe_name("-".join(parts[start:]))):
+            return found
+    return NOTHING
+
+
+def base(name: str) -> str:
+    """The last part of a POSIX path."""
+    return name.rsplit("/", 1)[-1]
+
+
+def without_suffix(name: str) -> str:
+    """The name without the suffix of an image file, if it has one.
+
+    >>> without_suffix("a/img.001"), without_suffix("a/1.JPG")
+    ('a/img.001', 'a/1')
+    """
+    stem, dot, suffix = name.rpartition(".")
+    return stem if dot and f".{suffix.lower()}" in IMAGE_SUFFIXES else name

@@ -1,0 +1,469 @@
+"""`curate label import` from end to end: what comes in, what is left out and named, what never changes."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+
+from curate import schema
+from curate.cli import main
+from curate.dataset import Dataset, open_dataset, read_table, verify
+from curate.errors import FormatError, MissingError, UsageError
+from curate.images import png_bytes, read_size_hw
+from label.importing import Request, import_labels
+from tests.drawing import target
+from tests.label.making import Photo, box, make_dataset, picture, shape, write_labelme, write_png
+
+OLD = target("##..\n##..\n....\n....")
+NEW = target(".##.\n.##.\n....\n....")
+
+
+class Result(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def curate(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """The program, run in a folder that holds the dataset `one` of three samples."""
+    photos = {f"pairs-{number}": Photo(OLD) for number in (1, 2)}
+    photos["pairs-3"] = Photo(OLD, changes={"tags": ["relabel"], "weight": 0.0, "split": "val", "people": 3})
+    make_dataset(tmp_path / "one", photos)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> Result:
+        with pytest.raises(SystemExit) as stopped:
+            main(list(arguments))
+        captured = capsys.readouterr()
+        return Result(int(str(stopped.value.code)), captured.out, captured.err)
+
+    return run
+
+
+def bytes_of(root: Path) -> dict[str, bytes]:
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+def test_masks_come_in_and_the_rest_is_named(curate: Any, tmp_path: Path) -> None:
+    before = bytes_of(tmp_path / "one")
+    write_png(tmp_path / "masks" / "1.png", NEW)
+    write_png(tmp_path / "masks" / "2.png", OLD)
+    write_png(tmp_path / "masks" / "3.png", np.zeros((4, 4), np.uint8))
+    write_png(tmp_path / "masks" / "9.png", NEW)
+    write_png(tmp_path / "masks" / "x" / "pairs-2.png", target("###.\n...."))
+    (tmp_path / "masks" / "torn.png").write_bytes(png_bytes(NEW)[:20])
+    (tmp_path / "masks" / "notes.txt").write_text("")
+    result = curate("label", "import", "one", "masks", "--out", "two", "--author", "anna")
+    assert result.code == 0
+    assert result.out == (
+        "imported   1\n"
+        "unchanged  1\n"
+        "left out   4\n"
+        "median IoU of old and new masks 0.333\n"
+        "two: version 2 of people, 3 images\n"
+    )
+    assert result.err.splitlines() == [
+        "left out: masks/3.png: shows no person (values 0); expected at least one pixel. Say with --person which is, "
+        "or leave it out",
+        "left out: masks/9.png: no sample is called 9, nor holds its image. Name it by its sample_id, or add the image "
+        "first",
+        "left out: masks/torn.png: is not an image Pillow can read. Export this mask again as a PNG",
+        "left out: masks/x/pairs-2.png: was drawn on 2x4 (HxW), but pairs-2 has 4x4; expected that size or the same "
+        "aspect ratio: it belongs to another image or another crop; mend it or leave it out",
+        "note: 1 .txt file beside the labels not read",
+    ]
+    assert bytes_of(tmp_path / "one") == before
+    assert list(verify(open_dataset(tmp_path / "two"))) == []
+
+
+def test_the_new_version_says_where_it_comes_from(curate: Any, tmp_path: Path) -> None:
+    write_labelme(tmp_path / "labels" / "a.json", [box("person", 1, 0, 3, 2)], (4, 4), "../photos/3.png")
+    assert curate("label", "import", "one", "labels", "--out", "two", "--author", "anna").code == 0
+    one, two = open_dataset(tmp_path / "one"), open_dataset(tmp_path / "two")
+    assert (two.header.name, two.header.version, two.header.parent) == ("people", 2, one.header.digest)
+    assert two.header.recipe == {
+        "command": "label import",
+        "labels": "labels",
+        "format": "labelme",
+        "person": None,
+        "ignore": None,
+        "on_conflict": "replace",
+        "author": "anna",
+        "seed": 0,
+    }
+    assert [(source.kind, source.name, list(source.sha256)) for source in two.header.sources] == [
+        ("labels", "labels", ["."])
+    ]
+    (edit,) = read_table(two.root / "edits.parquet", schema.EDITS).to_dicts()
+    old, new = one.rows()[2], two.rows()[2]
+    assert edit == {
+        "sample_id": "pairs-3",
+        "tool": "labelme 5.2.1",
+        "author": "anna",
+        "iou_old_new": 1 / 3,
+        "old_mask_sha256": old["mask_sha256"],
+        "new_mask_sha256": new["mask_sha256"],
+    }
+    np.testing.assert_array_equal(two.target(new), NEW)
+    assert {key: new[key] for key in new if new[key] != old[key]} == {
+        "people": 1,
+        "edges": "T",
+        "origin": "hand",
+        "mask_sha256": new["mask_sha256"],
+        "tags": [],
+        "weight": 1.0,
+    }
+    assert two.rows()[:2] == one.rows()[:2]
+
+
+def test_the_same_export_twice_changes_nothing(curate: Any, tmp_path: Path) -> None:
+    write_png(tmp_path / "masks" / "1.png", NEW)
+    assert curate("label", "import", "one", "masks", "--out", "two").code == 0
+    before = bytes_of(tmp_path / "two")
+    again = curate("label", "import", "one", "masks", "--out", "two")
+    assert (again.code, again.out.splitlines()[-1]) == (0, "two: holds this import already; nothing was written")
+    further = curate("label", "import", "two", "masks", "--out", "three")
+    assert further.code == 0
+    assert further.out == (
+        "imported   0\nunchanged  1\nleft out   0\n"
+        "nothing changes: every label equals the mask that is there; go on with two\n"
+    )
+    assert bytes_of(tmp_path / "two") == before
+    assert not (tmp_path / "three").exists()
+
+
+def test_other_content_at_out_needs_force(curate: Any, tmp_path: Path) -> None:
+    write_png(tmp_path / "masks" / "1.png", NEW)
+    assert curate("label", "import", "one", "masks", "--out", "two").code == 0
+    write_png(tmp_path / "masks" / "2.png", NEW)
+    refused = curate("label", "import", "one", "masks", "--out", "two")
+    assert (refused.code, refused.err) == (
+        1,
+        "error: two: exists already. Choose another --out, or pass --force to replace it\n",
+    )
+    assert curate("label", "import", "one", "masks", "--out", "two", "--force").code == 0
+    assert read_table(tmp_path / "two" / "edits.parquet", schema.EDITS).height == 2
+    in_place = curate("label", "import", "one", "masks", "--out", "one", "--force")
+    assert (in_place.code, "a version never changes" in in_place.err) == (2, True)
+
+
+def test_nothing_that_could_be_imported_writes_nothing(curate: Any, tmp_path: Path) -> None:
+    write_png(tmp_path / "masks" / "9.png", NEW)
+    result = curate("label", "import", "one", "masks", "--out", "two")
+    assert result.code == 1
+    assert result.err.splitlines()[-1] == (
+        "error: masks: none of 1 labels could be imported, for the reasons above; nothing was written"
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["masks", "one"]
+
+
+def test_a_dry_run_writes_nothing(curate: Any, tmp_path: Path) -> None:
+    write_png(tmp_path / "masks" / "1.png", NEW)
+    result = curate("label", "import", "one", "masks", "--dry-run")
+    assert (result.code, result.out.splitlines()[0]) == (0, "imported   1")
+    assert result.out.splitlines()[-1] == "dry run: nothing was written"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["masks", "one"]
+
+
+def test_json_is_one_object_on_stdout(curate: Any, tmp_path: Path) -> None:
+    write_png(tmp_path / "masks" / "1.png", NEW)
+    write_png(tmp_path / "masks" / "9.png", NEW)
+    written = json.loads(curate("label", "import", "one", "masks", "--out", "two", "--json").out)
+    header = open_dataset(tmp_path / "two").header
+    assert written == {
+        "status": "written",
+        "format": "png",
+        "imported": ["pairs-1"],
+        "unchanged": [],
+        "left_out": [{"file": "masks/9.png", "reason": written["left_out"][0]["reason"]}],
+        "notes": [],
+        "median_iou": 1 / 3,
+        "out": "two",
+        "version": 2,
+        "digest": header.digest,
+        "parent": header.parent,
+    }
+    (tmp_path / "masks" / "1.png").unlink()
+    nothing = curate("label", "import", "one", "masks", "--out", "three", "--json")
+    assert (nothing.code, json.loads(nothing.out)["status"], json.loads(nothing.out)["out"]) == (1, "nothing", None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["one", "masks"], 2, "--out NEW is missing"),
+        (["one", "gone", "--out", "two"], 1, "gone: no such file or folder"),
+        (["gone", "masks", "--out", "two"], 1, "gone: is not a dataset"),
+        (["one", "masks", "--out", "two", "--person", "anna"], 2, "PNG masks hold values from 0 to 65535 and no names"),
+        (["one", "masks", "--out", "two", "--person", " , "], 2, "--person: names or values are missing"),
+        (["one", "masks", "--out", "two", "--format", "labelme"], 1, "masks: holds no .json file"),
+        (["one", "masks", "--out", "two", "--format", "cvat"], 2, "Invalid value for '--format'"),
+        (["one", "masks", "--out", "two", "--on-conflict", "newest"], 2, "Invalid value for '--on-conflict'"),
+        (["one", "one", "--out", "two"], 1, "more than one kind of label"),
+        (["one", "empty", "--out", "two"], 1, "empty: holds nothing, and no label of a format known: PNG masks (png)"),
+        (["one", "text", "--out", "two"], 1, "text: holds 1 .txt file, and no label"),
+        (["one", "torn.json", "--out", "two"], 1, "torn.json: holds 1 .json file, and no label"),
+        (["one", "mixed", "--out", "two"], 1, "mixed: holds 1 .json and 1 .png files: more than one kind of label"),
+        (["one", "mixed-2", "--out", "two"], 1, "Choose one with --format png or labelme"),
+    ],
+)
+def test_a_wrong_command_is_one_line(
+    curate: Any, arguments: list[str], code: int, message: str, tmp_path: Path
+) -> None:
+    write_png(tmp_path / "masks" / "1.png", NEW)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "a.txt").write_text("")
+    (tmp_path / "torn.json").write_text('{"shapes": [')
+    write_png(tmp_path / "mixed" / "1.png", NEW)
+    write_labelme(tmp_path / "mixed" / "2.json", [box("person", 0, 0, 1, 1)], (4, 4), None)
+    write_png(tmp_path / "mixed-2" / "1.png", NEW)
+    (tmp_path / "mixed-2" / "classes.json").write_text("{}")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    result = curate("label", "import", *arguments)
+    assert (result.code, result.out) == (code, "")
+    assert message in result.err
+    assert "Traceback" not in result.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_png_photographs_beside_their_json_are_not_masks(curate: Any, tmp_path: Path) -> None:
+    write_labelme(tmp_path / "labels" / "1.json", [box("person", 1, 0, 3, 2)], (4, 4), "1.png")
+    Image.fromarray(picture("1", (4, 4))).save(tmp_path / "labels" / "1.png")
+    assert curate("label", "import", "one", "labels", "--out", "two").code == 0
+
+
+def test_one_file_is_enough(curate: Any, tmp_path: Path) -> None:
+    path = write_png(tmp_path / "pairs-1.png", NEW)
+    assert curate("label", "import", "one", path.name, "--out", "two").code == 0
+    path = write_labelme(tmp_path / "pairs-1.json", [box("person", 0, 0, 1, 1)], (4, 4), None)
+    assert curate("label", "import", "one", path.name, "--out", "three").code == 0
+
+
+def test_two_labels_of_one_sample(curate: Any, tmp_path: Path) -> None:
+    for name, values in (("a/1", NEW), ("b/1", OLD), ("c/1", NEW), ("a/2", NEW), ("b/2", NEW)):
+        write_png(tmp_path / "masks" / f"{name}.png", values)
+    result = curate("label", "import", "one", "masks", "--out", "two")
+    assert (result.code, result.out.splitlines()[:3]) == (0, ["imported   1", "unchanged  0", "left out   3"])
+    assert result.err.splitlines() == [
+        "left out: masks/a/1.png: labels pairs-1, and masks/b/1.png labels it otherwise. Keep one of the two",
+        "left out: masks/b/1.png: labels pairs-1, and masks/a/1.png labels it otherwise. Keep one of the two",
+        "left out: masks/c/1.png: is one more label of pairs-1. Keep one",
+        "note: masks/b/2.png: says the same of pairs-2 as masks/a/2.png",
+    ]
+
+
+def test_what_is_resized_or_lost_is_told(curate: Any, tmp_path: Path) -> None:
+    make_dataset(tmp_path / "crowded", {"pairs-1": Photo(target("#..o\n...."))})
+    write_png(tmp_path / "masks" / "1.png", np.kron(target("##..\n...."), np.ones((2, 2), np.uint8)))
+    result = curate("label", "import", "crowded", "masks", "--out", "two")
+    assert result.code == 0
+    assert result.err.splitlines() == [
+        "note: masks/1.png: resized from 4x8 to its image's 2x4 (HxW, nearest)",
+        "note: masks/1.png: regions that were not counted (128) are now, because the label has none",
+    ]
+
+
+def test_many_notes_are_counted(curate: Any, tmp_path: Path) -> None:
+    dots = [shape("person", [(1, 1)], "point")] * 12
+    write_labelme(tmp_path / "1.json", [box("person", 0, 0, 1, 1), *dots], (4, 4), None)
+    result = curate("label", "import", "one", "1.json", "--out", "two")
+    assert len(result.err.splitlines()) == 11
+    assert result.err.splitlines()[-1] == "note: and 2 more of the kind; --json lists all"
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [("replace", ".##."), ("union", "###."), ("intersect", ".#..")],
+)
+def test_on_conflict(curate: Any, policy: str, expected: str, tmp_path: Path) -> None:
+    write_png(tmp_path / "masks" / "3.png", NEW)
+    assert curate("label", "import", "one", "masks", "--out", "two", "--on-conflict", policy).code == 0
+    two = open_dataset(tmp_path / "two")
+    np.testing.assert_array_equal(two.target(two.rows()[2])[:1], target(expected))
+    assert two.rows()[2]["people"] == 3
+
+
+def test_an_intersection_without_a_pixel_is_left_out(curate: Any, tmp_path: Path) -> None:
+    write_png(tmp_path / "masks" / "1.png", target("....\n....\n....\n...#"))
+    result = curate("label", "import", "one", "masks", "--out", "two", "--on-conflict", "intersect")
+    assert result.code == 1
+    assert "masks/1.png: has no pixel in common with the mask that is there" in result.err
+
+
+def test_a_label_for_background_is_left_out(tmp_path: Path) -> None:
+    empty = np.zeros((4, 4), np.uint8)
+    parent = make_dataset(tmp_path / "one", {"web-1": Photo(empty, source="web", changes={"split": "background"})})
+    write_png(tmp_path / "1.png", NEW)
+    imported = import_labels(parent, tmp_path / "two", Request(tmp_path / "1.png"))
+    assert imported.status == "nothing"
+    assert "web-1 is kept as background, without a person" in imported.intake.refusals[0].message
+    write_png(tmp_path / "1.png", empty)
+    assert import_labels(parent, tmp_path / "two", Request(tmp_path / "1.png")).status == "unchanged"
+
+
+def test_a_label_for_the_pool_gives_it_a_split(tmp_path: Path) -> None:
+    nobody = np.full((4, 4), 128, np.uint8)
+    pool = Photo(nobody, source="pool", changes={"split": "pool", "group": "g", "people": 0})
+    parent = make_dataset(tmp_path / "one", {"pool-1": pool, "pool-2": replace(pool, target=nobody.copy())})
+    write_png(tmp_path / "1.png", NEW)
+    imported = import_labels(parent, tmp_path / "two", Request(tmp_path / "1.png", on_conflict="union"))
+    assert (imported.status, imported.intake.median_iou) == ("written", None)
+    first, second = open_dataset(tmp_path / "two").rows()
+    assert first["split"] in ("train", "val", "test")
+    assert (first["people"], first["origin"], second["split"]) == (1, "hand", "pool")
+    assert read_table(tmp_path / "two" / "edits.parquet", schema.EDITS)["iou_old_new"].to_list() == [None]
+
+
+def test_a_damaged_old_mask_is_named(curate: Any, tmp_path: Path) -> None:
+    (tmp_path / "one" / "masks" / "pairs-1.png").write_bytes(b"")
+    write_png(tmp_path / "masks" / "1.png", NEW)
+    write_png(tmp_path / "masks" / "2.png", NEW)
+    result = curate("label", "import", "one", "masks", "--out", "two")
+    assert (result.code, result.out.splitlines()[0]) == (0, "imported   1")
+    assert "left out: one/masks/pairs-1.png: is not an image" in result.err
+
+
+def test_a_label_drawn_on_the_turned_image_is_told_apart(tmp_path: Path) -> None:
+    photo = tmp_path / "turned.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(picture("turned", (20, 40))).save(photo, exif=exif)
+    parent = make_dataset(tmp_path / "one", {"pairs-turned": Photo(np.full((20, 40), 255, np.uint8), photo)})
+    write_labelme(tmp_path / "turned.json", [box("person", 0, 0, 9, 9)], (40, 20), "turned.jpg")
+    imported = import_labels(parent, tmp_path / "two", Request(tmp_path / "turned.json"))
+    assert "the image carries EXIF orientation 6 and was labelled turned" in imported.intake.refusals[0].message
+
+
+def test_names_in_files_do_not_reach_the_terminal_as_they_are(curate: Any, tmp_path: Path) -> None:
+    write_labelme(tmp_path / "labels" / "9.json", [], (4, 4), "\x1b[2J\nerror: all is lost\x07.jpg")
+    result = curate("label", "import", "one", "labels", "--out", "two")
+    assert result.code == 1
+    assert "\x1b" not in result.err
+    assert "\x07" not in result.err
+    assert len(result.err.splitlines()) == 2
+
+
+@given(
+    st.lists(hnp.arrays(np.uint8, (5, 6), elements=st.sampled_from([0, 128, 255])), min_size=1, max_size=4),
+    st.sampled_from(["replace", "union", "intersect"]),
+)
+@settings(derandomize=True, max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_a_datasets_own_masks_change_nothing(
+    tmp_path_factory: pytest.TempPathFactory, targets: list[np.ndarray], policy: str
+) -> None:
+    folder = tmp_path_factory.mktemp("own")
+    parent = make_dataset(folder / "one", {f"a-{number}": Photo(drawn) for number, drawn in enumerate(targets)})
+    imported = import_labels(parent, folder / "two", Request(parent.root / "masks", on_conflict=policy))
+    assert (imported.status, len(imported.intake.changes), imported.intake.refusals) == ("unchanged", len(targets), [])
+    assert not (folder / "two").exists()
+
+
+def test_a_hostile_export_is_refused_quickly_and_the_honest_file_comes_in(curate: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "labels"
+    person = [box("person", 1, 0, 3, 2)]
+    write_labelme(folder / "1.json", person, (4, 4), "1.png")
+    write_labelme(folder / "far.json", [shape("person", [(1e300, 0), (0, 1e300), (1, 1)])], (4, 4), "2.png")
+    write_labelme(folder / "giant.json", person, (2**31, 2**31), "2.png")
+    write_labelme(folder / "up.json", person, (4, 4), "../../../../etc/passwd")
+    write_labelme(folder / "bomb.json", [shape("person", [(0, 0), (3, 3)], "mask", mask=bomb())], (4, 4), "2.png")
+    (folder / "deep.json").write_text('{"shapes": ' + "[" * 10**6)
+    (folder / "nan.json").write_text('{"shapes": [{"label": "person", "points": [[NaN, 1]]}]}')
+    before = sorted(path.as_posix() for path in tmp_path.rglob("*"))
+    result = curate("label", "import", "one", "labels", "--out", "two")
+    assert (result.code, result.out.splitlines()[:3]) == (0, ["imported   1", "unchanged  0", "left out   6"])
+    assert [line.split(":")[1].strip().split(" ")[0] for line in result.err.splitlines()] == [
+        f"labels/{name}.json" for name in ("bomb", "deep", "far", "giant", "nan", "up")
+    ]
+    written = sorted(path.as_posix() for path in tmp_path.rglob("*") if not path.is_relative_to(tmp_path / "two"))
+    assert written == before
+
+
+def bomb() -> str:
+    """A little base64 that would become 400 megapixels."""
+    buffer = io.BytesIO()
+    Image.new("1", (20_000, 20_000)).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def dataset_of_photos(root: Path, images: Path, source: str) -> Dataset:
+    """The photographs of a folder with a placeholder in the corner as their mask."""
+    photos = {}
+    for path in sorted(images.iterdir()):
+        drawn = np.zeros(read_size_hw(path), np.uint8)
+        drawn[:2, :2] = 255
+        photos[f"{source}-{path.stem}"] = Photo(drawn, path, source)
+    return make_dataset(root, photos)
+
+
+@pytest.mark.real
+def test_real_labelme_files_agree_with_labelmes_own_masks(real_data: Path, tmp_path: Path) -> None:
+    reference = real_data / "labels" / "labelme-as-voc"
+    parent = dataset_of_photos(tmp_path / "one", reference / "JPEGImages", "voc")
+    imported = import_labels(parent, tmp_path / "two", Request(real_data / "labels" / "labelme"))
+    assert sorted(imported.intake.edited) == ["voc-2011_000003", "voc-2011_000006"]
+    assert [refusal.file.name for refusal in imported.intake.refusals] == ["2011_000025.json"]
+    two = open_dataset(tmp_path / "two")
+    assert two.samples["people"].to_list() == [2, 4, 1]
+    for row in two.rows()[:2]:
+        with Image.open(reference / "SegmentationClass" / f"{row['sample_id'].removeprefix('voc-')}.png") as image:
+            theirs = np.array(image)
+        ours = two.target(row)
+        for one, other in ((ours == 255, theirs == 15), (ours == 128, theirs == 255)):
+            assert np.count_nonzero(one & other) / np.count_nonzero(one | other) > 0.95  # theirs count the outline in
+
+
+@pytest.mark.real
+def test_every_real_mask_comes_in_or_is_named(real_data: Path, tmp_path: Path) -> None:
+    masks = real_data / "humanseg" / "masks"
+    parent = dataset_of_photos(tmp_path / "one", real_data / "humanseg" / "images", "pairs")
+    imported = import_labels(parent, tmp_path / "two", Request(masks))
+    assert len(imported.intake.edited) + len(imported.intake.refusals) == len(list(masks.iterdir()))
+    assert sorted(refusal.file.name for refusal in imported.intake.refusals) == ["267.png", "79.png"]
+    two = open_dataset(tmp_path / "two")
+    assert list(verify(two)) == []
+    for row in two.rows()[::10]:
+        if row["origin"] == "hand":
+            with Image.open(masks / f"{row['sample_id'].removeprefix('pairs-')}.png") as image:
+                theirs = np.array(image.resize((row["width"], row["height"]), Image.Resampling.NEAREST)) == 255
+            np.testing.assert_array_equal(two.target(row) == 255, theirs)
+
+
+def test_the_samples_labels_come_in_whole(sample: Path, tmp_path: Path) -> None:
+    labels = sorted((sample / "labels").glob("*.json"))
+    images = tmp_path / "images"
+    images.mkdir()
+    for path in labels:
+        name = Path(json.loads(path.read_bytes())["imagePath"]).name
+        shutil.copyfile(next((sample / "coco").glob(f"*2017/{name}")), images / name)
+    parent = dataset_of_photos(tmp_path / "one", images, "coco")
+    imported = import_labels(parent, tmp_path / "two", Request(sample / "labels"))
+    assert (imported.format, imported.intake.refusals) == ("labelme", [])
+    assert len(imported.intake.edited) == len(labels) > 0
+    assert open_dataset(tmp_path / "two").samples.filter(pl.col("origin") == "hand").height == len(labels)
+
+
+def test_errors_have_types(tmp_path: Path) -> None:
+    parent = make_dataset(tmp_path / "one", {"a-1": Photo(OLD)})
+    with pytest.raises(MissingError):
+        import_labels(parent, None, Request(tmp_path / "gone"))
+    with pytest.raises(MissingError):
+        import_labels(parent, None, Request(tmp_path / "gone", format="png"))
+    with pytest.raises(FormatError):
+        import_labels(parent, None, Request(parent.root))
+    with pytest.raises(UsageError):
+        import_labels(parent, parent.root, Request(parent.root / "masks"))
