@@ -1,0 +1,192 @@
+"""`curate review`: find failures, look at them in the App, take the reviewer's decisions back."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import socket
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import ModuleType
+
+import click
+import polars as pl
+
+from curate import schema
+from curate.commands import watching
+from curate.dataset import Dataset, open_dataset
+from curate.decisions import read_decisions
+from curate.doctor import require_database
+from curate.errors import MachineError, UsageError
+from review.decisions import decisions_of_tags, write_decisions
+from review.failures import find_failures
+from review.layers import write_layers
+from review.runs import Run, open_run
+
+HELP = {"help_option_names": ["-h", "--help"], "show_default": True}
+dataset_option = click.option(
+    "--dataset",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="The run's dataset, if it does not lie where the run says.",
+)
+WORST_IMAGES = 10
+
+
+@click.group(context_settings=HELP)
+def review() -> None:
+    """Find failures, open the App, pull decisions.
+
+    \b
+    Example:
+      curate review open runs/first
+    """
+
+
+@review.command(context_settings=HELP)
+@click.argument("run", type=click.Path(path_type=Path))
+@dataset_option
+def failures(run: Path, dataset: Path | None) -> None:
+    """Name what is wrong in every scored image and which labels are in doubt.
+
+    \b
+    Example:
+      curate review failures runs/first
+    """
+    opened = open_run(run, dataset)
+    with watching() as watch:
+        found = find_failures(run, opened.dataset, watch)
+    click.echo("\n".join(failure_lines(run, found)))
+
+
+def failure_lines(run: Path, found: pl.DataFrame) -> list[str]:
+    """The kinds with count and mean severity, the worst images, the number of labels in doubt, the files written."""
+    wrong = found.filter(pl.col("severity") > 0)
+    kinds = wrong.group_by("kind").agg(pl.len().alias("images"), pl.col("severity").mean())
+    lines = [f"{'kind':<16} {'images':>6}  mean severity"]
+    for row in kinds.sort("images", "kind", descending=[True, False]).iter_rows(named=True):
+        lines.append(f"{row['kind']:<16} {row['images']:>6}  {row['severity']:.3f}")
+    lines += [f"{'nothing wrong':<16} {found.height - wrong.height:>6}", "", "worst images"]
+    for row in wrong.sort("severity", "sample_id", descending=[True, False]).head(WORST_IMAGES).iter_rows(named=True):
+        lines.append(f"  {row['severity']:.3f}  {row['kind']:<16} {row['triage']:<8} {row['sample_id']}")
+    triage = {name: found.filter(pl.col("triage") == name).height for name in ("augment", "relabel", "ok")}
+    counts = f"{triage['augment']} hard (augment), {triage['relabel']} labels in doubt (relabel), {triage['ok']} ok"
+    return [*lines, "", counts, f"written: {run / 'failures.parquet'}, {run / 'suspects.parquet'}"]
+
+
+@review.command("open", context_settings=HELP)
+@click.argument("paths", nargs=-1, required=True, metavar="RUN|DATASET [RUN2]...", type=click.Path(path_type=Path))
+@click.option("--port", default=5151, type=click.IntRange(1, 65535), metavar="N", help="Port of the App on 127.0.0.1.")
+@click.option("--no-launch", is_flag=True, help="Bring FiftyOne's dataset up to date and return.")
+@dataset_option
+def open_(paths: tuple[Path, ...], port: int, no_launch: bool, dataset: Path | None) -> None:
+    """Open the App on the worst images.
+
+    \b
+    Example:
+      curate review open runs/first --port 5151
+    """
+    opened, runs = resolve(paths, dataset)
+    if not no_launch:
+        require_free(port)
+    app = load_app()
+    for run in runs:
+        prepare(run)
+    shown = app.open_review(runs, opened)
+    if no_launch:
+        click.echo(f"{shown.name}: {len(shown)} images, {len(runs)} runs. See it with: curate review open {paths[0]}")
+        return
+    view = app.WORST if runs else None
+    session = app.launch(shown, view, port)
+    click.echo(app.address_of(shown, view, port))
+    click.echo("Tag images relabel, exclude, hard or ok. Ctrl-C closes the App.", err=True)
+    wait_for_interrupt()
+    session.close()
+    if runs:
+        click.echo(f"Take the tags back with: curate review pull {paths[0]}", err=True)
+
+
+@review.command(context_settings=HELP)
+@click.argument("run", type=click.Path(path_type=Path))
+@dataset_option
+def pull(run: Path, dataset: Path | None) -> None:
+    """Write the tags set in the App to the run's decisions.jsonl.
+
+    \b
+    Example:
+      curate review pull runs/first
+    """
+    opened = open_run(run, dataset)
+    tags = load_app().read_tags(opened.dataset)
+    path = run / "decisions.jsonl"
+    before = read_decisions(path).values() if path.is_file() else []
+    decisions, conflicts = decisions_of_tags(tags, opened.name, before)
+    write_decisions(path, decisions)
+    for sample_id in conflicts:
+        found = " and ".join(tags[sample_id])
+        click.echo(f"warning: {sample_id} is tagged {found}; left out. Leave it one of them", err=True)
+    for verdict in schema.VERDICTS:
+        click.echo(f"{verdict:<8} {sum(decision.verdict == verdict for decision in decisions):>6}")
+    click.echo(f"written: {path}")
+
+
+def resolve(paths: Sequence[Path], elsewhere: Path | None) -> tuple[Dataset, list[Run]]:
+    """The dataset and the runs that the paths name: runs of one dataset, and the dataset itself at most once.
+
+    Raises:
+        UsageError: More than one dataset is named.
+        CurateError: As `open_run` and `open_dataset`.
+    """
+    datasets = [path for path in paths if (path / "dataset.json").is_file()]
+    runs = [path for path in paths if path not in datasets]
+    named = [*datasets, *([elsewhere] if elsewhere else [])]
+    if len(named) > 1:
+        raise UsageError(f"{' and '.join(map(str, named))} are two datasets; runs of one can be looked at at a time")
+    if not runs:
+        return open_dataset(named[0]), []
+    first = open_run(runs[0], named[0] if named else None)
+    return first.dataset, [first, *(open_run(run, first.dataset.root) for run in runs[1:])]
+
+
+def prepare(run: Run) -> None:
+    """Make what the App shows of a run, where it is missing or older than the run's scores."""
+    made, scores = run.root / "failures.parquet", run.root / "scores.parquet"
+    suspects = run.root / "suspects.parquet"
+    with watching() as watch:
+        if not (made.is_file() and suspects.is_file() and made.stat().st_mtime_ns >= scores.stat().st_mtime_ns):
+            find_failures(run.root, run.dataset, watch)
+        write_layers(run, watch)
+
+
+def load_app() -> ModuleType:
+    """The module review.app, imported only after its database was looked for.
+
+    Raises:
+        MachineError: There is no database, or FiftyOne cannot start; the message has the command that mends it.
+    """
+    os.environ["FIFTYONE_DO_NOT_TRACK"] = "1"
+    os.environ.setdefault("FIFTYONE_LOGGING_LEVEL", "ERROR")
+    require_database(os.environ)
+    try:
+        return importlib.import_module("review.app")
+    except Exception as error:  # FiftyOne connects while it is imported and raises whatever went wrong
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise MachineError(f"FiftyOne cannot start ({reason}). To see what is missing: curate doctor") from error
+
+
+def require_free(port: int) -> None:
+    """Raise MachineError where something listens on the port: FiftyOne would show that one's data instead of ours."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise MachineError(f"port {port} on 127.0.0.1 is in use. Choose another: --port {port + 1}") from error
+
+
+def wait_for_interrupt() -> None:
+    """Return at Ctrl-C."""
+    with suppress(KeyboardInterrupt):
+        threading.Event().wait()

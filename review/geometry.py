@@ -1,0 +1,225 @@
+"""What kind of failure a prediction is, told from the shapes of its errors alone. Pure functions on arrays.
+
+The kinds are those that "Background removal with deep learning" (Shperber and Burg, 2017) saw its model make: people
+missed, "bites", "cutting" of body parts, "unnecessarily continuing" ones, animals and held objects taken in.
+Masks do not keep people apart, so a connected part of the target stands in for a person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import cv2
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.masks import IGNORE, PERSON, Mask, Target, band_width_px, boundary_band
+
+BoxXYWH: TypeAlias = tuple[int, int, int, int]
+
+MISSED_OVERLAP = 0.1
+"""A person of whom the prediction holds less than this share is missed."""
+
+PERSON_PART = 0.1
+"""A connected part of the target with at least this share of the largest part's pixels counts as a person."""
+
+ENCLOSED = 0.4
+"""A missing region with at least this share of its outline on found person is bitten out; with less it is cut off.
+
+A hole has 1.0, a half disc at the outline 0.6, a square notch 0.75; an arm cut off square has less than 0.25.
+"""
+
+MAIN_REGION = 0.2
+"""A region names the failure where it holds at least this share of the wrong pixels ..."""
+
+MAIN_REGION_OF_PERSON = 0.05
+"""... or as many pixels as this share of the person."""
+
+MOST_PARTS = 8
+"""Only this many of the largest parts on each side are looked at: a noisy prediction has thousands."""
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """What is wrong with one prediction."""
+
+    kind: str
+    """One of schema.FAILURE_KINDS."""
+    severity: float
+    """1 - IoU over the counted pixels, [0, 1]; 0 where nothing is wrong."""
+    area: float
+    """Pixels of the main error region / counted pixels, [0, 1]."""
+    bbox_xywh: BoxXYWH
+    """Box of the main error region in px; all 0 where nothing is wrong."""
+
+
+class Region(msgspec.Struct, frozen=True):
+    """One connected error beyond the boundary band, with the boundary error that hangs on it."""
+
+    kind: str
+    area_px: int
+    bbox_xywh: BoxXYWH
+
+
+NOTHING_WRONG = Failure("other", 0.0, 0.0, (0, 0, 0, 0))
+
+
+def name_failure(target: Target, prediction: Mask, touching: Sequence[str] = ()) -> Failure:
+    """The failure of a prediction, named by its largest error region.
+
+    Where no region beyond the boundary band stands out, it is `ragged-boundary` if most wrong pixels lie in that band
+    and `other` (scattered) if not; its area and box are then those of all wrong pixels.
+
+    Args:
+        target: (H, W) of 0, 128, 255.
+        prediction: (H, W), true where the prediction says person.
+        touching: Categories of other objects in contact with the person, as in the dataset's `touching`.
+
+    Returns:
+        The failure; `other` with severity 0 where nothing is wrong, also where both are empty.
+
+    Raises:
+        ValueError: The two arrays differ in size.
+    """
+    if target.shape != prediction.shape:
+        raise ValueError(f"target is {target.shape}, prediction {prediction.shape}")
+    counted = target != IGNORE
+    person, predicted = target == PERSON, prediction & counted
+    wrong = person ^ predicted
+    wrong_px = int(np.count_nonzero(wrong))
+    if not wrong_px:
+        return NOTHING_WRONG
+    severity = wrong_px / int(np.count_nonzero(person | predicted))
+    counted_px = int(np.count_nonzero(counted))
+    main = main_region(error_regions(person, predicted, touching), wrong_px, int(np.count_nonzero(person)))
+    if main is not None:
+        return Failure(main.kind, severity, main.area_px / counted_px, main.bbox_xywh)
+    core_px = int(np.count_nonzero(missing_core(person, predicted) | surplus_core(person, predicted)))
+    kind = "other" if core_px > wrong_px / 2 else "ragged-boundary"
+    return Failure(kind, severity, wrong_px / counted_px, box_of(wrong))
+
+
+def main_region(regions: Sequence[Region], wrong_px: int, person_px: int) -> Region | None:
+    """The largest region, if it stands out of the wrong pixels or of the person."""
+    if not regions:
+        return None
+    largest = max(regions, key=lambda region: region.area_px)
+    stands_out = largest.area_px >= min(MAIN_REGION * wrong_px, MAIN_REGION_OF_PERSON * person_px)
+    return largest if stands_out else None
+
+
+def error_regions(person: Mask, predicted: Mask, touching: Sequence[str] = ()) -> list[Region]:
+    """The connected errors beyond the boundary band, each with its kind; none where all error is at the boundary.
+
+    Args:
+        person, predicted: (H, W) masks of the counted pixels.
+        touching: Categories of other objects in contact with the person.
+    """
+    reach = tolerance_px(person)
+    found = person & predicted
+    missed = missed_people(person, predicted)
+    regions = [Region("missed-person", int(np.count_nonzero(one)), box_of(one)) for one in missed]
+    taken = np.logical_or.reduce(missed) if missed else np.zeros_like(person)
+    missing = person & ~predicted & ~taken
+    for region in grown_parts(missing_core(person, predicted) & ~taken, missing, reach):
+        kind = "bite" if enclosure(region, found, person) >= ENCLOSED else "cut-part"
+        regions.append(Region(kind, int(np.count_nonzero(region)), box_of(region)))
+    surplus = predicted & ~person
+    attached = attached_to(predicted, found)
+    for region in grown_parts(surplus_core(person, predicted), surplus, reach):
+        kind = "extra-region" if not (region & attached).any() else "merged-object" if touching else "extension"
+        regions.append(Region(kind, int(np.count_nonzero(region)), box_of(region)))
+    return regions
+
+
+def tolerance_px(person: Mask) -> int:
+    """How far from the outline an error is still one of the boundary, in px.
+
+    The band of Boundary IoU, but never wider than a twentieth of the person's size (the side of a square of its area):
+    else every error on a small person would be one of the boundary.
+    """
+    side = float(np.sqrt(np.count_nonzero(person)))
+    band = band_width_px((person.shape[0], person.shape[1]))
+    return max(1, min(band, round(side / 20))) if side else band
+
+
+def missing_core(person: Mask, predicted: Mask) -> Mask:
+    """The missing pixels that are no boundary error: deep inside the person, or far from what was found of it."""
+    reach = tolerance_px(person)
+    near_outline = boundary_band(person, reach) & widened(person & predicted, reach)
+    core: Mask = person & ~predicted & ~near_outline
+    return core
+
+
+def surplus_core(person: Mask, predicted: Mask) -> Mask:
+    """The surplus pixels that are no boundary error: farther from the person than the tolerance."""
+    core: Mask = predicted & ~widened(person, tolerance_px(person))
+    return core
+
+
+def missed_people(person: Mask, predicted: Mask) -> list[Mask]:
+    """The connected parts of the target that stand for a person and have almost no overlap with the prediction."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(person.astype(np.uint8), connectivity=8)
+    if count == 1:
+        return []
+    sizes = stats[:, cv2.CC_STAT_AREA].astype(np.int64)
+    hits = np.bincount(labels[predicted], minlength=count)
+    as_person = sizes >= PERSON_PART * sizes[1:].max()
+    return [labels == part for part in range(1, count) if as_person[part] and hits[part] < MISSED_OVERLAP * sizes[part]]
+
+
+def grown_parts(core: Mask, errors: Mask, reach_px: int) -> list[Mask]:
+    """The largest connected parts of `core`, each with the errors within `reach_px` of it.
+
+    The boundary error beside a region belongs to it, but a thin rim all round a person must not join two regions.
+    """
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(core.astype(np.uint8), connectivity=8)
+    largest = 1 + np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind="stable")[:MOST_PARTS]
+    return [grown(labels == part, stats[part], errors, reach_px) for part in largest]
+
+
+def grown(part: Mask, stat: NDArray[np.int32], errors: Mask, reach_px: int) -> Mask:
+    """One part with the errors around it; only its neighbourhood is looked at, which is what makes this quick."""
+    left, top, width, height = (int(value) for value in stat[:4])
+    rows = slice(max(0, top - reach_px), top + height + reach_px)
+    columns = slice(max(0, left - reach_px), left + width + reach_px)
+    whole = np.zeros_like(part)
+    whole[rows, columns] = widened(part[rows, columns], reach_px) & errors[rows, columns]
+    return whole
+
+
+def enclosure(region: Mask, found: Mask, person: Mask) -> float:
+    """Share of a missing region's outline that lies on found person, [0, 1]; the image's edge counts as outside.
+
+    Missing person beside the region (the thin rim of a boundary error) counts on neither side.
+    """
+    padded = np.pad(region.astype(np.uint8), 1)
+    ring = cv2.dilate(padded, np.ones((3, 3), np.uint8)).astype(bool) & (padded == 0)
+    on_found = int(np.count_nonzero(ring & np.pad(found, 1)))
+    outside = int(np.count_nonzero(ring & ~np.pad(person, 1)))
+    return on_found / (on_found + outside) if on_found + outside else 0.0
+
+
+def attached_to(predicted: Mask, found: Mask) -> Mask:
+    """The connected parts of the prediction that hold some of the person."""
+    count, labels = cv2.connectedComponents(predicted.astype(np.uint8), connectivity=8)
+    holds = np.zeros(count, bool)
+    holds[np.unique(labels[found])] = True
+    attached: Mask = holds[labels]
+    return attached
+
+
+def widened(mask: Mask, width_px: int) -> Mask:
+    """The mask and every pixel within `width_px` of it (chessboard distance)."""
+    kernel = np.ones((2 * width_px + 1, 2 * width_px + 1), np.uint8)
+    return cv2.dilate(mask.astype(np.uint8), kernel).astype(bool)
+
+
+def box_of(mask: Mask) -> BoxXYWH:
+    """The smallest box around the mask, in px; all 0 where it is empty."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not rows.size:
+        return 0, 0, 0, 0
+    left, top = int(columns[0]), int(rows[0])
+    return left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1

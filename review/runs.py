@@ -1,0 +1,88 @@
+"""Open a run for review: its config, the dataset it was made with, its scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from curate import schema
+from curate.dataset import Dataset, open_dataset, read_table
+from curate.errors import FormatError, MissingError
+from curate.images import read_grey
+from curate.masks import SizeHW
+
+
+class RunHeader(msgspec.Struct, frozen=True):
+    """The part of a run's `config.json` that tells which dataset it was made with."""
+
+    dataset: str
+    """POSIX path, relative to the run."""
+    digest: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """An opened run."""
+
+    root: Path
+    dataset: Dataset
+    scores: pl.DataFrame
+
+    @property
+    def name(self) -> str:
+        """Name of the run's folder."""
+        return self.root.resolve().name
+
+
+def open_run(root: Path, dataset: Path | None = None) -> Run:
+    """Open a scored run with the dataset it was made with.
+
+    Args:
+        root: The run's folder.
+        dataset: Where its dataset lies now, if not where `config.json` says.
+
+    Raises:
+        MissingError: It is no run, it is not scored yet, or its dataset is not there.
+        FormatError: `config.json` or a table is damaged.
+        VersionError: The dataset is another version than the run's.
+    """
+    header = read_run_header(root)
+    place = dataset or root / header.dataset
+    if not place.is_dir():
+        raise MissingError(f"{root}: its dataset is not at {place}. Pass its folder as --dataset")
+    return Run(root, open_dataset(place, header.digest), read_scores(root))
+
+
+def read_run_header(root: Path) -> RunHeader:
+    """Which dataset a run was made with; MissingError where the folder is no run, FormatError where it is damaged."""
+    path = root / "config.json"
+    if not path.is_file():
+        what = "is not a run (no config.json in it)" if root.is_dir() else "no such run"
+        raise MissingError(f"{root}: {what}. Train one with: curate train fit DATASET --out {root}")
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=RunHeader)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise FormatError(path, f"is damaged ({error}). Train the run again, or restore the file") from error
+
+
+def read_scores(root: Path) -> pl.DataFrame:
+    """A run's scores (schema.SCORES), sorted by sample_id; MissingError with the command that makes them."""
+    path = root / "scores.parquet"
+    if not path.is_file():
+        raise MissingError(f"{root}: has no scores yet. Score it with: curate train score {root}")
+    return read_table(path, schema.SCORES).sort("sample_id")
+
+
+def read_prediction(root: Path, sample_id: str, size_hw: SizeHW) -> NDArray[np.uint8]:
+    """A sample's prediction (H, W) uint8, value / 255 = probability; all 0 where there is none.
+
+    Raises:
+        FormatError, MismatchError: The file is damaged or of another size; scoring the run again makes it anew.
+    """
+    path = root / "predictions" / f"{sample_id}.png"
+    return read_grey(path, size_hw) if path.exists() else np.zeros(size_hw, np.uint8)
