@@ -96,7 +96,7 @@ def _write(
         parent,
         out,
         samples=samples,
-        masks={sample_id: change.png for sample_id, change in intake.edited.items()},
+        masks={sample_id: change.png for sample_id, change in intake.edited.items() if change.png},
         recipe=recipe_of(request, name, parent),
         sources=[source_of(request.path, intake)],
         edits=edits_of(intake),

@@ -20,18 +20,18 @@ from curate.images import exif_orientation, png_bytes, same_aspect
 from curate.masks import PERSON, SizeHW, Target
 from label.formats.record import HandLabel, Refusal
 from label.match import NoMatch, SampleIndex, index_samples, match
-from label.merge import edit_row, lost_regions, merge_targets, placed_row, relabelled_row
+from label.merge import edit_row, lost_regions, merge_targets, placed_row, relabelled_row, released_row
 
 
 @dataclass(frozen=True)
 class Change:
-    """A sample's new mask; `edit` is None where it equals the old one."""
+    """A sample's new row, with its mask's PNG where that changes; `edit` is None where nothing does."""
 
     file: Path
     drawn_sha256: str
     """Digest of the label as drawn, before it met the sample's mask; tells two labels of one sample apart."""
     row: dict[str, Any]
-    png: bytes
+    png: bytes | None
     edit: dict[str, Any] | None
     notes: tuple[str, ...]
 
@@ -139,7 +139,9 @@ def changed(
     old = None if row["split"] == "pool" else dataset.target(row)
     new = drawn.target if old is None else merge_targets(old, drawn.target, policy)
     if old is not None and np.array_equal(old, new):
-        return Change(label.file, drawn_sha256, row, b"", None, drawn.notes)
+        return confirmed(
+            label, row, drawn_sha256, drawn.notes, edit_row(row, old, new, label.tool, author, row["mask_sha256"])
+        )
     if problem := why_empty(drawn.target == PERSON, new == PERSON, drawn.found) or why_fixed(row):
         return Refusal(label.file, f"{label.file}: {problem}")
     png = png_bytes(new)
@@ -147,9 +149,20 @@ def changed(
     edit = edit_row(row, old, new, label.tool, author, sha256)
     new_row = relabelled_row(row, new, sha256, drawn.people if policy == "replace" else None)
     if old is None:
-        new_row = placed_row(new_row, dataset.samples, int(dataset.header.recipe.get("seed", 0)))
+        new_row = placed_row(new_row, dataset.samples, int(dataset.header.recipe.get("seed") or 0))
     notes = (*drawn.notes, *notes_on(label, size_hw, old, new))
     return Change(label.file, drawn_sha256, new_row, png, edit, notes)
+
+
+def confirmed(
+    label: HandLabel, row: dict[str, Any], drawn_sha256: str, notes: tuple[str, ...], edit: dict[str, Any]
+) -> Change:
+    """A label that equals the mask that is there: it changes nothing, unless a reviewer had asked for one."""
+    released = released_row(row)
+    if released is row:
+        return Change(label.file, drawn_sha256, row, None, None, notes)
+    told = f"equals the mask of {row['sample_id']}; the reviewer's tag relabel is taken off"
+    return Change(label.file, drawn_sha256, released, None, edit, (*notes, told))
 
 
 def notes_on(label: HandLabel, size_hw: SizeHW, old: Target | None, new: Target) -> Iterator[str]:

@@ -38,16 +38,21 @@ def relabelled_row(row: dict[str, Any], target: Target, mask_sha256: str, people
         mask_sha256: Digest of its PNG's bytes.
         people: People counted in the label; None keeps the row's number, which is at least one from now on.
     """
-    awaited = "relabel" in row["tags"]
-    return row | {
+    return released_row(row) | {
         "mask_sha256": mask_sha256,
         "area": area_fraction(target),
         "people": max(row["people"], 1) if people is None else people,
         "edges": touched_edges(target == PERSON),
         "origin": "hand",
-        "tags": [tag for tag in row["tags"] if tag != "relabel"],
-        "weight": 1.0 if awaited and row["weight"] == 0 else row["weight"],
     }
+
+
+def released_row(row: dict[str, Any]) -> dict[str, Any]:
+    """The row without the tag `relabel`, and with the weight that tag took from it; itself where it has no such tag."""
+    if "relabel" not in row["tags"]:
+        return row
+    tags = [tag for tag in row["tags"] if tag != "relabel"]
+    return row | {"tags": tags, "weight": 1.0 if row["weight"] == 0 else row["weight"]}
 
 
 def placed_row(row: dict[str, Any], samples: pl.DataFrame, seed: int) -> dict[str, Any]:

@@ -72,6 +72,7 @@ def kinds_of(path: Path) -> Counter[str]:
 
 
 def named(kinds: Counter[str]) -> str:
-    """`3 .json and 2 .png files`; empty for none."""
+    """`1 .jpg, 3 .json and 2 .png files`; empty for none."""
     parts = [f"{count} {suffix or 'suffixless'}" for suffix, count in sorted(kinds.items())]
-    return f"{' and '.join(parts)} file{'s' if sum(kinds.values()) != 1 else ''}" if parts else ""
+    listed = " and ".join(([", ".join(parts[:-1])] if parts[:-1] else []) + parts[-1:])
+    return f"{listed} file{'s' if sum(kinds.values()) != 1 else ''}" if parts else ""
