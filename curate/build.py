@@ -21,6 +21,7 @@ from curate.recipe import Recipe, recipe_options
 from curate.rules import Rule, apply_rules, area_rule, crowd_rule, decision_rule, people_rule, unreadable_rule
 from curate.sheet import write_sheet
 from curate.sources import Note, Read
+from curate.sources.lookup import IMAGE_SUFFIXES
 from curate.sources.reading import read_sources
 from curate.sources.version import read_version
 from curate.splits import fold_groups, split_groups
@@ -71,7 +72,6 @@ def build_dataset(recipe: Recipe, out: Path, *, force: bool = False, watch: Watc
         CurateError: Nothing is left, or a source cannot be read.
         ExistsError: `out` holds something else and `force` is false.
     """
-    check_out(out, recipe, force=force)
     return write_dataset(select(recipe, watch), out, force=force, watch=watch)
 
 
@@ -184,19 +184,28 @@ def measure(
 
 
 def check_out(out: Path, recipe: Recipe, *, force: bool) -> None:
-    """Raise ExistsError early, before any work, where `out` cannot be the dataset this recipe builds."""
-    if force or not out.exists():
+    """Raise ExistsError early, before any work, where `out` cannot become the dataset this recipe builds."""
+    if not out.exists():
+        return
+    if not (out / "dataset.json").is_file() and not is_empty_folder(out):
+        raise ExistsError(f"{out}: exists and is not a dataset, so it is never replaced. Choose another --out")
+    if force or is_empty_folder(out):
         return
     advice = "Choose another --out, or pass --force to replace it"
     try:
         header = open_dataset(out).header
     except CurateError:
-        raise ExistsError(f"{out}: exists already and is not a finished dataset. {advice}") from None
+        raise ExistsError(f"{out}: holds a damaged dataset. {advice}") from None
     if header.recipe != recipe_options(recipe):
         options = recipe_options(recipe)
         other = next(key for key in options if header.recipe.get(key) != options[key])
         found, asked = header.recipe.get(other), options[other]
         raise ExistsError(f"{out}: holds a dataset of another recipe ({other} {found}, not {asked}). {advice}")
+
+
+def is_empty_folder(path: Path) -> bool:
+    """Whether a folder stands there and holds nothing."""
+    return path.is_dir() and not any(path.iterdir())
 
 
 def write_dataset(selection: Selection, out: Path, *, force: bool = False, watch: Watch = unwatched) -> Built:
@@ -206,11 +215,12 @@ def write_dataset(selection: Selection, out: Path, *, force: bool = False, watch
         CurateError: Nothing is left to write.
         ExistsError: `out` holds another dataset and `force` is false.
     """
+    check_out(out, selection.recipe, force=force)
     if selection.kept.is_empty():
         raise CurateError(f"{out}: not written, no image is left: {explain_empty(selection.funnel)}")
     with readable_faults(out), staged_folder(out, force=True) as staging:
         header = fill(staging, selection, watch)
-        if not out.exists() or force:
+        if force or not out.exists() or is_empty_folder(out):
             return Built(out, header)
         if not same_dataset(out, staging):
             raise ExistsError(
@@ -301,7 +311,8 @@ def write_sample(staging: Path, candidate: dict[str, Any], read: Read) -> dict[s
             "limit": None,
             "detail": str(error),
         }
-    image, mask = f"images/{sample_id}{path.suffix.lower()}", f"masks/{sample_id}.png"
+    suffix = path.suffix.lower() if path.suffix.lower() in IMAGE_SUFFIXES else ".img"
+    image, mask = f"images/{sample_id}{suffix}", f"masks/{sample_id}.png"
     link_or_copy(path, staging / image)
     encoded = png_bytes(label.target)
     (staging / mask).write_bytes(encoded)

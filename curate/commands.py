@@ -65,7 +65,7 @@ def build(out: Path | None, dry_run: bool, as_json: bool, force: bool, **options
       curate build --min-area 0.2 --max-area 0.7 --max-people 2 --out people
     """
     from curate.build import check_out, select, write_dataset
-    from curate.funnel import report_built, report_dry_run, say_notes
+    from curate.funnel import report_built, report_selection, say_notes
 
     recipe = recipe_of(options)
     out = out or Path("datasets", "built", recipe.name)
@@ -75,14 +75,14 @@ def build(out: Path | None, dry_run: bool, as_json: bool, force: bool, **options
     with watching() as watch:
         selection = select(recipe, watch)
     say_notes(selection.notes)
+    if dry_run or selection.kept.is_empty():
+        report_selection(selection, as_json=as_json)
     if dry_run:
-        report_dry_run(selection, as_json=as_json)
+        click.echo("nothing written; missing or unreadable image files are found by the build itself", err=True)
         return
-    if selection.kept.is_empty():
-        report_dry_run(selection, as_json=as_json)
     with watching() as watch:
         built = write_dataset(selection, out, force=force, watch=watch)
-    report_built(built, as_json=as_json)
+    report_built(built, selection.notes, as_json=as_json)
 
 
 def recipe_of(options: dict[str, Any]) -> Any:

@@ -18,6 +18,7 @@ from curate import images, schema
 from curate.errors import CurateError, FormatError, MissingError, VersionError
 from curate.files import sha256_file, write_atomic
 from curate.masks import Target, area_fraction
+from curate.threads import map_threads, unwatched
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -190,8 +191,14 @@ def verify(dataset: Dataset) -> Iterator[str]:
     splits = dataset.samples.group_by("group").agg(pl.col("split").n_unique()).filter(pl.col("split") > 1)
     for group in splits["group"].sort():
         yield f"{dataset.root}/samples.parquet: group {group} is spread over several splits"
-    for row in dataset.rows():
-        yield from verify_row(dataset, row)
+    for part in ("images", "masks"):
+        listed = set(dataset.samples[part.removesuffix("s")])
+        present = {f"{part}/{path.name}" for path in (dataset.root / part).glob("*")}
+        for path in sorted(present - listed):
+            yield f"{dataset.root / path}: stands in no row of samples.parquet"
+    rows = dataset.rows()
+    for found in map_threads(lambda row: list(verify_row(dataset, row)), rows, unwatched("verifying", len(rows))):
+        yield from found
 
 
 def verify_row(dataset: Dataset, row: dict[str, Any]) -> Iterator[str]:
@@ -203,7 +210,7 @@ def verify_row(dataset: Dataset, row: dict[str, Any]) -> Iterator[str]:
         elif sha256_file(path) != row[f"{column}_sha256"]:
             yield f"{path}: was changed after the build (its hash differs)"
     try:
-        dataset.image(row)
+        images.check_image(dataset.root / row["image"], (row["height"], row["width"]))
         area = area_fraction(dataset.target(row))
     except CurateError as error:
         yield str(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from curate.sources import Read
 from curate.threads import map_threads, unwatched
 
 KEPT_ROWS = 6
-MOST_IN_ROW = 9
+MOST_IN_ROW = 17
 HEADINGS = {
     "unreadable": "unreadable",
     "people": "too few people",
@@ -47,7 +48,7 @@ def kept_strip(root: Path, samples: pl.DataFrame, rows: int = KEPT_ROWS) -> Stri
 def kept_tile(root: Path, row: dict[str, Any]) -> Tile:
     """One kept image with its figures."""
     people = f"{row['people']} {'person' if row['people'] == 1 else 'people'}"
-    caption = f"{percent(round(row['area'], 3))}, {people}, {row['split']}"
+    caption = f"{percent(round(row['area'], 2))}, {people}"
     try:
         target = read_target(root / row["mask"], (row["height"], row["width"]))
         return Tile(caption, read_thumbnail(root / row["image"], ROW_HEIGHT), target)
@@ -71,20 +72,21 @@ def drop_strips(drops: pl.DataFrame, candidates: pl.DataFrame, reads: Sequence[R
             chosen = shuffled(dropped.join(candidates, on="sample_id", how="inner")).head(rows * MOST_IN_ROW)
             tiles = map_threads(lambda row: drop_tile(row, reads[row["read"]]), chosen.to_dicts(), unwatched("", 0))
             remark = f"rule `{rule}`" + ("" if tiles else ": the sources do not lie where they lay at the build")
-            strips.append(Strip(f"{HEADINGS.get(rule, rule)}: {dropped.height}", remark, tiles, rows))
+            strips.append(Strip(f"{HEADINGS.get(rule, rule)}: {dropped.height}", remark, tiles, rows, caption_lines=2))
     return strips
 
 
 def drop_tile(row: dict[str, Any], read: Read) -> Tile:
-    """One dropped image with its reason; the reason alone where the picture cannot be shown."""
+    """One dropped image with its reason, folders left out; the reason alone where the picture cannot be shown."""
+    caption = re.sub(r"\S*/", "", row["detail"]) or row["sample_id"]
     try:
         photo = read_thumbnail(read.labels.image(row["row"]), ROW_HEIGHT)
     except CurateError:
-        return Tile(row["detail"] or row["sample_id"], None)
+        return Tile(caption, None)
     try:
-        return Tile(row["detail"], photo, read.labels.draw(row["row"]).target)
+        return Tile(caption, photo, read.labels.draw(row["row"]).target)
     except CurateError:
-        return Tile(row["detail"], photo)
+        return Tile(caption, photo)
 
 
 def redraw_sheet(dataset: Dataset, reads: Sequence[Read], rows: int = KEPT_ROWS) -> Image.Image:

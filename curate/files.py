@@ -75,12 +75,12 @@ def staged_folder(out: Path, *, force: bool = False) -> Iterator[Path]:
     Raises:
         ExistsError: `out` exists and `force` is false, or another process is writing it now.
     """
-    _restore_interrupted_swap(out)
-    if out.exists() and not force:
-        raise ExistsError(f"{out}: exists already. Choose another --out, or pass --force to replace it")
     staging = out.with_name(f".{out.name}.partial")
     descriptor = _lock_new_folder(staging, out)
     try:
+        _restore_interrupted_swap(out)
+        if out.exists() and not force:
+            raise ExistsError(f"{out}: exists already. Choose another --out, or pass --force to replace it")
         yield staging
         if staging.exists():
             _sync_tree(staging)
@@ -143,7 +143,12 @@ def _swap_in(staging: Path, out: Path) -> None:
     old = out.with_name(f".{out.name}.old")
     if out.exists():
         out.rename(old)
-    staging.rename(out)
+    try:
+        staging.rename(out)
+    except OSError:
+        if old.exists():
+            old.rename(out)
+        raise
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -151,7 +156,7 @@ def _restore_interrupted_swap(out: Path) -> None:
     """Undo a swap that was killed between its two renames; drop what it replaced where it got through."""
     old = out.with_name(f".{out.name}.old")
     if old.exists():
-        shutil.rmtree(old) if out.exists() else old.rename(out)
+        shutil.rmtree(old, ignore_errors=True) if out.exists() else old.rename(out)
 
 
 def _sync_tree(root: Path) -> None:

@@ -60,18 +60,17 @@ def print_json(value: dict[str, Any]) -> None:
     print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 
-def report_dry_run(selection: Selection, *, as_json: bool) -> None:
-    """Print what would be kept, and that a dry run cannot know of missing or unreadable image files."""
+def report_selection(selection: Selection, *, as_json: bool) -> None:
+    """Print the funnel of what would be kept."""
     kept = selection.kept.height
     funnel = [*selection.funnel, FunnelStep("kept", "kept", kept)]
     if as_json:
-        print_json({"kept": kept, "funnel": funnel, "dry_run": True, "notes": sum_up(selection.notes)})
+        print_json({"kept": kept, "funnel": funnel, "notes": sum_up(selection.notes)})
     else:
         print(funnel_table(funnel))
-    print("nothing written; image files that are missing or unreadable are found by the build itself", file=sys.stderr)
 
 
-def report_built(built: Built, *, as_json: bool) -> None:
+def report_built(built: Built, notes: Iterable[Note], *, as_json: bool) -> None:
     """Print the funnel of what was written, its splits and its digest."""
     header = built.header
     empty = [split for split in ("train", "val", "test") if not header.counts.get(split)]
@@ -82,7 +81,7 @@ def report_built(built: Built, *, as_json: bool) -> None:
     if as_json:
         kept = header.counts["images"]
         counts = {"kept": kept, "funnel": header.funnel, "dataset": str(built.out), "digest": header.digest}
-        print_json({**counts, "counts": header.counts})
+        print_json({**counts, "counts": header.counts, "notes": sum_up(notes)})
         return
     splits = [f"{count} {split}" for split, count in header.counts.items() if split != "images"]
     print(funnel_table(header.funnel))

@@ -89,6 +89,8 @@ def make_recipe(options: dict[str, Any], where: str = "recipe") -> Recipe:
         UsageError: A key is unknown, a value has the wrong type, is out of range or contradicts another.
     """
     named = {option_name(key): value for key, value in options.items()}
+    if named.get("from") is None and named.get("seed") is None:
+        named["seed"] = 0
     if isinstance(named.get("person"), str | int):
         named["person"] = [named["person"]]
     if isinstance(named.get("person"), list):
@@ -122,7 +124,7 @@ def check_ranges(recipe: Recipe) -> None:
 
 
 def recipe_options(recipe: Recipe) -> dict[str, Any]:
-    """Every option with its value, as it stands in `dataset.json`."""
-    options: dict[str, Any] = msgspec.to_builtins(recipe)
+    """Every option with its value, exactly as it is read back from `dataset.json`."""
+    options: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(recipe))
     del options["name"]
     return options

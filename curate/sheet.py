@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +17,8 @@ from curate import masks
 from curate.files import write_atomic
 from curate.masks import SizeHW, Target
 
-WIDTH, MARGIN, GAP, ROW_HEIGHT, CAPTION = 1560, 40, 10, 168, 22
-PAPER, INK, FADED, RULE = (250, 250, 248), (28, 30, 34), (120, 124, 130), (222, 222, 218)
+WIDTH, MARGIN, GAP, ROW_HEIGHT, HEADING, CAPTION = 1560, 40, 12, 190, 64, 18
+PAPER, INK, FADED, LINE = (250, 250, 248), (28, 30, 34), (120, 124, 130), (222, 222, 218)
 PERSON_TINT, OUTLINE, IGNORE_TINT = (0, 180, 150), (0, 235, 190), (150, 150, 150)
 
 Photo = NDArray[np.uint8]
@@ -41,12 +41,24 @@ class Strip:
     remark: str
     tiles: Sequence[Tile]
     rows: int
+    caption_lines: int = 1
+
+
+@dataclass(frozen=True)
+class Row:
+    """Tiles side by side, all of one height."""
+
+    tiles: Sequence[Tile]
+    height_px: int
 
 
 def draw_sheet(title: str, remark: str, strips: Sequence[Strip]) -> Image.Image:
-    """A page of strips under a title; tiles of one row share their height and keep their shape."""
+    """A page of strips under a title; the tiles of a row share their height and keep their shape."""
     laid = [lay_out(strip.tiles, strip.rows) for strip in strips]
-    heights = [70 + max(1, len(rows)) * (ROW_HEIGHT + CAPTION + GAP) for rows in laid]
+    heights = [
+        HEADING + sum(row.height_px + strip.caption_lines * CAPTION + GAP for row in rows)
+        for strip, rows in zip(strips, laid, strict=True)
+    ]
     page = Image.new("RGB", (WIDTH, 2 * MARGIN + 60 + sum(heights)), PAPER)
     draw = ImageDraw.Draw(page)
     draw.text((MARGIN, MARGIN - 6), title, INK, font(30))
@@ -58,57 +70,58 @@ def draw_sheet(title: str, remark: str, strips: Sequence[Strip]) -> Image.Image:
     return page
 
 
-def draw_strip(
-    page: Image.Image, draw: ImageDraw.ImageDraw, strip: Strip, rows: Sequence[Sequence[Tile]], top: int
-) -> None:
+def draw_strip(page: Image.Image, draw: ImageDraw.ImageDraw, strip: Strip, rows: Sequence[Row], top: int) -> None:
     """A strip's title line and its rows of tiles onto the page."""
-    draw.line((MARGIN, top, WIDTH - MARGIN, top), RULE, 2)
+    draw.line((MARGIN, top, WIDTH - MARGIN, top), LINE, 2)
     draw.text((MARGIN, top + 12), strip.title, INK, font(21))
     left = MARGIN + int(draw.textlength(strip.title, font(21))) + 14
     draw.text((left, top + 16), strip.remark, FADED, font(16))
-    for index, row in enumerate(rows):
+    top += 48
+    for row in rows:
         left = MARGIN
-        for tile in row:
-            at = (left, top + 48 + index * (ROW_HEIGHT + CAPTION + GAP))
-            left += draw_tile(page, draw, tile, at) + GAP
+        for tile in row.tiles:
+            left += draw_tile(page, draw, tile, (left, top), row.height_px, strip.caption_lines) + GAP
+        top += row.height_px + strip.caption_lines * CAPTION + GAP
 
 
-def draw_tile(page: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, at: tuple[int, int]) -> int:
+def draw_tile(
+    page: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, at: tuple[int, int], height_px: int, lines: int
+) -> int:
     """One tile with its caption below; returns its width in px."""
-    width = tile_width(tile)
+    width = int(tile_aspect(tile) * height_px)
     if tile.photo is None:
-        draw.rectangle((*at, at[0] + width, at[1] + ROW_HEIGHT), fill=RULE)
-        lines = wrap(draw, tile.caption, width - 20, 8)
-        draw.multiline_text((at[0] + 10, at[1] + 10), "\n".join(lines), INK, font(13), spacing=4)
+        draw.rectangle((*at, at[0] + width, at[1] + height_px), fill=LINE)
+        text = "\n".join(wrap(draw, tile.caption, width - 20, 7))
+        draw.multiline_text((at[0] + 10, at[1] + 10), text, INK, font(13), spacing=4)
         return width
-    page.paste(Image.fromarray(overlay(tile.photo, tile.target, (ROW_HEIGHT, width))), at)
-    line = wrap(draw, tile.caption, width, 1)[0]
-    draw.text((at[0], at[1] + ROW_HEIGHT + 4), line, FADED, font(13))
+    page.paste(Image.fromarray(overlay(tile.photo, tile.target, (height_px, width))), at)
+    text = "\n".join(wrap(draw, tile.caption, width, lines))
+    draw.multiline_text((at[0], at[1] + height_px + 4), text, FADED, font(13), spacing=3)
     return width
 
 
-def lay_out(tiles: Iterable[Tile], rows: int) -> list[list[Tile]]:
-    """Tiles in rows as wide as the page; what does not fit into the last row is left out."""
-    laid: list[list[Tile]] = [[]]
-    left = 0
+def lay_out(tiles: Sequence[Tile], rows: int) -> list[Row]:
+    """Tiles in at most `rows` rows; a full row is made just low enough to fill the page's width exactly."""
+    laid: list[Row] = []
+    waiting: list[Tile] = []
     for tile in tiles:
-        width = tile_width(tile)
-        if left + width > WIDTH - 2 * MARGIN:
-            if len(laid) == rows:
-                break
-            laid.append([])
-            left = 0
-        laid[-1].append(tile)
-        left += width + GAP
-    return laid
+        waiting.append(tile)
+        room = WIDTH - 2 * MARGIN - GAP * (len(waiting) - 1)
+        height = room / sum(map(tile_aspect, waiting))
+        if height <= ROW_HEIGHT:
+            laid.append(Row(waiting, int(height)))
+            waiting = []
+        if len(laid) == rows:
+            return laid
+    return [*laid, Row(waiting, ROW_HEIGHT)] if waiting else laid
 
 
-def tile_width(tile: Tile) -> int:
-    """Width of a tile in px at the row's height; very wide or narrow pictures are cut to 1:2 to 5:2."""
+def tile_aspect(tile: Tile) -> float:
+    """Width / height a tile is shown with; very wide and narrow pictures are squeezed to between 1:2 and 5:2."""
     if tile.photo is None:
-        return round(1.5 * ROW_HEIGHT)
+        return 1.5
     height, width = tile.photo.shape[:2]
-    return int(ROW_HEIGHT * min(2.5, max(0.5, width / height)))
+    return float(min(2.5, max(0.5, width / height)))
 
 
 def overlay(photo: Photo, target: Target | None, size_hw: SizeHW) -> Photo:
@@ -119,7 +132,7 @@ def overlay(photo: Photo, target: Target | None, size_hw: SizeHW) -> Photo:
         return small
     person = cv2.resize((target == masks.PERSON).astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
     ignored = cv2.resize((target == masks.IGNORE).astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
-    tinted = small + 0.32 * person[..., None] * (np.array(PERSON_TINT) - small)
+    tinted = small + 0.25 * person[..., None] * (np.array(PERSON_TINT) - small)
     tinted = tinted + 0.7 * ignored[..., None] * (np.array(IGNORE_TINT) - tinted)
     mask = (person >= 0.5).astype(np.uint8)
     edge = cv2.morphologyEx(mask, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)).astype(bool)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,13 +20,15 @@ from curate.sources import CANDIDATES, Label, Measure, Note, Read
 from curate.sources.lookup import ImageFinder, usual_folders
 from curate.sources.names import person_classes, sample_keys
 
-Id = int | str | None
+Number = int | float
+"""Ids and sizes: some tools write 5.0, which equals 5."""
+Id = Number | str | None
 
 
 class Category(msgspec.Struct, gc=False):
     """`categories[]`."""
 
-    id: int
+    id: Number
     name: str
 
 
@@ -40,20 +43,25 @@ class Licence(msgspec.Struct, gc=False):
 class ImageRecord(msgspec.Struct, gc=False):
     """`images[]`; a size of 0 stands for a missing one."""
 
-    id: int | str
+    id: Number | str
     file_name: str
-    width: int = 0
-    height: int = 0
+    width: Number = 0
+    height: Number = 0
     license: Id = None
+
+    @property
+    def size_hw(self) -> SizeHW:
+        """(height, width) in px; a size that is no whole number counts as missing."""
+        return (int(self.height), int(self.width)) if self.height % 1 == self.width % 1 == 0 else (0, 0)
 
 
 class Annotation(msgspec.Struct, gc=False):
     """`annotations[]`; the segmentation stays as it stands in the file until a mask is asked for."""
 
-    image_id: int | str
-    category_id: int
+    image_id: Number | str
+    category_id: Number
     id: Id = None
-    iscrowd: int | bool = 0
+    iscrowd: Number | bool | None = 0
     segmentation: msgspec.Raw = msgspec.Raw(b"[]")
 
 
@@ -125,7 +133,10 @@ def read_coco(name: str, paths: Sequence[Path], image_roots: Sequence[Path], per
             file = decode_coco(path, gathered.notes)
         finder = ImageFinder(usual_folders(path) if not image_roots else [], image_roots, path.stem.rpartition("_")[2])
         gathered.add(path, file, finder, person)
-    hashes = {path.name: sha256_file(path) for path in paths}
+    often = Counter(path.name for path in paths)
+    hashes = {
+        path.name if often[path.name] == 1 else f"{path.parent.name}/{path.name}": sha256_file(path) for path in paths
+    }
     images = gathered.images
     licences = {image.licence for image in images}
     source = dataset.Source("coco", name, licences.pop() if len(licences) == 1 else None, hashes)
@@ -184,7 +195,7 @@ class _Gathered:
     def __init__(self) -> None:
         self.images: list[CocoImage] = []
         self.notes: list[Note] = []
-        self._by_id: dict[tuple[int | str, str], CocoImage] = {}
+        self._by_id: dict[tuple[Id, str], CocoImage] = {}
         self._annotation_ids: set[tuple[str, Id, Id]] = set()
 
     def add(self, path: Path, file: CocoFile, finder: ImageFinder, person: Sequence[str]) -> None:
@@ -209,9 +220,9 @@ class _Gathered:
                 crowd = bool(annotation.iscrowd)
                 image.instances.append(Instance(name, is_person, crowd, annotation.segmentation))
 
-    def _add_images(self, path: Path, file: CocoFile, finder: ImageFinder) -> dict[int | str, CocoImage]:
+    def _add_images(self, path: Path, file: CocoFile, finder: ImageFinder) -> dict[Id, CocoImage]:
         licences = {licence.id: licence.name or licence.url for licence in file.licenses}
-        here: dict[int | str, CocoImage] = {}
+        here: dict[Id, CocoImage] = {}
         for record in file.images:
             key = (record.id, record.file_name)
             image = self._by_id.get(key)
@@ -237,7 +248,7 @@ class _Gathered:
         return known
 
 
-def check_person(path: Path, person: Sequence[str], names: dict[int, str]) -> dict[int, str]:
+def check_person(path: Path, person: Sequence[str], names: dict[Number, str]) -> dict[Number, str]:
     """The person categories of a file; FormatError where it has none of them."""
     people = person_classes(person, names)
     if not people:
@@ -252,7 +263,7 @@ def check_person(path: Path, person: Sequence[str], names: dict[int, str]) -> di
 def candidates_of(name: str, images: Sequence[CocoImage]) -> pl.DataFrame:
     """The candidate table of a COCO source."""
     keys = sample_keys([image.record.file_name for image in images])
-    sizes = [(image.record.height, image.record.width) for image in images]
+    sizes = [image.record.size_hw for image in images]
     problems = [size_problem(size_hw) for size_hw in sizes]
     return pl.DataFrame(
         {
@@ -314,7 +325,7 @@ class CocoLabels:
     def measure(self, row: int, most: int | None) -> Measure:
         """The union's area without decoding a mask; stops as soon as `most` is known to be exceeded."""
         image = self._images[row]
-        size_hw = (image.record.height, image.record.width)
+        size_hw = image.record.size_hw
         stated = stated_people(image.instances)
         try:
             crowd = self._union(image, size_hw, crowd=True)
@@ -342,7 +353,7 @@ class CocoLabels:
     def draw(self, row: int) -> Label:
         """The target: people 255, crowds 128 where no person is."""
         image = self._images[row]
-        size_hw = (image.record.height, image.record.width)
+        size_hw = image.record.size_hw
         try:
             people = self._union(image, size_hw, crowd=False) or masks.empty_rle(size_hw)
             crowd = self._union(image, size_hw, crowd=True)

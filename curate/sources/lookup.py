@@ -44,7 +44,7 @@ class ImageFinder:
         inside = not relative.is_absolute() and ".." not in relative.parts
         for root in self.roots:
             for candidate in (root / relative, root / self.prefer / relative) if inside else ():
-                if candidate.exists():
+                if exists(candidate):
                     return candidate
         return self._find_below(relative.name, file_name)
 
@@ -59,6 +59,14 @@ class ImageFinder:
         if len(preferred) > 1:
             raise MissingError(f"{asked}: could be {preferred[0]} or {preferred[1]}. Name one folder with --images")
         return preferred[0]
+
+
+def exists(path: Path) -> bool:
+    """Whether something stands there; a name no file system can hold does not."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def index_images(roots: Sequence[Path]) -> dict[str, list[Path]]:

@@ -8,11 +8,15 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 from curate.errors import UsageError
 
+Value = TypeVar("Value", int, int | float)
+
 _SOURCE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _LONGEST_KEY = 120
+"""Bytes of UTF-8: with the source's name and a suffix it stays below the 255 that file systems allow."""
 
 
 def split_name(text: str) -> tuple[str | None, str]:
@@ -48,8 +52,14 @@ def safe_name(text: str) -> str:
     '000000397133'
     """
     normal = unicodedata.normalize("NFC", text)
-    safe = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in normal)[:_LONGEST_KEY]
-    return safe if safe == text else f"{safe}-{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:6]}"
+    safe = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in normal)
+    safe = safe.encode("utf-8", "ignore")[:_LONGEST_KEY].decode("utf-8", "ignore")
+    return safe if safe == text else f"{safe}-{short_hash(text)}"
+
+
+def short_hash(text: str) -> str:
+    """Six hex digits that tell texts apart."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:6]
 
 
 def sample_keys(file_names: Sequence[str]) -> list[str]:
@@ -60,7 +70,7 @@ def sample_keys(file_names: Sequence[str]) -> list[str]:
     """
     stems = [PurePosixPath(name).stem for name in file_names]
     often = Counter(stems)
-    paths = [PurePosixPath(name).with_suffix("").as_posix().strip("/").replace("/", "-") for name in file_names]
+    paths = [name.removesuffix(PurePosixPath(name).suffix).strip("/").replace("/", "-") for name in file_names]
     keys = [safe_name(stem if often[stem] == 1 else path) for stem, path in zip(stems, paths, strict=True)]
     return _told_apart(keys, file_names)
 
@@ -68,8 +78,7 @@ def sample_keys(file_names: Sequence[str]) -> list[str]:
 def _told_apart(keys: Sequence[str], file_names: Sequence[str]) -> list[str]:
     """The keys; those that stand twice with six digits of their file name's hash, equal file names with a number."""
     often = Counter(keys)
-    hashes = [hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:6] for name in file_names]
-    keys = [key if often[key] == 1 else f"{key}-{code}" for key, code in zip(keys, hashes, strict=True)]
+    keys = [key if often[key] == 1 else f"{key}-{short_hash(name)}" for key, name in zip(keys, file_names, strict=True)]
     counted: Counter[str] = Counter()
     numbered = []
     for key in keys:
@@ -78,7 +87,7 @@ def _told_apart(keys: Sequence[str], file_names: Sequence[str]) -> list[str]:
     return numbered
 
 
-def person_classes(person: Sequence[str], names: Mapping[int, str]) -> dict[int, str]:
+def person_classes(person: Sequence[str], names: Mapping[Value, str]) -> dict[Value, str]:
     """The classes of a source that are a person: value -> name, from `--person` names and values.
 
     Args:

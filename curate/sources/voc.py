@@ -17,6 +17,7 @@ from curate.files import readable_faults, sha256_files
 from curate.images import fit_mask, read_indices, read_size_hw
 from curate.masks import SizeHW, Target
 from curate.sources import CANDIDATES, Label, Measure, Note, Read, measure_target
+from curate.sources.lookup import IMAGE_SUFFIXES
 from curate.sources.names import person_classes, sample_keys
 
 VOID = 255
@@ -90,11 +91,16 @@ def image_keys(folder: Path) -> list[str]:
     sets = sorted((folder / "ImageSets" / "Segmentation").glob("*.txt"))
     lines = [line.split() for path in sets for line in path.read_text("utf-8", "replace").splitlines()]
     listed = {words[0] for words in lines if words}
-    return sorted(listed or {path.stem for path in (folder / "JPEGImages").iterdir() if not path.name.startswith(".")})
+    photos = (path for path in (folder / "JPEGImages").iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    return sorted(listed or {path.stem for path in photos if not path.name.startswith(".")})
 
 
 def look_up(folder: Path, key: str, people: frozenset[str]) -> VocImage:
     """The files of one image, its size, and the people its XML names."""
+    if "/" in key or "\\" in key:
+        return VocImage(
+            key, folder / "JPEGImages", None, None, None, None, None, "the image set names a path, not a stem"
+        )
     images = [folder / "JPEGImages" / f"{key}{suffix}" for suffix in (".jpg", ".jpeg", ".png", ".JPG")]
     image = next((path for path in images if path.exists()), images[0])
     parts = [folder / part / f"{key}{suffix}" for part, suffix in PARTS]
