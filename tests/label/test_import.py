@@ -312,6 +312,12 @@ def test_on_conflict(curate: Any, policy: str, expected: str, tmp_path: Path) ->
     assert two.rows()[2]["people"] == 3
 
 
+def test_a_label_that_joins_the_old_one_does_not_say_how_many_people(curate: Any, tmp_path: Path) -> None:
+    write_labelme(tmp_path / "3.json", [box("person", 1, 0, 3, 2)], (4, 4), None)
+    assert curate("label", "import", "one", "3.json", "--out", "two", "--on-conflict", "union").code == 0
+    assert open_dataset(tmp_path / "two").rows()[2]["people"] == 3
+
+
 def test_an_intersection_without_a_pixel_is_left_out(curate: Any, tmp_path: Path) -> None:
     write_png(tmp_path / "masks" / "1.png", target("....\n....\n....\n...#"))
     result = curate("label", "import", "one", "masks", "--out", "two", "--on-conflict", "intersect")

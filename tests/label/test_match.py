@@ -73,6 +73,7 @@ def test_found(names: list[str], content: str | None, sample_id: str) -> None:
         pytest.param(["img"], None, [], id="a-part-of-a-stem"),
         pytest.param(["7"], None, ["coco-7", "pairs-7"], id="stem-in-two-sources"),
         pytest.param(["7"], "Z", ["coco-7", "pairs-7"], id="content-of-none-of-them"),
+        pytest.param(["7"], "A", ["coco-7", "pairs-7"], id="content-of-another-name"),
         pytest.param(["1"], None, [], id="stem-that-stands-twice-in-a-source"),
         pytest.param(["unknown"], "G", ["voc-8", "voc-9"], id="content-that-stands-twice"),
         pytest.param(["7.jpg", "000000000139"], None, ["coco-000000000139", "coco-7"], id="names-that-disagree"),
