@@ -1,0 +1,78 @@
+"""`last.ckpt`: all that is needed to go on exactly, as safetensors with JSON in its header: opening it runs no code.
+
+Learning rates and random numbers are functions of seed, epoch and step, so weights, optimiser and history are all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import safetensors
+import safetensors.torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from curate.errors import FormatError
+from curate.files import write_atomic
+from train.log import EpochLine, encode_log
+
+
+def save_checkpoint(folder: Path, model: nn.Module, optimizer: Optimizer, history: Sequence[EpochLine]) -> None:
+    """Write the state after an epoch: `last.ckpt`, then `best.safetensors` where it is the best, then `log.jsonl`.
+
+    A kill between two of them is mended by `load_checkpoint`.
+    """
+    weights = {f"model.{name}": tensor for name, tensor in _whole(model.state_dict()).items()}
+    metadata = {"history": msgspec.json.encode(list(history)).decode()}
+    write_atomic(folder / "last.ckpt", safetensors.torch.save(weights | _optimizer_tensors(optimizer), metadata))
+    _write_rest(folder, model, history)
+
+
+def _write_rest(folder: Path, model: nn.Module, history: Sequence[EpochLine]) -> None:
+    if history[-1].best:
+        write_atomic(folder / "best.safetensors", safetensors.torch.save(_whole(model.state_dict())))
+    write_atomic(folder / "log.jsonl", encode_log(history))
+
+
+def load_checkpoint(folder: Path, model: nn.Module, optimizer: Optimizer) -> list[EpochLine]:
+    """Put the last saved state into model and optimizer; returns the finished epochs, none where nothing is saved.
+
+    Raises:
+        FormatError: `last.ckpt` is damaged or of another model.
+    """
+    path = folder / "last.ckpt"
+    if not path.is_file():
+        return []
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            history = msgspec.json.decode(file.metadata()["history"], type=list[EpochLine])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
+        model.load_state_dict({name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model.")})
+        _restore_optimizer(optimizer, tensors)
+    except (safetensors.SafetensorError, msgspec.DecodeError, OSError, RuntimeError, KeyError, TypeError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise FormatError(path, f"cannot be resumed from ({first}). Train again with --force") from error
+    _write_rest(folder, model, history)
+    return history
+
+
+def _whole(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors as safetensors takes them: on the CPU and in row-major order."""
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def _optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
+    state = optimizer.state_dict()["state"]
+    return _whole({f"optimizer.{index}.{name}": value for index, own in state.items() for name, value in own.items()})
+
+
+def _restore_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Adam's step counts and moments; its settings come from the configuration."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, key = name.split(".", 2)
+            state.setdefault(int(index), {})[key] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

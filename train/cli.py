@@ -1,0 +1,287 @@
+"""`curate train`: fit, score, predict."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from train.config import (
+    LOSSES,
+    MODELS,
+    OPTIMIZERS,
+    RECIPES,
+    SCHEDULES,
+    FitConfig,
+    has_named_weights,
+    read_config,
+)
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from train.log import EpochLine
+
+SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True}
+
+FIT_OPTIONS = (
+    click.option("--model", type=click.Choice(MODELS), default="unet", help="Decoder."),
+    click.option("--encoder", metavar="NAME", default="resnet34", help="Encoder of segmentation-models-pytorch."),
+    click.option("--weights", metavar="imagenet|none|FILE", default="imagenet", help="Weights to start from."),
+    click.option("--size", metavar="PX", type=int, default=224, help="Side of the square that images are resized to."),
+    click.option("--epochs", metavar="N", type=int, default=20, help="Passes over the training images."),
+    click.option("--batch-size", metavar="IMAGES", type=int, default=16, help="Images per step."),
+    click.option("--lr", metavar="X", type=float, default=1e-3, help="Highest learning rate."),
+    click.option("--schedule", type=click.Choice(SCHEDULES), default="one-cycle", help="Course of the learning rate."),
+    click.option("--loss", type=click.Choice(LOSSES), default="bce-dice", help="Loss over the counted pixels."),
+    click.option("--optimizer", type=click.Choice(OPTIMIZERS), default="adamw", help="Optimiser."),
+    click.option("--augment", type=click.Choice(RECIPES), default="standard", help="Augmentation."),
+    click.option("--seed", metavar="N", type=int, default=0, help="Seed of everything random."),
+    click.option("--folds", metavar="K", type=int, default=0, help="Fold models for out-of-fold scores; 0 for none."),
+    click.option("--epoch-images", metavar="N", type=int, default=None, help="Images per epoch.  [default: all once]"),
+)
+
+
+def fit_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """All options of a FitConfig but the dataset; the command receives them by the names of its fields."""
+    for option in reversed(FIT_OPTIONS):
+        command = option(command)
+    return command
+
+
+@click.group(context_settings=SETTINGS)
+def train() -> None:
+    """Train, score and predict.
+
+    \b
+    Example:
+      curate train fit people --out runs/first
+    """
+
+
+@train.command(context_settings=SETTINGS)
+@click.argument("dataset", type=click.Path(path_type=Path))
+@click.option("--out", metavar="RUN", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
+@fit_options
+@click.option(
+    "--resume", is_flag=True, help="Go on where a run stopped; options not given are those it was begun with."
+)
+@click.option("--force", is_flag=True, help="Replace a run that stands there.")
+@click.pass_context
+def fit(ctx: click.Context, /, dataset: Path, out: Path, resume: bool, force: bool, **options: Any) -> None:
+    """Train a model on a dataset version and score its validation images.
+
+    Learns from the splits train and background, keeps the weights of the best epoch by validation IoU, uses a GPU where
+    there is one.
+
+    \b
+    Example:
+      curate train fit people --out runs/first --encoder mobilenet_v2 --weights none --size 160 --epochs 12
+    """
+    config = _resumed(ctx, out, options) if resume else FitConfig(dataset="", digest="", **options)
+    from curate.dataset import open_dataset
+
+    opened = open_dataset(dataset)
+    if not opened.header.counts.get("val"):
+        _note(f"{dataset}: has no validation images; the last epoch's weights are kept as the best")
+    from train.fit import fit as fit_run
+    from train.fit import is_finished, read_log
+    from train.models import device_name
+
+    if resume and is_finished(out):
+        _note(f"{out}: is finished already, nothing left to do")
+    else:
+        _note(f"training on {device_name()}")
+    try:
+        with _progress() as (watch, say):
+            fit_run(
+                opened, out, config, resume=resume, force=force, report=lambda line: say(_in_words(line)), watch=watch
+            )
+    except KeyboardInterrupt:
+        again = shlex.join(["curate", "train", "fit", str(dataset), "--out", str(out), "--resume"])
+        _note(f"stopped after {len(read_log(out))} finished epochs; go on with: {again}")
+        ctx.exit(130)
+    _print_result(out)
+
+
+def _resumed(ctx: click.Context, run: Path, options: dict[str, Any]) -> FitConfig:
+    """The configuration of the run that is resumed with the options that were given, which `fit` compares."""
+    if not (run / "config.json").is_file():
+        return FitConfig(dataset="", digest="", **options)
+    stored = read_config(run)
+    given = {
+        name: value
+        for name, value in options.items()
+        if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
+    }
+    weights = stored.weights if has_named_weights(stored.weights) else (run / stored.weights).as_posix()
+    return msgspec.structs.replace(stored, **{"weights": weights, "digest": ""} | given)
+
+
+def _in_words(line: EpochLine) -> str:
+    fold = f"fold {line.fold}  " if line.fold >= 0 else ""
+    figures = [
+        f"{split} loss {_number(loss)} IoU {_number(iou)} Dice {_number(dice)}"
+        for split, loss, iou, dice in (
+            ("train", line.train_loss, line.train_iou, line.train_dice),
+            ("val", line.val_loss, line.val_iou, line.val_dice),
+        )
+    ]
+    star = "  best" if line.best else ""
+    return f"{fold}epoch {line.epoch:>3}  {'  '.join(figures)}  {line.images / line.seconds:.1f} images/s{star}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _print_result(run: Path) -> None:
+    from curate import schema
+    from curate.dataset import read_table
+    from train.log import read_log
+
+    best = [line for line in read_log(run) if line.best][-1]
+    click.echo(f"{run}: best epoch {best.epoch}, validation IoU {_number(best.val_iou)} at training size")
+    scores = read_table(run / "scores.parquet", schema.SCORES)
+    click.echo(summary_table(scores), nl=False)
+
+
+@train.command(context_settings=SETTINGS)
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("dataset", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--split",
+    "splits",
+    type=click.Choice(["train", "val", "test", "background"]),
+    multiple=True,
+    help="Split to score; repeatable.  [default: train, val, test]",
+)
+@click.option(
+    "--out", metavar="RUN", type=click.Path(path_type=Path), help="Folder for predictions and scores.  [default: RUN]"
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, split -> figures.")
+def score(run: Path, dataset: Path | None, splits: tuple[str, ...], out: Path | None, as_json: bool) -> None:
+    """Predict and score a run's dataset at native size.
+
+    DATASET is needed only where it has moved since the run was trained.
+
+    \b
+    Example:
+      curate train score runs/first --split val --split test
+    """
+    chosen = splits or ("train", "val", "test")
+    config = read_config(run)
+    from curate.dataset import open_dataset
+    from train.models import device_name
+    from train.score import score as score_run
+
+    opened = open_dataset(dataset) if dataset else None
+    _note(f"scoring on {device_name()}")
+    with _progress() as (watch, _):
+        scores = score_run(run, opened, chosen, out, watch)
+    if "train" in chosen and not config.folds:
+        _note("the train split is scored in-sample, by a model that learnt from it; fit with --folds for honest scores")
+    import polars as pl
+
+    scores = scores.filter(pl.col("split").is_in(chosen))
+    click.echo(summary_json(scores) if as_json else summary_table(scores), nl=as_json)
+
+
+def summary_json(scores: pl.DataFrame) -> str:
+    """split -> the fields of train.metrics.Summary, as one JSON object."""
+    return msgspec.json.format(msgspec.json.encode(_summaries(scores)), indent=2).decode()
+
+
+def _summaries(scores: pl.DataFrame) -> dict[str, Any]:
+    from train.metrics import summarise
+
+    present = [split for split in ("train", "val", "test", "background") if split in scores["split"]]
+    return {split: summarise(scores.filter(scores["split"] == split)) for split in present}
+
+
+TABLE_ROWS = {
+    "images": "images",
+    "without a person": "empty",
+    "  predicted empty": "empty_predicted_empty",
+    "image mean IoU": "mean_iou",
+    "worst tenth IoU": "worst_tenth_iou",
+    "pooled IoU": "pooled_iou",
+    "good photos (IoU >= 0.9)": "good_share",
+    "mean Dice": "mean_dice",
+    "mean Boundary IoU": "mean_boundary_iou",
+    "mean cross-entropy": "mean_bce",
+}
+
+
+def summary_table(scores: pl.DataFrame) -> str:
+    """The summary of each split as aligned text, a column per split; empty where nothing is scored."""
+    summaries = _summaries(scores)
+    if not summaries:
+        return ""
+    lines = [" " * 25 + "".join(f"{split:>12}" for split in summaries)]
+    for title, field in TABLE_ROWS.items():
+        values = [getattr(summary, field) for summary in summaries.values()]
+        cells = [str(value) if isinstance(value, int) else _number(value) for value in values]
+        lines.append(f"{title:<25}" + "".join(f"{cell:>12}" for cell in cells))
+    return "\n".join(lines) + "\n"
+
+
+@train.command(context_settings=SETTINGS)
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", metavar="DIR", type=click.Path(path_type=Path), required=True, help="Folder for the masks.")
+@click.option("--cutout", is_flag=True, help="Write NAME-cutout.png too: the photo with the mask as alpha.")
+def predict(run: Path, images: tuple[Path, ...], out: Path, cutout: bool) -> None:
+    """Predict photos, or folders of them; write NAME.png, 8-bit: value / 255 is the probability of person.
+
+    \b
+    Example:
+      curate train predict runs/first photo.jpg --out masks --cutout
+    """
+    from train.models import load
+    from train.predict import listed_images, predict_files
+
+    listed = listed_images(images, out)
+    loaded = load(run)
+    failed = 0
+    with _progress() as (watch, say):
+        tick = watch("predict", len(listed))
+        for _, problem in predict_files(loaded, listed, out, cutout):
+            failed += problem is not None
+            if problem is not None:
+                say(f"left out: {problem}")
+            tick(1)
+    click.echo(f"{len(listed) - failed} of {len(listed)} masks written to {out}")
+    if failed:
+        click.get_current_context().exit(1)
+
+
+def _note(text: str) -> None:
+    click.echo(text, err=True)
+
+
+@contextmanager
+def _progress() -> Iterator[tuple[Callable[[str, int], Callable[[int], None]], Callable[[str], None]]]:
+    """(watch, say): a bar on stderr where that is a terminal, and lines that scroll by above it."""
+    if not sys.stderr.isatty():
+        yield lambda what, total: lambda steps: None, _note
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        tasks: list[Any] = []
+
+        def watch(what: str, total: int) -> Callable[[int], None]:
+            for task in tasks:
+                bar.remove_task(task)
+            tasks[:] = [bar.add_task(what, total=total)]
+            return lambda steps: bar.advance(tasks[0], steps)
+
+        yield watch, lambda text: bar.console.print(text, highlight=False, markup=False)

@@ -1,0 +1,260 @@
+"""Train a run: claim its folder, gather what is learnt from, train the models, score them; go on after a kill."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from curate import schema
+from curate.dataset import Dataset, read_table, write_table
+from curate.errors import ExistsError, MismatchError, MissingError, UsageError, VersionError
+from curate.files import held_folder, write_atomic
+from curate.threads import Watch, unwatched
+from train.batches import Cache, fill_cache
+from train.config import RECIPES, FitConfig, encode_config, first_difference, has_named_weights, read_config
+from train.folds import assign_folds, training_ids
+from train.log import EpochLine, is_finished, read_log
+from train.models import build_model
+from train.plots import curves_png
+from train.score import score_into
+from train.training import Material, train_model
+
+__all__ = ["EpochLine", "fit", "is_finished", "read_log"]
+
+RUN_FILES = (
+    "scores.parquet",
+    "last.ckpt",
+    "best.safetensors",
+    "log.jsonl",
+    "plots",
+    "predictions",
+    "failures.parquet",
+    "suspects.parquet",
+    "config.json",
+    "mined.parquet",
+)
+"""What --force clears, in this order: the folder is a run until its config.json goes. A reviewer's decisions stay."""
+
+
+def fit(
+    dataset: Dataset,
+    run: Path,
+    config: FitConfig,
+    *,
+    mined: pl.DataFrame | None = None,
+    resume: bool = False,
+    force: bool = False,
+    report: Callable[[EpochLine], None] | None = None,
+    watch: Watch = unwatched,
+) -> Path:
+    """Train the run in folder `run` and score its validation split, and with folds its training split out-of-fold.
+
+    Learns from the splits `train` and `background`, picks the best epoch by `val`, never reads `test`.
+
+    Args:
+        dataset: What to learn from; config.dataset and config.digest are set from it.
+        run: Folder of the run, made where it is not there.
+        config: How to train.
+        mined: schema.MINED; the images it lists are drawn by its weight (0 = not at all) and augmented by its recipe.
+            The number of images in an epoch is the same with and without it.
+        resume: Go on with the run where it stopped. A finished run is left as it is.
+        force: Replace a run that is there.
+        report: Told each finished epoch, of the fold models too.
+        watch: Shown what is being done and how far it is.
+
+    Returns:
+        `run`.
+
+    Raises:
+        ExistsError: The folder holds a run, or other files, or another process is training it.
+        MissingError: Nothing to resume, or no training images.
+        UsageError: The configuration differs from the resumed one, contradicts the dataset, or diverges.
+        VersionError: The dataset is not the one of the configuration.
+        MachineError: The pretrained weights cannot be downloaded.
+    """
+    if resume and force:
+        raise UsageError("--resume and --force contradict each other; pass one of them")
+    if config.digest and config.digest != dataset.header.digest:
+        raise VersionError(f"{dataset.root}: has digest {dataset.header.digest[:12]}, expected {config.digest[:12]}")
+    if resume and not run.is_dir():
+        raise MissingError(f"{run}: no such run, nothing to resume. Leave --resume out to start it")
+    config = settle(config, dataset, run)
+    try:
+        with held_folder(run):
+            _fit_held(dataset, run, config, mined, resume, force, report or (lambda line: None), watch)
+    finally:
+        with suppress(OSError):  # only an empty folder goes: one that was refused before anything was written
+            run.rmdir()
+    return run
+
+
+def settle(config: FitConfig, dataset: Dataset, run: Path) -> FitConfig:
+    """The configuration as it stands in `config.json`: paths relative to the run, the dataset's own digest."""
+    weights = config.weights if has_named_weights(config.weights) else _relative(Path(config.weights), run)
+    return msgspec.structs.replace(
+        config, dataset=_relative(dataset.root, run), digest=dataset.header.digest, weights=weights
+    )
+
+
+def _relative(path: Path, run: Path) -> str:
+    return Path(os.path.relpath(path.resolve(), run.resolve())).as_posix()
+
+
+def _fit_held(
+    dataset: Dataset,
+    run: Path,
+    config: FitConfig,
+    mined: pl.DataFrame | None,
+    resume: bool,
+    force: bool,
+    report: Callable[[EpochLine], None],
+    watch: Watch,
+) -> None:
+    """`fit` while no other process works in the folder."""
+    begun = _check_place(run, resume, force)
+    if resume and begun:
+        mined = _resumed_mined(run, dataset, config, mined)
+        if is_finished(run):
+            return
+    fold_of = assign_folds(dataset, config.folds, config.seed)
+    check_mined(mined, dataset)
+    weight_of, recipe_of = weights_and_recipes(dataset, mined, config.augment)
+    ids = {fold: training_ids(dataset, fold_of, fold) for fold in (-1, *range(config.folds))}
+    for fold, own in ids.items():
+        check_material(dataset, own, weight_of, fold)
+    if not (resume and begun):
+        build_model(_for_building(config, run))  # so that what cannot be built is refused before the folder is claimed
+        _claim(run, config, mined)
+    (run / "scores.parquet").unlink(missing_ok=True)  # weights change from here on; the end of this makes it again
+    cache = _cache(dataset, config, watch)
+    validation = [cache.place[row["sample_id"]] for row in dataset.rows("val")]
+    for fold, own in ids.items():
+        material = Material(
+            cache=cache,
+            rows=np.array([cache.place[sample_id] for sample_id in own]),
+            weights=np.array([weight_of[sample_id] for sample_id in own]),
+            recipes=[recipe_of[sample_id] for sample_id in own],
+            validation=validation,
+            epoch_images=config.epoch_images or _counted(dataset, own),
+        )
+        folder = run if fold == -1 else run / f"fold-{fold}"
+        train_model(material, folder, _for_building(config, run), fold, report, watch)
+    write_atomic(run / "plots" / "curves.png", curves_png(read_log(run)))
+    score_into(run, config, dataset, ("train", "val") if config.folds else ("val",), run, watch)
+
+
+def _for_building(config: FitConfig, run: Path) -> FitConfig:
+    """The configuration with its weight file as a path that can be opened from here."""
+    if has_named_weights(config.weights):
+        return config
+    return msgspec.structs.replace(config, weights=(run / config.weights).as_posix())
+
+
+def _check_place(run: Path, resume: bool, force: bool) -> bool:
+    """Whether the folder holds a run that was begun; raises ExistsError where it may not be used."""
+    begun = (run / "config.json").is_file()
+    others = sorted(path.name for path in run.iterdir() if not _is_ours(path.name))
+    if not begun and others:
+        raise ExistsError(f"{run}: holds {others[0]} and is no run. Choose another --out")
+    if begun and not (resume or force):
+        if is_finished(run):
+            raise ExistsError(f"{run}: holds a finished run. Choose another --out, or pass --force to replace it")
+        epochs = f"{len(read_log(run))} of {read_config(run).epochs} epochs"
+        raise ExistsError(
+            f"{run}: holds a run that stopped after {epochs}. Pass --resume to go on, --force to replace it"
+        )
+    return begun
+
+
+def _is_ours(name: str) -> bool:
+    return name in RUN_FILES or name == "decisions.jsonl" or name.startswith((".", "fold-"))
+
+
+def _resumed_mined(run: Path, dataset: Dataset, config: FitConfig, mined: pl.DataFrame | None) -> pl.DataFrame | None:
+    """The mined table of a run that is resumed, once its configuration is seen to be the wanted one."""
+    stored = read_config(run)
+    if stored.digest != config.digest:
+        raise VersionError(
+            f"{dataset.root}: has digest {config.digest[:12]}, the run was begun with {stored.digest[:12]}. "
+            "Pass that dataset, or train anew with --force"
+        )
+    difference = first_difference(stored, config)
+    if difference:
+        option, old, new = difference
+        raise UsageError(f"{run}: was begun with {option} {old}, not {new}. Leave {option} as it was, or pass --force")
+    path = run / "mined.parquet"
+    kept = read_table(path, schema.MINED) if path.is_file() else None
+    if mined is not None and (kept is None or not kept.equals(mined)):
+        raise UsageError(f"{run}: was begun with {'other' if kept is not None else 'no'} mined weights. Pass --force")
+    return kept
+
+
+def check_mined(mined: pl.DataFrame | None, dataset: Dataset) -> None:
+    """Raise where a mined table has other columns, unknown images or recipes, or a weight that is no weight."""
+    if mined is None:
+        return
+    if mined.schema != schema.MINED:
+        raise MismatchError("mined", list(schema.MINED), mined.columns)
+    known = dataset.samples.filter(pl.col("split").is_in(["train", "background"]))["sample_id"]
+    strange = mined.filter(~pl.col("sample_id").is_in(known.implode()))["sample_id"]
+    if len(strange):
+        raise MismatchError("mined", "images of the training split", strange[0])
+    recipes = sorted(set(mined["recipe"]) - set(RECIPES))
+    if recipes:
+        raise UsageError(f"mined: recipe {recipes[0]}: expected one of {', '.join(RECIPES)}")
+    weight = mined["weight"]
+    if (
+        weight.null_count()
+        or not (weight.is_finite() & (weight >= 0)).all()
+        or mined["sample_id"].is_duplicated().any()
+    ):
+        raise UsageError("mined: expected one finite weight of 0 or more for each image")
+
+
+def weights_and_recipes(
+    dataset: Dataset, mined: pl.DataFrame | None, augment: str
+) -> tuple[dict[str, float], dict[str, str]]:
+    """(sample_id -> sampling weight, sample_id -> augmentation) of all images to learn from."""
+    rows = dataset.rows("train", "background")
+    weight_of = {row["sample_id"]: float(row["weight"]) for row in rows}
+    recipe_of = {row["sample_id"]: augment for row in rows}
+    if mined is not None:
+        weight_of |= dict(mined.select("sample_id", "weight").iter_rows())
+        recipe_of |= dict(mined.select("sample_id", "recipe").iter_rows())
+    return weight_of, recipe_of
+
+
+def check_material(dataset: Dataset, ids: list[str], weight_of: dict[str, float], fold: int) -> None:
+    """Raise MissingError where a model would have no image to learn from."""
+    if not any(weight_of[sample_id] for sample_id in ids):
+        which = "" if fold == -1 else f" outside fold {fold}"
+        found = f"{len(ids)} training images{which}" + (", all of weight 0" if ids else "")
+        raise MissingError(f"{dataset.root}: has {found}. Build a dataset with a train split")
+
+
+def _counted(dataset: Dataset, ids: list[str]) -> int:
+    """Images of an epoch: those with a weight in the dataset itself, whatever was mined."""
+    own = dataset.samples.filter(pl.col("sample_id").is_in(ids) & (pl.col("weight") > 0))
+    return max(1, own.height)
+
+
+def _claim(run: Path, config: FitConfig, mined: pl.DataFrame | None) -> None:
+    """Clear what an older run left and write what decides this one, `config.json` last."""
+    for path in [*sorted(run.glob("fold-*")), *(run / name for name in RUN_FILES)]:
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+    if mined is not None:
+        write_table(run / "mined.parquet", mined)
+    write_atomic(run / "config.json", encode_config(config))
+
+
+def _cache(dataset: Dataset, config: FitConfig, watch: Watch) -> Cache:
+    rows: list[dict[str, Any]] = dataset.rows("train", "background", "val")
+    return fill_cache(dataset, rows, config.size, watch("read images", len(rows)))

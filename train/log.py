@@ -1,0 +1,61 @@
+"""`log.jsonl`: one line per epoch, and what it tells about a run. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from curate.errors import FormatError
+from train.config import read_config
+
+
+class EpochLine(msgspec.Struct, frozen=True):
+    """One epoch. IoU and Dice are image means at training size; None where no image has one."""
+
+    epoch: int
+    """From 1."""
+    fold: int
+    """The fold the model was trained without; -1 for the model of the whole training split."""
+    train_loss: float
+    train_iou: float | None
+    """Over the augmented images as they were drawn, while the model was still learning from them."""
+    train_dice: float | None
+    val_loss: float | None
+    """None where the dataset has no validation images."""
+    val_iou: float | None
+    val_dice: float | None
+    lr: float
+    """Learning rate of the epoch's last step."""
+    best: bool
+    """Whether these are the best weights so far."""
+    images: int
+    seconds: float
+
+
+def encode_log(lines: Sequence[EpochLine]) -> bytes:
+    """The lines as the bytes of `log.jsonl`."""
+    return b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
+
+
+def read_log(run: Path) -> list[EpochLine]:
+    """The finished epochs of a run, in order; empty where there are none.
+
+    Raises:
+        FormatError: A line is damaged.
+    """
+    path = run / "log.jsonl"
+    if not path.is_file():
+        return []
+    try:
+        return [msgspec.json.decode(line, type=EpochLine) for line in path.read_bytes().splitlines()]
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise FormatError(path, f"is damaged ({error}). Delete it; `fit --resume` writes it again") from error
+
+
+def is_finished(run: Path) -> bool:
+    """Whether every epoch was trained and the validation split scored, which `fit` does last."""
+    if not (run / "config.json").is_file() or not (run / "scores.parquet").is_file():
+        return False
+    return len(read_log(run)) >= read_config(run).epochs

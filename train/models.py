@@ -1,0 +1,164 @@
+"""Models of segmentation-models-pytorch, with weights that are downloaded, read from a file, or random."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import segmentation_models_pytorch as smp
+import torch
+from segmentation_models_pytorch.encoders import encoders
+from torch import Tensor, nn
+
+from curate.errors import FormatError, MachineError, MismatchError, MissingError, UsageError
+from train.config import FitConfig, has_named_weights, read_config
+
+PROBE_SECONDS = 5
+"""How long the server of the pretrained weights may take to answer before the download counts as impossible."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A trained model, in evaluation mode on the CPU, and how it was trained."""
+
+    model: nn.Module
+    config: FitConfig
+
+
+def build_model(config: FitConfig) -> nn.Module:
+    """The model to start training from: (N, 3, size, size) normalised RGB to (N, 1, size, size) logits.
+
+    What is not loaded is drawn at random from config.seed; the global generator is left as it was.
+
+    Raises:
+        UsageError: An encoder that is unknown, does not go with the model, or has no imagenet weights.
+        MachineError: The imagenet weights cannot be downloaded.
+        MissingError, FormatError, MismatchError: The weight file is absent, damaged, or of another architecture.
+    """
+    if config.weights == "imagenet":
+        _check_download(config.encoder)
+    model = _random_model(config, "imagenet" if config.weights == "imagenet" else None)
+    if not has_named_weights(config.weights):
+        path = Path(config.weights)
+        tensors = read_weights(path)
+        whole = any(name.startswith("encoder.") for name in tensors)
+        _load(model if whole else model.get_submodule("encoder"), tensors, path, surplus=not whole)
+    return model
+
+
+def load(run: Path) -> Loaded:
+    """The best model of the run in folder `run`.
+
+    Raises:
+        MissingError: It is no run, or no epoch of it is finished.
+        FormatError, MismatchError: Its configuration or weights are damaged, or do not belong together.
+    """
+    config = read_config(run)
+    return Loaded(load_weights(config, run / "best.safetensors"), config)
+
+
+def load_weights(config: FitConfig, path: Path) -> nn.Module:
+    """The model that config describes with the weights in `path`, in evaluation mode on the CPU."""
+    model = _random_model(config, None)
+    _load(model, read_weights(path), path, surplus=False)
+    return model.eval()
+
+
+def _random_model(config: FitConfig, encoder_weights: str | None) -> nn.Module:
+    if config.encoder not in encoders:
+        close = difflib.get_close_matches(config.encoder, encoders, 3, 0)
+        raise UsageError(
+            f"--encoder {config.encoder}: segmentation-models-pytorch has no such encoder; closest: {', '.join(close)}"
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        try:
+            model = smp.create_model(
+                config.model, encoder_name=config.encoder, encoder_weights=encoder_weights, in_channels=3, classes=1
+            )
+        except (ValueError, KeyError, NotImplementedError) as error:
+            raise UsageError(
+                f"--model {config.model} --encoder {config.encoder}: do not go together ({error}). Choose another"
+            ) from error
+    # With the channels innermost, a CPU trains about twice as fast.
+    return model.to(memory_format=torch.channels_last)  # type: ignore[no-any-return]
+
+
+def _check_download(encoder: str) -> None:
+    """Raise at once, not after minutes of retries, where the imagenet weights of an encoder cannot be had."""
+    from huggingface_hub import constants, try_to_load_from_cache
+    from huggingface_hub.utils import get_session  # type: ignore[attr-defined]  # exported, but not by name
+
+    if encoder not in encoders:
+        return
+    settings = encoders[encoder]["pretrained_settings"].get("imagenet")
+    if settings is None:
+        raise UsageError(f"--weights imagenet: encoder {encoder} has none. Pass --weights none, or another --encoder")
+    files = ("config.json", "model.safetensors")
+    held = [try_to_load_from_cache(settings["repo_id"], file, revision=settings["revision"]) for file in files]
+    if all(isinstance(path, str) for path in held):
+        return
+    try:
+        get_session().head(constants.ENDPOINT, timeout=PROBE_SECONDS)
+    except Exception as error:  # the client, and with it the class of its errors, depends on huggingface_hub's version
+        raise MachineError(
+            f"--weights imagenet: the weights of {encoder} cannot be downloaded from {constants.ENDPOINT} "
+            f"({type(error).__name__}). Pass --weights none to start from random weights, or --weights FILE.safetensors"
+        ) from error
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a .safetensors file, by name.
+
+    Raises:
+        MissingError: No such file.
+        FormatError: It is damaged, or something else.
+    """
+    if not path.is_file():
+        raise MissingError(f"{path}: no such weights. A run has them once its first epoch is finished")
+    try:
+        return safetensors.torch.load_file(path)
+    except (safetensors.SafetensorError, OSError) as error:
+        raise FormatError(path, f"is not a readable .safetensors file ({error})") from error
+
+
+def _load(module: nn.Module, tensors: Mapping[str, Tensor], path: Path, surplus: bool) -> None:
+    """Put tensors into a module; `surplus` allows more than it has, as the classifier of a pretrained encoder is."""
+    own: Mapping[str, Any] = module.state_dict()
+    _check_same(own, tensors, path, surplus)
+    nn.Module.load_state_dict(module, {name: tensors[name] for name in own})
+
+
+def _check_same(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], path: Path, surplus: bool) -> None:
+    advice = "It holds another --model or --encoder"
+    for name, tensor in own.items():
+        if name not in tensors:
+            raise MismatchError(path, f"a tensor {name}", "none of that name", advice)
+        if tensors[name].shape != tensor.shape:
+            raise MismatchError(path, f"{name} of shape {list(tensor.shape)}", f"{list(tensors[name].shape)}", advice)
+    more = sorted(tensors.keys() - own.keys())
+    if more and not surplus:
+        raise MismatchError(path, "no other tensors than the model's", more[0], advice)
+
+
+def device() -> torch.device:
+    """The GPU where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def device_name() -> str:
+    """The device in words, for people."""
+    if torch.cuda.is_available():
+        return f"GPU {torch.cuda.get_device_name()}"
+    return f"CPU, {torch.get_num_threads()} threads"
+
+
+def autocast(place: torch.device) -> torch.autocast:
+    """Mixed precision (bfloat16) on a GPU that has it; elsewhere a context that changes nothing."""
+    able = place.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.autocast(place.type, dtype=torch.bfloat16, enabled=able)

@@ -1,0 +1,37 @@
+"""The curves of a training run as a picture."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from train.log import EpochLine
+
+TRAINING, VALIDATION = "#888888", "#0b6e99"
+
+
+def curves_png(lines: Sequence[EpochLine]) -> bytes:
+    """Loss, IoU and Dice against the epoch, training and validation, as a PNG of about 1200x400 px."""
+    figure = Figure(figsize=(12, 4), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, name in zip(figure.subplots(1, 3), ("loss", "iou", "dice"), strict=True):
+        for split, colour in (("train", TRAINING), ("val", VALIDATION)):
+            points = [(line.epoch, getattr(line, f"{split}_{name}")) for line in lines]
+            known = [(epoch, value) for epoch, value in points if value is not None]
+            label = {"train": "training (augmented)", "val": "validation"}[split]
+            axes.plot(*zip(*known, strict=True) if known else ([], []), ".-", color=colour, label=label)
+        axes.set(title={"loss": "Loss", "iou": "IoU", "dice": "Dice"}[name], xlabel="epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_ylim(0, 1 if name != "loss" else None)
+        axes.grid(alpha=0.3)
+    best = [line.epoch for line in lines if line.best]
+    for axes in figure.axes if best else []:
+        axes.axvline(best[-1], color=VALIDATION, alpha=0.3, linestyle="--", label="best")
+    figure.axes[0].legend()
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()

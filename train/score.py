@@ -1,0 +1,202 @@
+"""Predict whole splits at native size and score every image from the very PNG that is written."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from torch import nn
+
+from curate import schema
+from curate.dataset import Dataset, open_dataset, read_table, write_table
+from curate.errors import ExistsError, FormatError, MissingError, UsageError, VersionError
+from curate.files import held_folder, sha256_file, write_atomic
+from curate.images import png_bytes
+from curate.threads import Tick, Watch, unwatched
+from train.batches import THREADS, resize_image
+from train.config import FitConfig, encode_config, read_config
+from train.folds import assign_folds
+from train.metrics import score_image
+from train.models import device, load_weights
+from train.predict import predict_batch, to_bytes, to_native
+
+SCORED_SPLITS = ("train", "val", "test", "background")
+"""Splits that have labels to score against."""
+
+BATCH = 16
+
+
+def score(
+    run: Path,
+    dataset: Dataset | None = None,
+    splits: Sequence[str] = ("train", "val", "test"),
+    out: Path | None = None,
+    watch: Watch = unwatched,
+) -> pl.DataFrame:
+    """Predict and score splits with the best weights of a run; writes `predictions/` and `scores.parquet`.
+
+    Rows of the training split are out-of-fold where the run has folds (`fold` says which fold model), else in-sample
+    with fold -1. Rows of other splits that the same weights scored before are kept.
+
+    Args:
+        run: The run.
+        dataset: The run's dataset, where it is open already or has moved.
+        splits: Some of SCORED_SPLITS.
+        out: Folder that receives predictions and scores; the run itself by default.
+        watch: Shown what is being done and how far it is.
+
+    Returns:
+        schema.SCORES, all rows of the written table, sorted by sample_id.
+
+    Raises:
+        MissingError: No run, no weights yet, or its dataset is not where it was.
+        UsageError: A split that has no labels.
+        VersionError: The dataset is not the one the run was trained on.
+        ExistsError: `out` holds another run, or another process works in it.
+    """
+    config = read_config(run)
+    unknown = [split for split in splits if split not in SCORED_SPLITS]
+    if unknown:
+        raise UsageError(f"--split {unknown[0]}: expected one of {', '.join(SCORED_SPLITS)}; no other has labels")
+    dataset = dataset_of(run, config) if dataset is None else dataset
+    if dataset.header.digest != config.digest:
+        raise VersionError(
+            f"{dataset.root}: has digest {dataset.header.digest[:12]}, {run} was trained on {config.digest[:12]}. "
+            "Pass that dataset, or train again on this one"
+        )
+    out = run if out is None else out
+    with held_folder(out):
+        if out.resolve() != run.resolve():
+            _claim_other(out, config, dataset)
+        return score_into(run, config, dataset, splits, out, watch)
+
+
+def dataset_of(run: Path, config: FitConfig) -> Dataset:
+    """The dataset a run was trained on, at the place the run names."""
+    place = run / config.dataset
+    if not (place / "dataset.json").is_file():
+        raise MissingError(f"{run}: its dataset is not at {os.path.normpath(place)}. Name its folder after the run")
+    return open_dataset(place, config.digest)
+
+
+def _claim_other(out: Path, config: FitConfig, dataset: Dataset) -> None:
+    """Make `out` a run of its own as far as scores go: a configuration whose dataset is found from there."""
+    place = Path(os.path.relpath(dataset.root.resolve(), out.resolve())).as_posix()
+    wanted = encode_config(msgspec.structs.replace(config, dataset=place))
+    path = out / "config.json"
+    if path.is_file() and path.read_bytes() != wanted:
+        raise ExistsError(f"{out}: holds another run. Choose another --out")
+    write_atomic(path, wanted)
+
+
+def score_into(
+    run: Path, config: FitConfig, dataset: Dataset, splits: Sequence[str], out: Path, watch: Watch
+) -> pl.DataFrame:
+    """`score` while no other process works in `out`."""
+    fold_of = assign_folds(dataset, config.folds, config.seed) if "train" in splits else {}
+    jobs: dict[int, list[dict[str, Any]]] = {}
+    for row in dataset.rows(*splits):
+        jobs.setdefault(fold_of.get(row["sample_id"], -1), []).append(row)
+    models = {fold: load_weights(config, weights_path(run, fold)) for fold in jobs}
+    kept = _forget_other_weights(run, config, out).filter(~pl.col("split").is_in(splits))
+    tick = watch("score", sum(map(len, jobs.values())))
+    rows: list[dict[str, object]] = []
+    for fold, samples in jobs.items():
+        model = models[fold].to(device())
+        figures = predict_and_score(model, config.size, dataset, samples, out / "predictions", tick)
+        rows += [
+            {"sample_id": sample["sample_id"], "split": sample["split"], "fold": fold, **own}
+            for sample, own in zip(samples, figures, strict=True)
+        ]
+    scores = pl.concat([kept, schema.table(rows, schema.SCORES)]).sort("sample_id")
+    write_table(out / "scores.parquet", scores)
+    return scores
+
+
+def weights_path(run: Path, fold: int) -> Path:
+    """Where the best weights of a fold model lie; -1 is the model of the whole training split."""
+    return (run if fold == -1 else run / f"fold-{fold}") / "best.safetensors"
+
+
+def _forget_other_weights(run: Path, config: FitConfig, out: Path) -> pl.DataFrame:
+    """The rows scored by the weights the run has now; others leave the table first, then their predictions go."""
+    path, identity = out / "scores.parquet", out / "predictions" / "weights.json"
+    paths = {fold: weights_path(run, fold) for fold in (-1, *range(config.folds))}
+    current = {str(fold): sha256_file(path) for fold, path in paths.items() if path.is_file()}
+    earlier = _read_identity(identity)
+    scored = read_table(path, schema.SCORES) if path.is_file() else schema.table([], schema.SCORES)
+    same = [int(fold) for fold, digest in current.items() if earlier.get(fold) == digest]
+    kept = scored.filter(pl.col("fold").is_in(same))
+    if kept.height != scored.height:
+        write_table(path, kept)
+        for sample_id in scored.filter(~pl.col("fold").is_in(same))["sample_id"]:
+            (out / "predictions" / f"{sample_id}.png").unlink(missing_ok=True)
+    write_atomic(identity, msgspec.json.encode(current))
+    return kept
+
+
+def _read_identity(path: Path) -> dict[str, str]:
+    """fold -> SHA-256 of the weights that made the predictions beside this file."""
+    if not path.is_file():
+        return {}
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise FormatError(path, f"is damaged ({error}). Delete it and score again") from error
+
+
+Figures = Mapping[str, int | float | None]
+
+
+def predict_and_score(
+    model: nn.Module, size: int, dataset: Dataset, rows: Sequence[dict[str, Any]], folder: Path, tick: Tick
+) -> list[Figures]:
+    """Write the prediction of every row into `folder` and return its figures, in the order of the rows.
+
+    Reading, resizing, writing and counting run in threads beside the model.
+    """
+    finishing: list[Future[Figures]] = []
+    # Filters for warnings are global to the process: threads that set and reset them would undo each other.
+    with warnings.catch_warnings(), ThreadPoolExecutor(THREADS) as pool:
+        warnings.simplefilter("ignore")
+        try:
+            for batch, images in _read_ahead(dataset, rows, size, pool):
+                for row, chances in zip(batch, predict_batch(model, images), strict=True):
+                    finishing.append(pool.submit(finish_image, dataset, row, chances, folder))
+                for future in finishing[-2 * BATCH : -BATCH]:  # no more than two batches wait at native size
+                    future.result()
+                tick(len(batch))
+            return [future.result() for future in finishing]
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _read_ahead(
+    dataset: Dataset, rows: Sequence[dict[str, Any]], size: int, pool: ThreadPoolExecutor
+) -> Iterator[tuple[Sequence[dict[str, Any]], NDArray[np.uint8]]]:
+    """Batches of rows with their images (N, S, S, 3); the next is read while one is predicted."""
+
+    def read(row: dict[str, Any]) -> NDArray[np.uint8]:
+        return resize_image(dataset.image(row), size)
+
+    parts = [rows[begin : begin + BATCH] for begin in range(0, len(rows), BATCH)]
+    reading = [[pool.submit(read, row) for row in part] for part in parts[:1]]
+    for number, part in enumerate(parts):
+        reading += [[pool.submit(read, row) for row in following] for following in parts[number + 1 : number + 2]]
+        yield part, np.stack([future.result() for future in reading.pop(0)])
+
+
+def finish_image(dataset: Dataset, row: dict[str, Any], chances: NDArray[np.float32], folder: Path) -> Figures:
+    """Write one prediction at native size and score it; `chances` is (S, S)."""
+    prediction = to_bytes(to_native(chances, (row["height"], row["width"])))
+    write_atomic(folder / f"{row['sample_id']}.png", png_bytes(prediction))
+    return score_image(dataset.target(row), prediction)
