@@ -15,6 +15,7 @@ from typing import Any
 
 import fiftyone as fo
 from fiftyone import ViewField as F
+from fiftyone.core.utils import to_slug
 
 from curate import schema
 from curate.dataset import Dataset, read_table
@@ -52,6 +53,10 @@ SAMPLE_FIELDS: Mapping[str, tuple[Any, str]] = {
 }
 
 
+PLAIN_COLOUR = "#4a5f78"
+"""Of every tag whose colour means nothing; FiftyOne would give each number a colour of its own."""
+
+TRIAGE_COLOURS = {"relabel": "#d9822b", "augment": "#7a5bc0", "ok": "#3a8f5a"}
 VIEW_MEANINGS = {
     WORST: "the tenth of the images with the lowest IoU, worst first",
     SUSPECTED: "training images whose label is more likely wrong than the model, most suspect first",
@@ -235,28 +240,27 @@ def arrange(shown: fo.Dataset, ordered: Sequence[str], at_hand: Sequence[str]) -
         targets[f"{prefix}_prediction"] = {PERSON: "person"}
         targets[f"{prefix}_errors"] = {FALSE_POSITIVE: "false positive", FALSE_NEGATIVE: "false negative"}
     shown.mask_targets = targets
-    shown.app_config.color_scheme = colours(targets)
+    shown.app_config.color_scheme = colours(targets, ordered)
     shown.app_config.sidebar_groups = sidebar(ordered, len(at_hand))
     shown.app_config.active_fields = fo.ActiveFields(paths=first_screen(at_hand))
     shown.save()
 
 
-def colours(targets: Mapping[str, Mapping[int, str]]) -> fo.ColorScheme:
-    """The colours of review/overlays.py, so that the App and the report agree."""
+def colours(targets: Mapping[str, Mapping[int, str]], prefixes: Sequence[str]) -> fo.ColorScheme:
+    """The colours of review/overlays.py, so that the App and the report agree, and one for each verdict of triage."""
     of_name = {
         "person": hexed(PERSON_RGB),
         "not counted": "#969696",
         "false positive": hexed(FALSE_RGB),
         "false negative": hexed(MISSED_RGB),
     }
-    fields = [
-        {
-            "path": path,
-            "maskTargetsColors": [{"intTarget": value, "color": of_name[name]} for value, name in of.items()],
-        }
+    masks = [
+        {"path": path, "maskTargetsColors": [{"intTarget": value, "color": of_name[name]} for value, name in of.items()]}
         for path, of in targets.items()
     ]
-    return fo.ColorScheme(color_by="value", fields=fields, opacity=0.6)
+    triage = [{"value": value, "color": colour} for value, colour in TRIAGE_COLOURS.items()]
+    words = [{"path": f"{prefix}_triage", "colorByAttribute": "value", "valueColors": triage} for prefix in prefixes]
+    return fo.ColorScheme(color_by="value", color_pool=[PLAIN_COLOUR], fields=[*masks, *words], opacity=0.5)
 
 
 def hexed(rgb: tuple[int, int, int]) -> str:
@@ -270,7 +274,8 @@ def sidebar(prefixes: Sequence[str], expanded: int) -> list[fo.SidebarGroupDocum
     paths = {prefix: [f"{prefix}_{name}" for name in per_run] for prefix in prefixes}
     label = ["ground_truth", "suspicion", "suspicion_reason"]
     sample = ["sample_id", "split", "source", "people", "area"]
-    rest = ["id", "filepath", "metadata.width", "metadata.height", "created_at", "last_modified_at"]
+    metadata = [f"metadata.{name}" for name in ("size_bytes", "mime_type", "width", "height", "num_channels")]
+    rest = ["id", "filepath", "created_at", "last_modified_at"]
     return [
         fo.SidebarGroupDocument(name="tags", paths=["tags"], expanded=True),
         *(
@@ -279,15 +284,18 @@ def sidebar(prefixes: Sequence[str], expanded: int) -> list[fo.SidebarGroupDocum
         ),
         fo.SidebarGroupDocument(name="label", paths=label, expanded=True),
         fo.SidebarGroupDocument(name="sample", paths=sample, expanded=True),
+        fo.SidebarGroupDocument(name="metadata", paths=metadata, expanded=False),
         fo.SidebarGroupDocument(name="other", paths=rest, expanded=False),
     ]
 
 
 def first_screen(prefixes: Sequence[str]) -> list[str]:
-    """The fields whose boxes are ticked: the label alone without a run, else what is wrong and how bad it is."""
-    if not prefixes:
-        return ["tags", "ground_truth"]
-    return ["tags", *(f"{prefix}_{name}" for prefix in prefixes for name in ("errors", "failure", "iou"))]
+    """The fields whose boxes are ticked: the label, and for each run what is wrong, what kind it is, how bad.
+
+    Drawn over the label, errors leave green what the prediction has right: the colours of the report.
+    """
+    shown = [f"{prefix}_{name}" for prefix in prefixes for name in ("errors", "failure", "triage", "iou")]
+    return ["tags", "ground_truth", *shown]
 
 
 def save_views(shown: fo.Dataset, prefix: str | None) -> None:
@@ -337,5 +345,5 @@ def launch(shown: fo.Dataset, view: str | None, port: int) -> fo.Session:
 
 def address_of(shown: fo.Dataset, view: str | None, port: int) -> str:
     """The App's address, on the named saved view where there is one."""
-    query = f"?view={shown.get_saved_view_info(view)['slug']}" if view else ""
+    query = f"?view={to_slug(view)}" if view else ""
     return f"http://127.0.0.1:{port}/datasets/{shown.name}{query}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import socket
-import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -189,4 +189,5 @@ def require_free(port: int) -> None:
 def wait_for_interrupt() -> None:
     """Return at Ctrl-C."""
     with suppress(KeyboardInterrupt):
-        threading.Event().wait()
+        while True:  # one wait without end is not woken where another thread is handed the signal
+            time.sleep(0.5)

@@ -43,7 +43,7 @@ def row_mean(values: Values) -> Values:
     counted = ~np.isnan(values)
     number = counted.sum(axis=1)
     total = np.where(counted, values, 0.0).sum(axis=1)
-    return np.divide(total, number, out=np.full(len(values), np.nan), where=number > 0)
+    return _ratio(total, number)
 
 
 def row_worst_tenth(values: Values) -> Values:
@@ -52,7 +52,13 @@ def row_worst_tenth(values: Values) -> Values:
     lowest = np.ceil(number / 10).astype(int)
     running = np.nancumsum(np.sort(values, axis=1), axis=1)  # sort puts NaN last
     total = running[np.arange(len(values)), np.maximum(lowest, 1) - 1]
-    return np.divide(total, lowest, out=np.full(len(values), np.nan), where=lowest > 0)
+    return _ratio(total, lowest)
+
+
+def _ratio(total: Values, number: NDArray[np.int_]) -> Values:
+    """total / number, NaN where the number is 0."""
+    result: Values = np.divide(total, number, out=np.full(len(total), np.nan), where=number > 0)
+    return result
 
 
 def row_good_share(values: Values) -> Values:

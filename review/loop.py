@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import shutil
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import polars as pl
@@ -24,9 +25,13 @@ from review.failures import find_failures
 from review.gate import Figure, Verdict, compare_figures, decide
 from review.mine import mine
 from train.config import FitConfig
-from train.fit import EpochLine, fit, is_finished, read_log
+from train.fit import fit
+from train.log import EpochLine, is_finished, read_log
 from train.metrics import Summary, summarise
 from train.score import score
+
+FOLDS = 3
+"""Fold models of the base where the dataset has no folds of its own."""
 
 ARMS = ("before", "control", "after")
 """The base, the same training again without mining, and the same with it."""
@@ -139,7 +144,7 @@ def _run_round(
     _score(dataset, base, "train", "val")
     mined = _mined(dataset, base, folder, config)
     epochs = epochs_of(config.budget, base)
-    again = arm_config(config.fit, base, arms.control, epochs, number)
+    again = arm_config(config.fit, base, epochs, number)
     say(f"round {number}: control, {epochs} epochs without mining")
     _train(dataset, arms.control, again, None, report)
     say(f"round {number}: candidate, {epochs} epochs with {_in_words(mined)}")
@@ -175,11 +180,45 @@ def _result(
     )
 
 
-def arm_config(fit_config: FitConfig, base: Path, run: Path, epochs: int, number: int) -> FitConfig:
-    """The configuration both arms of a round share: the base's, begun from its best weights, with a seed of its own."""
+def loop_config(
+    dataset: Dataset, out: Path, fit: Mapping[str, Any], *, rounds: int, budget: str, verdicts: Mapping[str, str]
+) -> LoopConfig:
+    """A loop's configuration from its options.
+
+    Args:
+        dataset: The dataset.
+        out: The loop's folder.
+        fit: fit's options by name; without `epochs` the budget is meant, without `folds` the dataset's, else FOLDS.
+        rounds: Number of rounds.
+        budget: Epochs (`4`) or minutes (`30m`) per arm and round.
+        verdicts: sample_id -> a reviewer's verdict.
+
+    Raises:
+        UsageError: An option is out of range, or a budget in minutes stands without --epochs.
+    """
+    options = {name: value for name, value in fit.items() if value is not None}
+    if not budget.removesuffix("m").isdigit() or int(budget.removesuffix("m")) < 1:
+        raise UsageError(f"--budget {budget}: expected epochs (4) or minutes (30m), at least 1")
+    if "epochs" not in options and budget.endswith("m"):
+        raise UsageError(f"--budget {budget}: a budget in minutes says nothing of the base. Pass its --epochs")
+    own_folds = dataset.samples.filter(pl.col("fold") >= 0)["fold"].n_unique()
+    defaults = {"epochs": int(budget.removesuffix("m")), "folds": own_folds if own_folds > 1 else FOLDS}
+    base = FitConfig(dataset="", digest=dataset.header.digest, **defaults | options)
+    return LoopConfig(
+        dataset=Path(os.path.relpath(dataset.root.resolve(), out.resolve())).as_posix(),
+        digest=dataset.header.digest,
+        rounds=rounds,
+        budget=budget,
+        verdicts=dict(sorted(verdicts.items())),
+        fit=base,
+    )
+
+
+def arm_config(fit_config: FitConfig, base: Path, epochs: int, number: int) -> FitConfig:
+    """What both arms of a round share: the base's configuration, its best weights, and a seed of the round's own."""
     return msgspec.structs.replace(
         fit_config,
-        weights=os.path.relpath(base / "best.safetensors"),
+        weights=(base / "best.safetensors").as_posix(),
         epochs=epochs,
         folds=0,
         seed=fit_config.seed + number,
@@ -192,18 +231,6 @@ def epochs_of(budget: str, base: Path) -> int:
         return int(budget)
     seconds = statistics.median(line.seconds for line in read_log(base))
     return max(1, int(float(budget[:-1]) * 60 / seconds))
-
-
-def check_budget(budget: str) -> str:
-    """The budget, where it is a whole number of epochs or a number of minutes with an m behind it.
-
-    Raises:
-        UsageError: It is neither.
-    """
-    number = budget.removesuffix("m")
-    if not number.isdigit() or int(number) < 1:
-        raise UsageError(f"--budget {budget}: expected epochs (4) or minutes (30m), at least 1")
-    return budget
 
 
 def _mined(dataset: Dataset, base: Path, folder: Path, config: LoopConfig) -> pl.DataFrame:
@@ -242,7 +269,7 @@ def _in_words(mined: pl.DataFrame) -> str:
 
 def _train(dataset: Dataset, run: Path, config: FitConfig, mined: pl.DataFrame | None, report: Report | None) -> None:
     if not is_finished(run):
-        fit(dataset, run, config, mined=mined, resume=run.exists(), report=report)
+        fit(dataset, run, config, mined=mined, resume=(run / "config.json").is_file(), report=report)
 
 
 def _score(dataset: Dataset, run: Path, *splits: str) -> None:
@@ -308,4 +335,4 @@ def loop_status(out: Path) -> Iterator[tuple[str, str]]:
 def _run_state(run: Path) -> str:
     if is_finished(run):
         return "done"
-    return f"begun, {len(read_log(run))} epochs" if run.exists() else "to do"
+    return f"begun, {len(read_log(run))} epochs" if (run / "config.json").is_file() else "to do"

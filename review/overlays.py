@@ -33,7 +33,7 @@ def error_overlay(image: Rgb, target: Target, predicted: Mask, width_px: int = 3
         (h, width_px, 3) RGB.
     """
     size_wh = (width_px, max(1, round(image.shape[0] * width_px / image.shape[1])))
-    small = cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA)
+    small = np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
     labels = cv2.resize(target, size_wh, interpolation=cv2.INTER_NEAREST)
     guess = cv2.resize(predicted.astype(np.uint8), size_wh, interpolation=cv2.INTER_NEAREST).astype(bool)
     person, counted = labels == PERSON, labels != IGNORE

@@ -18,7 +18,7 @@ from curate.images import read_grey
 from review.compare import changes, table_rows
 from review.loop import RoundResult, read_loop
 from review.overlays import data_uri, error_overlay
-from train.fit import EpochLine, read_log
+from train.log import EpochLine, read_log
 
 SHOWN = 6
 """Images shown in each gallery."""
