@@ -255,7 +255,10 @@ def colours(targets: Mapping[str, Mapping[int, str]], prefixes: Sequence[str]) -
         "false negative": hexed(MISSED_RGB),
     }
     masks = [
-        {"path": path, "maskTargetsColors": [{"intTarget": value, "color": of_name[name]} for value, name in of.items()]}
+        {
+            "path": path,
+            "maskTargetsColors": [{"intTarget": value, "color": of_name[name]} for value, name in of.items()],
+        }
         for path, of in targets.items()
     ]
     triage = [{"value": value, "color": colour} for value, colour in TRIAGE_COLOURS.items()]
@@ -295,7 +298,7 @@ def first_screen(prefixes: Sequence[str]) -> list[str]:
     Drawn over the label, errors leave green what the prediction has right: the colours of the report.
     """
     shown = [f"{prefix}_{name}" for prefix in prefixes for name in ("errors", "failure", "triage", "iou")]
-    return ["tags", "ground_truth", *shown]
+    return ["ground_truth", *shown]
 
 
 def save_views(shown: fo.Dataset, prefix: str | None) -> None:
