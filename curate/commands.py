@@ -64,8 +64,9 @@ def build(out: Path | None, dry_run: bool, as_json: bool, force: bool, **options
     Example:
       curate build --min-area 0.2 --max-area 0.7 --max-people 2 --out people
     """
-    from curate.build import check_out, select, write_dataset
+    from curate.build import check_out, write_dataset
     from curate.funnel import report_built, report_selection, say_notes
+    from curate.selection import select
 
     recipe = recipe_of(options)
     out = out or Path("datasets", "built", recipe.name)

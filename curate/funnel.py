@@ -12,7 +12,8 @@ from curate.dataset import FunnelStep
 from curate.sources import Note
 
 if TYPE_CHECKING:
-    from curate.build import Built, Selection
+    from curate.build import Built
+    from curate.selection import Selection
 
 
 def funnel_table(funnel: Sequence[FunnelStep]) -> str:
@@ -75,7 +76,10 @@ def report_built(built: Built, notes: Iterable[Note], *, as_json: bool) -> None:
     header = built.header
     empty = [split for split in ("train", "val", "test") if not header.counts.get(split)]
     if empty:
-        print(f"note: too few images for every split: {', '.join(empty)} has none", file=sys.stderr)
+        print(
+            f"note: too few images for every split: {', '.join(empty)} {'has' if len(empty) == 1 else 'have'} none",
+            file=sys.stderr,
+        )
     if built.done_before:
         print(f"{built.out}: holds this recipe with these inputs already, nothing to do", file=sys.stderr)
     if as_json:

@@ -7,6 +7,7 @@ Pixel (row i, column j) covers [j, j+1) x [i, i+1); polygons are in those contin
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -18,7 +19,7 @@ from pycocotools import mask as coco_mask
 BACKGROUND, IGNORE, PERSON = 0, 128, 255
 
 FAR = 10
-"""A polygon may reach this many times the image's longer side beyond it; what lies farther out is damage."""
+"""A coordinate may be this many times the image's longer side (and always 1000 px); what lies farther out is damage."""
 
 Mask: TypeAlias = NDArray[np.bool_]
 Target: TypeAlias = NDArray[np.uint8]
@@ -32,16 +33,17 @@ def rle_of_polygons(polygons: Sequence[Sequence[float]], size_hw: SizeHW) -> Rle
     Polygons of fewer than three points enclose nothing and are passed over; none left gives the empty rle.
 
     Raises:
-        ValueError: A polygon has an odd number of values, or one that lies FAR image sides outside the image:
+        ValueError: A polygon has an odd number of values, or one that is not finite or FAR outside the image:
             pycocotools walks every pixel of such an edge, for hours.
     """
     height, width = size_hw
-    side = max(size_hw)
+    reach = max(FAR * max(size_hw), 1000)
     usable = [list(map(float, polygon)) for polygon in polygons if len(polygon) >= 6]
     for polygon in usable:
         if len(polygon) % 2:
             raise ValueError(f"a polygon has {len(polygon)} values, which are no pairs of x and y")
-        if not -FAR * side <= min(polygon) <= max(polygon) <= (FAR + 1) * side:
+        # NaN makes the sum NaN, and min and max may pass over it.
+        if not math.isfinite(sum(polygon)) or min(polygon) < -reach or max(polygon) > reach:
             raise ValueError(f"a polygon reaches far outside the image of {height}x{width} px (HxW)")
     if not usable:
         return empty_rle(size_hw)
@@ -188,8 +190,3 @@ def grow(mask: Mask, reach_px: int = 2) -> Mask:
     """The mask and every pixel within `reach_px` of it (chessboard distance)."""
     kernel = np.ones((2 * reach_px + 1, 2 * reach_px + 1), np.uint8)
     return cv2.dilate(mask.astype(np.uint8), kernel).astype(bool)
-
-
-def contact(one: Mask, other: Mask, reach_px: int = 2) -> bool:
-    """Whether two masks of one size overlap or come within `reach_px` pixels of each other."""
-    return bool((grow(one, reach_px) & other).any())

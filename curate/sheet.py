@@ -149,7 +149,7 @@ def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 def wrap(draw: ImageDraw.ImageDraw, text: str, width: int, most: int) -> list[str]:
     """The text in at most `most` lines of `width` px, the last cut off with three dots where it goes on."""
     lines = [""]
-    for word in re.findall(r"[^ /]*[ /]?", text):
+    for word in re.findall(r"[^ /]*[ /]|[^ /]+", text):
         if draw.textlength(lines[-1] + word, font(13)) > width and lines[-1]:
             lines.append("")
         lines[-1] += word

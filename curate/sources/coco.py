@@ -1,12 +1,11 @@
-"""COCO instance JSON: a typed decode that leaves the polygons as bytes, and masks exactly as pycocotools draws them."""
+"""COCO instance files as candidates, with masks exactly as pycocotools draws them."""
 
 from __future__ import annotations
 
-import gc
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 import polars as pl
@@ -17,52 +16,9 @@ from curate.files import readable_faults, sha256_file
 from curate.images import MAX_PIXELS
 from curate.masks import Rle, SizeHW
 from curate.sources import CANDIDATES, Label, Measure, Note, Read
+from curate.sources.coco_json import Annotation, CocoFile, Id, ImageRecord, Number, decode_coco
 from curate.sources.lookup import ImageFinder, usual_folders
 from curate.sources.names import person_classes, sample_keys
-
-Number = int | float
-"""Ids and sizes: some tools write 5.0, which equals 5."""
-Id = Number | str | None
-
-
-class Category(msgspec.Struct, gc=False):
-    """`categories[]`."""
-
-    id: Number
-    name: str
-
-
-class Licence(msgspec.Struct, gc=False):
-    """`licenses[]`."""
-
-    id: Id = None
-    name: str | None = None
-    url: str | None = None
-
-
-class ImageRecord(msgspec.Struct, gc=False):
-    """`images[]`; a size of 0 stands for a missing one."""
-
-    id: Number | str
-    file_name: str
-    width: Number = 0
-    height: Number = 0
-    license: Id = None
-
-    @property
-    def size_hw(self) -> SizeHW:
-        """(height, width) in px; a size that is no whole number counts as missing."""
-        return (int(self.height), int(self.width)) if self.height % 1 == self.width % 1 == 0 else (0, 0)
-
-
-class Annotation(msgspec.Struct, gc=False):
-    """`annotations[]`; the segmentation stays as it stands in the file until a mask is asked for."""
-
-    image_id: Number | str
-    category_id: Number
-    id: Id = None
-    iscrowd: Number | bool | None = 0
-    segmentation: msgspec.Raw = msgspec.Raw(b"[]")
 
 
 class RunLengths(msgspec.Struct, gc=False):
@@ -70,24 +26,6 @@ class RunLengths(msgspec.Struct, gc=False):
 
     counts: list[int] | str
     size: tuple[int, int]
-
-
-class CocoFile(msgspec.Struct):
-    """The parts of a COCO instance file that are read."""
-
-    images: list[ImageRecord]
-    categories: list[Category]
-    annotations: list[Annotation] = []
-    licenses: list[Licence] = []
-
-
-class RawCocoFile(msgspec.Struct):
-    """The same with every record undecoded, to read on past damaged ones."""
-
-    images: list[msgspec.Raw]
-    categories: list[msgspec.Raw]
-    annotations: list[msgspec.Raw] = []
-    licenses: list[msgspec.Raw] = []
 
 
 class Instance(msgspec.Struct, gc=False, frozen=True):
@@ -106,9 +44,6 @@ class CocoImage(msgspec.Struct, frozen=True):
     licence: str | None
     finder: ImageFinder
     instances: list[Instance]
-
-
-Record = TypeVar("Record", ImageRecord, Annotation, Category, Licence)
 
 
 def read_coco(name: str, paths: Sequence[Path], image_roots: Sequence[Path], person: Sequence[str]) -> Read:
@@ -141,52 +76,6 @@ def read_coco(name: str, paths: Sequence[Path], image_roots: Sequence[Path], per
     licences = {image.licence for image in images}
     source = dataset.Source("coco", name, licences.pop() if len(licences) == 1 else None, hashes)
     return Read(source, candidates_of(name, images), CocoLabels(images), gathered.notes)
-
-
-def decode_coco(path: Path, notes: list[Note]) -> CocoFile:
-    """A COCO file's records; damaged ones are left out and noted.
-
-    Raises:
-        FormatError: The JSON is cut off or malformed (with the byte), or it is no COCO instance file.
-    """
-    data = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
-    enabled = gc.isenabled()
-    gc.disable()  # a collection in the midst of a million new records finds nothing and doubles the time
-    try:
-        return msgspec.json.decode(data, type=CocoFile)
-    except msgspec.ValidationError:
-        return _decode_sound_records(path, data, notes)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        byte = f"byte {len(data)}" if "truncated" in str(error) else ""
-        raise FormatError(path, f"{error}. Expected a whole COCO instance JSON; fetch it again", byte) from error
-    finally:
-        if enabled:
-            gc.enable()
-
-
-def _decode_sound_records(path: Path, data: bytes, notes: list[Note]) -> CocoFile:
-    try:
-        raw = msgspec.json.decode(data, type=RawCocoFile)
-    except msgspec.ValidationError as error:
-        advice = "Expected a COCO instance file: an object with images, annotations and categories"
-        raise FormatError(path, f"{error}. {advice}") from error
-    return CocoFile(
-        images=list(_sound(path, "images", raw.images, ImageRecord, notes)),
-        categories=list(_sound(path, "categories", raw.categories, Category, notes)),
-        annotations=list(_sound(path, "annotations", raw.annotations, Annotation, notes)),
-        licenses=list(_sound(path, "licenses", raw.licenses, Licence, notes)),
-    )
-
-
-def _sound(path: Path, part: str, raws: list[msgspec.Raw], kind: type[Record], notes: list[Note]) -> Iterator[Record]:
-    """The records that can be decoded; each of the others becomes a note."""
-    for index, raw in enumerate(raws):
-        try:
-            yield msgspec.json.decode(raw, type=kind)
-        except msgspec.DecodeError as error:
-            notes.append(
-                Note(f"records of `{part}` are damaged and were left out", f"{path} at {part}[{index}]: {error}")
-            )
 
 
 class _Gathered:

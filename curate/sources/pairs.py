@@ -238,9 +238,8 @@ def read_matrix(path: Path) -> NDArray[np.number]:
         }
         name = "groundtruth" if "groundtruth" in shapes else next(iter(shapes), "")
         if not name or (len(shapes) > 1 and name != "groundtruth"):
-            raise FormatError(
-                path, f"holds {len(shapes)} numeric matrices ({', '.join(shapes)}); expected one label matrix"
-            )
+            listed = ", ".join(shapes) or "none"
+            raise FormatError(path, f"expected one numeric label matrix, found {len(shapes)}: {listed}")
         height, width = shapes[name]
         if not 0 < height * width <= MAX_PIXELS:
             raise FormatError(path, f"holds a matrix of {height}x{width}; between 1 and {MAX_PIXELS} values are read")

@@ -21,6 +21,8 @@ from curate.sources.lookup import IMAGE_SUFFIXES
 from curate.sources.names import person_classes, sample_keys
 
 VOID = 255
+REACH = 7
+"""px: objects that touch are parted by a void border of 5 px; over it, the usual 2 px."""
 CLASSES = (
     *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
@@ -199,7 +201,7 @@ class VocLabels:
         classes = read_classes(image)
         if classes.shape != target.shape:
             classes = fit_mask(classes, target.shape, image.key)
-        near = np.unique(classes[masks.grow(target == masks.PERSON)])
+        near = np.unique(classes[masks.grow(target == masks.PERSON, REACH)])
         return tuple(sorted(self._names[int(v)] for v in near if int(v) in self._names and v not in self._people))
 
 

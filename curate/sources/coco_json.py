@@ -1,0 +1,128 @@
+"""A COCO instance file's records, typed, with the segmentations left as the bytes they are.
+
+Building Python floats for polygons nobody looks at is nearly all of the cost of reading COCO.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from curate.errors import FormatError
+from curate.masks import SizeHW
+from curate.sources import Note
+
+Number = int | float
+"""Ids and sizes: some tools write 5.0, which equals 5."""
+Id = Number | str | None
+
+
+class Category(msgspec.Struct, gc=False):
+    """`categories[]`."""
+
+    id: Number
+    name: str
+
+
+class Licence(msgspec.Struct, gc=False):
+    """`licenses[]`."""
+
+    id: Id = None
+    name: str | None = None
+    url: str | None = None
+
+
+class ImageRecord(msgspec.Struct, gc=False):
+    """`images[]`; a size of 0 stands for a missing one."""
+
+    id: Number | str
+    file_name: str
+    width: Number = 0
+    height: Number = 0
+    license: Id = None
+
+    @property
+    def size_hw(self) -> SizeHW:
+        """(height, width) in px; a size that is no whole number counts as missing."""
+        return (int(self.height), int(self.width)) if self.height % 1 == self.width % 1 == 0 else (0, 0)
+
+
+class Annotation(msgspec.Struct, gc=False):
+    """`annotations[]`; the segmentation stays as it stands in the file until a mask is asked for."""
+
+    image_id: Number | str
+    category_id: Number
+    id: Id = None
+    iscrowd: Number | bool | None = 0
+    segmentation: msgspec.Raw = msgspec.Raw(b"[]")
+
+
+class CocoFile(msgspec.Struct):
+    """The parts of a COCO instance file that are read."""
+
+    images: list[ImageRecord]
+    categories: list[Category]
+    annotations: list[Annotation] = []
+    licenses: list[Licence] = []
+
+
+class RawCocoFile(msgspec.Struct):
+    """The same with every record undecoded, to read on past damaged ones."""
+
+    images: list[msgspec.Raw]
+    categories: list[msgspec.Raw]
+    annotations: list[msgspec.Raw] = []
+    licenses: list[msgspec.Raw] = []
+
+
+Record = TypeVar("Record", ImageRecord, Annotation, Category, Licence)
+
+
+def decode_coco(path: Path, notes: list[Note]) -> CocoFile:
+    """A COCO file's records; damaged ones are left out and noted.
+
+    Raises:
+        FormatError: The JSON is cut off or malformed (with the byte), or it is no COCO instance file.
+    """
+    data = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
+    enabled = gc.isenabled()
+    gc.disable()  # a collection in the midst of a million new records finds nothing and doubles the time
+    try:
+        return msgspec.json.decode(data, type=CocoFile)
+    except msgspec.ValidationError:
+        return _decode_sound_records(path, data, notes)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        byte = f"byte {len(data)}" if "truncated" in str(error) else ""
+        raise FormatError(path, f"{error}. Expected a whole COCO instance JSON; fetch it again", byte) from error
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _decode_sound_records(path: Path, data: bytes, notes: list[Note]) -> CocoFile:
+    try:
+        raw = msgspec.json.decode(data, type=RawCocoFile)
+    except msgspec.ValidationError as error:
+        advice = "Expected a COCO instance file: an object with images, annotations and categories"
+        raise FormatError(path, f"{error}. {advice}") from error
+    return CocoFile(
+        images=list(_sound(path, "images", raw.images, ImageRecord, notes)),
+        categories=list(_sound(path, "categories", raw.categories, Category, notes)),
+        annotations=list(_sound(path, "annotations", raw.annotations, Annotation, notes)),
+        licenses=list(_sound(path, "licenses", raw.licenses, Licence, notes)),
+    )
+
+
+def _sound(path: Path, part: str, raws: list[msgspec.Raw], kind: type[Record], notes: list[Note]) -> Iterator[Record]:
+    """The records that can be decoded; each of the others becomes a note."""
+    for index, raw in enumerate(raws):
+        try:
+            yield msgspec.json.decode(raw, type=kind)
+        except msgspec.DecodeError as error:
+            notes.append(
+                Note(f"records of `{part}` are damaged and were left out", f"{path} at {part}[{index}]: {error}")
+            )

@@ -1,0 +1,308 @@
+"""COCO files: what is read, exactly as pycocotools draws it, and what damage costs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pycocotools import mask as coco_mask
+
+from curate.errors import FormatError, MissingError
+from curate.sources import Read
+from curate.sources.coco import read_coco
+from tests.curate.scenes import CATEGORIES, SIZE_HW, box, coco_file, image, person, photo
+
+HEIGHT, WIDTH = SIZE_HW
+PIXELS = HEIGHT * WIDTH
+
+
+def read(path: Path, *more: Path, person: tuple[str, ...] = ("person",)) -> Read:
+    """The file or files as one source."""
+    return read_coco("coco", [path, *more], [], person)
+
+
+def one(tmp_path: Path, *annotations: dict[str, Any], **record: Any) -> Read:
+    """A source of one image with these annotations."""
+    return read(coco_file(tmp_path / "a.json", [image(1, **record)], list(annotations)))
+
+
+def run_lengths(mask: np.ndarray[Any, Any]) -> list[int]:
+    """Uncompressed COCO counts: column-major, background first."""
+    flat = mask.ravel(order="F").astype(int)
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], flat, [1 - flat[-1]]])))
+    return [int(count) for count in np.diff(np.concatenate([[0], edges]))]
+
+
+def test_people_and_the_unions_area_are_exact(tmp_path: Path) -> None:
+    source = one(tmp_path, person(1, box(0, 0, 30, 40)), person(1, box(20, 0, 40, 40)))
+    found = source.labels.measure(0, None)
+    assert (found.people, found.crowd, found.area) == (2, False, 40 * 40 / PIXELS)
+
+
+def test_all_three_forms_of_a_segmentation_give_one_mask(tmp_path: Path) -> None:
+    drawing = np.zeros(SIZE_HW, bool)
+    drawing[5:20, 10:33] = True
+    compressed = coco_mask.encode(np.asfortranarray(drawing, np.uint8))["counts"].decode()
+    forms = [
+        box(10, 5, 33, 20),
+        {"size": [HEIGHT, WIDTH], "counts": run_lengths(drawing)},
+        {"size": [HEIGHT, WIDTH], "counts": compressed},
+    ]
+    drawn = []
+    for form in forms:
+        label = one(tmp_path, person(1, form)).labels.draw(0)
+        drawn.append(label)
+        assert ((label.target == 255) == drawing).all()
+    assert [label.origin for label in drawn] == ["polygon", "rle", "rle"]
+
+
+def test_a_crowd_is_not_counted_and_a_person_over_it_wins(tmp_path: Path) -> None:
+    crowd = person(1, {"size": [HEIGHT, WIDTH], "counts": [0, 30 * HEIGHT, 30 * HEIGHT]}, iscrowd=1)
+    source = one(tmp_path, crowd, person(1, box(20, 0, 40, 40)))
+    found = source.labels.measure(0, None)
+    assert (found.people, found.crowd, found.area) == (1, True, 20 * 40 / (PIXELS - 20 * 40))
+    columns = source.labels.draw(0).target[7]
+    assert set(columns[:20]) == {128}
+    assert set(columns[20:40]) == {255}
+    assert set(columns[40:]) == {0}
+
+
+def test_a_crowd_alone_is_nobody(tmp_path: Path) -> None:
+    crowd = person(1, {"size": [HEIGHT, WIDTH], "counts": [0, PIXELS]}, iscrowd=1)
+    source = one(tmp_path, crowd)
+    assert source.candidates["people"].to_list() == [0]
+    assert source.labels.measure(0, None).area == 0.0
+
+
+@pytest.mark.parametrize("segmentation", [[], [[]], [[1, 1, 2, 2]], None, [[70, 50, 80, 50, 80, 60]]])
+def test_an_empty_raster_is_nobody_and_is_reported(tmp_path: Path, segmentation: Any) -> None:
+    source = one(tmp_path, person(1, segmentation), person(1, box(0, 0, 6, 6)))
+    assert source.candidates["people"].to_list() == [2]
+    found = source.labels.measure(0, None)
+    assert found.people == 1
+    assert [note.what for note in found.notes] == ["person annotations have an empty raster and count as nobody"]
+
+
+def test_counting_stops_early_only_where_the_limit_is_surely_exceeded(tmp_path: Path) -> None:
+    empty = [person(1, []) for _ in range(5)]
+    source = one(tmp_path, *empty, person(1, box(0, 0, 6, 6)), person(1, box(8, 8, 9, 9)))
+    assert source.labels.measure(0, 2).people == 2
+    assert source.labels.measure(0, 2).area == 37 / PIXELS
+    assert source.labels.measure(0, 1).area is None
+
+
+def test_touching_names_other_objects_within_two_pixels(tmp_path: Path) -> None:
+    def dog(left: int) -> dict[str, Any]:
+        return {**person(1, box(left, 0, left + 5, 5)), "category_id": 18}
+
+    assert one(tmp_path, person(1, box(0, 0, 10, 40)), dog(11)).labels.draw(0).touching == ("dog",)
+    assert one(tmp_path, person(1, box(0, 0, 10, 40)), dog(12)).labels.draw(0).touching == ()
+
+
+def test_the_licence_is_the_files_own_and_never_invented(tmp_path: Path) -> None:
+    licences = [{"id": 1, "name": "CC BY", "url": "u"}, {"id": 2, "url": "http://two"}]
+    records = [image(1, license=1), image(2, license=2), image(3, license=9), image(4)]
+    source = read(coco_file(tmp_path / "a.json", records, [], licenses=licences))
+    assert source.candidates["licence"].to_list() == ["CC BY", "http://two", None, None]
+    assert source.source.licence is None
+    same = read(coco_file(tmp_path / "b.json", [image(1, license=1)], [], licenses=licences))
+    assert same.source.licence == "CC BY"
+
+
+def test_person_is_found_by_name_in_any_case_whatever_its_id(tmp_path: Path) -> None:
+    categories = [{"id": 7, "name": "Person"}, {"id": 1, "name": "cat"}]
+    annotations = [{**person(1, box(0, 0, 5, 5)), "category_id": 7}, person(1, box(0, 0, 5, 5))]
+    source = read(coco_file(tmp_path / "a.json", [image(1)], annotations, categories=categories))
+    assert source.candidates["people"].to_list() == [1]
+    path = tmp_path / "a.json"
+    assert read(path, person=("cat", "PERSON")).candidates["people"].to_list() == [2]
+    by_value = read(path, person=("1",))
+    assert by_value.candidates["people"].to_list() == [1]
+    assert [note.what for note in by_value.notes] == ["categories were taken as a person by value: 1 is 'cat'"]
+
+
+def test_a_file_without_the_category_says_which_it_has(tmp_path: Path) -> None:
+    path = coco_file(tmp_path / "a.json", [], [])
+    with pytest.raises(
+        FormatError, match=r"no category 'rider'; it has: dog, person\. Name the person's with --person"
+    ):
+        read(path, person=("rider",))
+
+
+def test_an_image_in_two_files_is_one_with_the_annotations_of_both(tmp_path: Path) -> None:
+    first = coco_file(tmp_path / "a.json", [image(1), image(2)], [person(1, box(0, 0, 6, 6), id=5)])
+    again = [person(1, box(0, 0, 6, 6), id=5), person(1, box(10, 0, 16, 6), id=6)]
+    second = coco_file(tmp_path / "b.json", [image(1), image(3)], again)
+    source = read(first, second)
+    assert source.candidates["sample_id"].to_list() == ["coco-000001", "coco-000002", "coco-000003"]
+    assert source.labels.measure(0, None).people == 2
+    assert [note.what for note in source.notes] == ["image records stand twice and count once"]
+    assert sorted(source.source.sha256) == ["a.json", "b.json"]
+
+
+def test_one_id_for_two_photos_is_two_images(tmp_path: Path) -> None:
+    first = coco_file(tmp_path / "a.json", [image(1, "x.jpg")], [person(1, box(0, 0, 6, 6), id=1)])
+    second = coco_file(tmp_path / "b.json", [image(1, "y.jpg")], [person(1, box(0, 0, 3, 3), id=1)])
+    source = read(first, second)
+    assert source.candidates["sample_id"].to_list() == ["coco-x", "coco-y"]
+    assert [source.labels.measure(row, None).area for row in (0, 1)] == [36 / PIXELS, 9 / PIXELS]
+
+
+def test_ids_and_sizes_written_as_floats_are_read(tmp_path: Path) -> None:
+    record = {"id": 1.0, "file_name": "a.jpg", "height": 40.0, "width": 60.0}
+    source = read(coco_file(tmp_path / "a.json", [record], [person(1, box(0, 0, 6, 6))]))
+    assert source.labels.measure(0, None).area == 36 / PIXELS
+    assert source.candidates.row(0)[3:5] == (60, 40)
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [((0, 60), "0x60"), ((-4, 60), "-4x60"), ((100_000, 100_000), "100000x100000"), ((40.5, 60), "0x0")],
+    ids=["zero", "negative", "huge", "broken"],
+)
+def test_an_impossible_size_makes_the_image_unreadable(tmp_path: Path, size: Any, words: str) -> None:
+    source = one(tmp_path, person(1, box(0, 0, 6, 6)), size_hw=size)
+    assert words in source.candidates["unreadable"].item()
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "words"),
+    [
+        ({"size": [40, 60], "counts": [1, 2, 3]}, "sum to 6"),
+        ({"size": [60, 40], "counts": [2400]}, r"60x40 \(HxW\), the image 40x60"),
+        ({"size": [40, 60], "counts": "notrle!!"}, "run-length"),
+        ({"size": [40, 60], "counts": ""}, "sum to 0"),
+        ({"size": [40, 60], "counts": [-5, 2405]}, "sum to 2400"),
+        ({"counts": [2400]}, "missing required field"),
+        ([[0, 0, 5, 0, 5, 5, 9]], "7 values"),
+        ([[0, 0, 1e30, 0, 5, 5]], "far outside"),
+        ("polygon", "Expected"),
+        ([["a", "b", "c", "d", "e", "f"]], "Expected"),
+        (7, "Expected"),
+    ],
+    ids=["short", "turned", "string", "empty", "negative", "sizeless", "odd", "far", "text", "words", "number"],
+)
+def test_a_damaged_segmentation_makes_its_image_unreadable_and_no_other(
+    tmp_path: Path, segmentation: Any, words: str
+) -> None:
+    annotations = [person(1, segmentation), person(2, box(0, 0, 6, 6))]
+    source = read(coco_file(tmp_path / "a.json", [image(1), image(2)], annotations))
+    damage = source.labels.measure(0, None).unreadable
+    assert damage is not None
+    assert damage.startswith("segmentation: ")
+    with pytest.raises(FormatError, match=words):
+        source.labels.draw(0)
+    assert source.labels.measure(1, None).people == 1
+
+
+def test_a_damaged_outline_of_another_object_costs_only_its_name(tmp_path: Path) -> None:
+    broken = {**person(1, {"size": [1, 1], "counts": [1]}), "category_id": 18}
+    assert one(tmp_path, person(1, box(0, 0, 6, 6)), broken).labels.draw(0).touching == ()
+
+
+@pytest.mark.parametrize(
+    ("part", "record", "place"),
+    [
+        ("images", {"id": 2}, "images[1]"),
+        ("images", {"file_name": "x.jpg", "height": 4, "width": 4}, "images[1]"),
+        ("images", {"id": 2, "file_name": "x.jpg", "height": "40", "width": 60}, "images[1]"),
+        ("annotations", {"category_id": 1, "segmentation": []}, "annotations[1]"),
+        ("annotations", {"image_id": [], "category_id": 1}, "annotations[1]"),
+        ("annotations", "text", "annotations[1]"),
+        ("categories", {"id": 3}, "categories[1]"),
+    ],
+    ids=["no name", "no id", "text size", "no image", "list id", "no object", "nameless"],
+)
+def test_a_damaged_record_is_left_out_and_noted(tmp_path: Path, part: str, record: Any, place: str) -> None:
+    content: dict[str, Any] = {
+        "images": [image(1)],
+        "annotations": [person(1, box(0, 0, 6, 6))],
+        "categories": [CATEGORIES[0]],
+    }
+    content[part].append(record)
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(content))
+    source = read(path)
+    assert source.candidates["people"].to_list() == [1]
+    assert [note.what for note in source.notes] == [f"records of `{part}` are damaged and were left out"]
+    assert place in source.notes[0].where
+
+
+@pytest.mark.parametrize(
+    ("annotation", "what"),
+    [
+        (person(99, box(0, 0, 6, 6)), "annotations name an image that is not there; left out"),
+        ({**person(1, []), "category_id": 44}, "annotations name a category that is not there; left out"),
+    ],
+    ids=["image", "category"],
+)
+def test_an_annotation_of_nothing_is_noted(tmp_path: Path, annotation: dict[str, Any], what: str) -> None:
+    assert [note.what for note in one(tmp_path, annotation).notes] == [what]
+
+
+def test_a_record_that_stands_twice_is_one_image(tmp_path: Path) -> None:
+    source = read(coco_file(tmp_path / "a.json", [image(1), image(1)], [person(1, box(0, 0, 6, 6))]))
+    assert source.candidates.height == 1
+    assert source.labels.measure(0, None).people == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b'{"images": [], "categories": [', r"a\.json at byte 30: Input data was truncated"),
+        (b'{"images": [}', r"malformed.*\(byte 12\)"),
+        (b"", "at byte 0"),
+        (b"[]", "Expected a COCO instance file"),
+        (b"{}", "Expected a COCO instance file"),
+        (b'{"images": 5, "categories": []}', "Expected a COCO instance file"),
+        (b"\xff\xfe{", "malformed"),
+        (b"[" * 100_000, "at byte|malformed|recursion|Expected"),
+    ],
+    ids=["cut", "malformed", "empty", "list", "nothing", "number", "utf-16", "deep"],
+)
+def test_a_damaged_file_is_one_clear_error(tmp_path: Path, content: bytes, words: str) -> None:
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(FormatError, match=words):
+        read(tmp_path / "a.json")
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    path = coco_file(tmp_path / "a.json", [image(1)], [])
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert read(path).candidates.height == 1
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(MissingError, match=r"none\.json: no such file"):
+        read(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(
+    "place", ["val2017/000001.jpg", "images/val2017/000001.jpg", "images/000001.jpg", "000001.jpg"]
+)
+def test_images_are_found_in_the_usual_folders(tmp_path: Path, place: str) -> None:
+    path = coco_file(tmp_path / "annotations" / "instances_val2017.json", [image(1)], [])
+    photo(tmp_path / place)
+    assert read(path).labels.image(0) == tmp_path / place
+
+
+def test_named_folders_are_searched_through(tmp_path: Path) -> None:
+    path = coco_file(tmp_path / "labels" / "instances_val2017.json", [image(1), image(2), image(3)], [])
+    for place in ("deep/er/000001.jpg", "train2017/000002.jpg", "val2017/000002.jpg", "a/000003.jpg", "b/000003.jpg"):
+        photo(tmp_path / "photos" / place)
+    source = read_coco("coco", [path], [tmp_path / "photos"], ["person"])
+    assert source.labels.image(0).parent.name == "er"
+    assert source.labels.image(1).parent.name == "val2017"
+    with pytest.raises(MissingError, match=r"000003\.jpg: could be"):
+        source.labels.image(2)
+
+
+@pytest.mark.parametrize("name", ["../secret.jpg", "/etc/hostname", "..\\secret.jpg", "none.jpg", "x" * 5000, "a\0b"])
+def test_a_file_name_never_leads_out_of_the_folders(tmp_path: Path, name: str) -> None:
+    photo(tmp_path / "secret.jpg")
+    path = coco_file(tmp_path / "set" / "annotations" / "instances_val2017.json", [image(1, name)], [])
+    with pytest.raises(MissingError, match="not found under"):
+        read(path).labels.image(0)

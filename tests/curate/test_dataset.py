@@ -1,0 +1,170 @@
+"""A dataset version on disk: opening, verifying, digests."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from curate import images, schema
+from curate.build import build_dataset
+from curate.dataset import counts_of, digest_of, open_dataset, read_table, verify, write_table
+from curate.errors import FormatError, MissingError, VersionError
+from curate.files import sha256_file
+from curate.recipe import make_recipe
+from tests.curate.scenes import coco_set
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset of twelve images."""
+    root = tmp_path_factory.mktemp("built")
+    path = coco_set(root / "coco", [0.5] * 12)
+    build_dataset(make_recipe({"coco": [str(path)]}), root / "out")
+    return root / "out"
+
+
+@pytest.fixture
+def copy(built: Path, tmp_path: Path) -> Path:
+    """A copy that may be damaged."""
+    return Path(shutil.copytree(built, tmp_path / "copy"))
+
+
+def change_table(root: Path, **columns: pl.Expr) -> None:
+    """Overwrite columns of `samples.parquet`."""
+    path = root / "samples.parquet"
+    write_table(path, read_table(path, schema.SAMPLES).with_columns(**columns).cast(schema.SAMPLES))
+
+
+def test_rows_images_and_targets(built: Path) -> None:
+    dataset = open_dataset(built)
+    rows = dataset.rows()
+    assert [row["sample_id"] for row in rows] == sorted(row["sample_id"] for row in rows)
+    assert len(dataset.rows("train", "val")) + len(dataset.rows("test")) == len(rows) == 12
+    assert dataset.image(rows[0]).shape == (40, 60, 3)
+    assert (dataset.target(rows[0]) == 255).mean() == 0.5
+
+
+def test_a_dataset_may_be_moved_and_is_still_sound(copy: Path, built: Path) -> None:
+    assert list(verify(open_dataset(copy))) == []
+    assert open_dataset(copy).header == open_dataset(built).header
+
+
+def test_the_table_is_as_the_schema_says(built: Path) -> None:
+    dataset = open_dataset(built)
+    assert dataset.samples.schema == schema.SAMPLES
+    assert dataset.drops.schema == schema.DROPS
+
+
+def test_no_header_is_no_dataset(copy: Path) -> None:
+    (copy / "dataset.json").unlink()
+    with pytest.raises(MissingError, match="is not a dataset"):
+        open_dataset(copy)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda text: text[:40], "is damaged"),
+        (lambda text: text.replace('"format": 1', '"format": 99'), "has format 99, this program reads 1"),
+        (lambda text: text.replace('"digest"', '"digset"'), "is damaged"),
+    ],
+    ids=["cut", "format", "key"],
+)
+def test_a_damaged_header_is_named(copy: Path, change: object, words: str) -> None:
+    path = copy / "dataset.json"
+    path.write_text(change(path.read_text()))  # type: ignore[operator]
+    with pytest.raises(FormatError, match=words):
+        open_dataset(copy)
+
+
+def test_another_digest_is_a_version_error(built: Path) -> None:
+    with pytest.raises(VersionError, match="expected 0123456789ab"):
+        open_dataset(built, "0123456789abcdef")
+
+
+@pytest.mark.parametrize("name", ["samples.parquet", "drops.parquet"])
+def test_a_table_that_is_gone_or_damaged_is_named(copy: Path, name: str) -> None:
+    (copy / name).write_bytes(b"PAR1 no table")
+    with pytest.raises(FormatError, match=rf"{name}: is not a readable Parquet table"):
+        open_dataset(copy)
+    pl.DataFrame({"a": [1]}).write_parquet(copy / name)
+    with pytest.raises(FormatError, match="has other columns than expected"):
+        open_dataset(copy)
+    (copy / name).unlink()
+    with pytest.raises(MissingError, match=rf"{name}: is missing"):
+        open_dataset(copy)
+
+
+def test_the_digest_follows_content_not_encoding_or_order(built: Path) -> None:
+    samples = open_dataset(built).samples
+    assert digest_of(samples.reverse()) == digest_of(samples) == open_dataset(built).header.digest
+    assert digest_of(samples.with_columns(split=pl.lit("train"))) != digest_of(samples)
+
+
+def test_counts_name_only_splits_that_have_images(built: Path) -> None:
+    samples = open_dataset(built).samples
+    assert counts_of(samples.with_columns(split=pl.lit("val"))) == {"images": 12, "val": 12}
+    assert counts_of(samples.head(0)) == {"images": 0}
+
+
+def first_word(root: Path) -> list[str]:
+    """The findings without the folder."""
+    return [line.removeprefix(f"{root}").lstrip("/: ") for line in verify(open_dataset(root))]
+
+
+def test_a_changed_table_is_found(copy: Path) -> None:
+    change_table(copy, split=pl.lit("train"), group=pl.lit("g"))
+    assert "its digest is not the header's" in first_word(copy)[0]
+
+
+def test_a_split_group_and_doubles_are_found(copy: Path) -> None:
+    change_table(copy, group=pl.lit("g"), mask=pl.col("mask").first())
+    findings = " ".join(first_word(copy))
+    assert "group g is spread over several splits" in findings
+    assert "mask masks/coco-000001.png stands twice" in findings
+
+
+def test_a_wrong_area_is_found(copy: Path) -> None:
+    change_table(copy, area=pl.lit(0.25))
+    assert any("says area 0.2500, its mask has 0.5000" in line for line in first_word(copy))
+
+
+def test_a_mask_of_other_values_or_size_is_found(copy: Path) -> None:
+    rows = open_dataset(copy).rows()
+    for row, grey in zip(rows[:2], (np.full((40, 60), 7, np.uint8), np.zeros((4, 6), np.uint8)), strict=True):
+        (copy / row["mask"]).write_bytes(images.png_bytes(grey))
+    findings = " ".join(first_word(copy))
+    assert "holds the value 7" in findings
+    assert "expected 40x60 (HxW)" in findings
+
+
+def test_a_replaced_image_is_found(copy: Path) -> None:
+    row = open_dataset(copy).rows()[0]
+    data = (copy / row["image"]).read_bytes()
+    (copy / row["image"]).unlink()
+    (copy / row["image"]).write_bytes(data + b"\0")
+    assert sha256_file(copy / row["image"]) != row["image_sha256"]
+    assert any("was changed after the build" in line for line in first_word(copy))
+
+
+def test_writing_a_table_twice_gives_the_same_bytes(built: Path, tmp_path: Path) -> None:
+    samples = open_dataset(built).samples
+    for name in ("a", "b"):
+        write_table(tmp_path / name, samples)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_row_with_other_columns_is_refused() -> None:
+    with pytest.raises(ValueError, match="row has columns"):
+        schema.table([{"sample_id": "a"}], schema.DROPS)
+
+
+def test_the_header_holds_no_absolute_path_unless_given_one(built: Path) -> None:
+    header = json.loads((built / "dataset.json").read_text())
+    del header["recipe"]
+    assert str(built.parent) not in json.dumps(header)

@@ -1,0 +1,221 @@
+"""Outputs are whole or absent: kills, two writers, interrupted swaps, full disks."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from curate import files
+from curate.errors import ExistsError, MachineError, MissingError
+from tests.conftest import REPOSITORY
+
+
+def write_version(out: Path, text: str, *, force: bool = False) -> None:
+    """A folder with one file through staged_folder."""
+    with files.staged_folder(out, force=force) as staging:
+        (staging / "part.txt").write_text(text)
+
+
+def leftovers(folder: Path) -> list[str]:
+    """Hidden files and folders, which a finished write leaves none of."""
+    return sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
+
+
+def test_a_staged_folder_appears_whole(tmp_path: Path) -> None:
+    write_version(tmp_path / "out", "one")
+    assert (tmp_path / "out" / "part.txt").read_text() == "one"
+    assert leftovers(tmp_path) == []
+
+
+def test_an_error_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), files.staged_folder(tmp_path / "out") as staging:  # noqa: PT012
+        (staging / "part.txt").write_text("half")
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_folder_is_replaced_only_by_force(tmp_path: Path) -> None:
+    write_version(tmp_path / "out", "one")
+    with pytest.raises(ExistsError, match="exists already"):
+        write_version(tmp_path / "out", "two")
+    assert (tmp_path / "out" / "part.txt").read_text() == "one"
+    write_version(tmp_path / "out", "two", force=True)
+    assert (tmp_path / "out" / "part.txt").read_text() == "two"
+    assert leftovers(tmp_path) == []
+
+
+def test_a_withdrawn_folder_leaves_what_stood_there(tmp_path: Path) -> None:
+    write_version(tmp_path / "out", "one")
+    with files.staged_folder(tmp_path / "out", force=True) as staging:
+        staging.rmdir()
+    assert (tmp_path / "out" / "part.txt").read_text() == "one"
+    assert leftovers(tmp_path) == []
+
+
+def test_a_second_writer_is_told_so_and_disturbs_nothing(tmp_path: Path) -> None:
+    with files.staged_folder(tmp_path / "out") as staging:
+        (staging / "part.txt").write_text("first")
+        with pytest.raises(ExistsError, match="another process is writing it"):
+            write_version(tmp_path / "out", "second")
+    assert (tmp_path / "out" / "part.txt").read_text() == "first"
+
+
+@pytest.mark.parametrize("finished", [False, True], ids=["before the new one moved in", "after"])
+def test_an_interrupted_swap_is_mended_by_the_next_writer(tmp_path: Path, finished: bool) -> None:
+    if finished:
+        write_version(tmp_path / "out", "new")
+    write_version(tmp_path / ".out.old", "old")
+    with pytest.raises(ExistsError, match="exists already"):
+        write_version(tmp_path / "out", "third")
+    assert (tmp_path / "out" / "part.txt").read_text() == ("new" if finished else "old")
+    assert leftovers(tmp_path) == []
+
+
+def test_a_swap_that_fails_puts_the_old_folder_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_version(tmp_path / "out", "old")
+    rename = Path.rename
+
+    def refuse(path: Path, target: Path) -> Path:
+        if path.name == ".out.partial":
+            raise OSError(errno.EIO, "broken disk", str(path))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(OSError, match="broken disk"):
+        write_version(tmp_path / "out", "new", force=True)
+    assert (tmp_path / "out" / "part.txt").read_text() == "old"
+    assert leftovers(tmp_path) == []
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from curate.files import staged_folder, write_atomic
+out = Path(sys.argv[1])
+print("begun", flush=True)
+for version in range(10_000):
+    with staged_folder(out, force=True) as staging:
+        for part in range(5):
+            (staging / f"{part}.txt").write_text(str(version))
+        time.sleep(0.0005)
+        write_atomic(staging / "header.txt", b"whole")
+"""
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.003, 0.011, 0.023, 0.047, 0.081])
+def test_a_kill_at_any_moment_leaves_a_whole_folder_or_none(tmp_path: Path, delay_s: float) -> None:
+    out = tmp_path / "out"
+    writer = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(out)], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
+    )
+    assert writer.stdout is not None
+    writer.stdout.readline()
+    time.sleep(delay_s)
+    writer.send_signal(signal.SIGKILL)
+    writer.communicate()
+    if out.exists():
+        assert (out / "header.txt").read_bytes() == b"whole"
+        assert len({(out / f"{part}.txt").read_text() for part in range(5)}) == 1
+    write_version(out, "again", force=True)
+    assert (out / "part.txt").read_text() == "again"
+    assert leftovers(tmp_path) == []
+
+
+def test_an_atomic_write_keeps_the_old_bytes_when_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.json"
+    files.write_atomic(path, b"old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(MachineError, match=r"a\.json: no space left"), files.readable_faults(path):
+        files.write_atomic(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+def test_a_full_device_is_named() -> None:
+    with pytest.raises(MachineError, match="no space left on the disk"), files.readable_faults("/dev/full"):
+        Path("/dev/full").write_bytes(b"data")
+
+
+def test_a_held_folder_refuses_a_second_process(tmp_path: Path) -> None:
+    with (
+        files.held_folder(tmp_path / "loop"),
+        pytest.raises(ExistsError, match="another process"),
+        files.held_folder(tmp_path / "loop"),
+    ):
+        pass
+    with files.held_folder(tmp_path / "loop"):
+        pass
+
+
+def test_a_link_shares_the_bytes(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"photo")
+    files.link_or_copy(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "b").stat().st_ino == (tmp_path / "a").stat().st_ino
+
+
+def test_a_link_is_of_the_file_behind_a_symlink(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"photo")
+    (tmp_path / "s").symlink_to(tmp_path / "a")
+    files.link_or_copy(tmp_path / "s", tmp_path / "b")
+    assert not (tmp_path / "b").is_symlink()
+
+
+def test_where_links_are_refused_a_copy_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(source: Path, target: Path) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refuse)
+    (tmp_path / "a").write_bytes(b"photo")
+    files.link_or_copy(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "b").read_bytes() == b"photo"
+    assert (tmp_path / "b").stat().st_ino != (tmp_path / "a").stat().st_ino
+
+
+def test_hashes_are_of_the_bytes(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"photo")
+    assert files.sha256_file(tmp_path / "a") == files.sha256_bytes(b"photo") == hashlib.sha256(b"photo").hexdigest()
+
+
+def test_the_hash_of_many_files_changes_with_any_name_or_byte(tmp_path: Path) -> None:
+    for part in ("masks", "xml"):
+        (tmp_path / part).mkdir()
+        for name in ("1", "2"):
+            (tmp_path / part / name).write_text(part + name)
+    paths = [path for path in tmp_path.rglob("*") if path.is_file()]
+    before = files.sha256_files(tmp_path, paths)
+    assert sorted(before) == ["masks", "xml"]
+    assert files.sha256_files(tmp_path, reversed(paths)) == before
+    (tmp_path / "masks" / "1").write_text("other")
+    after = files.sha256_files(tmp_path, paths)
+    assert after["xml"] == before["xml"]
+    assert after["masks"] != before["masks"]
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "words"),
+    [
+        (errno.ENOSPC, MachineError, "no space left"),
+        (errno.EACCES, MachineError, "permission denied"),
+        (errno.ENOENT, MissingError, "no such file"),
+        (errno.ENOTDIR, MissingError, "whether a file or a folder"),
+        (errno.EIO, MachineError, "Input/output error"),
+    ],
+)
+def test_the_systems_refusals_become_one_line(number: int, kind: type[Exception], words: str) -> None:
+    with pytest.raises(kind, match=words), files.readable_faults("there"):
+        raise OSError(number, os.strerror(number))
