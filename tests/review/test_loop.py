@@ -1,0 +1,240 @@
+"""The loop on drawn people: fair arms, a test split nobody peeks at, and a kill that costs nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import polars as pl
+import pytest
+from click.testing import CliRunner
+
+from curate import schema
+from curate.cli import cli
+from curate.dataset import Dataset, open_dataset, read_table
+from curate.errors import ExistsError, MissingError, UsageError
+from review.loop import LoopConfig, RoundResult, epochs_of, loop_config, loop_status, read_loop, run_loop
+from review.mine import HARD_WEIGHT
+from review.report import write_report
+from tests.conftest import REPOSITORY
+from tests.train.making import make_dataset
+from train.config import read_config
+from train.log import read_log
+from train.metrics import summarise
+
+SPLITS = ("train",) * 12 + ("val",) * 4 + ("test",) * 3
+OPTIONS = ["--encoder", "resnet18", "--weights", "none", "--size", "32", "--batch-size", "4", "--folds", "2"]
+FIT = {"encoder": "resnet18", "weights": "none", "size": 32, "batch_size": 4, "folds": 2, "epochs": 2}
+
+
+def configure(dataset: Dataset, out: Path, **changes: object) -> LoopConfig:
+    options = {"rounds": 1, "budget": "1", "verdicts": {}} | changes
+    return loop_config(dataset, out, FIT, **options)  # type: ignore[arg-type]
+
+
+def quiet(line: str) -> None:
+    """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return make_dataset(tmp_path_factory.mktemp("people") / "people", SPLITS)
+
+
+@pytest.fixture(scope="module")
+def finished(people: Dataset) -> tuple[Path, RoundResult]:
+    """A loop of one round, with its report."""
+    out = people.root.parent / "loop"
+    (result,) = run_loop(people, out, configure(people, out), quiet)
+    write_report(people, out)
+    return out, result
+
+
+def scores(run: Path, split: str) -> pl.DataFrame:
+    return read_table(run / "scores.parquet", schema.SCORES).filter(pl.col("split") == split)
+
+
+def test_both_arms_start_from_the_same_base_and_draw_as_many_images(finished: tuple[Path, RoundResult]) -> None:
+    out, result = finished
+    control, candidate = out / "round-1" / "control", out / "round-1" / "candidate"
+    assert read_config(control) == read_config(candidate)
+    assert (control / read_config(control).weights).resolve() == (out / "base" / "best.safetensors").resolve()
+    assert [line.images for line in read_log(control)] == [line.images for line in read_log(candidate)]
+    assert len(read_log(control)) == result.epochs == 1
+    assert not (control / "mined.parquet").exists()
+    assert read_table(candidate / "mined.parquet", schema.MINED).equals(
+        read_table(out / "round-1" / "mined.parquet", schema.MINED)
+    )
+
+
+def test_mining_weights_up_the_worst_out_of_fold_images(finished: tuple[Path, RoundResult]) -> None:
+    out, result = finished
+    assert result.out_of_fold
+    mined = read_table(out / "round-1" / "mined.parquet", schema.MINED)
+    training = scores(out / "base", "train")
+    assert set(training["fold"]) == {0, 1}
+    hard = set(mined.filter(pl.col("weight") == HARD_WEIGHT)["sample_id"])
+    left = training.filter(~pl.col("sample_id").is_in(mined.filter(pl.col("weight") == 0)["sample_id"].implode()))
+    assert hard == set(left.sort("iou", "sample_id").head(len(hard))["sample_id"])
+    assert result.mined["hard"] == len(hard) > 0
+
+
+def test_the_table_is_recomputed_from_the_runs(finished: tuple[Path, RoundResult]) -> None:
+    out, result = finished
+    runs = {"before": out / "base", "control": out / "round-1/control", "after": out / "round-1/candidate"}
+    assert result.table == {name: summarise(scores(run, "test")) for name, run in runs.items()}
+    assert result.test_images == SPLITS.count("test")
+    assert msgspec.json.decode((out / "round-1" / "verdict.json").read_bytes(), type=RoundResult) == result
+
+
+def test_a_finished_loop_is_left_as_it_is(people: Dataset, finished: tuple[Path, RoundResult]) -> None:
+    out, result = finished
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
+    assert run_loop(people, out, configure(people, out), quiet) == [result]
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()} == before
+
+
+def test_the_test_split_decides_nothing(people: Dataset, finished: tuple[Path, RoundResult], tmp_path: Path) -> None:
+    other = make_dataset(tmp_path / "people", SPLITS[:-3] + ("background",) * 3)
+    assert other.samples.filter(pl.col("split") == "train").equals(people.samples.filter(pl.col("split") == "train"))
+    renamed = other.samples.with_columns(split=pl.col("split").replace("background", "test"))
+    blind = Dataset(other.root, other.header, renamed, other.drops)
+    (result,) = run_loop(blind, tmp_path / "loop", configure(blind, tmp_path / "loop"), quiet)
+    assert (result.validation, result.promoted) == (finished[1].validation, finished[1].promoted)
+    assert result.table["after"].empty == 3, "its test labels show nobody"
+    assert (tmp_path / "loop/round-1/mined.parquet").read_bytes() == (
+        finished[0] / "round-1/mined.parquet"
+    ).read_bytes()
+
+
+def test_another_loop_is_not_overwritten(people: Dataset, finished: tuple[Path, RoundResult]) -> None:
+    with pytest.raises(ExistsError, match="a loop with other options or another dataset"):
+        run_loop(people, finished[0], configure(people, finished[0], budget="2"), quiet)
+
+
+def test_a_foreign_folder_is_not_touched(people: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(ExistsError, match="holds 1 other files"):
+        run_loop(people, tmp_path, configure(people, tmp_path), quiet)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def start(arguments: list[str], folder: Path) -> subprocess.Popen[str]:
+    """The program in a process of its own."""
+    code = "import sys; from curate.cli import main; main(sys.argv[1:])"
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.Popen(command, cwd=folder, env=environment, text=True, stdout=-1, stderr=-1)
+
+
+def test_a_killed_loop_goes_on_and_ends_as_if_nothing_had_happened(
+    people: Dataset, finished: tuple[Path, RoundResult], tmp_path: Path
+) -> None:
+    command = ["loop", str(people.root), "--out", "loop", *OPTIONS, "--epochs", "2", "--budget", "1"]
+    process = start(command, tmp_path)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "loop/round-1/control/config.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    steps = dict(loop_status(tmp_path / "loop"))
+    assert steps["base"] == "done"
+    assert steps["round 1: verdict"] == "to do"
+    again = start([*command, "--json"], tmp_path)
+    shown, problems = again.communicate(timeout=120)
+    assert again.returncode == 0, problems
+    (result,) = json.loads(shown)["rounds"]
+    assert result == msgspec.to_builtins(finished[1])
+
+
+def test_two_processes_do_not_work_in_one_loop(people: Dataset, tmp_path: Path) -> None:
+    command = ["loop", str(people.root), "--out", "loop", *OPTIONS, "--epochs", "30", "--budget", "1"]
+    first = start(command, tmp_path)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "loop/loop.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    second = start(command, tmp_path)
+    _, problems = second.communicate(timeout=60)
+    first.kill()
+    first.communicate()
+    assert second.returncode == 1
+    assert problems == "error: loop: another process is writing it. Wait, or choose another --out\n"
+
+
+def test_the_report_is_one_self_contained_file(finished: tuple[Path, RoundResult]) -> None:
+    html = (finished[0] / "report.html").read_text()
+    assert not re.findall(r"""(?:src|href)=["'](?!data:)""", html)
+    assert "url(" not in html
+    assert html.count("data:image/jpeg;base64,") >= 3
+    for word in ("before", "control", "after", "What was chosen", "How it learned", "Labels to look at next"):
+        assert word in html
+
+
+def test_status_says_what_is_done(finished: tuple[Path, RoundResult]) -> None:
+    result = CliRunner().invoke(cli, ["loop", "status", str(finished[0])])
+    word = "promoted" if finished[1].promoted else "not promoted"
+    assert result.output.splitlines() == [
+        "base                done",
+        "round 1: mined      done",
+        "round 1: control    done",
+        "round 1: candidate  done",
+        f"round 1: verdict    {word}",
+        "report              done",
+    ]
+
+
+def test_a_reviewers_verdicts_reach_the_mining(people: Dataset, finished: tuple[Path, RoundResult]) -> None:
+    out = people.root.parent / "decided"
+    run_loop(people, out, configure(people, out, verdicts={"drawn-000": "exclude", "drawn-001": "hard"}), quiet)
+    mined = read_table(out / "round-1" / "mined.parquet", schema.MINED)
+    weights = dict(mined.select("sample_id", "weight").iter_rows())
+    assert (weights["drawn-000"], weights["drawn-001"]) == (0.0, HARD_WEIGHT)
+
+
+def test_a_budget_in_minutes_buys_the_epochs_that_fit(finished: tuple[Path, RoundResult]) -> None:
+    base = finished[0] / "base"
+    seconds = sorted(line.seconds for line in read_log(base))
+    assert epochs_of("3", base) == 3
+    assert epochs_of("1m", base) == int(60 / ((seconds[0] + seconds[1]) / 2))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"budget": "0"}, "--budget 0: expected epochs"),
+        ({"budget": "4h"}, "--budget 4h: expected epochs"),
+        ({"budget": ""}, "--budget : expected epochs"),
+    ],
+)
+def test_a_wrong_budget_is_a_usage_error(people: Dataset, changes: dict[str, str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        configure(people, Path("loop"), **changes)
+
+
+def test_minutes_say_nothing_of_the_base(people: Dataset) -> None:
+    with pytest.raises(UsageError, match="Pass its --epochs"):
+        loop_config(people, Path("loop"), {"epochs": None}, rounds=1, budget="5m", verdicts={})
+
+
+def test_without_folds_the_datasets_own_are_taken(people: Dataset, tmp_path: Path) -> None:
+    def folds(dataset: Dataset) -> int:
+        return loop_config(dataset, Path("loop"), {}, rounds=1, budget="1", verdicts={}).fit.folds
+
+    assert folds(people) == 3
+    assert folds(make_dataset(tmp_path / "folded", SPLITS, folds=4)) == 4
+
+
+def test_a_folder_that_is_no_loop(tmp_path: Path) -> None:
+    with pytest.raises(MissingError, match="is not a loop"):
+        read_loop(tmp_path)
+
+
+def test_the_dataset_stays_as_it_was(people: Dataset, finished: tuple[Path, RoundResult]) -> None:
+    assert open_dataset(people.root).header == people.header
