@@ -121,7 +121,7 @@ def read_thumbnail(path: Path, height_px: int) -> NDArray[np.uint8]:
     """A photograph to look at, (H, W, 3) uint8 RGB: a JPEG is decoded at the smallest scale not below `height_px`."""
     with read_header(path) as image:
         scale = max(1, image.height // height_px)
-        image.draft("RGB", (image.width // scale, image.height // scale))
+        image.draft("RGB", (max(1, image.width // scale), max(1, image.height // scale)))
         return _decoded(path, image, "RGB")
 
 

@@ -243,6 +243,9 @@ class CocoLabels:
         """The target: people 255, crowds 128 where no person is."""
         image = self._images[row]
         size_hw = image.record.size_hw
+        problem = size_problem(size_hw)
+        if problem:
+            raise FormatError(image.record.file_name, problem)
         try:
             people = self._union(image, size_hw, crowd=False) or masks.empty_rle(size_hw)
             crowd = self._union(image, size_hw, crowd=True)

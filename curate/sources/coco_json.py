@@ -92,9 +92,10 @@ def decode_coco(path: Path, notes: list[Note]) -> CocoFile:
     enabled = gc.isenabled()
     gc.disable()  # a collection in the midst of a million new records finds nothing and doubles the time
     try:
-        return msgspec.json.decode(data, type=CocoFile)
-    except msgspec.ValidationError:
-        return _decode_sound_records(path, data, notes)
+        return _decode_records(path, data, notes)
+    except msgspec.ValidationError as error:
+        advice = "Expected a COCO instance file: an object with images, annotations and categories"
+        raise FormatError(path, f"{error}. {advice}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         byte = f"byte {len(data)}" if "truncated" in str(error) else ""
         raise FormatError(path, f"{error}. Expected a whole COCO instance JSON; fetch it again", byte) from error
@@ -103,12 +104,12 @@ def decode_coco(path: Path, notes: list[Note]) -> CocoFile:
             gc.enable()
 
 
-def _decode_sound_records(path: Path, data: bytes, notes: list[Note]) -> CocoFile:
+def _decode_records(path: Path, data: bytes, notes: list[Note]) -> CocoFile:
+    """All records at once or, where one of them is damaged, one by one."""
     try:
+        return msgspec.json.decode(data, type=CocoFile)
+    except msgspec.ValidationError:
         raw = msgspec.json.decode(data, type=RawCocoFile)
-    except msgspec.ValidationError as error:
-        advice = "Expected a COCO instance file: an object with images, annotations and categories"
-        raise FormatError(path, f"{error}. {advice}") from error
     return CocoFile(
         images=list(_sound(path, "images", raw.images, ImageRecord, notes)),
         categories=list(_sound(path, "categories", raw.categories, Category, notes)),

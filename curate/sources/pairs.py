@@ -8,24 +8,22 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import scipy.io
 from numpy.typing import NDArray
 
 from curate import dataset, masks
 from curate.errors import CurateError, FormatError, MissingError, UsageError
 from curate.files import readable_faults, sha256_files
-from curate.images import MAX_PIXELS, check_regular, fit_mask, read_indices, read_size_hw
+from curate.images import fit_mask, read_indices, read_size_hw
 from curate.masks import SizeHW, Target
 from curate.sources import CANDIDATES, Label, Measure, Note, Read, measure_target
 from curate.sources.lookup import IMAGE_SUFFIXES
+from curate.sources.matlab import read_matrix
 from curate.sources.names import person_values, sample_keys
 
 MASK_SUFFIXES = frozenset({".png", ".mat", ".bmp", ".tif", ".tiff", ".gif"})
 VOID = 255
 MOST_INSTANCES = 100
 """Consecutive ids up to here are read as instances; more are hardly people."""
-
-NUMERIC = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "single", "double", "logical")
 
 
 @dataclass(frozen=True)
@@ -222,34 +220,3 @@ def understand(path: Path, indices: NDArray[np.integer], values: frozenset[int])
     listed = ", ".join(map(str, found[:6])) + (", ..." if len(found) > 6 else "")
     advice = "Expected {0, 255}, {0, 1}, alpha or ids 1, 2, 3, ...; name the person's values with --person"
     raise FormatError(path, f"holds the values {listed}. {advice}")
-
-
-def read_matrix(path: Path) -> NDArray[np.number]:
-    """The label matrix (H, W) of a MATLAB file: `groundtruth`, or the only numeric matrix there is.
-
-    Raises:
-        MissingError: No regular file stands there.
-        FormatError: It is damaged, of version 7.3, or does not hold one numeric matrix.
-    """
-    check_regular(path)
-    try:
-        shapes = {
-            name: shape for name, shape, kind in scipy.io.whosmat(str(path)) if kind in NUMERIC and len(shape) == 2
-        }
-        name = "groundtruth" if "groundtruth" in shapes else next(iter(shapes), "")
-        if not name or (len(shapes) > 1 and name != "groundtruth"):
-            listed = ", ".join(shapes) or "none"
-            raise FormatError(path, f"expected one numeric label matrix, found {len(shapes)}: {listed}")
-        height, width = shapes[name]
-        if not 0 < height * width <= MAX_PIXELS:
-            raise FormatError(path, f"holds a matrix of {height}x{width}; between 1 and {MAX_PIXELS} values are read")
-        matrix = scipy.io.loadmat(str(path), variable_names=[name])[name]
-    except CurateError:
-        raise
-    except NotImplementedError as error:
-        raise FormatError(path, "is a MATLAB 7.3 file. Save it again with: save(..., '-v7')") from error
-    except Exception as error:  # scipy lets a damaged file end in any exception
-        raise FormatError(path, f"is not a readable MATLAB file ({type(error).__name__}: {error})") from error
-    if not isinstance(matrix, np.ndarray) or matrix.ndim != 2 or matrix.dtype.kind not in "buif":
-        raise FormatError(path, f"{name} is not a numeric matrix")
-    return matrix

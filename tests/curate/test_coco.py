@@ -166,6 +166,8 @@ def test_ids_and_sizes_written_as_floats_are_read(tmp_path: Path) -> None:
 def test_an_impossible_size_makes_the_image_unreadable(tmp_path: Path, size: Any, words: str) -> None:
     source = one(tmp_path, person(1, box(0, 0, 6, 6)), size_hw=size)
     assert words in source.candidates["unreadable"].item()
+    with pytest.raises(FormatError, match="the image record states the size"):
+        source.labels.draw(0)
 
 
 @pytest.mark.parametrize(
@@ -259,9 +261,11 @@ def test_a_record_that_stands_twice_is_one_image(tmp_path: Path) -> None:
         (b"{}", "Expected a COCO instance file"),
         (b'{"images": 5, "categories": []}', "Expected a COCO instance file"),
         (b"\xff\xfe{", "malformed"),
+        (b'{"images": [{}], "categories": [', "at byte 32: Input data was truncated"),
+        (b'{"images": [{"id": 1, "file_name": "\xff"}], "categories": []}', "Expected a whole COCO"),
         (b"[" * 100_000, "at byte|malformed|recursion|Expected"),
     ],
-    ids=["cut", "malformed", "empty", "list", "nothing", "number", "utf-16", "deep"],
+    ids=["cut", "malformed", "empty", "list", "nothing", "number", "utf-16", "damaged and cut", "bytes", "deep"],
 )
 def test_a_damaged_file_is_one_clear_error(tmp_path: Path, content: bytes, words: str) -> None:
     (tmp_path / "a.json").write_bytes(content)

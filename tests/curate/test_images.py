@@ -112,6 +112,11 @@ def test_a_mask_of_another_shape_is_refused() -> None:
         images.fit_mask(np.zeros((40, 30), np.uint8), (40, 60), "a.png")
 
 
+@pytest.mark.parametrize("size_hw", [(900, 1), (1, 900), (1, 1)])
+def test_a_thumbnail_of_a_thin_photo_is_no_trouble(tmp_path: Path, size_hw: tuple[int, int]) -> None:
+    assert images.read_thumbnail(photo(tmp_path / "a.jpg", size_hw), 100).size > 0
+
+
 def test_a_thumbnail_is_not_below_the_height_asked_for(tmp_path: Path) -> None:
     read = images.read_thumbnail(photo(tmp_path / "a.jpg", (900, 1200)), 100)
     assert 100 <= read.shape[0] < 900

@@ -11,7 +11,7 @@ from PIL import Image
 
 from curate.errors import FormatError, MissingError, UsageError
 from curate.sources import Read
-from curate.sources.pairs import read_mask, read_matrix, read_pairs
+from curate.sources.pairs import read_mask, read_pairs
 from tests.curate.scenes import SIZE_HW, mask_png, matrix_file, palette_png, photo
 
 PIXELS = SIZE_HW[0] * SIZE_HW[1]
@@ -120,44 +120,6 @@ def test_a_matrix_is_one_person_wherever_it_is_set(tmp_path: Path) -> None:
     understood = read_mask(path, frozenset())
     assert (understood.people, understood.target.tolist()) == (1, [[0, 255], [255, 0]])
     assert read_mask(path, frozenset({3})).target.tolist() == [[0, 255], [0, 0]]
-
-
-@pytest.mark.parametrize(
-    ("matrices", "words"),
-    [
-        ({"a": np.eye(3), "b": np.eye(3)}, "found 2: a, b"),
-        ({"text": "hello"}, "found 0: none"),
-        ({"cube": np.zeros((2, 2, 2))}, "found 0: none"),
-        ({"parts": np.array([[1, "x"]], dtype=object)}, "found 0: none"),
-        ({"hidden": {"field": np.eye(2)}}, "found 0: none"),
-        ({"empty": np.zeros((0, 0))}, "0x0"),
-    ],
-    ids=["two", "text", "cube", "cell", "struct", "empty"],
-)
-def test_a_matrix_file_without_one_matrix_is_refused(tmp_path: Path, matrices: dict[str, Any], words: str) -> None:
-    with pytest.raises(FormatError, match=words):
-        read_matrix(matrix_file(tmp_path / "a.mat", **matrices))
-
-
-@pytest.mark.parametrize("keep", [0, 60, 130, 150, 200])
-def test_a_cut_off_matrix_file_is_refused(tmp_path: Path, keep: int) -> None:
-    path = matrix_file(tmp_path / "a.mat", groundtruth=np.ones((20, 20)))
-    path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(FormatError, match=r"a\.mat"):
-        read_matrix(path)
-
-
-def test_a_version_7_3_matrix_file_says_how_to_save_it(tmp_path: Path) -> None:
-    path = tmp_path / "a.mat"
-    header = b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM"
-    path.write_bytes(header + b"\x89HDF\r\n\x1a\n".ljust(600, b"\0"))
-    with pytest.raises(FormatError, match="-v7"):
-        read_matrix(path)
-
-
-def test_a_matrix_file_that_is_a_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(MissingError, match="not a regular file"):
-        read_matrix(tmp_path)
 
 
 def test_pairs_are_matched_by_path_without_ending(tmp_path: Path) -> None:
