@@ -32,6 +32,7 @@ class Built:
 
     out: Path
     header: Header
+    drops: pl.DataFrame
     done_before: bool = False
 
 
@@ -81,15 +82,15 @@ def write_dataset(selection: Selection, out: Path, *, force: bool = False, watch
     if selection.kept.is_empty():
         raise CurateError(f"{out}: not written, no image is left: {explain_empty(selection.funnel)}")
     with readable_faults(out), staged_folder(out, force=True) as staging:
-        header = fill(staging, selection, watch)
+        header, drops = fill(staging, selection, watch)
         if force or not out.exists() or is_empty_folder(out):
-            return Built(out, header)
+            return Built(out, header, drops)
         if not same_dataset(out, staging):
             raise ExistsError(
                 f"{out}: was built by the same recipe from other inputs. Choose another --out, or pass --force"
             )
         shutil.rmtree(staging)
-        return Built(out, header, done_before=True)
+        return Built(out, header, drops, done_before=True)
 
 
 def explain_empty(funnel: Sequence[FunnelStep]) -> str:
@@ -110,8 +111,8 @@ def same_dataset(one: Path, other: Path) -> bool:
     return all((one / name).read_bytes() == (other / name).read_bytes() for name in names)
 
 
-def fill(staging: Path, selection: Selection, watch: Watch) -> Header:
-    """Write everything into the staged folder, the header last."""
+def fill(staging: Path, selection: Selection, watch: Watch) -> tuple[Header, pl.DataFrame]:
+    """Write everything into the staged folder, the header last; returns it with the drops."""
     recipe, parent = selection.recipe, selection.parent
     written, unreadable = write_samples(staging, selection, watch)
     if not written:
@@ -126,7 +127,7 @@ def fill(staging: Path, selection: Selection, watch: Watch) -> Header:
     ]
     strips = [kept_strip(staging, samples), *drop_strips(drops, selection.candidates, selection.reads)]
     write_sheet(staging / "sheet.png", sheet_page(strips, samples.height, drops.height))
-    return finish_dataset(
+    header = finish_dataset(
         staging,
         name=parent.header.name if parent else recipe.name,
         version=parent.header.version + 1 if parent else 1,
@@ -137,6 +138,7 @@ def fill(staging: Path, selection: Selection, watch: Watch) -> Header:
         samples=samples,
         drops=drops,
     )
+    return header, drops
 
 
 def sources_of(selection: Selection) -> list[Source]:

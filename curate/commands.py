@@ -65,7 +65,7 @@ def build(out: Path | None, dry_run: bool, as_json: bool, force: bool, **options
       curate build --min-area 0.2 --max-area 0.7 --max-people 2 --out people
     """
     from curate.build import check_out, write_dataset
-    from curate.funnel import report_built, report_selection, say_notes
+    from curate.funnel import report_built, report_selection, say_notes, unreadable_notes
     from curate.selection import select
 
     recipe = recipe_of(options)
@@ -77,12 +77,14 @@ def build(out: Path | None, dry_run: bool, as_json: bool, force: bool, **options
         selection = select(recipe, watch)
     say_notes(selection.notes)
     if dry_run or selection.kept.is_empty():
+        say_notes(unreadable_notes(selection.drops))
         report_selection(selection, as_json=as_json)
     if dry_run:
         click.echo("nothing written; missing or unreadable image files are found by the build itself", err=True)
         return
     with watching() as watch:
         built = write_dataset(selection, out, force=force, watch=watch)
+    say_notes(unreadable_notes(built.drops))
     report_built(built, selection.notes, as_json=as_json)
 
 

@@ -196,6 +196,7 @@ def explain_oserror(error: OSError, where: Path | str) -> CurateError:
     place = error.filename or where
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
+            place = error.filename2 or place  # of a copy, the file that is written
             return MachineError(f"{place}: no space left on the disk. Free some, or write elsewhere; no half was kept")
         case errno.EROFS | errno.EACCES | errno.EPERM:
             return MachineError(f"{place}: permission denied. Check its owner and mode, or choose another folder")

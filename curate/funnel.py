@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import polars as pl
 
 from curate.dataset import FunnelStep
 from curate.sources import Note
@@ -54,6 +55,12 @@ def say_notes(notes: Iterable[Note]) -> None:
     """Print the notes to stderr."""
     for line in sum_up(notes):
         print(f"note: {line}", file=sys.stderr)
+
+
+def unreadable_notes(drops: pl.DataFrame) -> list[Note]:
+    """A Note for each image that was dropped as unreadable."""
+    details = drops.filter(pl.col("rule") == "unreadable")["detail"]
+    return [Note("images are unreadable and were dropped", detail) for detail in details]
 
 
 def print_json(value: dict[str, Any]) -> None:

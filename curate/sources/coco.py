@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import msgspec
 import polars as pl
 
 from curate import dataset, masks
-from curate.errors import FormatError
+from curate.errors import CurateError, FormatError
 from curate.files import readable_faults, sha256_file
 from curate.images import MAX_PIXELS
 from curate.masks import Rle, SizeHW
@@ -31,6 +31,7 @@ class RunLengths(msgspec.Struct, gc=False):
 class Instance(msgspec.Struct, gc=False, frozen=True):
     """One annotation of an image with its category's name."""
 
+    id: Id
     name: str
     person: bool
     crowd: bool
@@ -38,23 +39,24 @@ class Instance(msgspec.Struct, gc=False, frozen=True):
 
 
 class CocoImage(msgspec.Struct, frozen=True):
-    """One image of the source, from all files that hold its record."""
+    """One image, with the annotations of all files that hold its record."""
 
+    source: str
     record: ImageRecord
     licence: str | None
     finder: ImageFinder
     instances: list[Instance]
 
 
-def read_coco(name: str, paths: Sequence[Path], image_roots: Sequence[Path], person: Sequence[str]) -> Read:
-    """A COCO source of one or more files as candidates.
+def read_coco(named: Mapping[str, Sequence[Path]], image_roots: Sequence[Path], person: Sequence[str]) -> list[Read]:
+    """COCO sources as candidates.
 
-    An image whose id and file name stand in several files, or twice in one, is one image; its annotations are joined,
-    each annotation id once.
+    An image that stands in several files, of whichever source, or twice in one, is one image of the first source; its
+    annotations are joined, each once. The same image means: the same id, file name and size, and where both files'
+    folders hold a photograph of that name, the same photograph.
 
     Args:
-        name: The source's name.
-        paths: Instance files.
+        named: Source name -> its instance files.
         image_roots: Folders with the photographs; without any, the usual ones beside each file.
         person: Category names and ids that are a person.
 
@@ -63,19 +65,28 @@ def read_coco(name: str, paths: Sequence[Path], image_roots: Sequence[Path], per
         FormatError: A file is no COCO instance JSON, or has none of the person categories.
     """
     gathered = _Gathered()
-    for path in paths:
-        with readable_faults(path):
-            file = decode_coco(path, gathered.notes)
-        finder = ImageFinder(usual_folders(path) if not image_roots else [], image_roots, path.stem.rpartition("_")[2])
-        gathered.add(path, file, finder, person)
+    notes: dict[str, list[Note]] = {}
+    for name, paths in named.items():
+        before = len(gathered.notes)
+        for path in paths:
+            with readable_faults(path):
+                file = decode_coco(path, gathered.notes)
+            roots = usual_folders(path) if not image_roots else []
+            gathered.add(name, path, file, ImageFinder(roots, image_roots, path.stem.rpartition("_")[2]), person)
+        notes[name] = gathered.notes[before:]
+    return [source_of(name, paths, gathered.images, notes[name]) for name, paths in named.items()]
+
+
+def source_of(name: str, paths: Sequence[Path], images: Sequence[CocoImage], notes: list[Note]) -> Read:
+    """One source with those of the images that are its own."""
+    own = [image for image in images if image.source == name]
     often = Counter(path.name for path in paths)
     hashes = {
         path.name if often[path.name] == 1 else f"{path.parent.name}/{path.name}": sha256_file(path) for path in paths
     }
-    images = gathered.images
-    licences = {image.licence for image in images}
+    licences = {image.licence for image in own}
     source = dataset.Source("coco", name, licences.pop() if len(licences) == 1 else None, hashes)
-    return Read(source, candidates_of(name, images), CocoLabels(images), gathered.notes)
+    return Read(source, candidates_of(name, own), CocoLabels(own), notes)
 
 
 class _Gathered:
@@ -84,10 +95,9 @@ class _Gathered:
     def __init__(self) -> None:
         self.images: list[CocoImage] = []
         self.notes: list[Note] = []
-        self._by_id: dict[tuple[Id, str], CocoImage] = {}
-        self._annotation_ids: set[tuple[str, Id, Id]] = set()
+        self._known: dict[tuple[Id, str, SizeHW], CocoImage] = {}
 
-    def add(self, path: Path, file: CocoFile, finder: ImageFinder, person: Sequence[str]) -> None:
+    def add(self, source: str, path: Path, file: CocoFile, finder: ImageFinder, person: Sequence[str]) -> None:
         """Add one file's images and annotations."""
         names = {category.id: category.name for category in file.categories}
         people = check_person(path, person, names)
@@ -96,45 +106,52 @@ class _Gathered:
             for value in people
             if str(value) in person and people[value].casefold() != "person"
         ]
-        here = self._add_images(path, file, finder)
+        here = self._add_images(source, path, file, finder)
         for index, annotation in enumerate(file.annotations):
             image = here.get(annotation.image_id)
             if image is None or annotation.category_id not in names:
                 what = "an image" if image is None else "a category"
-                self.notes.append(
-                    Note(f"annotations name {what} that is not there; left out", f"{path} at annotations[{index}]")
-                )
-            elif not self._seen(image, annotation):
+                place = f"{path} at annotations[{index}]"
+                self.notes.append(Note(f"annotations name {what} that is not there; left out", place))
+            elif not is_known(annotation, image.instances):
                 name, is_person = names[annotation.category_id], annotation.category_id in people
                 crowd = bool(annotation.iscrowd)
-                image.instances.append(Instance(name, is_person, crowd, annotation.segmentation))
+                image.instances.append(Instance(annotation.id, name, is_person, crowd, annotation.segmentation))
 
-    def _add_images(self, path: Path, file: CocoFile, finder: ImageFinder) -> dict[Id, CocoImage]:
+    def _add_images(self, source: str, path: Path, file: CocoFile, finder: ImageFinder) -> dict[Id, CocoImage]:
         licences = {licence.id: licence.name or licence.url for licence in file.licenses}
         here: dict[Id, CocoImage] = {}
         for record in file.images:
-            key = (record.id, record.file_name)
-            image = self._by_id.get(key)
-            if image is None:
+            key = (record.id, record.file_name, record.size_hw)
+            image = self._known.get(key)
+            if image is None or not same_photo(record.file_name, image.finder, finder):
                 licence = licences.get(record.license) if record.license is not None else None
-                image = self._by_id[key] = CocoImage(record, licence, finder, [])
+                image = self._known[key] = CocoImage(source, record, licence, finder, [])
                 self.images.append(image)
             else:
                 self.notes.append(Note("image records stand twice and count once", f"{path}: {record.file_name}"))
             if here.setdefault(record.id, image) is not image:
-                self.notes.append(
-                    Note("image ids stand for two files; the annotations went to the first", f"{path}: id {record.id}")
-                )
+                what = "image ids stand for two files; the annotations went to the first"
+                self.notes.append(Note(what, f"{path}: id {record.id}"))
         return here
 
-    def _seen(self, image: CocoImage, annotation: Annotation) -> bool:
-        """Whether the annotation was met before: its id, on its image, from whichever file."""
-        if annotation.id is None:
-            return False
-        key = (image.record.file_name, annotation.image_id, annotation.id)
-        known = key in self._annotation_ids
-        self._annotation_ids.add(key)
-        return known
+
+def is_known(annotation: Annotation, instances: Sequence[Instance]) -> bool:
+    """Whether an image has the annotation already: the same id with the same segmentation."""
+    return annotation.id is not None and any(
+        known.id == annotation.id and bytes(known.segmentation) == bytes(annotation.segmentation) for known in instances
+    )
+
+
+def same_photo(file_name: str, one: ImageFinder, other: ImageFinder) -> bool:
+    """Whether two files mean the same photograph; without both photographs at hand, the name decides."""
+    if one.roots == other.roots:
+        return True
+    try:
+        paths = one.find(file_name), other.find(file_name)
+        return paths[0].samefile(paths[1]) or sha256_file(paths[0]) == sha256_file(paths[1])
+    except (CurateError, OSError):
+        return True
 
 
 def check_person(path: Path, person: Sequence[str], names: dict[Number, str]) -> dict[Number, str]:

@@ -36,10 +36,8 @@ def read_sources(recipe: Recipe, watch: Watch = unwatched) -> list[Read]:
     if roots and not named.coco:
         raise UsageError("--images: says where the photographs of --coco lie, and no --coco is given")
     tick = watch("reading", len(named.coco) + len(named.voc) + len(named.pairs))
-    reads = []
-    for name, paths in named.coco.items():
-        reads.append(read_coco(name, paths, roots, recipe.person))
-        tick(1)
+    reads = read_coco(named.coco, roots, recipe.person)
+    tick(len(reads))
     for name, root in named.voc.items():
         reads.append(read_voc(name, root, recipe.person))
         tick(1)

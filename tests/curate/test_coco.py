@@ -21,7 +21,8 @@ PIXELS = HEIGHT * WIDTH
 
 def read(path: Path, *more: Path, person: tuple[str, ...] = ("person",)) -> Read:
     """The file or files as one source."""
-    return read_coco("coco", [path, *more], [], person)
+    [source] = read_coco({"coco": [path, *more]}, [], person)
+    return source
 
 
 def one(tmp_path: Path, *annotations: dict[str, Any], **record: Any) -> Read:
@@ -141,6 +142,33 @@ def test_an_image_in_two_files_is_one_with_the_annotations_of_both(tmp_path: Pat
     assert source.labels.measure(0, None).people == 2
     assert [note.what for note in source.notes] == ["image records stand twice and count once"]
     assert sorted(source.source.sha256) == ["a.json", "b.json"]
+
+
+def test_an_image_in_two_sources_belongs_to_the_first(tmp_path: Path) -> None:
+    first = coco_file(tmp_path / "a.json", [image(1)], [person(1, box(0, 0, 6, 6), id=5)])
+    second = coco_file(tmp_path / "b.json", [image(1), image(2)], [person(1, box(9, 0, 15, 6), id=5)])
+    one, two = read_coco({"coco": [first], "coco-2": [second]}, [], ["person"])
+    assert one.candidates["sample_id"].to_list() == ["coco-000001"]
+    assert two.candidates["sample_id"].to_list() == ["coco-2-000002"]
+    assert one.labels.measure(0, None).people == 2
+    assert [note.what for note in two.notes] == ["image records stand twice and count once"]
+
+
+def test_one_name_for_two_photographs_is_two_images(tmp_path: Path) -> None:
+    files = []
+    for number, name in enumerate(("a", "b")):
+        files.append(coco_file(tmp_path / name / "x.json", [image(1)], [person(1, box(0, 0, 6 * number + 6, 6))]))
+        photo(tmp_path / name / "000001.jpg", seed=number)
+    one, two = read_coco({"coco": files[:1], "coco-2": files[1:]}, [], ["person"])
+    assert [read.labels.measure(0, None).area for read in (one, two)] == [36 / PIXELS, 72 / PIXELS]
+    photo(tmp_path / "b" / "000001.jpg", seed=0)
+    assert read_coco({"coco": files[:1], "coco-2": files[1:]}, [], ["person"])[1].candidates.is_empty()
+
+
+def test_an_annotation_that_stands_twice_counts_once(tmp_path: Path) -> None:
+    twice = [person(1, box(0, 0, 6, 6), id=5)] * 2
+    assert one(tmp_path, *twice, person(1, box(9, 0, 15, 6), id=5)).labels.measure(0, None).people == 2
+    assert one(tmp_path, *[person(1, box(0, 0, 6, 6))] * 2).labels.measure(0, None).people == 2
 
 
 def test_one_id_for_two_photos_is_two_images(tmp_path: Path) -> None:
@@ -297,7 +325,7 @@ def test_named_folders_are_searched_through(tmp_path: Path) -> None:
     path = coco_file(tmp_path / "labels" / "instances_val2017.json", [image(1), image(2), image(3)], [])
     for place in ("deep/er/000001.jpg", "train2017/000002.jpg", "val2017/000002.jpg", "a/000003.jpg", "b/000003.jpg"):
         photo(tmp_path / "photos" / place)
-    source = read_coco("coco", [path], [tmp_path / "photos"], ["person"])
+    [source] = read_coco({"coco": [path]}, [tmp_path / "photos"], ["person"])
     assert source.labels.image(0).parent.name == "er"
     assert source.labels.image(1).parent.name == "val2017"
     with pytest.raises(MissingError, match=r"000003\.jpg: could be"):

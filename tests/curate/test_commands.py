@@ -91,8 +91,9 @@ def test_a_dry_run_needs_no_images_and_says_what_it_cannot_know(run: Run, coco: 
 
 def test_unreadable_images_show_in_the_funnel(run: Run, coco: str) -> None:
     Path("set/val2017/000003.jpg").unlink()
-    code, out, _ = run("build", "--coco", coco, "--min-area", "0.2", "--max-people", "2", "--out", "out")
+    code, out, err = run("build", "--coco", coco, "--min-area", "0.2", "--max-people", "2", "--out", "out")
     assert code == 0
+    assert "note: 1 images are unreadable and were dropped; the first: 000003.jpg: not found under" in err
     assert "readable image      4  -1\nkept                4\n" in out
 
 

@@ -151,6 +151,11 @@ def test_a_full_device_is_named() -> None:
         Path("/dev/full").write_bytes(b"data")
 
 
+def test_a_copy_that_finds_no_space_names_the_file_it_writes() -> None:
+    with pytest.raises(MachineError, match=r"out/b\.jpg: no space left"), files.readable_faults("out"):
+        raise OSError(errno.ENOSPC, "No space left on device", "photos/a.jpg", None, "out/b.jpg")
+
+
 def test_a_held_folder_refuses_a_second_process(tmp_path: Path) -> None:
     with (
         files.held_folder(tmp_path / "loop"),
