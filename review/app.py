@@ -15,12 +15,13 @@ from typing import Any
 
 import fiftyone as fo
 from fiftyone import ViewField as F
+from fiftyone.core.service import ServiceException
 from fiftyone.core.utils import to_slug
 
 from curate import schema
 from curate.dataset import Dataset, read_table
 from curate.decisions import Decision, read_decisions
-from curate.errors import ExistsError, MissingError, UsageError
+from curate.errors import ExistsError, MachineError, MissingError, UsageError
 from curate.masks import IGNORE, PERSON
 from review.layers import FALSE_NEGATIVE, FALSE_POSITIVE, errors_path, prediction_path
 from review.overlays import FALSE_NEGATIVE as MISSED_RGB
@@ -341,9 +342,18 @@ def read_tags(dataset: Dataset) -> dict[str, list[str]]:
 
 
 def launch(shown: fo.Dataset, view: str | None, port: int) -> fo.Session:
-    """The App on 127.0.0.1 (it has no authentication), on the named saved view or on the whole dataset."""
+    """The App on 127.0.0.1 (it has no authentication), on the named saved view or on the whole dataset.
+
+    Raises:
+        MachineError: FiftyOne's server does not come up.
+    """
     opened = shown.load_saved_view(view) if view else shown.view()
-    return fo.launch_app(opened, address="127.0.0.1", port=port, remote=True)
+    try:
+        return fo.launch_app(opened, address="127.0.0.1", port=port, remote=True)
+    except ServiceException as error:
+        raise MachineError(
+            f"the App did not start on port {port} within a minute. Try again, or another --port"
+        ) from error
 
 
 def address_of(shown: fo.Dataset, view: str | None, port: int) -> str:

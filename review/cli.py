@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib
 import os
 import socket
+import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from types import ModuleType
 
@@ -16,7 +17,7 @@ import polars as pl
 
 from curate import schema
 from curate.commands import watching
-from curate.dataset import Dataset, open_dataset
+from curate.dataset import Dataset, open_dataset, read_table
 from curate.decisions import read_decisions
 from curate.doctor import require_database
 from curate.errors import MachineError, UsageError
@@ -24,6 +25,7 @@ from review.decisions import decisions_of_tags, write_decisions
 from review.failures import find_failures
 from review.layers import write_layers
 from review.runs import Run, open_run
+from review.triage import DOUBTFUL
 
 HELP = {"help_option_names": ["-h", "--help"], "show_default": True}
 dataset_option = click.option(
@@ -33,6 +35,7 @@ dataset_option = click.option(
     help="The run's dataset, if it does not lie where the run says.",
 )
 WORST_IMAGES = 10
+TRIAGE = {"augment": "augment (hard image)", "relabel": "relabel (label in doubt)", "ok": "ok"}
 
 
 @click.group(context_settings=HELP)
@@ -58,11 +61,12 @@ def failures(run: Path, dataset: Path | None) -> None:
     opened = open_run(run, dataset)
     with watching() as watch:
         found = find_failures(run, opened.dataset, watch)
-    click.echo("\n".join(failure_lines(run, found)))
+    suspects = read_table(run / "suspects.parquet", schema.SUSPECTS)
+    click.echo("\n".join(failure_lines(run, found, suspects)))
 
 
-def failure_lines(run: Path, found: pl.DataFrame) -> list[str]:
-    """The kinds with count and mean severity, the worst images, the number of labels in doubt, the files written."""
+def failure_lines(run: Path, found: pl.DataFrame, suspects: pl.DataFrame) -> list[str]:
+    """The kinds with count and mean severity, the worst images, what triage says, the files written."""
     wrong = found.filter(pl.col("severity") > 0)
     kinds = wrong.group_by("kind").agg(pl.len().alias("images"), pl.col("severity").mean())
     lines = [f"{'kind':<16} {'images':>6}  mean severity"]
@@ -71,9 +75,15 @@ def failure_lines(run: Path, found: pl.DataFrame) -> list[str]:
     lines += [f"{'nothing wrong':<16} {found.height - wrong.height:>6}", "", "worst images"]
     for row in wrong.sort("severity", "sample_id", descending=[True, False]).head(WORST_IMAGES).iter_rows(named=True):
         lines.append(f"  {row['severity']:.3f}  {row['kind']:<16} {row['triage']:<8} {row['sample_id']}")
-    triage = {name: found.filter(pl.col("triage") == name).height for name in ("augment", "relabel", "ok")}
-    counts = f"{triage['augment']} hard (augment), {triage['relabel']} labels in doubt (relabel), {triage['ok']} ok"
-    return [*lines, "", counts, f"written: {run / 'failures.parquet'}, {run / 'suspects.parquet'}"]
+    triage = [f"{found.filter(pl.col('triage') == name).height} {meaning}" for name, meaning in TRIAGE.items()]
+    in_doubt = suspects.filter(pl.col("suspicion") >= DOUBTFUL).height
+    return [
+        *lines,
+        "",
+        f"triage: {', '.join(triage)}",
+        f"suspects: {in_doubt} of {suspects.height} training labels are in doubt",
+        f"written: {run / 'failures.parquet'}, {run / 'suspects.parquet'}",
+    ]
 
 
 @review.command("open", context_settings=HELP)
@@ -94,18 +104,21 @@ def open_(paths: tuple[Path, ...], port: int, no_launch: bool, dataset: Path | N
     app = load_app()
     for run in runs:
         prepare(run)
-    shown = app.open_review(runs, opened)
+    with redirect_stdout(sys.stderr):  # FiftyOne prints there, from threads of its own too
+        shown = app.open_review(runs, opened)
     if no_launch:
         click.echo(f"{shown.name}: {len(shown)} images, {len(runs)} runs. See it with: curate review open {paths[0]}")
         return
     view = app.WORST if runs else None
-    session = app.launch(shown, view, port)
+    with redirect_stdout(sys.stderr):
+        session = app.launch(shown, view, port)
     click.echo(app.address_of(shown, view, port))
     click.echo("Tag images relabel, exclude, hard or ok. Ctrl-C closes the App.", err=True)
-    wait_for_interrupt()
-    session.close()
+    with redirect_stdout(sys.stderr):
+        wait_for_interrupt()
+        session.close()
     if runs:
-        click.echo(f"Take the tags back with: curate review pull {paths[0]}", err=True)
+        click.echo(f"Take the tags back with: curate review pull {runs[0].root}", err=True)
 
 
 @review.command(context_settings=HELP)

@@ -110,7 +110,7 @@ def reason_of(evidence: Evidence, contradiction: float) -> str:
         "region": "the model is sure of a person where the label has none"
         if evidence.surplus
         else "the model is sure of background where the label has a person",
-        "contradiction": f"its label quality is among the lowest {max(1, math.ceil(100 * (1 - contradiction)))} %",
+        "contradiction": f"its label quality is among the lowest {max(1, round(100 * (1 - contradiction)))} %",
     }
     shares = shares_of(evidence, contradiction)
     told = [words[name] for name in sorted(shares, key=lambda name: -shares[name]) if shares[name] >= 1]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -136,3 +137,35 @@ def _boundary_iou(person: Mask, predicted: Mask, counted: Mask) -> float | None:
     width_px = band_width_px((person.shape[0], person.shape[1]))
     one, other = boundary_band(person, width_px) & counted, boundary_band(predicted, width_px) & counted
     return _ratio(int((one & other).sum()), int((one | other).sum()))
+
+
+SIZE_HW = (120, 160)
+
+
+def body(left: int = 50, size_hw: tuple[int, int] = SIZE_HW) -> Mask:
+    """A person of a head and a trunk, standing on the image's lower edge."""
+    height, width = size_hw
+    rows, columns = np.ogrid[:height, :width]
+    unit = height / 120
+    head = (rows - 34 * unit) ** 2 + (columns - (left + 22) * unit) ** 2 <= (15 * unit) ** 2
+    trunk = (rows >= 46 * unit) & (abs(columns - (left + 22) * unit) <= 22 * unit)
+    drawn: Mask = head | trunk
+    return drawn
+
+
+def as_target(person: Mask) -> Target:
+    """A target in which every pixel is counted."""
+    return np.where(person, np.uint8(PERSON), np.uint8(0))
+
+
+def photograph(person: Mask, seed: int = 0) -> NDArray[np.uint8]:
+    """A reddish person before a greenish background, both with the grain of a photograph."""
+    rng = np.random.default_rng(seed)
+    colours = np.where(person[..., None], (170, 80, 70), (70, 130, 90)).astype(np.float64)
+    grain = cv2.GaussianBlur(rng.normal(0, 40, (*person.shape, 3)), (0, 0), 2.0)
+    return np.clip(cv2.GaussianBlur(colours, (0, 0), 0.8) + grain, 0, 255).astype(np.uint8)
+
+
+def sure_of(person: Mask) -> Grey:
+    """What a model says that sees exactly this person: sure inside and outside, in doubt at the outline."""
+    return np.rint(255 * cv2.GaussianBlur(person.astype(np.float32), (0, 0), 1.5)).astype(np.uint8)

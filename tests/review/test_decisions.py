@@ -1,18 +1,19 @@
+"""decisions.jsonl: written by review, read by `curate.decisions`, and the tags they come from."""
+
 from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from curate.errors import FormatError, MissingError
-from review.decisions import Decision, read_decisions, write_decisions
+from curate.decisions import Decision, read_decisions
+from review.decisions import decisions_of_tags, write_decisions
 
 
 def test_round_trip_is_sorted_and_the_last_decision_wins(tmp_path: Path) -> None:
     path = tmp_path / "decisions.jsonl"
     first, other = Decision("b", "hard", "dark", "run"), Decision("a", "ok", "", "run")
-    write_decisions(path, [first, other, Decision("b", "relabel", "hand lost", "run")])
-    assert read_decisions(path) == [other, Decision("b", "relabel", "hand lost", "run")]
+    last = Decision("b", "relabel", "hand lost", "run")
+    write_decisions(path, [first, other, last])
+    assert list(read_decisions(path).values()) == [other, last]
     assert path.read_text() == (
         '{"sample_id":"a","verdict":"ok","note":"","run":"run"}\n'
         '{"sample_id":"b","verdict":"relabel","note":"hand lost","run":"run"}\n'
@@ -22,37 +23,24 @@ def test_round_trip_is_sorted_and_the_last_decision_wins(tmp_path: Path) -> None
 def test_none_is_an_empty_file(tmp_path: Path) -> None:
     write_decisions(tmp_path / "decisions.jsonl", [])
     assert (tmp_path / "decisions.jsonl").read_bytes() == b""
-    assert read_decisions(tmp_path / "decisions.jsonl") == []
+    assert read_decisions(tmp_path / "decisions.jsonl") == {}
 
 
-def test_written_by_hand(tmp_path: Path) -> None:
-    path = tmp_path / "decisions.jsonl"
-    path.write_text('\n{"sample_id": "b", "verdict": "exclude"}\r\n\n{"sample_id": "b", "verdict": "ok"}')
-    assert read_decisions(path) == [Decision("b", "ok")]
+def test_tags_become_decisions_of_the_run() -> None:
+    decisions, conflicts = decisions_of_tags({"b": ["hard"], "a": ["exclude"]}, "first", [])
+    assert decisions == [Decision("a", "exclude", "", "first"), Decision("b", "hard", "", "first")]
+    assert conflicts == []
 
 
-@pytest.mark.parametrize(
-    ("line", "said"),
-    [
-        ('{"sample_id": "a", "verdict": "delete"}', 'verdict "delete", expected one of relabel, exclude, hard, ok'),
-        ('{"sample_id": "a"', "is not a decision"),
-        ('{"sample_id": "a"}', "missing required field `verdict`"),
-        ('{"sample_id": "", "verdict": "ok"}', "sample_id is empty"),
-        ('{"sample_id": "a", "verdict": "ok", "mask": "x"}', "unknown field `mask`"),
-        ('["a", "ok"]', "Expected `object`"),
-        ('{"sample_id": "\udcff", "verdict": "ok"}', "is not a decision"),
-    ],
-    ids=["verdict", "cut-off", "no-verdict", "no-id", "unknown-field", "no-object", "not-utf8"],
-)
-def test_a_bad_line_is_named(tmp_path: Path, line: str, said: str) -> None:
-    path = tmp_path / "decisions.jsonl"
-    path.write_text('{"sample_id": "a", "verdict": "ok"}\n' + line, encoding="utf-8", errors="surrogateescape")
-    with pytest.raises(FormatError) as caught:
-        read_decisions(path)
-    assert caught.value.place == "line 2"
-    assert said in str(caught.value)
+def test_contradicting_tags_are_named_and_left_out() -> None:
+    before = [Decision("a", "ok", "", "first")]
+    decisions, conflicts = decisions_of_tags({"b": ["hard"], "c": ["exclude", "ok"], "a": ["ok", "hard"]}, "", before)
+    assert [decision.sample_id for decision in decisions] == ["b"]
+    assert conflicts == ["a", "c"]
 
 
-def test_no_file_names_the_command_that_makes_one(tmp_path: Path) -> None:
-    with pytest.raises(MissingError, match="curate review pull RUN"):
-        read_decisions(tmp_path / "decisions.jsonl")
+def test_a_decision_keeps_its_note_and_run_until_its_tag_changes_or_goes() -> None:
+    kept, changed = Decision("a", "hard", "at night", "old"), Decision("b", "ok", "fine", "old")
+    gone = Decision("c", "exclude", "a statue", "old")
+    decisions, _ = decisions_of_tags({"a": ["hard"], "b": ["relabel"]}, "new", [kept, changed, gone])
+    assert decisions == [kept, Decision("b", "relabel", "", "new")]

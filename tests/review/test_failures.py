@@ -1,0 +1,251 @@
+"""`curate review failures`: what stands in failures.parquet and suspects.parquet, and what the command says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import polars as pl
+import pytest
+
+from curate import schema
+from curate.cli import main
+from curate.dataset import Dataset, read_table, write_table
+from curate.errors import CurateError, FormatError, MismatchError, MissingError, VersionError
+from review.failures import find_failures
+from review.layers import errors_path, prediction_path, write_layers
+from review.runs import open_run
+from tests.review.making import Drawn, as_target, body, make_dataset, make_run, photograph, sure_of
+
+PERSON, NOBODY = body(), np.zeros((120, 160), bool)
+HOLE = PERSON.copy()
+HOLE[70:96, 60:86] = False
+HEADLESS = PERSON.copy()
+HEADLESS[:46] = False
+
+SCENES = [
+    Drawn("a-right", as_target(PERSON), sure_of(PERSON), photograph(PERSON, 1)),
+    Drawn("b-bitten", as_target(PERSON), sure_of(HOLE), photograph(PERSON, 2)),
+    Drawn("c-missed", as_target(PERSON), sure_of(NOBODY), photograph(PERSON, 3), split="val"),
+    Drawn("d-bad-label", as_target(HEADLESS), sure_of(PERSON), photograph(PERSON, 4)),
+    Drawn("e-nobody", as_target(NOBODY), sure_of(NOBODY), photograph(NOBODY, 5), split="background"),
+    Drawn("f-not-scored", as_target(PERSON), None, photograph(PERSON, 6), split="test"),
+    Drawn("g-exact", as_target(PERSON), as_target(PERSON), photograph(PERSON, 7)),
+    Drawn("h-held", as_target(HEADLESS), sure_of(PERSON), photograph(HEADLESS, 8), split="test", touching=("kite",)),
+]
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Dataset:
+    return make_dataset(tmp_path / "people", SCENES)
+
+
+@pytest.fixture
+def run(tmp_path: Path, dataset: Dataset) -> Path:
+    return make_run(tmp_path / "runs" / "first", dataset, SCENES)
+
+
+def test_every_scored_image_has_one_row(run: Path, dataset: Dataset) -> None:
+    found = find_failures(run, dataset)
+    assert found.equals(read_table(run / "failures.parquet", schema.FAILURES))
+    assert dict(found.select("sample_id", "kind").iter_rows()) == {
+        "a-right": "ragged-boundary",
+        "b-bitten": "bite",
+        "c-missed": "missed-person",
+        "d-bad-label": "extension",
+        "e-nobody": "other",
+        "g-exact": "other",
+        "h-held": "merged-object",
+    }
+    assert dict(found.select("sample_id", "triage").iter_rows()) == {
+        "a-right": "ok",
+        "b-bitten": "augment",
+        "c-missed": "augment",
+        "d-bad-label": "relabel",
+        "e-nobody": "ok",
+        "g-exact": "ok",
+        "h-held": "augment",
+    }
+
+
+def test_where_nothing_is_wrong_severity_is_zero(run: Path, dataset: Dataset) -> None:
+    right = find_failures(run, dataset).filter(pl.col("sample_id") == "g-exact").to_dicts()[0]
+    assert right == {
+        "sample_id": "g-exact",
+        "kind": "other",
+        "severity": 0.0,
+        "area": 0.0,
+        "bbox_xywh": [0, 0, 0, 0],
+        "triage": "ok",
+    }
+
+
+def test_severity_is_one_minus_the_scored_iou(run: Path, dataset: Dataset) -> None:
+    found = find_failures(run, dataset)
+    scores = read_table(run / "scores.parquet", schema.SCORES).filter(pl.col("iou").is_not_null())
+    both = found.join(scores, on="sample_id").select("severity", "iou")
+    assert both.height == 6
+    for severity, iou in both.iter_rows():
+        assert severity == pytest.approx(1 - iou)
+
+
+def test_suspects_are_the_training_images_most_suspect_first(run: Path, dataset: Dataset) -> None:
+    find_failures(run, dataset)
+    suspects = read_table(run / "suspects.parquet", schema.SUSPECTS)
+    assert set(suspects["sample_id"]) == {"a-right", "b-bitten", "d-bad-label", "e-nobody", "g-exact"}
+    assert suspects["suspicion"].is_sorted(descending=True)
+    assert suspects.row(0)[0] == "d-bad-label"
+    assert suspects.row(0)[2].startswith("the model is sure of a person where the label has none")
+
+
+def test_made_again_gives_the_same_bytes(run: Path, dataset: Dataset) -> None:
+    find_failures(run, dataset)
+    before = (run / "failures.parquet").read_bytes(), (run / "suspects.parquet").read_bytes()
+    find_failures(run, dataset)
+    assert before == ((run / "failures.parquet").read_bytes(), (run / "suspects.parquet").read_bytes())
+
+
+def test_a_prediction_that_is_not_there_counts_as_empty(run: Path, dataset: Dataset) -> None:
+    (run / "predictions" / "a-right.png").unlink()
+    found = find_failures(run, dataset).filter(pl.col("sample_id") == "a-right")
+    assert found["kind"].to_list() == ["missed-person"]
+    assert found["severity"].to_list() == [1.0]
+
+
+def test_no_scored_image_gives_empty_tables(run: Path, dataset: Dataset) -> None:
+    write_table(run / "scores.parquet", pl.DataFrame(schema=schema.SCORES))
+    assert find_failures(run, dataset).is_empty()
+    assert read_table(run / "suspects.parquet", schema.SUSPECTS).is_empty()
+
+
+def test_progress_is_told(run: Path, dataset: Dataset) -> None:
+    told: list[int] = []
+
+    def watch(what: str, total: int) -> object:
+        assert (what, total) == ("failures", 7)
+        return told.append
+
+    find_failures(run, dataset, watch)  # type: ignore[arg-type]
+    assert sum(told) == 7
+
+
+def damage_prediction(run: Path) -> None:
+    (run / "predictions" / "b-bitten.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+
+
+def add_unknown_score(run: Path) -> None:
+    scores = read_table(run / "scores.parquet", schema.SCORES)
+    stranger = scores.head(1).with_columns(sample_id=pl.lit("nobody-knows"))
+    write_table(run / "scores.parquet", pl.concat([scores, stranger]))
+
+
+@pytest.mark.parametrize(
+    ("damage", "error", "said"),
+    [
+        (lambda run: (run / "scores.parquet").unlink(), MissingError, "curate train score"),
+        (lambda run: (run / "scores.parquet").write_bytes(b"PAR1"), FormatError, "not a readable Parquet table"),
+        (add_unknown_score, MismatchError, "got nobody-knows"),
+        (damage_prediction, FormatError, "b-bitten.png"),
+    ],
+    ids=["no-scores", "damaged-scores", "score-of-a-stranger", "damaged-prediction"],
+)
+def test_errors(run: Path, dataset: Dataset, damage: object, error: type[CurateError], said: str) -> None:
+    damage(run)  # type: ignore[operator]
+    with pytest.raises(error, match=said):
+        find_failures(run, dataset)
+    assert not (run / "failures.parquet").exists()
+
+
+def change_digest(run: Path) -> None:
+    config = msgspec.json.decode((run / "config.json").read_bytes())
+    (run / "config.json").write_bytes(msgspec.json.encode(config | {"digest": "0" * 64}))
+
+
+@pytest.mark.parametrize(
+    ("damage", "error", "said"),
+    [
+        (lambda run: (run / "config.json").unlink(), MissingError, "is not a run"),
+        (lambda run: (run / "config.json").write_text('{"dataset": 3}'), FormatError, "is damaged"),
+        (lambda run: (run / "config.json").write_bytes(b"\xff"), FormatError, "is damaged"),
+        (lambda run: run.parent.parent.joinpath("people").rename(run / "moved"), MissingError, "as --dataset"),
+        (change_digest, VersionError, "has digest"),
+    ],
+    ids=["no-run", "wrong-type", "not-json", "dataset-moved", "other-version"],
+)
+def test_a_run_that_cannot_be_opened(run: Path, damage: object, error: type[CurateError], said: str) -> None:
+    damage(run)  # type: ignore[operator]
+    with pytest.raises(error, match=said):
+        open_run(run)
+
+
+def test_no_such_run(tmp_path: Path) -> None:
+    with pytest.raises(MissingError, match="no such run"):
+        open_run(tmp_path / "nowhere")
+
+
+def test_a_moved_dataset_is_found_where_the_user_says(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "people").rename(tmp_path / "moved")
+    assert open_run(run, tmp_path / "moved").scores.height == 7
+
+
+def test_the_command_prints_kinds_worst_images_and_files(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["review", "failures", str(run)])
+    assert stop.value.code == 0
+    printed = capsys.readouterr()
+    assert printed.out == (
+        "kind             images  mean severity\n"
+        "bite                  1  0.171\n"
+        "extension             1  0.167\n"
+        "merged-object         1  0.167\n"
+        "missed-person         1  1.000\n"
+        "ragged-boundary       1  0.003\n"
+        "nothing wrong         2\n"
+        "\n"
+        "worst images\n"
+        "  1.000  missed-person    augment  c-missed\n"
+        "  0.171  bite             augment  b-bitten\n"
+        "  0.167  extension        relabel  d-bad-label\n"
+        "  0.167  merged-object    augment  h-held\n"
+        "  0.003  ragged-boundary  ok       a-right\n"
+        "\n"
+        "triage: 3 augment (hard image), 1 relabel (label in doubt), 3 ok\n"
+        "suspects: 1 of 5 training labels are in doubt\n"
+        f"written: {run / 'failures.parquet'}, {run / 'suspects.parquet'}\n"
+    )
+    assert printed.err == ""
+
+
+def test_the_command_says_in_one_line_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["review", "failures", str(tmp_path)])
+    assert stop.value.code == 1
+    assert capsys.readouterr().err == (
+        f"error: {tmp_path}: is not a run (no config.json in it). "
+        f"Train one with: curate train fit DATASET --out {tmp_path}\n"
+    )
+
+
+def test_layers_hold_the_prediction_and_its_errors(run: Path) -> None:
+    from curate.images import read_grey
+
+    opened = open_run(run)
+    assert write_layers(opened) == 7
+    assert (read_grey(prediction_path(run, "b-bitten")) == np.where(sure_of(HOLE) >= 128, 255, 0)).all()
+    errors = read_grey(errors_path(run, "b-bitten"))
+    assert (
+        errors == np.where(PERSON & (sure_of(HOLE) < 128), 2, np.where(~PERSON & (sure_of(HOLE) >= 128), 1, 0))
+    ).all()
+    assert set(np.unique(errors)) == {0, 1, 2}
+
+
+def test_layers_are_written_only_where_they_are_older(run: Path) -> None:
+    opened = open_run(run)
+    write_layers(opened)
+    assert write_layers(opened) == 0
+    prediction = run / "predictions" / "b-bitten.png"
+    prediction.write_bytes((run / "predictions" / "g-exact.png").read_bytes())
+    assert write_layers(opened) == 1
+    errors_path(run, "c-missed").unlink()
+    assert write_layers(opened) == 1
