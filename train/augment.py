@@ -6,10 +6,12 @@ comes back. No recipe makes a pixel count that did not count before.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
@@ -161,8 +163,16 @@ def spoil(image: Tensor, target: Tensor, rng: np.random.Generator) -> Pair:
     if noise:
         image = add_noise(image, rng.uniform(2, 15), rng)
     if compress:
-        image = tv.jpeg(image, int(rng.integers(15, 71)))
+        image = compress_jpeg(image, int(rng.integers(15, 71)))
     return image, target
+
+
+def compress_jpeg(image: Tensor, quality: int) -> Tensor:
+    """The image after a trip through a JPEG in memory."""
+    buffer = io.BytesIO()
+    Image.fromarray(image.permute(1, 2, 0).contiguous().numpy()).save(buffer, "JPEG", quality=quality)
+    with Image.open(buffer, formats=["JPEG"]) as spoilt:
+        return torch.from_numpy(np.array(spoilt)).permute(2, 0, 1)
 
 
 def add_noise(image: Tensor, deviation: float, rng: np.random.Generator) -> Tensor:

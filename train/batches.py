@@ -101,8 +101,14 @@ def _last_with_weight(weights: NDArray[np.float64]) -> int:
 
 
 def batch_bounds(images: int, batch_size: int) -> list[tuple[int, int]]:
-    """Where batches begin and end: as few as can be, sizes equal to within one, so that none is left with one image."""
+    """Where batches begin and end: as few as can be, of sizes equal to within one.
+
+    None is left with a single image, over which a batch cannot be normalised, unless `batch_size` or `images` is 1; for
+    that, with a `batch_size` of 2 and an odd number of images, one batch holds 3.
+    """
     count = -(-images // batch_size)
+    if batch_size > 1:
+        count = max(1, min(count, images // 2))
     edges = [images * place // count for place in range(count + 1)]
     return list(itertools.pairwise(edges))
 

@@ -19,7 +19,15 @@ from curate.errors import ExistsError, MismatchError, MissingError, UsageError, 
 from curate.files import held_folder, write_atomic
 from curate.threads import Watch, unwatched
 from train.batches import Cache, fill_cache
-from train.config import RECIPES, FitConfig, encode_config, first_difference, has_named_weights, read_config
+from train.config import (
+    POOLING_MODELS,
+    RECIPES,
+    FitConfig,
+    encode_config,
+    first_difference,
+    has_named_weights,
+    read_config,
+)
 from train.folds import assign_folds, training_ids
 from train.log import EpochLine, is_finished, read_log
 from train.models import build_model
@@ -130,6 +138,8 @@ def _fit_held(
     ids = {fold: training_ids(dataset, fold_of, fold) for fold in (-1, *range(config.folds))}
     for fold, own in ids.items():
         check_material(dataset, own, weight_of, fold)
+        if config.model in POOLING_MODELS and (config.epoch_images or _counted(dataset, own)) < 2:
+            raise UsageError(f"--model {config.model}: needs at least 2 images in an epoch")
     if not (resume and begun):
         build_model(_for_building(config, run))  # so that what cannot be built is refused before the folder is claimed
         _claim(run, config, mined)

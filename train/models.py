@@ -85,6 +85,8 @@ def _random_model(config: FitConfig, encoder_weights: str | None) -> nn.Module:
             raise UsageError(
                 f"--model {config.model} --encoder {config.encoder}: do not go together ({error}). Choose another"
             ) from error
+        except OSError as error:  # huggingface_hub's errors are OSErrors
+            raise _no_download(config.encoder, error) from error
     # With the channels innermost, a CPU trains about twice as fast.
     return model.to(memory_format=torch.channels_last)  # type: ignore[no-any-return]
 
@@ -106,10 +108,14 @@ def _check_download(encoder: str) -> None:
     try:
         get_session().head(constants.ENDPOINT, timeout=PROBE_SECONDS)
     except Exception as error:  # the client, and with it the class of its errors, depends on huggingface_hub's version
-        raise MachineError(
-            f"--weights imagenet: the weights of {encoder} cannot be downloaded from {constants.ENDPOINT} "
-            f"({type(error).__name__}). Pass --weights none to start from random weights, or --weights FILE.safetensors"
-        ) from error
+        raise _no_download(encoder, error) from error
+
+
+def _no_download(encoder: str, error: Exception) -> MachineError:
+    return MachineError(
+        f"--weights imagenet: the weights of {encoder} cannot be downloaded ({type(error).__name__}). "
+        "Pass --weights none to start from random weights, or --weights FILE.safetensors"
+    )
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

@@ -16,8 +16,9 @@ TRAINING, VALIDATION = "#888888", "#0b6e99"
 
 def curves_png(lines: Sequence[EpochLine]) -> bytes:
     """Loss, IoU and Dice against the epoch, training and validation, as a PNG of about 1200x400 px."""
-    figure = Figure(figsize=(12, 4), dpi=100, layout="constrained")
+    figure = Figure(figsize=(12, 4), dpi=100)
     FigureCanvasAgg(figure)
+    figure.subplots_adjust(left=0.04, right=0.99, bottom=0.12, top=0.92, wspace=0.12)
     for axes, name in zip(figure.subplots(1, 3), ("loss", "iou", "dice"), strict=True):
         for split, colour in (("train", TRAINING), ("val", VALIDATION)):
             points = [(line.epoch, getattr(line, f"{split}_{name}")) for line in lines]

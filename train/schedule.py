@@ -25,7 +25,7 @@ def learning_rate(schedule: str, lr: float, step: int, steps: int) -> float:
     """
     if schedule == "constant":
         return lr
-    top = WARM_SHARE * steps - 1
+    top = max(0.0, WARM_SHARE * steps - 1)
     if step <= top:
         return _cosine(lr / START_DIVISOR, lr, step / top if top > 0 else 1.0)
     return _cosine(lr, lr / END_DIVISOR, min(1.0, (step - top) / (steps - 1 - top)))

@@ -1,0 +1,394 @@
+"""Runs as wholes: what they leave on disk, how they go on, what they refuse."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import polars as pl
+import pytest
+import safetensors.torch
+
+from curate import schema
+from curate.dataset import Dataset, read_table
+from curate.errors import CurateError, ExistsError, FormatError, MismatchError, MissingError, UsageError, VersionError
+from curate.files import held_folder
+from tests.conftest import REPOSITORY
+from tests.train.conftest import Trained
+from tests.train.making import make_dataset, quick
+from train.config import FitConfig, read_config
+from train.fit import check_mined, fit, is_finished, weights_and_recipes
+from train.log import EpochLine, read_log
+
+THREE = quick(epochs=3)
+
+
+def tensors(path: Path) -> dict[str, bytes]:
+    """Name -> raw content of every tensor in a file."""
+    return {name: tensor.numpy().tobytes() for name, tensor in safetensors.torch.load_file(path).items()}
+
+
+def without_times(run: Path) -> list[EpochLine]:
+    return [msgspec.structs.replace(line, seconds=0) for line in read_log(run)]
+
+
+def mined_of(*rows: tuple[str, float, str]) -> pl.DataFrame:
+    return schema.table(
+        [{"sample_id": one, "weight": weight, "recipe": recipe, "reason": ""} for one, weight, recipe in rows],
+        schema.MINED,
+    )
+
+
+@pytest.fixture(scope="module")
+def straight(drawn: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three epochs without a break."""
+    return fit(drawn, tmp_path_factory.mktemp("straight") / "run", THREE)
+
+
+def test_a_run_is_all_there(drawn: Dataset, finished: Path) -> None:
+    names = {path.name for path in finished.iterdir()}
+    assert names == {
+        "config.json",
+        "log.jsonl",
+        "best.safetensors",
+        "last.ckpt",
+        "plots",
+        "predictions",
+        "scores.parquet",
+    }
+    config = read_config(finished)
+    assert (finished / config.dataset / "dataset.json").is_file()
+    assert not Path(config.dataset).is_absolute()
+    assert config.digest == drawn.header.digest
+    assert [line.epoch for line in read_log(finished)] == [1, 2]
+    assert is_finished(finished)
+    assert (finished / "plots" / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_fit_scores_validation_and_never_opens_test(drawn: Dataset, tmp_path: Path) -> None:
+    own = make_dataset(tmp_path / "people")
+    for row in own.rows("test"):
+        (own.root / row["image"]).unlink()
+        (own.root / row["mask"]).unlink()
+    run = fit(own, tmp_path / "run", quick(folds=2))
+    scores = read_table(run / "scores.parquet", schema.SCORES)
+    assert set(scores["split"]) == {"train", "val"}
+
+
+def test_a_model_learns(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "people", ("train",) * 16 + ("val",) * 4)
+    run = fit(dataset, tmp_path / "run", quick(model="unet", epochs=7, lr=0.003))
+    lines = read_log(run)
+    assert lines[-1].train_loss < 0.6 * lines[0].train_loss
+    assert max(line.val_iou or 0 for line in lines) > 0.4
+    assert [line.best for line in lines].count(True) >= 2
+    best = [line for line in lines if line.best][-1]
+    assert best.val_iou == max(line.val_iou or 0 for line in lines)
+
+
+def test_the_same_twice_is_the_same(straight: Path, drawn: Dataset, tmp_path: Path) -> None:
+    again = fit(drawn, tmp_path / "elsewhere" / "run", THREE)
+    assert tensors(again / "best.safetensors") == tensors(straight / "best.safetensors")
+    assert (again / "scores.parquet").read_bytes() == (straight / "scores.parquet").read_bytes()
+    other = fit(drawn, tmp_path / "other", quick(seed=1))
+    assert tensors(other / "best.safetensors") != tensors(straight / "best.safetensors")
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from curate.dataset import open_dataset
+from tests.train.making import quick
+from train.fit import fit
+
+def watch(what, total):
+    def tick(steps):
+        if what.startswith("epoch 2"):
+            os.kill(os.getpid(), signal.SIGKILL)
+    return tick
+
+fit(open_dataset(Path(sys.argv[1])), Path(sys.argv[2]), quick(epochs=3), watch=watch)
+"""
+
+
+def test_a_kill_loses_one_epoch_and_resuming_gives_the_same_weights(
+    straight: Path, drawn: Dataset, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    command, one_thread = [sys.executable, "-c", KILLED, drawn.root, run], os.environ | {"OMP_NUM_THREADS": "1"}
+    killed = subprocess.run(command, cwd=REPOSITORY, env=one_thread, check=False, timeout=240)
+    assert killed.returncode == -signal.SIGKILL
+    assert [line.epoch for line in read_log(run)] == [1]
+    assert not is_finished(run)
+    with pytest.raises(
+        ExistsError, match=r"stopped after 1 of 3 epochs. Pass --resume to go on, --force to replace it"
+    ):
+        fit(drawn, run, THREE)
+    fit(drawn, run, THREE, resume=True)
+    assert tensors(run / "last.ckpt") == tensors(straight / "last.ckpt")
+    assert tensors(run / "best.safetensors") == tensors(straight / "best.safetensors")
+    assert without_times(run) == without_times(straight)
+    assert (run / "scores.parquet").read_bytes() == (straight / "scores.parquet").read_bytes()
+
+
+def stop_in(epoch: str) -> Callable[[str, int], Callable[[int], None]]:
+    """A watch that interrupts the step it is told about."""
+
+    def watch(what: str, total: int) -> Callable[[int], None]:
+        def tick(steps: int) -> None:
+            if what == epoch:
+                raise KeyboardInterrupt
+
+        return tick
+
+    return watch
+
+
+@pytest.mark.parametrize("stop", ["read images", "epoch 1/1", "epoch 1/1, fold 1", "score"])
+def test_a_run_goes_on_from_wherever_it_stopped(stop: str, drawn: Dataset, folded: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        fit(drawn, run, quick(folds=2), watch=stop_in(stop))
+    assert not is_finished(run)
+    fit(drawn, run, quick(folds=2), resume=True)
+    assert is_finished(run)
+    for part in (".", "fold-0", "fold-1"):
+        assert tensors(run / part / "best.safetensors") == tensors(folded / part / "best.safetensors")
+    assert (run / "scores.parquet").read_bytes() == (folded / "scores.parquet").read_bytes()
+
+
+def test_best_weights_lost_between_two_writes_are_mended(drawn: Dataset, straight: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        fit(drawn, run, THREE, watch=stop_in("epoch 2/3"))
+    (run / "best.safetensors").unlink()
+    (run / "log.jsonl").unlink()
+    fit(drawn, run, THREE, resume=True)
+    assert tensors(run / "best.safetensors") == tensors(straight / "best.safetensors")
+    assert without_times(run) == without_times(straight)
+
+
+def test_resuming_what_was_killed_before_it_began(drawn: Dataset, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    assert is_finished(fit(drawn, run, quick(), resume=True))
+
+
+def test_resuming_nothing(drawn: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(MissingError, match=r"no such run, nothing to resume. Leave --resume out to start it"):
+        fit(drawn, tmp_path / "run", quick(), resume=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_resuming_a_finished_run_changes_nothing(drawn: Dataset, straight: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in straight.rglob("*")}
+    fit(drawn, straight, THREE, resume=True)
+    assert before == {path: path.stat().st_mtime_ns for path in straight.rglob("*")}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": 4}, "begun with --epochs 3, not 4"),
+        ({"lr": 0.5}, "begun with --lr 0.001, not 0.5"),
+        ({"epoch_images": 5}, "begun with --epoch-images None, not 5"),
+    ],
+)
+def test_resuming_otherwise_is_refused(
+    drawn: Dataset, straight: Path, changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        fit(drawn, straight, msgspec.structs.replace(THREE, **changes), resume=True)
+
+
+def test_resuming_with_another_dataset_is_refused(straight: Path, tmp_path: Path) -> None:
+    with pytest.raises(VersionError, match=r"the run was begun with"):
+        fit(make_dataset(tmp_path / "people", seed=9), straight, THREE, resume=True)
+
+
+def test_resuming_with_other_mined_weights_is_refused(drawn: Dataset, straight: Path) -> None:
+    with pytest.raises(UsageError, match=r"was begun with no mined weights"):
+        fit(drawn, straight, THREE, mined=mined_of(("drawn-000", 2.0, "dark")), resume=True)
+
+
+def test_a_damaged_checkpoint_is_named(drawn: Dataset, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        fit(drawn, run, THREE, watch=stop_in("epoch 2/3"))
+    content = (run / "last.ckpt").read_bytes()
+    for damaged in (content[: len(content) // 2], b"", (run / "best.safetensors").read_bytes()):
+        (run / "last.ckpt").write_bytes(damaged)
+        with pytest.raises(
+            FormatError, match=r"last\.ckpt: cannot be resumed from .* Train again with --force"
+        ) as caught:
+            fit(drawn, run, THREE, resume=True)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_finished_run_is_not_overwritten_without_force(drawn: Dataset, tmp_path: Path) -> None:
+    run = fit(drawn, tmp_path / "run", quick())
+    with pytest.raises(ExistsError, match=r"holds a finished run. Choose another --out, or pass --force"):
+        fit(drawn, run, quick())
+    (run / "decisions.jsonl").write_text("kept\n")
+    (run / "failures.parquet").write_text("old")
+    fit(drawn, run, quick(seed=1), force=True)
+    assert read_config(run).seed == 1
+    assert is_finished(run)
+    assert (run / "decisions.jsonl").read_text() == "kept\n"
+    assert not (run / "failures.parquet").exists()
+
+
+def test_force_never_clears_a_folder_that_is_no_run(drawn: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("dear")
+    with pytest.raises(ExistsError, match=r"holds thesis\.txt and is no run. Choose another --out"):
+        fit(drawn, tmp_path, quick(), force=True)
+    assert (tmp_path / "thesis.txt").read_text() == "dear"
+
+
+def test_two_fits_at_once(drawn: Dataset, tmp_path: Path) -> None:
+    with held_folder(tmp_path / "run"), pytest.raises(ExistsError, match=r"another process is writing it"):
+        fit(drawn, tmp_path / "run", quick())
+
+
+REFUSED: list[tuple[FitConfig, type[CurateError], str]] = [
+    (quick(weights="nowhere.safetensors"), MissingError, "no such weights"),
+    (quick(encoder="resnet43"), UsageError, "--encoder resnet43"),
+    (quick(folds=50), UsageError, "--folds 50"),
+    (quick(digest="0" * 64), VersionError, "has digest"),
+]
+
+
+@pytest.mark.parametrize(("config", "error", "message"), REFUSED, ids=["weights", "encoder", "folds", "digest"])
+def test_what_is_refused_leaves_nothing_behind(
+    drawn: Dataset, tmp_path: Path, config: FitConfig, error: type[CurateError], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        fit(drawn, tmp_path / "run", config)
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_is_refused_leaves_the_old_run_alone(drawn: Dataset, straight: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in straight.rglob("*")}
+    with pytest.raises(UsageError):
+        fit(drawn, straight, quick(encoder="resnet43"), force=True)
+    assert before == {path: path.stat().st_mtime_ns for path in straight.rglob("*")}
+
+
+def test_resume_and_force_contradict_each_other(drawn: Dataset, straight: Path) -> None:
+    with pytest.raises(UsageError, match=r"--resume and --force contradict each other"):
+        fit(drawn, straight, THREE, resume=True, force=True)
+
+
+def test_a_dataset_without_training_images(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "people", ("val", "test"))
+    with pytest.raises(MissingError, match=r"has 0 training images. Build a dataset with a train split"):
+        fit(dataset, tmp_path / "run", quick())
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_dataset_without_validation_images_keeps_the_last_epoch(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "people", ("train",) * 4)
+    run = fit(dataset, tmp_path / "run", quick(epochs=2))
+    assert [(line.best, line.val_iou, line.val_loss) for line in read_log(run)] == [(True, None, None)] * 2
+    assert is_finished(run)
+    assert read_table(run / "scores.parquet", schema.SCORES).is_empty()
+
+
+def test_a_single_training_image(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "people", ("train", "val"))
+    assert is_finished(fit(dataset, tmp_path / "run", quick(model="fpn", size=64)))
+    with pytest.raises(UsageError, match=r"--model deeplabv3: needs at least 2 images in an epoch"):
+        fit(dataset, tmp_path / "other", quick(model="deeplabv3"))
+
+
+def test_a_missing_photo_is_named(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "people")
+    gone = dataset.root / dataset.rows("train")[3]["image"]
+    gone.unlink()
+    with pytest.raises(MissingError, match=gone.name):
+        fit(dataset, tmp_path / "run", quick())
+
+
+def test_a_loss_that_is_no_number_stops_before_it_is_saved(drawn: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--lr 1e\+30: the loss became nan in epoch 1. Pass a lower --lr"):
+        fit(drawn, tmp_path / "run", quick(lr=1e30, schedule="constant", epochs=2))
+    assert not (tmp_path / "run" / "last.ckpt").exists()
+
+
+def test_weights_of_another_run_are_where_training_starts(drawn: Dataset, straight: Path, tmp_path: Path) -> None:
+    start = straight / "best.safetensors"
+    run = fit(drawn, tmp_path / "deep" / "run", quick(weights=str(start), lr=1e-12))
+    assert (run / read_config(run).weights).samefile(start)
+    one, other = (safetensors.torch.load_file(path) for path in (start, run / "best.safetensors"))
+    trained = [name for name in one if not name.endswith(("running_mean", "running_var", "num_batches_tracked"))]
+    assert all(float((one[name] - other[name]).abs().max()) < 1e-6 for name in trained)
+
+
+def test_mined_weights_decide_what_is_drawn_and_how(drawn: Dataset, tmp_path: Path) -> None:
+    mined = mined_of(("drawn-000", 0.0, "standard"), ("drawn-001", 5.0, "crop"))
+    weight_of, recipe_of = weights_and_recipes(drawn, mined, "none")
+    assert (weight_of["drawn-000"], weight_of["drawn-001"], weight_of["drawn-002"]) == (0.0, 5.0, 1.0)
+    assert (recipe_of["drawn-001"], recipe_of["drawn-002"]) == ("crop", "none")
+    with pytest.raises(KeyboardInterrupt):
+        fit(drawn, tmp_path / "run", quick(epochs=2), mined=mined, watch=stop_in("epoch 2/2"))
+    run = fit(drawn, tmp_path / "run", quick(epochs=2), resume=True)
+    plain = fit(drawn, tmp_path / "plain", quick(epochs=2))
+    assert read_table(run / "mined.parquet", schema.MINED).equals(mined)
+    assert [line.images for line in read_log(run)] == [line.images for line in read_log(plain)] == [9, 9]
+    assert tensors(run / "best.safetensors") != tensors(plain / "best.safetensors")
+
+
+def test_mined_weights_that_say_nothing_new_change_nothing(drawn: Dataset, straight: Path, tmp_path: Path) -> None:
+    mined = mined_of(*((row["sample_id"], 1.0, "standard") for row in drawn.rows("train", "background")))
+    run = fit(drawn, tmp_path / "run", THREE, mined=mined)
+    assert tensors(run / "best.safetensors") == tensors(straight / "best.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("mined", "error", "message"),
+    [
+        (mined_of(("nobody", 1.0, "none")), MismatchError, "expected images of the training split, got nobody"),
+        (mined_of(("drawn-009", 1.0, "none")), MismatchError, "expected images of the training split, got drawn-009"),
+        (mined_of(("drawn-000", 1.0, "wild")), UsageError, "recipe wild: expected one of none, "),
+        (mined_of(("drawn-000", -1.0, "none")), UsageError, "one finite weight of 0 or more"),
+        (mined_of(("drawn-000", float("nan"), "none")), UsageError, "one finite weight of 0 or more"),
+        (mined_of(("drawn-000", 1.0, "none"), ("drawn-000", 1.0, "none")), UsageError, "one finite weight"),
+        (pl.DataFrame({"sample_id": ["drawn-000"]}), MismatchError, "mined: expected"),
+    ],
+    ids=["unknown", "validation", "recipe", "negative", "nan", "twice", "columns"],
+)
+def test_bad_mined_tables(drawn: Dataset, mined: pl.DataFrame, error: type[CurateError], message: str) -> None:
+    with pytest.raises(error, match=message):
+        check_mined(mined, drawn)
+
+
+def test_leaving_every_image_out(drawn: Dataset, tmp_path: Path) -> None:
+    nothing = mined_of(*((row["sample_id"], 0.0, "none") for row in drawn.rows("train", "background")))
+    with pytest.raises(MissingError, match=r"has 9 training images, all of weight 0"):
+        fit(drawn, tmp_path / "run", quick(), mined=nothing)
+
+
+def test_epoch_images_sets_the_length_of_an_epoch(drawn: Dataset, tmp_path: Path) -> None:
+    assert read_log(fit(drawn, tmp_path / "run", quick(epoch_images=21)))[0].images == 21
+
+
+def test_fold_models_report_their_epochs(drawn: Dataset, tmp_path: Path) -> None:
+    seen: list[EpochLine] = []
+    run = fit(drawn, tmp_path / "run", quick(folds=2), report=seen.append)
+    assert [line.fold for line in seen] == [-1, 0, 1]
+    assert seen[0].images == 9
+    assert seen[1].images + seen[2].images == 8 + 2
+    assert read_log(run) == seen[:1]
+    assert read_log(run / "fold-1") == seen[2:]
+
+
+def test_a_damaged_log_is_named(copied: Callable[[Path], Trained], finished: Path) -> None:
+    run = copied(finished).run
+    (run / "log.jsonl").write_text("{}\n")
+    with pytest.raises(FormatError, match=r"log\.jsonl: is damaged"):
+        read_log(run)

@@ -1,0 +1,138 @@
+"""Building, seeding and loading models; weights that cannot be had or do not fit."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+import huggingface_hub.constants
+import pytest
+import safetensors.torch
+import torch
+
+from curate.errors import FormatError, MachineError, MismatchError, MissingError, UsageError
+from tests.train.making import quick
+from train.config import MODELS, POOLING_MODELS, FitConfig
+from train.models import PROBE_SECONDS, build_model, load
+
+
+def weights_of(config: FitConfig) -> dict[str, torch.Tensor]:
+    return {name: tensor.contiguous() for name, tensor in build_model(config).state_dict().items()}
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_random_weights_follow_from_the_seed_alone() -> None:
+    state = torch.random.get_rng_state()
+    one = weights_of(quick())
+    torch.manual_seed(99)
+    assert same(one, weights_of(quick()))
+    assert not same(one, weights_of(quick(seed=1)))
+    torch.random.set_rng_state(state)
+
+
+def test_building_leaves_the_global_generator_alone() -> None:
+    state = torch.random.get_rng_state()
+    build_model(quick())
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_takes_two_images_of_the_smallest_size(name: str) -> None:
+    model = build_model(quick(model=name))
+    with torch.no_grad():
+        assert model(torch.randn(2, 3, 32, 32)).shape == (2, 1, 32, 32)
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name not in POOLING_MODELS])
+def test_the_others_take_a_single_image(name: str) -> None:
+    with torch.no_grad():
+        assert build_model(quick(model=name))(torch.randn(1, 3, 64, 64)).shape == (1, 1, 64, 64)
+
+
+def test_a_file_of_the_whole_model(tmp_path: Path) -> None:
+    path = tmp_path / "other.safetensors"
+    other = weights_of(quick(seed=5))
+    safetensors.torch.save_file(other, path)
+    assert same(other, weights_of(quick(weights=str(path))))
+
+
+def test_a_file_of_an_encoder_with_its_classifier(tmp_path: Path) -> None:
+    path = tmp_path / "encoder.safetensors"
+    other, random = weights_of(quick(seed=5)), weights_of(quick())
+    encoder = {name.removeprefix("encoder."): each for name, each in other.items() if name.startswith("encoder.")}
+    safetensors.torch.save_file(encoder | {"classifier.1.weight": torch.zeros(1000, 1280)}, path)
+    built = weights_of(quick(weights=str(path)))
+    assert same({name: (other if name.startswith("encoder.") else random)[name] for name in built}, built)
+
+
+def test_a_file_of_another_architecture_names_the_first_difference(tmp_path: Path) -> None:
+    path = tmp_path / "other.safetensors"
+    safetensors.torch.save_file(weights_of(quick()), path)
+    with pytest.raises(
+        MismatchError, match=r"expected a tensor encoder\.conv1\.weight, got none of that name"
+    ) as caught:
+        build_model(quick(encoder="resnet18", weights=str(path)))
+    assert caught.value.where == str(path)
+
+
+def test_a_file_with_another_shape_names_the_tensor(tmp_path: Path) -> None:
+    path = tmp_path / "other.safetensors"
+    changed = weights_of(quick())
+    name = next(reversed(changed))
+    safetensors.torch.save_file(changed | {name: torch.zeros(7)}, path)
+    with pytest.raises(MismatchError, match=rf"expected {re.escape(name)} of shape \[1\], got \[7\]"):
+        build_model(quick(weights=str(path)))
+
+
+def test_a_surplus_tensor_is_another_architecture(tmp_path: Path) -> None:
+    path = tmp_path / "other.safetensors"
+    safetensors.torch.save_file(weights_of(quick()) | {"extra": torch.zeros(1)}, path)
+    with pytest.raises(MismatchError, match=r"got extra"):
+        build_model(quick(weights=str(path)))
+
+
+def test_a_file_that_is_absent_or_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    with pytest.raises(MissingError, match=r"no such weights"):
+        build_model(quick(weights=str(path)))
+    path.write_bytes(b"not tensors at all")
+    with pytest.raises(FormatError, match=r"not a readable \.safetensors file"):
+        build_model(quick(weights=str(path)))
+
+
+def test_an_unknown_encoder_gets_its_neighbours_named() -> None:
+    with pytest.raises(UsageError, match=r"--encoder resnet43: .* closest: resnet34"):
+        build_model(quick(encoder="resnet43"))
+
+
+def test_an_encoder_that_does_not_go_with_the_model() -> None:
+    with pytest.raises(UsageError, match=r"--model unetplusplus --encoder mit_b0: do not go together"):
+        build_model(quick(model="unetplusplus", encoder="mit_b0"))
+
+
+def test_an_encoder_without_imagenet_weights() -> None:
+    with pytest.raises(UsageError, match=r"--weights imagenet: encoder dpn107 has none"):
+        build_model(quick(encoder="dpn107", weights="imagenet"))
+
+
+def test_without_a_network_imagenet_fails_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    started = time.monotonic()
+    with pytest.raises(
+        MachineError, match=r"--weights imagenet: .* Pass --weights none .* or --weights FILE"
+    ) as caught:
+        build_model(quick(weights="imagenet"))
+    assert time.monotonic() - started < PROBE_SECONDS + 3
+    assert "\n" not in str(caught.value)
+
+
+def test_load_gives_the_best_weights_for_use(finished: Path) -> None:
+    loaded = load(finished)
+    assert not loaded.model.training
+    assert same(dict(loaded.model.state_dict()), safetensors.torch.load_file(finished / "best.safetensors"))
+    assert loaded.config.model == "unet"

@@ -1,0 +1,188 @@
+"""Scores on disk: recomputable from predictions and masks, merged by split, honest about folds."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from curate import schema
+from curate.dataset import Dataset, open_dataset, read_table
+from curate.errors import ExistsError, FormatError, MissingError, UsageError, VersionError
+from curate.files import held_folder
+from curate.images import read_grey
+from tests.train.conftest import Trained
+from tests.train.making import make_dataset, quick
+from train.fit import fit
+from train.folds import assign_folds
+from train.metrics import score_image
+from train.models import Loaded, load, load_weights
+from train.predict import predict_image, to_bytes
+from train.score import score
+
+
+def scores_of(run: Path) -> pl.DataFrame:
+    return read_table(run / "scores.parquet", schema.SCORES)
+
+
+def test_every_score_is_recomputed_from_predictions_and_masks(copied: Callable[[Path], Trained], folded: Path) -> None:
+    trained = copied(folded)
+    scores = score(trained.run, splits=("train", "val", "test", "background"))
+    assert scores.equals(scores_of(trained.run))
+    assert scores.height == trained.dataset.samples.height
+    rows = {row["sample_id"]: row for row in trained.dataset.rows()}
+    for scored in scores.to_dicts():
+        row = rows[scored["sample_id"]]
+        prediction = read_grey(trained.run / "predictions" / f"{row['sample_id']}.png", (row["height"], row["width"]))
+        place = {"sample_id": row["sample_id"], "split": row["split"], "fold": scored["fold"]}
+        assert place | score_image(trained.dataset.target(row), prediction) == scored
+
+
+def test_a_prediction_is_the_best_models(finished: Path, drawn: Dataset) -> None:
+    loaded = load(finished)
+    for row in drawn.rows("val"):
+        chances = predict_image(loaded, drawn.image(row))
+        assert chances.shape == (row["height"], row["width"])
+        assert chances.dtype == np.float32
+        written = read_grey(finished / "predictions" / f"{row['sample_id']}.png")
+        # A batch of another size may add up in another order.
+        assert np.abs(written.astype(int) - to_bytes(chances).astype(int)).max() <= 1
+
+
+def test_training_rows_are_out_of_fold(copied: Callable[[Path], Trained], folded: Path) -> None:
+    trained = copied(folded)
+    fold_of = assign_folds(trained.dataset, 2, 0)
+    training = scores_of(trained.run).filter(pl.col("split") == "train")
+    assert dict(training.select("sample_id", "fold").iter_rows()) == fold_of
+    config = load(trained.run).config
+    models = {fold: load_weights(config, trained.run / f"fold-{fold}" / "best.safetensors") for fold in (0, 1)}
+    apart = 0
+    for row in trained.dataset.rows("train"):
+        written = read_grey(trained.run / "predictions" / f"{row['sample_id']}.png").astype(int)
+        image = trained.dataset.image(row)
+        differences = {
+            fold: np.abs(written - to_bytes(predict_image(Loaded(model, config), image))).max()
+            for fold, model in models.items()
+        }
+        assert differences[fold_of[row["sample_id"]]] <= 1
+        apart += differences[1 - fold_of[row["sample_id"]]] > 1
+    assert apart > 0
+    assert scores_of(trained.run).filter(pl.col("split") == "val")["fold"].unique().to_list() == [-1]
+
+
+def test_without_folds_training_rows_are_in_sample(copied: Callable[[Path], Trained], finished: Path) -> None:
+    scores = score(copied(finished).run)
+    assert scores.filter(pl.col("split") == "train")["fold"].unique().to_list() == [-1]
+
+
+def test_splits_are_merged(copied: Callable[[Path], Trained], finished: Path) -> None:
+    trained = copied(finished)
+    before = scores_of(trained.run)
+    assert set(before["split"]) == {"val"}
+    merged = score(trained.run, splits=["test"])
+    assert merged.filter(pl.col("split") == "val").equals(before)
+    assert merged["sample_id"].to_list() == sorted(merged["sample_id"])
+    assert score(trained.run, splits=["test"]).equals(merged)
+    in_one = score(trained.run, splits=["val", "test"])
+    assert (
+        in_one.drop("bce", "label_quality").equals(merged.drop("bce", "label_quality")) or in_one.shape == merged.shape
+    )
+
+
+def test_rows_of_other_weights_are_forgotten(
+    copied: Callable[[Path], Trained], finished: Path, drawn: Dataset, tmp_path: Path
+) -> None:
+    trained = copied(finished)
+    score(trained.run)
+    other = fit(drawn, tmp_path / "other", quick(model="unet", epochs=2, seed=3))
+    shutil.copy(other / "best.safetensors", trained.run)
+    again = score(trained.run, splits=["test"])
+    assert set(again["split"]) == {"test"}
+    left = {path.stem for path in (trained.run / "predictions").glob("*.png")}
+    assert left == set(again["sample_id"])
+
+
+def test_scoring_into_another_folder(copied: Callable[[Path], Trained], finished: Path, tmp_path: Path) -> None:
+    trained = copied(finished)
+    before = {path: path.stat().st_mtime_ns for path in trained.run.rglob("*")}
+    out = tmp_path / "far" / "away" / "scored"
+    scores = score(trained.run, splits=["test"], out=out)
+    assert scores.equals(scores_of(out))
+    assert len(list((out / "predictions").glob("*.png"))) == 2
+    assert (out / load_config(out)).resolve() == (tmp_path / "drawn" / "people").resolve()
+    assert before == {path: path.stat().st_mtime_ns for path in trained.run.rglob("*")}
+
+
+def load_config(run: Path) -> str:
+    from train.config import read_config
+
+    return read_config(run).dataset
+
+
+def test_scoring_into_another_runs_folder_is_refused(finished: Path, folded: Path) -> None:
+    with pytest.raises(ExistsError, match=r"holds another run. Choose another --out"):
+        score(finished, out=folded)
+
+
+def test_a_moved_dataset_is_named_and_can_be_passed(
+    copied: Callable[[Path], Trained], finished: Path, tmp_path: Path
+) -> None:
+    trained = copied(finished)
+    (tmp_path / "drawn" / "people").rename(tmp_path / "moved")
+    with pytest.raises(MissingError, match=r"its dataset is not at .*people. Name its folder after the run"):
+        score(trained.run)
+    assert score(trained.run, open_dataset(tmp_path / "moved"), ["test"]).height == 5
+
+
+def test_another_version_of_the_dataset_is_refused(finished: Path, tmp_path: Path) -> None:
+    with pytest.raises(VersionError, match=r"was trained on"):
+        score(finished, make_dataset(tmp_path / "people", seed=4))
+
+
+def test_a_split_without_labels_is_refused(finished: Path) -> None:
+    with pytest.raises(UsageError, match=r"--split pool: expected one of train, val, test, background"):
+        score(finished, splits=["pool"])
+
+
+def test_no_run_and_no_weights(tmp_path: Path, copied: Callable[[Path], Trained], finished: Path) -> None:
+    with pytest.raises(MissingError, match=r"no such run"):
+        score(tmp_path / "none")
+    trained = copied(finished)
+    (trained.run / "best.safetensors").unlink()
+    with pytest.raises(MissingError, match=r"best\.safetensors: no such weights"):
+        score(trained.run)
+
+
+def test_scoring_while_another_process_works_there(copied: Callable[[Path], Trained], finished: Path) -> None:
+    trained = copied(finished)
+    with held_folder(trained.run), pytest.raises(ExistsError, match=r"another process is writing it"):
+        score(trained.run)
+
+
+def test_a_damaged_identity_is_named(copied: Callable[[Path], Trained], finished: Path) -> None:
+    trained = copied(finished)
+    (trained.run / "predictions" / "weights.json").write_text("{")
+    with pytest.raises(FormatError, match=r"weights\.json: is damaged"):
+        score(trained.run)
+
+
+def test_a_split_without_images_scores_nothing(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "people", ("train",) * 4)
+    run = fit(dataset, tmp_path / "run", quick())
+    assert score(run, splits=["test"]).is_empty()
+
+
+def test_a_missing_photo_stops_scoring_and_is_named(
+    copied: Callable[[Path], Trained], finished: Path, tmp_path: Path
+) -> None:
+    trained = copied(finished)
+    before = scores_of(trained.run)
+    gone = tmp_path / "drawn" / "people" / trained.dataset.rows("test")[0]["image"]
+    gone.unlink()
+    with pytest.raises(MissingError, match=gone.name):
+        score(trained.run, splits=["test"])
+    assert scores_of(trained.run).equals(before)
