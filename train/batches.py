@@ -6,6 +6,7 @@ import itertools
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,7 +117,7 @@ def batch_bounds(images: int, batch_size: int) -> list[tuple[int, int]]:
 def batches(cache: Cache, draws: Sequence[Draw], batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of images (N, 3, S, S) uint8 and targets (N, S, S) uint8; the next one is made while one is used."""
     bounds = batch_bounds(len(draws), batch_size)
-    with ThreadPoolExecutor(THREADS) as pool:
+    with single_threaded_pool() as pool:
         coming = _submit(pool, cache, draws, bounds[0])
         for following in [*bounds[1:], None]:
             current = coming
@@ -124,6 +125,20 @@ def batches(cache: Cache, draws: Sequence[Draw], batch_size: int) -> Iterator[tu
                 coming = _submit(pool, cache, draws, following)
             pairs = [future.result() for future in current]
             yield torch.stack([image for image, _ in pairs]), torch.stack([target for _, target in pairs])
+
+
+@contextmanager
+def single_threaded_pool() -> Iterator[ThreadPoolExecutor]:
+    """Threads in which torch starts no further ones: a single small image is not worth splitting up.
+
+    Split up, its operations wait for each other's threads; where the cores are busy that costs twenty times their work.
+    """
+    threads = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(THREADS, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(threads)  # what threads that are started later will take over
 
 
 def _submit(

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import safetensors
 import safetensors.torch
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -69,10 +70,11 @@ def _optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
 
 
 def _restore_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Adam's step counts and moments; its settings come from the configuration."""
+    """Adam's step counts and moments, in the memory order of the weights; its settings come from the configuration."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         if name.startswith("optimizer."):
             _, index, key = name.split(".", 2)
-            state.setdefault(int(index), {})[key] = tensor
+            ordered = tensor.to(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
+            state.setdefault(int(index), {})[key] = ordered
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

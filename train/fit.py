@@ -16,7 +16,7 @@ import polars as pl
 from curate import schema
 from curate.dataset import Dataset, read_table, write_table
 from curate.errors import ExistsError, MismatchError, MissingError, UsageError, VersionError
-from curate.files import held_folder, write_atomic
+from curate.files import held_folder, readable_faults, write_atomic
 from curate.threads import Watch, unwatched
 from train.batches import Cache, fill_cache
 from train.config import (
@@ -82,7 +82,7 @@ def fit(
         `run`.
 
     Raises:
-        ExistsError: The folder holds a run, or other files, or another process is training it.
+        ExistsError: The folder holds a run or other files, or another process is training it.
         MissingError: Nothing to resume, or no training images.
         UsageError: The configuration differs from the resumed one, contradicts the dataset, or diverges.
         VersionError: The dataset is not the one of the configuration.
@@ -92,11 +92,13 @@ def fit(
         raise UsageError("--resume and --force contradict each other; pass one of them")
     if config.digest and config.digest != dataset.header.digest:
         raise VersionError(f"{dataset.root}: has digest {dataset.header.digest[:12]}, expected {config.digest[:12]}")
+    if run.exists() and not run.is_dir():
+        raise ExistsError(f"{run}: is a file, a run is a folder. Choose another --out")
     if resume and not run.is_dir():
         raise MissingError(f"{run}: no such run, nothing to resume. Leave --resume out to start it")
     config = settle(config, dataset, run)
     try:
-        with held_folder(run):
+        with held_folder(run), readable_faults(run):
             _fit_held(dataset, run, config, mined, resume, force, report or (lambda line: None), watch)
     finally:
         with suppress(OSError):  # only an empty folder goes: one that was refused before anything was written
@@ -132,6 +134,9 @@ def _fit_held(
         mined = _resumed_mined(run, dataset, config, mined)
         if is_finished(run):
             return
+        write_atomic(run / "config.json", encode_config(config))  # the dataset may have moved since
+    for partial in run.rglob(".*.partial"):  # a file that a kill left half-written
+        partial.unlink()
     fold_of = assign_folds(dataset, config.folds, config.seed)
     check_mined(mined, dataset)
     weight_of, recipe_of = weights_and_recipes(dataset, mined, config.augment)

@@ -18,7 +18,7 @@ from torch import nn
 from curate import schema
 from curate.dataset import Dataset, open_dataset, read_table, write_table
 from curate.errors import ExistsError, FormatError, MissingError, UsageError, VersionError
-from curate.files import held_folder, sha256_file, write_atomic
+from curate.files import held_folder, readable_faults, sha256_file, write_atomic
 from curate.images import png_bytes
 from curate.threads import Tick, Watch, unwatched
 from train.batches import THREADS, resize_image
@@ -73,7 +73,7 @@ def score(
             "Pass that dataset, or train again on this one"
         )
     out = run if out is None else out
-    with held_folder(out):
+    with held_folder(out), readable_faults(out):
         if out.resolve() != run.resolve():
             _claim_other(out, config, dataset)
         return score_into(run, config, dataset, splits, out, watch)

@@ -116,7 +116,9 @@ def train_epoch(
     per_epoch = len(batch_bounds(len(draws), config.batch_size))
     tally = Tally()
     model.train()
-    with torch.random.fork_rng():  # dropout draws from the global generator: seeded here, and left as it was
+    with torch.random.fork_rng(
+        range(torch.cuda.device_count())
+    ):  # dropout draws from the global generator: seeded here, and left as it was
         torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
         for step, (images, targets) in enumerate(batches(material.cache, draws, config.batch_size)):
             place = next(model.parameters()).device

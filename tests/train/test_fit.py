@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -14,10 +15,20 @@ import polars as pl
 import pytest
 import safetensors.torch
 
+import train.checkpoint
 from curate import schema
-from curate.dataset import Dataset, read_table
-from curate.errors import CurateError, ExistsError, FormatError, MismatchError, MissingError, UsageError, VersionError
-from curate.files import held_folder
+from curate.dataset import Dataset, open_dataset, read_table
+from curate.errors import (
+    CurateError,
+    ExistsError,
+    FormatError,
+    MachineError,
+    MismatchError,
+    MissingError,
+    UsageError,
+    VersionError,
+)
+from curate.files import held_folder, write_atomic
 from tests.conftest import REPOSITORY
 from tests.train.conftest import Trained
 from tests.train.making import make_dataset, quick
@@ -248,6 +259,42 @@ def test_force_never_clears_a_folder_that_is_no_run(drawn: Dataset, tmp_path: Pa
     with pytest.raises(ExistsError, match=r"holds thesis\.txt and is no run. Choose another --out"):
         fit(drawn, tmp_path, quick(), force=True)
     assert (tmp_path / "thesis.txt").read_text() == "dear"
+
+
+def test_a_file_is_no_run(drawn: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("")
+    with pytest.raises(ExistsError, match=r"run: is a file, a run is a folder. Choose another --out"):
+        fit(drawn, tmp_path / "run", quick())
+
+
+def test_a_dataset_that_moved_before_the_run_is_resumed(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "people")
+    run = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        fit(dataset, run, quick(), watch=stop_in("epoch 1/1"))
+    dataset.root.rename(tmp_path / "moved")
+    (run / ".last.ckpt.1.partial").write_bytes(b"half")
+    fit(open_dataset(tmp_path / "moved"), run, quick(), resume=True)
+    assert read_config(run).dataset == "../moved"
+    assert not list(run.rglob("*.partial"))
+
+
+def test_a_full_disk_names_the_run_and_keeps_what_was_finished(
+    drawn: Dataset, straight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, data: bytes) -> None:
+        if path.name == "last.ckpt" and path.exists():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_atomic(path, data)
+
+    run = tmp_path / "run"
+    with monkeypatch.context() as patched:
+        patched.setattr(train.checkpoint, "write_atomic", full)
+        with pytest.raises(MachineError, match=rf"{run}: no space left on the disk"):
+            fit(drawn, run, THREE)
+    assert [line.epoch for line in read_log(run)] == [1]
+    fit(drawn, run, THREE, resume=True)
+    assert tensors(run / "best.safetensors") == tensors(straight / "best.safetensors")
 
 
 def test_two_fits_at_once(drawn: Dataset, tmp_path: Path) -> None:
