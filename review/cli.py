@@ -129,6 +129,7 @@ def pull(run: Path, dataset: Path | None) -> None:
 
     \b
     Example:
+      curate review open runs/first --no-launch
       curate review pull runs/first
     """
     opened = open_run(run, dataset)
@@ -190,13 +191,14 @@ def load_app() -> ModuleType:
 
 
 def require_free(port: int) -> None:
-    """Raise MachineError where something listens on the port: FiftyOne would show that one's data instead of ours."""
+    """Raise MachineError where the port is taken: FiftyOne would take what listens there for its own server."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            raise MachineError(f"port {port} on 127.0.0.1 is in use. Choose another: --port {port + 1}") from error
+            reason = f"port {port} on 127.0.0.1 cannot be used ({error.strerror})"
+            raise MachineError(f"{reason}. Choose another with --port") from error
 
 
 def wait_for_interrupt() -> None:

@@ -94,8 +94,20 @@ def test_a_large_photograph_says_the_same_as_a_small_one() -> None:
     hole = person & ~(disc_at(large_hw, 720, 850, 130))
     large = weigh(image, as_target(hole), sure_of(person))
     small = weigh(photograph(PERSON), as_target(DAMAGED["hole"]), sure_of(PERSON))
-    assert large.region == pytest.approx(small.region, rel=0.5)
+    assert large.region == pytest.approx(small.region, rel=0.25)
+    assert large.outline == pytest.approx(small.outline, abs=0.25)
     assert large.surplus is small.surplus is True
+
+
+def test_large_photographs_are_shrunken_and_small_ones_left_as_they_are() -> None:
+    image, label, prediction = photograph(PERSON), as_target(PERSON), sure_of(PERSON)
+    assert triage.shrunken(image, label, prediction)[0] is image
+    large = [np.repeat(np.repeat(one, 8, axis=0), 8, axis=1) for one in (image, label, prediction)]
+    small_image, small_label, small_prediction = triage.shrunken(large[0], large[1], large[2])
+    assert small_image.shape == (360, 480, 3)
+    assert small_label.shape == small_prediction.shape == (360, 480)
+    assert set(np.unique(small_label)) == {0, 255}
+    assert weigh(large[0], large[1], large[2]) == weigh(small_image, small_label, small_prediction)
 
 
 def disc_at(size_hw: tuple[int, int], x: int, y: int, radius: int) -> Mask:
