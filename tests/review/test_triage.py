@@ -100,7 +100,7 @@ def test_a_large_photograph_says_the_same_as_a_small_one() -> None:
 
 
 def test_large_photographs_are_shrunken_and_small_ones_left_as_they_are() -> None:
-    image, label, prediction = photograph(PERSON), as_target(PERSON), sure_of(PERSON)
+    image, label, prediction = photograph(PERSON), as_target(DAMAGED["hole"]), sure_of(PERSON)
     assert triage.shrunken(image, label, prediction)[0] is image
     large = [np.repeat(np.repeat(one, 8, axis=0), 8, axis=1) for one in (image, label, prediction)]
     small_image, small_label, small_prediction = triage.shrunken(large[0], large[1], large[2])
