@@ -112,7 +112,7 @@ def train_epoch(
     """One pass of learning. What is drawn and how it is augmented follows from seed, fold and epoch alone."""
     fold, epoch = fold_and_epoch
     seed = (config.seed, fold + 1, epoch)
-    draws = epoch_draws(material, seed)
+    draws = epoch_draws(material, config.augment, seed)
     per_epoch = len(batch_bounds(len(draws), config.batch_size))
     tally = Tally()
     model.train()
@@ -137,12 +137,21 @@ def train_epoch(
     return tally.outcome()
 
 
-def epoch_draws(material: Material, seed: tuple[int, ...]) -> list[Draw]:
-    """The images of an epoch in order, each with a seed of its own."""
-    chosen = draw_epoch(material.weights, material.epoch_images, np.random.default_rng(seed))
+def epoch_draws(material: Material, usual: str, seed: tuple[int, ...]) -> list[Draw]:
+    """The images of an epoch in order, each with a seed of its own.
+
+    An image with a recipe of its own gets the run's `usual` one in half of its draws: seen spoiled every time, it would
+    teach how spoiled images look rather than how it looks itself.
+    """
+    rng = np.random.default_rng(seed)
+    chosen = draw_epoch(material.weights, material.epoch_images, rng)
+    recipes = [
+        usual if plain else material.recipes[own]
+        for own, plain in zip(chosen, rng.random(len(chosen)) < 0.5, strict=True)
+    ]
     return [
-        Draw(int(material.rows[own]), material.recipes[own], (*seed, number))
-        for number, own in enumerate(chosen, start=1)
+        Draw(int(material.rows[own]), recipe, (*seed, number))
+        for number, (own, recipe) in enumerate(zip(chosen, recipes, strict=True), start=1)
     ]
 
 
