@@ -37,6 +37,15 @@ MAIN_REGION = 0.2
 MAIN_REGION_OF_PERSON = 0.05
 """... or as many pixels as this share of the person."""
 
+SCENERY = frozenset({
+    "aeroplane", "airplane", "bed", "bench", "boat", "bus", "car", "chair", "clock", "couch", "dining table",
+    "diningtable", "door", "fire hydrant", "microwave", "oven", "parking meter", "potted plant", "pottedplant",
+    "refrigerator", "sink", "sofa", "stop sign", "table", "toaster", "toilet", "traffic light", "train", "truck", "tv",
+    "tvmonitor",
+})  # fmt: skip
+"""Categories of COCO and VOC that people stand before, sit on or ride in: they are touched all the time, and an error
+beside one is an extension. Any other touching object is one that is held, worn or led."""
+
 MOST_PARTS = 8
 """Only this many of the largest parts on each side are looked at: a noisy prediction has thousands."""
 
@@ -74,7 +83,8 @@ def name_failure(target: Target, prediction: Mask, touching: Sequence[str] = ())
     Args:
         target: (H, W) of 0, 128, 255.
         prediction: (H, W), true where the prediction says person.
-        touching: Categories of other objects in contact with the person, as in the dataset's `touching`.
+        touching: Categories of other objects in contact with the person, as in the dataset's `touching`. Where one
+            is not SCENERY, an extension is called a `merged-object`: the object's own mask is not in a dataset.
 
     Returns:
         The failure; `other` with severity 0 where nothing is wrong, also where both are empty.
@@ -127,8 +137,9 @@ def error_regions(person: Mask, predicted: Mask, touching: Sequence[str] = ()) -
         regions.append(Region(kind, int(np.count_nonzero(region)), box_of(region)))
     surplus = predicted & ~person
     attached = attached_to(predicted, found)
+    runs_on = "merged-object" if any(name not in SCENERY for name in touching) else "extension"
     for region in grown_parts(surplus_core(person, predicted), surplus, reach):
-        kind = "extra-region" if not (region & attached).any() else "merged-object" if touching else "extension"
+        kind = runs_on if (region & attached).any() else "extra-region"
         regions.append(Region(kind, int(np.count_nonzero(region)), box_of(region)))
     return regions
 

@@ -65,6 +65,8 @@ CASES = {
     "arm-runs-on": (BODY, BODY | box(185, 64, 70, 14), (), "extension"),
     "halo-on-one-side": (BODY, BODY | box(125, 78, 40, 60), (), "extension"),
     "held-object-taken-in": (BODY, BODY | box(185, 50, 50, 40), ("tennis racket",), "merged-object"),
+    "sofa-taken-in": (BODY, BODY | box(185, 50, 50, 40), ("couch", "dining table"), "extension"),
+    "dog-on-the-sofa-taken-in": (BODY, BODY | box(185, 50, 50, 40), ("couch", "dog"), "merged-object"),
     "false-person-apart": (BODY, BODY | SECOND, (), "extra-region"),
     "false-person-apart-though-touching": (BODY, BODY | SECOND, ("dog",), "extra-region"),
     "person-in-an-empty-photo": (np.zeros(SIZE_HW, bool), SECOND, (), "extra-region"),
