@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.database import database
+
+__all__ = ["database", "real_data", "sample"]
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import REPOSITORY
 from tests.test_architecture import PROGRAMS
 
 IMAGES = 24
@@ -44,19 +46,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory, sample: Path) -> Path:
     (coco / "annotations" / "instances_train2017.json").write_text(json.dumps(whole))
     shutil.copytree(sample / "coco" / "train2017", coco / "train2017")
     shutil.copytree(sample / "labels", root / "labels")
+    shutil.copy(sorted((coco / "train2017").iterdir())[0], root / "photo.jpg")
     return root
 
 
-def test_every_example_runs(folder: Path) -> None:
-    environment_code = "from curate.cli import main; import sys; main(sys.argv[1:])"
-    ran = 0
+@pytest.mark.database
+def test_every_example_runs(folder: Path, database: str) -> None:
+    code = "from curate.cli import main; import sys; main(sys.argv[1:])"
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    ran = set()
     for command, line in examples():
         if command in NOT_RUN_HERE:
             continue
-        words = shlex.split(line)[1:]
-        result = subprocess.run(
-            [sys.executable, "-c", environment_code, *words], cwd=folder, capture_output=True, text=True, check=False
-        )
+        process = [sys.executable, "-c", code, *shlex.split(line)[1:]]
+        result = subprocess.run(process, cwd=folder, env=environment, capture_output=True, text=True, check=False)
         assert result.returncode == 0, f"{line}\n{result.stdout}\n{result.stderr}"
-        ran += 1
-    assert ran >= len({command for command, _ in examples()} - NOT_RUN_HERE.keys())
+        ran.add(command)
+    assert ran == {command for command, _ in examples()} - NOT_RUN_HERE.keys()

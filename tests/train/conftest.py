@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +17,13 @@ from train.config import encode_config, read_config
 from train.fit import fit
 
 
-@pytest.fixture(scope="session", autouse=True)
-def one_thread() -> None:
+@pytest.fixture(scope="package", autouse=True)
+def one_thread() -> Iterator[None]:
     """Tensors of 32 px are done sooner by one thread, by far so where other processes keep the cores busy."""
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True)
@@ -31,19 +34,19 @@ class Trained:
     run: Path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """The drawn dataset; never written to."""
     return make_dataset(tmp_path_factory.mktemp("drawn") / "people")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def finished(drawn: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A U-Net of two epochs without folds; never written to."""
     return fit(drawn, tmp_path_factory.mktemp("finished") / "run", quick(model="unet", epochs=2))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def folded(drawn: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of one epoch with two folds; never written to."""
     return fit(drawn, tmp_path_factory.mktemp("folded") / "run", quick(folds=2))
