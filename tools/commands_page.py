@@ -27,7 +27,7 @@ def help_text(words: tuple[str, ...], command: click.Command) -> str:
     """What `curate <words> --help` prints at 100 columns."""
     parent: click.Context | None = None
     for word in ("curate", *words[:-1]):
-        parent = click.Context(click.Group(word), info_name=word, parent=parent)
+        parent = click.Context(click.Group(word), info_name=word, parent=parent, help_option_names=["-h", "--help"])
     context = click.Context(command, info_name=words[-1], parent=parent, max_content_width=100, terminal_width=100)
     context.show_default = True
     return "\n".join(line.rstrip() for line in command.get_help(context).splitlines())

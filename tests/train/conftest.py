@@ -9,21 +9,17 @@ from pathlib import Path
 
 import msgspec
 import pytest
-import torch
 
 from curate.dataset import Dataset
-from tests.train.making import make_dataset, quick
+from tests.train.making import make_dataset, one_thread, quick
 from train.config import encode_config, read_config
 from train.fit import fit
 
 
-@pytest.fixture(scope="package", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tensors of 32 px are done sooner by one thread, by far so where other processes keep the cores busy."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    with one_thread():
+        yield
 
 
 @dataclass(frozen=True)
@@ -34,22 +30,24 @@ class Trained:
     run: Path
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """The drawn dataset; never written to."""
     return make_dataset(tmp_path_factory.mktemp("drawn") / "people")
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def finished(drawn: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A U-Net of two epochs without folds; never written to."""
-    return fit(drawn, tmp_path_factory.mktemp("finished") / "run", quick(model="unet", epochs=2))
+    with one_thread():
+        return fit(drawn, tmp_path_factory.mktemp("finished") / "run", quick(model="unet", epochs=2))
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def folded(drawn: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of one epoch with two folds; never written to."""
-    return fit(drawn, tmp_path_factory.mktemp("folded") / "run", quick(folds=2))
+    with one_thread():
+        return fit(drawn, tmp_path_factory.mktemp("folded") / "run", quick(folds=2))
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ from curate.errors import (
 from curate.files import held_folder, write_atomic
 from tests.conftest import REPOSITORY
 from tests.train.conftest import Trained
-from tests.train.making import make_dataset, quick
+from tests.train.making import make_dataset, one_thread, quick
 from train.config import FitConfig, read_config
 from train.fit import check_mined, fit, is_finished, weights_and_recipes
 from train.log import EpochLine, read_log
@@ -58,7 +58,8 @@ def mined_of(*rows: tuple[str, float, str]) -> pl.DataFrame:
 @pytest.fixture(scope="module")
 def straight(drawn: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three epochs without a break."""
-    return fit(drawn, tmp_path_factory.mktemp("straight") / "run", THREE)
+    with one_thread():
+        return fit(drawn, tmp_path_factory.mktemp("straight") / "run", THREE)
 
 
 def test_a_run_is_all_there(drawn: Dataset, finished: Path) -> None:
