@@ -1,4 +1,4 @@
-"""Writes docs/commands.md from the help of the commands: `python -m tools.commands_page`. A test holds them together."""
+"""Writes docs/commands.md from the help of the commands: `python -m tools.commands_page`. A test compares them."""
 
 from __future__ import annotations
 
