@@ -23,16 +23,12 @@ def funnel_table(funnel: Sequence[FunnelStep]) -> str:
     >>> steps = [("looked at", "looked at", 159), ("people", "with a person", 80), ("kept", "kept", 80)]
     >>> print(funnel_table([FunnelStep(*step) for step in steps]))
     looked at      159
-    with a person   80   -79
+    with a person   80  -79
     kept            80
     """
-    lines: list[tuple[str, int, int]] = []
-    before = funnel[0].remaining
-    for step in funnel:
-        taken = before - step.remaining
-        if taken or step.rule != "unreadable":
-            lines.append((step.label, step.remaining, taken))
-        before = step.remaining
+    shown = shown_steps(funnel)
+    left = [funnel[0].remaining, *(step.remaining for step in shown)]
+    lines = [(step.label, step.remaining, before - step.remaining) for step, before in zip(shown, left, strict=False)]
     label_width = max(len(label) for label, _, _ in lines)
     count_width = max(len(str(count)) for _, count, _ in lines)
     taken_width = max(len(str(taken)) for _, _, taken in lines) + 1
@@ -41,6 +37,14 @@ def funnel_table(funnel: Sequence[FunnelStep]) -> str:
         for label, count, taken in lines
     ]
     return "\n".join(rows)
+
+
+def shown_steps(funnel: Sequence[FunnelStep]) -> list[FunnelStep]:
+    """The steps worth a line: all but an `unreadable` that took nothing."""
+    before = [step.remaining for step in (*funnel[:1], *funnel)]
+    return [
+        step for step, had in zip(funnel, before, strict=False) if step.rule != "unreadable" or had > step.remaining
+    ]
 
 
 def sum_up(notes: Iterable[Note]) -> list[str]:

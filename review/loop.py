@@ -33,6 +33,9 @@ from train.score import score
 FOLDS = 3
 """Fold models of the base where the dataset has no folds of its own."""
 
+RETRAIN_LR = 0.25
+"""The arms' learning rate, as a share of the base's: at the full rate they first forget what the base has learnt."""
+
 ARMS = ("before", "control", "after")
 """The base, the same training again without mining, and the same with it."""
 
@@ -50,7 +53,7 @@ class LoopConfig(msgspec.Struct, frozen=True, kw_only=True):
     verdicts: dict[str, str]
     """sample_id -> a reviewer's verdict, from --decisions."""
     fit: FitConfig
-    """How the base is trained; the arms differ from it in weights, epochs, seed and folds alone."""
+    """How the base is trained; `arm_config` says what the arms change of it."""
 
 
 class RoundResult(msgspec.Struct, frozen=True):
@@ -215,11 +218,12 @@ def loop_config(
 
 
 def arm_config(fit_config: FitConfig, base: Path, epochs: int, number: int) -> FitConfig:
-    """What both arms of a round share: the base's configuration, its best weights, and a seed of the round's own."""
+    """What both arms of a round share: the base's options and best weights, RETRAIN_LR, and a seed of their own."""
     return msgspec.structs.replace(
         fit_config,
         weights=(base / "best.safetensors").as_posix(),
         epochs=epochs,
+        lr=fit_config.lr * RETRAIN_LR,
         folds=0,
         seed=fit_config.seed + number,
     )

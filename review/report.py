@@ -14,6 +14,7 @@ import polars as pl
 from curate import schema
 from curate.dataset import Dataset, read_table
 from curate.files import write_atomic
+from curate.funnel import shown_steps
 from curate.images import read_grey
 from review.compare import changes, table_rows
 from review.loop import RoundResult, read_loop
@@ -72,8 +73,8 @@ def _template() -> jinja2.Template:
 
 
 def funnel_rows(dataset: Dataset) -> list[tuple[str, int, float]]:
-    """(label, images remaining, share of all looked at) for each step of the funnel."""
-    steps = dataset.header.funnel
+    """(label, images remaining, share of all looked at) for each step of the funnel, as `curate build` prints it."""
+    steps = shown_steps(dataset.header.funnel)
     looked_at = max((step.remaining for step in steps), default=0)
     return [(step.label, step.remaining, step.remaining / looked_at if looked_at else 0.0) for step in steps]
 
