@@ -18,15 +18,15 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV) \
 	  || { echo "error: cannot make a virtual environment. On Debian: apt-get install python3-venv"; exit 1; }
 
-# pip notes each package as it goes; about 6 GB, most of it torch's.
+# Warnings are left out, errors are not; about 6 GB, most of it torch's.
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing into $(VENV) (once, a few minutes) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e .
 	@$(BIN)/curate doctor --fix
 	@touch $@
 
 $(VENV)/.tools: $(VENV)/.installed
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
 demo: $(VENV)/.installed  ## Run the whole loop on the embedded sample (about 5 minutes)
