@@ -22,7 +22,7 @@ $(VENV)/bin/python:
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing into $(VENV) (once, a few minutes) ..."
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e .
-	@$(BIN)/curate doctor --fix
+	@$(BIN)/curate doctor --fix || echo "note: go on without what is missing; only review open and pull need the database"
 	@touch $@
 
 $(VENV)/.tools: $(VENV)/.installed
@@ -33,7 +33,7 @@ demo: $(VENV)/.installed  ## Run the whole loop on the embedded sample (about 5 
 	@$(BIN)/curate demo
 
 test: $(VENV)/.tools chromium  ## Install what is missing and pass the tests (at most 10 minutes)
-	@$(BIN)/curate doctor --fix > /dev/null || $(BIN)/curate doctor
+	@$(BIN)/curate doctor --fix > /dev/null || $(BIN)/curate doctor || true  # tests that need what is missing skip
 	@$(BIN)/python -m pytest -q -m "not long"
 
 check: format lint types test  ## Format, lint, types, then the tests
