@@ -37,7 +37,6 @@ PACKAGES = {
     "pycocotools": "pycocotools",
     "rich": "rich",
     "safetensors": "safetensors",
-    "scipy": "scipy",
     "torch": "torch",
     "torchvision": "torchvision",
     "segmentation-models-pytorch": "segmentation_models_pytorch",
