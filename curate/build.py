@@ -80,7 +80,7 @@ def write_dataset(selection: Selection, out: Path, *, force: bool = False, watch
     """
     check_out(out, selection.recipe, force=force)
     if selection.kept.is_empty():
-        raise CurateError(f"{out}: not written, no image is left: {explain_empty(selection.funnel)}")
+        raise CurateError(f"{out}: not written, no image is left: {explain_empty(selection)}")
     with readable_faults(out), staged_folder(out, force=True) as staging:
         header, drops = fill(staging, selection, watch)
         if force or not out.exists() or is_empty_folder(out):
@@ -89,16 +89,25 @@ def write_dataset(selection: Selection, out: Path, *, force: bool = False, watch
             raise ExistsError(
                 f"{out}: was built by the same recipe from other inputs. Choose another --out, or pass --force"
             )
+        lost = sum(not (out / path.relative_to(staging)).is_file() for path in staging.rglob("*.*") if path.is_file())
+        if lost:
+            raise ExistsError(
+                f"{out}: was built by the same recipe and lacks {lost} of its files. Pass --force to mend it"
+            )
         shutil.rmtree(staging)
         return Built(out, header, drops, done_before=True)
 
 
-def explain_empty(funnel: Sequence[FunnelStep]) -> str:
+def explain_empty(selection: Selection) -> str:
     """Which rule took the last images."""
+    funnel = selection.funnel
     before = funnel[0]
     if not before.remaining:
         return "the sources hold no image"
     for step in funnel[1:]:
+        if not step.remaining and step.rule == "unreadable":
+            first = selection.drops.filter(pl.col("rule") == "unreadable").sort("sample_id").row(0, named=True)
+            return f"none of {before.remaining} labels can be read; the first: {first['detail']}"
         if not step.remaining:
             return f"the rule {step.label!r} took the last {before.remaining}. Loosen it"
         before = step

@@ -64,9 +64,9 @@ def main(arguments: list[str] | None = None) -> None:
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.Abort:
-        fail("interrupted; what was finished is kept", 130)
+        fail("interrupted", 130)
     except KeyboardInterrupt:
-        fail("interrupted; what was finished is kept", 130)
+        fail("interrupted", 130)
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)

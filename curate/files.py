@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from curate.errors import CurateError, ExistsError, MachineError, MissingError
+from curate.errors import CurateError, ExistsError, MachineError, MissingError, UsageError
 
 
 def sha256_file(path: Path) -> str:
@@ -75,7 +75,10 @@ def staged_folder(out: Path, *, force: bool = False) -> Iterator[Path]:
 
     Raises:
         ExistsError: `out` exists and `force` is false, or another process is writing it now.
+        UsageError: `out` has no name of its own, as `.` and `..` have none.
     """
+    if out.name in ("", ".."):
+        raise UsageError(f"{out or '.'}: is the current folder or one above it. Name a folder of its own")
     staging = out.with_name(f".{out.name}.partial")
     descriptor = _lock_new_folder(staging, out)
     try:
@@ -197,7 +200,7 @@ def explain_oserror(error: OSError, where: Path | str) -> CurateError:
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
             place = error.filename2 or place  # of a copy, the file that is written
-            return MachineError(f"{place}: no space left on the disk. Free some, or write elsewhere; no half was kept")
+            return MachineError(f"{place}: no space left on the disk. Free some, or write elsewhere")
         case errno.EROFS | errno.EACCES | errno.EPERM:
             return MachineError(f"{place}: permission denied. Check its owner and mode, or choose another folder")
         case errno.ENOENT:

@@ -17,6 +17,9 @@ Values = NDArray[np.float64]
 RESAMPLES = 2000
 GOOD_IOU = 0.9
 
+FEWEST_IMAGES = 20
+"""With fewer validation images the worst tenth is one or two of them, and its interval says nothing."""
+
 
 class Figure(msgspec.Struct, frozen=True):
     """One figure of two arms on the same images; `low` and `high` bound the difference (95 %, paired bootstrap)."""
@@ -141,11 +144,14 @@ def decide(control: pl.DataFrame, candidate: pl.DataFrame, seed: int) -> Verdict
             False, ["no validation image shows a person, so nothing can be decided"], control.height, figures
         )
     mean_holds, worst_rises = mean.difference >= 0, worst.low > 0
+    enough = control.height >= FEWEST_IMAGES
     reasons = [
         f"the image mean IoU {'does not fall' if mean_holds else 'falls'} ({_with_interval(mean)})",
         f"the worst tenth {'rises' if worst_rises else 'does not rise beyond chance'} ({_with_interval(worst)})",
     ]
-    return Verdict(mean_holds and worst_rises, reasons, control.height, figures)
+    if not enough:
+        reasons.append(f"{control.height} validation images are too few to tell, at least {FEWEST_IMAGES} are needed")
+    return Verdict(mean_holds and worst_rises and enough, reasons, control.height, figures)
 
 
 def _with_interval(figure: Figure) -> str:

@@ -7,6 +7,7 @@ where it was when the same command is run again, and `status` only has to look.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import statistics
 from collections.abc import Callable, Iterator, Mapping
@@ -35,6 +36,9 @@ FOLDS = 3
 
 RETRAIN_LR = 0.25
 """The arms' learning rate, as a share of the base's: at the full rate they first forget what the base has learnt."""
+
+LOOP_FILES = re.compile(r"\..*|loop\.json|report\.html|base|round-\d+")
+"""What may stand in a loop's folder, and what --force clears: nothing else is ever deleted."""
 
 ARMS = ("before", "control", "after")
 """The base, the same training again without mining, and the same with it."""
@@ -107,6 +111,7 @@ def run_loop(
     Raises:
         ExistsError: `out` holds something else, or another process runs this loop.
     """
+    _check_place(dataset, out)
     with held_folder(out):
         _claim(out, config, force)
         base = out / "base"
@@ -120,22 +125,32 @@ def run_loop(
     return results
 
 
+def _check_place(dataset: Dataset, out: Path) -> None:
+    """Raise where the loop would stand in or around the dataset, or in a folder that holds anything but a loop."""
+    root, place = dataset.root.resolve(), out.resolve()
+    if place.is_relative_to(root) or root.is_relative_to(place):
+        raise UsageError(f"--out {out}: lies in or around the dataset {dataset.root}. Choose a folder of its own")
+    if out.exists() and not out.is_dir():
+        raise ExistsError(f"{out}: is a file. Choose another --out")
+    others = sorted(path.name for path in out.iterdir() if not LOOP_FILES.fullmatch(path.name)) if out.exists() else []
+    if others:
+        raise ExistsError(f"{out}: holds {others[0]}, which is no part of a loop. Choose another --out")
+
+
 def _claim(out: Path, config: LoopConfig, force: bool) -> None:
-    """Write loop.json, or see that it is the one of an earlier call with the same options."""
+    """Write loop.json, or see that it is the one of an earlier call with the same options.
+
+    A loop that has not finished a single epoch holds nothing that could be lost, and is begun anew.
+    """
     path, encoded = out / "loop.json", msgspec.json.format(msgspec.json.encode(config), indent=2)
-    others = [path for path in out.iterdir() if not path.name.startswith(".")]
-    if path.is_file() and path.read_bytes() == encoded:
+    if path.is_file() and path.read_bytes() == encoded and not force:
         return
-    if others and not force:
-        found = "a loop with other options or another dataset" if path.is_file() else f"{len(others)} other files"
+    if path.is_file() and not force and (out / "base" / "log.jsonl").exists():
+        found = "a loop with other options or another dataset"
         raise ExistsError(f"{out}: holds {found}. Choose another --out, or pass --force to begin anew there")
-    for other in others:
-        _remove(other)
+    for old in sorted(out.iterdir()):
+        shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
     write_atomic(path, encoded)
-
-
-def _remove(path: Path) -> None:
-    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def _run_round(
@@ -158,6 +173,7 @@ def _run_round(
     say(f"round {number}: {'promoted' if verdict.promoted else 'not promoted'} on validation; now the test split, once")
     for _, run in arms.items():
         _score(dataset, run, "test")
+        find_failures(run, dataset)
     result = _result(number, arms, verdict, epochs, mined, config)
     write_atomic(folder / "verdict.json", msgspec.json.format(msgspec.json.encode(result), indent=2))
     return result
@@ -200,7 +216,7 @@ def loop_config(
         UsageError: An option is out of range, or a budget in minutes stands without --epochs.
     """
     options = {name: value for name, value in fit.items() if value is not None}
-    if not budget.removesuffix("m").isdigit() or int(budget.removesuffix("m")) < 1:
+    if not re.fullmatch(r"0*[1-9][0-9]{0,6}m?", budget):
         raise UsageError(f"--budget {budget}: expected epochs (4) or minutes (30m), at least 1")
     if "epochs" not in options and budget.endswith("m"):
         raise UsageError(f"--budget {budget}: a budget in minutes says nothing of the base. Pass its --epochs")

@@ -82,6 +82,12 @@ def start_loop(
 
     dataset = open_dataset(folder)
     verdicts = {key: one.verdict for key, one in read_decisions(decisions).items()} if decisions else {}
+    unknown = sorted(verdicts.keys() - set(dataset.samples.filter(dataset.samples["split"] == "train")["sample_id"]))
+    if unknown:
+        say(
+            f"note: {len(unknown)} decisions are about images outside the training split and change nothing here; "
+            f"the first: {unknown[0]}"
+        )
     config = loop_config(dataset, out, fit, rounds=rounds, budget=budget, verdicts=verdicts)
     results = run_loop(dataset, out, config, say, say_epoch, force=force)
     report = write_report(dataset, out)

@@ -7,6 +7,7 @@ import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import polars as pl
@@ -15,10 +16,10 @@ from curate import schema
 from curate.dataset import Dataset, read_table
 from curate.files import write_atomic
 from curate.funnel import shown_steps
-from curate.images import read_grey
 from review.compare import changes, table_rows
 from review.loop import RoundResult, read_loop
 from review.overlays import data_uri, error_overlay
+from review.runs import read_prediction
 from train.log import EpochLine, read_log
 
 SHOWN = 6
@@ -131,13 +132,12 @@ def _gallery(
     return rows
 
 
-def _picture(dataset: Dataset, sample: dict[str, object], name: str, run: Path, ious: dict[str, float]) -> Picture:
-    image, target = dataset.image(sample), dataset.target(sample)
-    prediction = run / "predictions" / f"{sample['sample_id']}.png"
-    predicted = read_grey(prediction, target.shape) >= 128
-    return Picture(
-        f"{name}: IoU {ious[str(sample['sample_id'])]:.3f}", data_uri(error_overlay(image, target, predicted))
-    )
+def _picture(dataset: Dataset, sample: dict[str, Any], name: str, run: Path, ious: dict[str, float | None]) -> Picture:
+    sample_id, image, target = sample["sample_id"], dataset.image(sample), dataset.target(sample)
+    predicted = read_prediction(run, sample_id, (sample["height"], sample["width"])) >= 128
+    iou = ious.get(sample_id)
+    shown = "-" if iou is None else f"{iou:.3f}"
+    return Picture(f"{name}: IoU {shown}", data_uri(error_overlay(image, target, predicted)))
 
 
 def suspect_gallery(dataset: Dataset, run: Path) -> list[Row]:

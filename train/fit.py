@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
@@ -37,6 +38,8 @@ from train.training import Material, train_model
 
 __all__ = ["EpochLine", "fit", "is_finished", "read_log"]
 
+FOLD_FOLDER = re.compile(r"fold-\d+")
+
 RUN_FILES = (
     "scores.parquet",
     "last.ckpt",
@@ -46,6 +49,7 @@ RUN_FILES = (
     "predictions",
     "failures.parquet",
     "suspects.parquet",
+    "overlays",
     "config.json",
     "mined.parquet",
 )
@@ -170,13 +174,14 @@ def _for_building(config: FitConfig, run: Path) -> FitConfig:
     """The configuration with its weight file as a path that can be opened from here."""
     if has_named_weights(config.weights):
         return config
-    return msgspec.structs.replace(config, weights=(run / config.weights).as_posix())
+    return msgspec.structs.replace(config, weights=Path(os.path.relpath(run / config.weights)).as_posix())
 
 
 def _check_place(run: Path, resume: bool, force: bool) -> bool:
     """Whether the folder holds a run that was begun; raises ExistsError where it may not be used."""
     begun = (run / "config.json").is_file()
-    others = sorted(path.name for path in run.iterdir() if not _is_ours(path.name))
+    expected = _is_ours if begun else _is_before_run
+    others = sorted(path.name for path in run.iterdir() if not expected(path.name))
     if not begun and others:
         raise ExistsError(f"{run}: holds {others[0]} and is no run. Choose another --out")
     if begun and not (resume or force):
@@ -190,7 +195,13 @@ def _check_place(run: Path, resume: bool, force: bool) -> bool:
 
 
 def _is_ours(name: str) -> bool:
-    return name in RUN_FILES or name == "decisions.jsonl" or name.startswith((".", "fold-"))
+    known = (*RUN_FILES, "decisions.jsonl")
+    return name in known or name.startswith(".") or FOLD_FOLDER.fullmatch(name) is not None
+
+
+def _is_before_run(name: str) -> bool:
+    """Whether a file may stand where a run is yet to begin: what is left of one that was killed or cleared."""
+    return name.startswith(".") or name in ("decisions.jsonl", "mined.parquet")
 
 
 def _resumed_mined(run: Path, dataset: Dataset, config: FitConfig, mined: pl.DataFrame | None) -> pl.DataFrame | None:
@@ -263,7 +274,8 @@ def _counted(dataset: Dataset, ids: list[str]) -> int:
 
 def _claim(run: Path, config: FitConfig, mined: pl.DataFrame | None) -> None:
     """Clear what an older run left and write what decides this one, `config.json` last."""
-    for path in [*sorted(run.glob("fold-*")), *(run / name for name in RUN_FILES)]:
+    folds = [path for path in sorted(run.iterdir()) if FOLD_FOLDER.fullmatch(path.name)]
+    for path in [*folds, *(run / name for name in RUN_FILES)]:
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
     if mined is not None:
         write_table(run / "mined.parquet", mined)

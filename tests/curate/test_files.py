@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from curate import files
-from curate.errors import ExistsError, MachineError, MissingError
+from curate.errors import ExistsError, MachineError, MissingError, UsageError
 from tests.conftest import REPOSITORY
 
 
@@ -224,3 +224,13 @@ def test_the_hash_of_many_files_changes_with_any_name_or_byte(tmp_path: Path) ->
 def test_the_systems_refusals_become_one_line(number: int, kind: type[Exception], words: str) -> None:
     with pytest.raises(kind, match=words), files.readable_faults("there"):
         raise OSError(number, os.strerror(number))
+
+
+@pytest.mark.parametrize("name", [".", "..", "/"])
+def test_a_folder_without_a_name_of_its_own_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="Name a folder of its own"), files.staged_folder(Path(name)):
+        pass
+    assert not list(tmp_path.iterdir())

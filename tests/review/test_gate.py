@@ -73,6 +73,13 @@ def test_decision(candidate: object, promoted: bool, reason: str) -> None:
     assert verdict.images == 60
 
 
+def test_a_handful_of_images_decides_nothing() -> None:
+    control = [0.5] * 19
+    verdict = decide(scores(control), scores([value + 0.1 for value in control]), seed=0)  # type: ignore[arg-type]
+    assert not verdict.promoted
+    assert verdict.reasons[-1] == "19 validation images are too few to tell, at least 20 are needed"
+
+
 def test_nothing_to_decide_on_is_not_promoted() -> None:
     verdict = decide(scores([None, None]), scores([None, None]), seed=0)
     assert not verdict.promoted

@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from curate import schema
 from curate.cli import cli
 from curate.dataset import Dataset, open_dataset, read_table
-from curate.errors import ExistsError, MissingError, UsageError
+from curate.errors import ExistsError, FormatError, MissingError, UsageError
 from review.loop import LoopConfig, RoundResult, epochs_of, loop_config, loop_status, read_loop, run_loop
 from review.mine import HARD_WEIGHT
 from review.report import write_report
@@ -119,11 +119,61 @@ def test_another_loop_is_not_overwritten(people: Dataset, finished: tuple[Path, 
         run_loop(people, finished[0], configure(people, finished[0], budget="2"), quiet)
 
 
-def test_a_foreign_folder_is_not_touched(people: Dataset, tmp_path: Path) -> None:
+@pytest.mark.parametrize("force", [False, True])
+def test_a_foreign_folder_is_not_touched(people: Dataset, tmp_path: Path, force: bool) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(ExistsError, match="holds 1 other files"):
-        run_loop(people, tmp_path, configure(people, tmp_path), quiet)
+    with pytest.raises(ExistsError, match=r"holds thesis.txt, which is no part of a loop"):
+        run_loop(people, tmp_path, configure(people, tmp_path), quiet, force=force)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("place", [".", "..", "inside"])
+def test_a_loop_never_stands_in_or_around_its_dataset(people: Dataset, place: str) -> None:
+    before = sorted(people.root.rglob("*"))
+    with pytest.raises(UsageError, match="lies in or around the dataset"):
+        run_loop(people, people.root / place, configure(people, people.root / place), quiet, force=True)
+    assert sorted(people.root.rglob("*")) == before
+
+
+@pytest.mark.parametrize("weights", ["typo.safetensors", "typos.safetensors"])
+def test_a_loop_that_failed_before_its_first_epoch_can_be_called_with_other_options(
+    people: Dataset, weights: str
+) -> None:
+    out = people.root.parent / "failed"
+    typo = loop_config(people, out, FIT | {"weights": weights}, rounds=1, budget="1", verdicts={})
+    with pytest.raises(MissingError, match=rf"^{weights}: no such weights"):
+        run_loop(people, out, typo, quiet)
+
+
+def test_force_mends_a_damaged_loop_and_a_missing_prediction_is_an_empty_one(people: Dataset, tmp_path: Path) -> None:
+    out = tmp_path / "loop"
+    (out / "base").mkdir(parents=True)
+    (out / "base" / "config.json").write_text("{")
+    (out / "loop.json").write_bytes(msgspec.json.format(msgspec.json.encode(configure(people, out)), indent=2))
+    with pytest.raises(FormatError, match=r"base/config.json: is damaged"):
+        run_loop(people, out, configure(people, out), quiet)
+    (result,) = run_loop(people, out, configure(people, out), quiet, force=True)
+    assert result.test_images == 3
+    for path in (out / "round-1" / "candidate" / "predictions").glob("*.png"):
+        path.unlink()
+    assert write_report(people, out).is_file()
+
+
+def test_every_scored_image_of_every_arm_has_its_failure(finished: tuple[Path, RoundResult]) -> None:
+    for run in (finished[0] / "base", finished[0] / "round-1/control", finished[0] / "round-1/candidate"):
+        scored = read_table(run / "scores.parquet", schema.SCORES)["sample_id"]
+        failed = read_table(run / "failures.parquet", schema.FAILURES)["sample_id"]
+        assert sorted(failed) == sorted(scored)
+
+
+def test_decisions_that_change_nothing_are_named(people: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "decisions.jsonl").write_text('{"sample_id": "nobody", "verdict": "hard"}\n')
+    command = ["loop", str(people.root), "--out", str(tmp_path / "loop"), "--weights", "typo.safetensors"]
+    result = CliRunner().invoke(cli, [*command, "--decisions", str(tmp_path / "decisions.jsonl")])
+    assert (
+        "note: 1 decisions are about images outside the training split and change nothing here; the first: nobody"
+        in (result.stderr)
+    )
 
 
 def start(arguments: list[str], folder: Path) -> subprocess.Popen[str]:
@@ -211,6 +261,7 @@ def test_a_budget_in_minutes_buys_the_epochs_that_fit(finished: tuple[Path, Roun
         ({"budget": "0"}, "--budget 0: expected epochs"),
         ({"budget": "4h"}, "--budget 4h: expected epochs"),
         ({"budget": ""}, "--budget : expected epochs"),
+        ({"budget": "²"}, "--budget ²: expected epochs"),
     ],
 )
 def test_a_wrong_budget_is_a_usage_error(people: Dataset, changes: dict[str, str], message: str) -> None:

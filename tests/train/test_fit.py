@@ -440,3 +440,11 @@ def test_a_damaged_log_is_named(copied: Callable[[Path], Trained], finished: Pat
     (run / "log.jsonl").write_text("{}\n")
     with pytest.raises(FormatError, match=r"log\.jsonl: is damaged"):
         read_log(run)
+
+
+def test_a_strangers_folders_are_not_cleared(drawn: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "predictions").mkdir()
+    (tmp_path / "predictions" / "important.csv").write_text("mine")
+    with pytest.raises(ExistsError, match="holds predictions and is no run"):
+        fit(drawn, tmp_path, quick())
+    assert (tmp_path / "predictions" / "important.csv").read_text() == "mine"
