@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
-from curate import masks, schema
+from curate import schema
+from curate.choose import choose
 from curate.dataset import FunnelStep, Header, Source, finish_dataset, open_dataset
-from curate.decisions import WEIGHTS
 from curate.errors import CurateError, ExistsError
 from curate.examples import drop_strips, kept_strip, sheet_page
-from curate.files import link_or_copy, readable_faults, sha256_bytes, sha256_file, staged_folder
-from curate.images import check_image, png_bytes
+from curate.files import link_or_copy, readable_faults, staged_folder
 from curate.recipe import Recipe, recipe_options
-from curate.selection import UNLABELLED, Selection, select
+from curate.selection import Selection, select
 from curate.sheet import write_sheet
-from curate.sources import Read
-from curate.sources.lookup import IMAGE_SUFFIXES
-from curate.splits import fold_groups, split_groups
+from curate.sources import Note
 from curate.threads import Watch, map_threads, unwatched
 
 
@@ -33,6 +28,7 @@ class Built:
     out: Path
     header: Header
     drops: pl.DataFrame
+    notes: list[Note]
     done_before: bool = False
 
 
@@ -82,9 +78,9 @@ def write_dataset(selection: Selection, out: Path, *, force: bool = False, watch
     if selection.kept.is_empty():
         raise CurateError(f"{out}: not written, no image is left: {explain_empty(selection)}")
     with readable_faults(out), staged_folder(out, force=True) as staging:
-        header, drops = fill(staging, selection, watch)
+        header, chosen = fill(staging, selection, watch)
         if force or not out.exists() or is_empty_folder(out):
-            return Built(out, header, drops)
+            return Built(out, header, chosen.drops, chosen.notes)
         if not same_dataset(out, staging):
             raise ExistsError(
                 f"{out}: was built by the same recipe from other inputs. Choose another --out, or pass --force"
@@ -95,7 +91,7 @@ def write_dataset(selection: Selection, out: Path, *, force: bool = False, watch
                 f"{out}: was built by the same recipe and lacks {lost} of its files. Pass --force to mend it"
             )
         shutil.rmtree(staging)
-        return Built(out, header, drops, done_before=True)
+        return Built(out, header, chosen.drops, chosen.notes, done_before=True)
 
 
 def explain_empty(selection: Selection) -> str:
@@ -107,7 +103,7 @@ def explain_empty(selection: Selection) -> str:
     for step in funnel[1:]:
         if not step.remaining and step.rule == "unreadable":
             first = selection.drops.filter(pl.col("rule") == "unreadable").sort("sample_id").row(0, named=True)
-            return f"none of {before.remaining} labels can be read; the first: {first['detail']}"
+            return f"none of {before.remaining} images or labels can be read; the first: {first['detail']}"
         if not step.remaining:
             return f"the rule {step.label!r} took the last {before.remaining}. Loosen it"
         before = step
@@ -120,22 +116,19 @@ def same_dataset(one: Path, other: Path) -> bool:
     return all((one / name).read_bytes() == (other / name).read_bytes() for name in names)
 
 
-def fill(staging: Path, selection: Selection, watch: Watch) -> tuple[Header, pl.DataFrame]:
-    """Write everything into the staged folder, the header last; returns it with the drops."""
+def fill(staging: Path, selection: Selection, watch: Watch) -> tuple[Header, Selection]:
+    """Write everything into the staged folder, the header last; returns it with the final selection."""
     recipe, parent = selection.recipe, selection.parent
-    written, unreadable = write_samples(staging, selection, watch)
-    if not written:
-        first = unreadable[0]["detail"]
-        raise CurateError(f"nothing was written, none of {len(unreadable)} images can be read; the first: {first}")
-    samples = schema.table(add_splits(written, selection), schema.SAMPLES)
-    drops = pl.concat([selection.drops, schema.table(unreadable, schema.DROPS)])
-    funnel = [
-        *selection.funnel,
-        FunnelStep("unreadable", "readable image", samples.height),
-        FunnelStep("kept", "kept", samples.height),
-    ]
-    strips = [kept_strip(staging, samples), *drop_strips(drops, selection.candidates, selection.reads)]
-    write_sheet(staging / "sheet.png", sheet_page(strips, samples.height, drops.height))
+    for part in ("images", "masks"):
+        (staging / part).mkdir()
+    chosen = choose(selection, staging / "masks", watch)
+    if chosen.kept.is_empty():
+        raise CurateError(f"nothing was written, no image is left: {explain_empty(chosen)}")
+    lay_files(staging, chosen.kept, watch)
+    samples = chosen.kept.select(schema.SAMPLES.names()).cast(schema.SAMPLES)
+    funnel = [*chosen.funnel, FunnelStep("kept", "kept", samples.height)]
+    strips = [kept_strip(staging, samples), *drop_strips(chosen.drops, chosen.candidates, chosen.reads)]
+    write_sheet(staging / "sheet.png", sheet_page(strips, samples.height, chosen.drops.height))
     header = finish_dataset(
         staging,
         name=parent.header.name if parent else recipe.name,
@@ -145,101 +138,24 @@ def fill(staging: Path, selection: Selection, watch: Watch) -> tuple[Header, pl.
         sources=sources_of(selection),
         funnel=funnel,
         samples=samples,
-        drops=drops,
+        drops=chosen.drops,
     )
-    return header, drops
+    return header, chosen
 
 
 def sources_of(selection: Selection) -> list[Source]:
-    """The sources for the header; with `--from` those of the parent."""
-    return selection.parent.header.sources if selection.parent else [read.source for read in selection.reads]
-
-
-def write_samples(
-    staging: Path, selection: Selection, watch: Watch
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Images and masks on disk: the samples' rows, still without their splits, and the drops of what is unreadable."""
-    for part in ("images", "masks"):
-        (staging / part).mkdir()
-    rows = selection.kept.to_dicts()
-    tick = watch("writing", len(rows))
-    written = map_threads(lambda row: write_sample(staging, row, selection.reads[row["read"]]), rows, tick)
-    samples = [one for one in written if "rule" not in one]
-    return samples, [one for one in written if "rule" in one]
-
-
-def write_sample(staging: Path, candidate: dict[str, Any], read: Read) -> dict[str, Any]:
-    """One image and its mask on disk; the sample's row, or the row of its drop where the image cannot be used."""
-    sample_id, size_hw = candidate["sample_id"], (candidate["height"], candidate["width"])
-    try:
-        path = read.labels.image(candidate["row"])
-        check_image(path, size_hw)
-        label = read.labels.draw(candidate["row"])
-    except CurateError as error:
-        return {
-            "sample_id": sample_id,
-            "source": candidate["source"],
-            "rule": "unreadable",
-            "value": None,
-            "limit": None,
-            "detail": str(error),
-        }
-    suffix = path.suffix.lower() if path.suffix.lower() in IMAGE_SUFFIXES else ".img"
-    image, mask = f"images/{sample_id}{suffix}", f"masks/{sample_id}.png"
-    link_or_copy(path, staging / image)
-    encoded = png_bytes(label.target)
-    (staging / mask).write_bytes(encoded)
-    verdict = candidate["verdict"]
-    return {
-        "sample_id": sample_id,
-        "image": image,
-        "mask": mask,
-        "width": candidate["width"],
-        "height": candidate["height"],
-        "people": candidate["people"],
-        "area": masks.area_fraction(label.target),
-        "source": candidate["source"],
-        "licence": candidate["licence"],
-        "origin": label.origin,
-        "edges": masks.touched_edges(label.target == masks.PERSON),
-        "touching": list(label.touching),
-        "head_visible": None,
-        "image_sha256": sha256_file(staging / image),
-        "mask_sha256": sha256_bytes(encoded),
-        "weight": WEIGHTS.get(verdict, 1.0),
-        "tags": ["crowd"] * candidate["crowd"] + [verdict] * (verdict in WEIGHTS),
-    }
-
-
-def add_splits(rows: Sequence[dict[str, Any]], selection: Selection) -> list[dict[str, Any]]:
-    """The rows with `group`, `split` and `fold`, and with what an earlier version says of them."""
-    carried = carried_rows(selection)
-    recipe, seed = selection.recipe, selection.recipe.seed or 0
-    rows = [{**row, "group": row["image_sha256"][:16], **carried.get(row["sample_id"], {})} for row in rows]
-    resplit = not carried or recipe.seed is not None
-    if resplit:
-        splits = split_groups({row["group"] for row in rows if row.get("split") not in UNLABELLED}, seed)
-        rows = [row if row.get("split") in UNLABELLED else {**row, "split": splits[row["group"]]} for row in rows]
-    if resplit or recipe.folds:
-        folds = {}
-        if recipe.folds:
-            folds = fold_groups({row["group"] for row in rows if row["split"] == "train"}, recipe.folds, seed)
-        rows = [{**row, "fold": folds.get(row["group"], -1) if row["split"] == "train" else -1} for row in rows]
-    return rows
-
-
-def carried_rows(selection: Selection) -> dict[str, dict[str, Any]]:
-    """What the rows of an earlier version keep, by sample_id; a new verdict wins over the old tags and weight."""
+    """The sources for the header; with `--from` those of the parent, and of the dataset that is merged into it."""
     if selection.parent is None:
-        return {}
-    verdicts = dict(selection.kept.select("sample_id", "verdict").iter_rows())
-    columns = ("group", "split", "fold", "head_visible")
-    carried = {}
-    for row in selection.parent.rows():
-        verdict = verdicts.get(row["sample_id"])
-        tags = [tag for tag in row["tags"] if verdict is None or tag not in schema.VERDICTS]
-        carried[row["sample_id"]] = {column: row[column] for column in columns} | {
-            "tags": tags + [verdict] * (verdict in WEIGHTS),
-            "weight": row["weight"] if verdict is None else WEIGHTS.get(verdict, 1.0),
-        }
-    return carried
+        return [read.source for read in selection.reads]
+    return [*selection.parent.header.sources, *(read.source for read in selection.reads[1:])]
+
+
+def lay_files(staging: Path, kept: pl.DataFrame, watch: Watch) -> None:
+    """Link or copy the kept images; take away the masks of images that were dropped after they were drawn."""
+    rows = list(kept.select("path", "image").iter_rows())
+    tick = watch("linking images", len(rows))
+    map_threads(lambda row: link_or_copy(Path(row[0]), staging / row[1]), rows, tick)
+    names = {f"{sample_id}.png" for sample_id in kept["sample_id"]}
+    for path in (staging / "masks").iterdir():
+        if path.name not in names:
+            path.unlink()

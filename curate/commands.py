@@ -16,33 +16,113 @@ FOLDER = click.Path(path_type=Path)
 def source_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options that say where images come from."""
     options = [
-        click.option("--coco", multiple=True, metavar="[NAME=]JSON", help="COCO instance file; repeatable."),
+        click.option(
+            "--coco", multiple=True, metavar="[NAME=]JSON",
+            help="COCO instances, person_keypoints or panoptic file; repeatable.",
+        ),
         click.option("--images", multiple=True, metavar="DIR", help="Folder with the photos of --coco; repeatable."),
-        click.option("--voc", multiple=True, metavar="[NAME=]ROOT", help="PASCAL VOC folder; repeatable."),
+        click.option("--voc", multiple=True, metavar="[NAME=]ROOT", help="PASCAL VOC or SBD folder; repeatable."),
         click.option(
             "--pairs", multiple=True, nargs=2, metavar="[NAME=]IMAGES MASKS",
             help="Folders of images and of masks (PNG or .mat) with the same names; repeatable.",
         ),
+        click.option(
+            "--pool", multiple=True, metavar="[NAME=]DIR", help="Folder of photos without masks; repeatable."
+        ),
+        click.option(
+            "--zoo", multiple=True, metavar="NAME", help="Data set that FiftyOne downloads: coco-2017, voc-2012."
+        ),
         click.option("--from", "from_", metavar="DATASET", help="Choose among the images of a dataset version."),
+        click.option("--merge", metavar="DATASET", help="With --from: join a second dataset to it."),
     ]  # fmt: skip
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return decorated(command, options)
 
 
 def rule_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The options that say which images are kept, and how they are split."""
+    """The options that say which images are kept."""
     options = [
-        click.option("--recipe", metavar="NAME|FILE", help="Shipped recipe, TOML or dataset.json."),
         click.option("--min-area", type=float, metavar="FRACTION", help="Least share people cover.  [default: 0]"),
         click.option("--max-area", type=float, metavar="FRACTION", help="Largest share people cover.  [default: 1]"),
         click.option("--min-people", type=int, metavar="N", help="Fewest people.  [default: 1]"),
         click.option("--max-people", type=int, metavar="N", help="Most people, and no crowd.  [default: any]"),
-        click.option("--person", metavar="NAMES|VALUES", help="Who is a person, comma-separated.  [default: person]"),
+        click.option(
+            "--min-person-area", type=float, metavar="FRACTION",
+            help="Share of the image from which a figure counts as one of the people.  [default: 0]",
+        ),
+        click.option("--min-side", type=int, metavar="PX", help="Least length of the shorter side.  [default: any]"),
+        click.option(
+            "--intact", type=int, metavar="N",
+            help="Heads visible where keypoints tell, and cut by at most N image edges.  [default: any]",
+        ),
+        click.option(
+            "--min-keypoints", type=int, metavar="N",
+            help="Fewest visible keypoints of 17, where labelled: no hand or foot alone.  [default: any]",
+        ),
+        click.option("--max-parts", type=int, metavar="N", help="Most separate parts of the mask.  [default: any]"),
+        click.option(
+            "--max-spacing", type=float, metavar="FRACTION",
+            help="Largest mean distance of polygon vertices, as a share of the diagonal.  [default: any]",
+        ),
+        click.option(
+            "--max-stairs", type=float, metavar="FRACTION",
+            help="Largest stairs of a blocky outline, as a share of the diagonal.  [default: any]",
+        ),
+        click.option(
+            "--duplicates", type=click.Choice(["keep", "exact", "near"]), metavar="keep|exact|near",
+            help="Copies to drop; near ones share a split in any case.  [default: keep]",
+        ),
+        click.option("--where", metavar="EXPRESSION", help="Condition over the columns of samples.parquet."),
+        click.option(
+            "--take", multiple=True, metavar="SOURCE=N", help="Most images of a source, a seeded sample; repeatable."
+        ),
+        click.option("--backgrounds", type=int, metavar="N", help="Empty scenes to keep as negatives.  [default: 0]"),
         click.option("--decisions", metavar="FILE", help="A reviewer's decisions.jsonl."),
-        click.option("--folds", type=int, metavar="K", help="Folds of the training split.  [default: none]"),
-        click.option("--seed", type=int, metavar="N", help="Seed of splits and folds.  [default: 0]"),
     ]  # fmt: skip
+    return decorated(command, options)
+
+
+def mask_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say what counts as foreground."""
+    policy = "include|ignore|exclude"
+    options = [
+        click.option("--person", metavar="NAMES|VALUES", help="Who is a person, comma-separated.  [default: person]"),
+        click.option(
+            "--held", type=click.Choice(policy.split("|")), metavar=policy,
+            help="Held objects in contact with a person: 255, 128 or 0 in the mask.  [default: exclude]",
+        ),
+        click.option(
+            "--animals", type=click.Choice(policy.split("|")), metavar=policy,
+            help="The same for animals.  [default: exclude]",
+        ),
+        click.option(
+            "--held-categories", metavar="NAMES", help="What --held means.  [default: 43 categories of COCO and VOC]"
+        ),
+        click.option(
+            "--animal-categories", metavar="NAMES", help="What --animals means.  [default: COCO's and VOC's animals]"
+        ),
+    ]  # fmt: skip
+    return decorated(command, options)
+
+
+def split_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say how images are split."""
+    options = [
+        click.option(
+            "--split", metavar="A/B/C",
+            help="Ratios 70/20/10 of train, val and test, or numbers of images 1700/300.  [default: 70/20/10]",
+        ),
+        click.option("--test-from", metavar="DATASET", help="Keep the test split of an earlier dataset as it is."),
+        click.option(
+            "--group-by", metavar="COLUMN", help="Never split images with one value apart, such as of one folder."
+        ),
+        click.option("--folds", type=int, metavar="K", help="Folds of the training split.  [default: none]"),
+        click.option("--seed", type=int, metavar="N", help="Seed of splits, folds and samples.  [default: 0]"),
+    ]  # fmt: skip
+    return decorated(command, options)
+
+
+def decorated(command: Callable[..., None], options: Sequence[Any]) -> Callable[..., None]:
+    """The command with these options, in this order."""
     for option in reversed(options):
         command = option(command)
     return command
@@ -50,7 +130,10 @@ def rule_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.command()
 @source_options
+@click.option("--recipe", metavar="NAME|FILE", help="Shipped recipe, TOML or dataset.json; options go on top.")
 @rule_options
+@mask_options
+@split_options
 @click.option("--out", type=FOLDER, metavar="DATASET", help="Folder to write.  [default: datasets/built/<recipe>]")
 @click.option("--dry-run", is_flag=True, help="Print the funnel, write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
@@ -65,6 +148,7 @@ def build(out: Path | None, dry_run: bool, as_json: bool, force: bool, **options
       curate build --min-area 0.2 --max-area 0.7 --max-people 2 --out people
     """
     from curate.build import check_out, write_dataset
+    from curate.choose import preview
     from curate.funnel import report_built, report_selection, say_notes, unreadable_notes
     from curate.selection import select
 
@@ -74,29 +158,32 @@ def build(out: Path | None, dry_run: bool, as_json: bool, force: bool, **options
         check_out(out, recipe, force=force)
     say_usual_sources(recipe)
     with watching() as watch:
-        selection = select(recipe, watch)
-    say_notes(selection.notes)
+        selection = select(recipe, watch, exact_drops=not dry_run)
+        selection = preview(selection, watch) if dry_run else selection
     if dry_run or selection.kept.is_empty():
-        say_notes(unreadable_notes(selection.drops))
+        say_notes([*selection.notes, *unreadable_notes(selection.drops)])
         report_selection(selection, as_json=as_json)
     if dry_run:
-        click.echo("nothing written; missing or unreadable image files are found by the build itself", err=True)
+        click.echo("nothing written; unreadable photos, duplicates and leaks are found by the build itself", err=True)
         return
     with watching() as watch:
         built = write_dataset(selection, out, force=force, watch=watch)
-    say_notes(unreadable_notes(built.drops))
-    report_built(built, selection.notes, as_json=as_json)
+    say_notes([*built.notes, *unreadable_notes(built.drops)])
+    report_built(built, as_json=as_json)
 
 
 def recipe_of(options: dict[str, Any]) -> Any:
     """The recipe from the command line on top of `--recipe`."""
     from curate.recipe import load_recipe, make_recipe
-    from curate.sources.names import split_words
+    from curate.sources.names import split_take, split_words
 
     named = options.pop("recipe")
     given = {key: value for key, value in options.items() if value not in (None, ())}
-    if "person" in given:
-        given["person"] = split_words(given["person"])
+    for field in ("person", "held_categories", "animal_categories"):
+        if field in given:
+            given[field] = split_words(given[field], f"--{field.replace('_', '-')}")
+    if "take" in given:
+        given["take"] = dict(split_take(text) for text in given["take"])
     base = make_recipe(load_recipe(named), f"recipe {named}") if named else None
     return make_recipe({**(recipe_fields(base) if base else {}), **given}, "options")
 
@@ -190,11 +277,11 @@ def sources_at_hand(options: dict[str, Any]) -> Sequence[Any]:
     from curate.errors import CurateError
     from curate.recipe import make_recipe
     from curate.sources.reading import read_sources
-    from curate.sources.version import read_version
+    from curate.sources.version import read_versions
 
     try:
         recipe = make_recipe(options)
-        return [read_version(open_dataset(Path(recipe.from_)))] if recipe.from_ else read_sources(recipe)
+        return read_versions(open_dataset(Path(recipe.from_)), recipe.merge) if recipe.from_ else read_sources(recipe)
     except CurateError as error:
         click.echo(f"note: dropped images are not shown ({error})", err=True)
         return []

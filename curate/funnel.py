@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def funnel_table(funnel: Sequence[FunnelStep]) -> str:
-    """The funnel as lines of label, images left, and how many the step took; `unreadable` only where it took any.
+    """The funnel as lines of label, images left, and how many the step took; some rules only where they took any.
 
     >>> steps = [("looked at", "looked at", 159), ("people", "with a person", 80), ("kept", "kept", 80)]
     >>> print(funnel_table([FunnelStep(*step) for step in steps]))
@@ -40,10 +40,12 @@ def funnel_table(funnel: Sequence[FunnelStep]) -> str:
 
 
 def shown_steps(funnel: Sequence[FunnelStep]) -> list[FunnelStep]:
-    """The steps worth a line: all but an `unreadable` that took nothing."""
+    """The steps worth a line: all but an `unreadable` or a `leak` that took nothing."""
     before = [step.remaining for step in (*funnel[:1], *funnel)]
     return [
-        step for step, had in zip(funnel, before, strict=False) if step.rule != "unreadable" or had > step.remaining
+        step
+        for step, had in zip(funnel, before, strict=False)
+        if step.rule not in ("unreadable", "leak") or had > step.remaining
     ]
 
 
@@ -82,7 +84,7 @@ def report_selection(selection: Selection, *, as_json: bool) -> None:
         print(funnel_table(funnel))
 
 
-def report_built(built: Built, notes: Iterable[Note], *, as_json: bool) -> None:
+def report_built(built: Built, *, as_json: bool) -> None:
     """Print the funnel of what was written, its splits and its digest."""
     header = built.header
     empty = [split for split in ("train", "val", "test") if not header.counts.get(split)]
@@ -96,7 +98,7 @@ def report_built(built: Built, notes: Iterable[Note], *, as_json: bool) -> None:
     if as_json:
         kept = header.counts["images"]
         counts = {"kept": kept, "funnel": header.funnel, "dataset": str(built.out), "digest": header.digest}
-        print_json({**counts, "counts": header.counts, "notes": sum_up(notes)})
+        print_json({**counts, "counts": header.counts, "notes": sum_up(built.notes)})
         return
     splits = [f"{count} {split}" for split, count in header.counts.items() if split != "images"]
     print(funnel_table(header.funnel))

@@ -139,6 +139,15 @@ def check_image(path: Path, size_hw: SizeHW) -> None:
         _load(path, image)
 
 
+def examine_image(path: Path, size_hw: SizeHW) -> NDArray[np.uint8]:
+    """Interim."""
+    with read_header(path) as image:
+        check_size(path, image, size_hw)
+        image.draft(None, (max(1, image.width // 8), max(1, image.height // 8)))
+        _load(path, image)
+        return np.asarray(image.convert("L").resize((32, 32), Image.Resampling.BOX))
+
+
 def check_size(path: Path, image: Image.Image, size_hw: SizeHW) -> None:
     """Raise MismatchError where the stored raster's size is not the annotation's, naming EXIF where it may be why."""
     found = (image.height, image.width)

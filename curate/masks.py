@@ -158,6 +158,59 @@ def touched_edges(mask: Mask) -> str:
     return "".join(name for name, line in sides.items() if line.any())
 
 
+def box_of(mask: Mask) -> tuple[int, int, int, int] | None:
+    """Left, top, right and bottom px of the mask's box, right and bottom being the last column and row; None if empty.
+
+    >>> box_of(np.array([[0, 0, 0], [0, 1, 1]], bool))
+    (1, 1, 2, 1)
+    """
+    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
+    if not columns.size:
+        return None
+    return int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1])
+
+
+SMALLEST_PART = 0.01
+"""A part of under this share of the mask is a crumb, not a part."""
+
+
+def count_parts(mask: Mask) -> int:
+    """Number of separate parts (8 neighbours), those of under SMALLEST_PART of the mask aside; 0 where it is empty.
+
+    >>> count_parts(np.array([[1, 0, 1], [0, 1, 0], [0, 0, 0], [1, 0, 0]], bool))
+    2
+    """
+    _, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    return int(np.count_nonzero(areas >= SMALLEST_PART * areas.sum()))
+
+
+def stairs_px(mask: Mask) -> float | None:
+    """Size of the stairs in the mask's outline: the lower quartile of its straight runs along the pixel grid, px.
+
+    A finely drawn outline has runs of one or two pixels wherever it is not upright or level; a mask that was enlarged
+    k times without smoothing has none shorter than k. None where no outline lies inside the image.
+
+    >>> stairs_px(np.kron(np.tri(4, dtype=bool), np.ones((3, 3), bool)))
+    3.0
+    """
+    runs = np.concatenate([straight_runs(mask), straight_runs(mask.T)])
+    return float(np.percentile(runs, 25, method="lower")) if runs.size else None
+
+
+def straight_runs(mask: Mask) -> NDArray[np.int64]:
+    """Lengths in px of the level runs of the outline: neighbours in a row that change alike to the row below."""
+    change = mask[1:].astype(np.int8) - mask[:-1].astype(np.int8)
+    padded = np.pad(change, ((0, 0), (1, 1)))
+    differs = np.diff(padded, axis=1) != 0
+    rows, columns = np.nonzero(differs)
+    values = padded[rows, columns + 1]
+    lengths = np.diff(columns)
+    same_row = np.diff(rows) == 0
+    runs: NDArray[np.int64] = lengths[same_row & (values[:-1] != 0)].astype(np.int64)
+    return runs
+
+
 def iou(one: Mask, other: Mask) -> float | None:
     """Intersection over union; None where both are empty."""
     union = int(np.count_nonzero(one | other))

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
+from curate import schema
 from curate.errors import FormatError, MissingError, UsageError
 from curate.files import readable_faults
+from curate.foreground import ANIMALS, HELD, Foreground, Policy
 from curate.packaged import data_folder
+from curate.rules import check_where
+from curate.splits import parse_split
 
 
 def option_name(field: str) -> str:
@@ -27,28 +31,74 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     name: str = "people"
     coco: list[str] = []
-    """Instance JSON files, `[NAME=]PATH`."""
+    """Instance, keypoint and panoptic JSON files, `[NAME=]PATH`."""
     images: list[str] = []
     """Folders with the photographs of the COCO files."""
     voc: list[str] = []
-    """VOC folders, `[NAME=]PATH`."""
+    """VOC or SBD folders, `[NAME=]PATH`."""
     pairs: list[tuple[str, str]] = []
     """Folders of images and of their masks; `[NAME=]PATH` the first."""
+    pool: list[str] = []
+    """Folders of photographs without labels, `[NAME=]PATH`."""
+    zoo: list[str] = []
+    """Data sets of FiftyOne's zoo."""
     from_: str | None = None
     """A dataset whose rows are the candidates."""
-    min_area: float = 0.0
-    max_area: float = 1.0
+    merge: str | None = None
+    """A second dataset, joined to that of `from`."""
+    person: list[str] = msgspec.field(default_factory=lambda: ["person"])
+    min_person_area: float = 0.0
+    held: Policy = "exclude"
+    animals: Policy = "exclude"
+    held_categories: list[str] = msgspec.field(default_factory=lambda: list(HELD))
+    animal_categories: list[str] = msgspec.field(default_factory=lambda: list(ANIMALS))
     min_people: int = 1
     max_people: int | None = None
-    person: list[str] = msgspec.field(default_factory=lambda: ["person"])
+    min_area: float = 0.0
+    max_area: float = 1.0
+    min_side: int = 0
+    intact: int | None = None
+    """Most image edges that may cut the person; heads visible where keypoints tell."""
+    min_keypoints: int = 0
+    max_parts: int | None = None
+    max_spacing: float | None = None
+    max_stairs: float | None = None
+    duplicates: Literal["keep", "exact", "near"] = "keep"
+    where: str | None = None
+    take: dict[str, int] = {}
+    """Source -> most images kept of it."""
+    backgrounds: int = 0
     decisions: str | None = None
+    split: str | None = None
+    """None: 70/20/10, and with `from` the splits stay as they are."""
+    test_from: str | None = None
+    group_by: str | None = None
     folds: int = 0
     seed: int | None = None
     """None: 0, and with `from` the splits stay as they are."""
 
     def sources(self) -> int:
         """Number of sources named."""
-        return len(self.coco) + len(self.voc) + len(self.pairs)
+        return len(self.coco) + len(self.voc) + len(self.pairs) + len(self.pool) + len(self.zoo)
+
+    @property
+    def foreground(self) -> Foreground:
+        """What is painted as foreground, and who is counted."""
+        return Foreground(
+            tuple(self.person),
+            self.min_person_area,
+            self.held,
+            self.animals,
+            tuple(self.held_categories),
+            tuple(self.animal_categories),
+        )
+
+    @property
+    def resplits(self) -> bool:
+        """Whether the splits are made anew although an earlier version has some."""
+        return self.from_ is None or any(
+            value is not None for value in (self.seed, self.split, self.test_from, self.group_by)
+        )
 
 
 def load_recipe(name: str) -> dict[str, Any]:
@@ -104,23 +154,74 @@ def make_recipe(options: dict[str, Any], where: str = "recipe") -> Recipe:
     return recipe
 
 
+FRACTIONS = ("min_area", "max_area", "min_person_area", "max_spacing", "max_stairs")
+"""Options that are a share of the image or of its diagonal."""
+LEAST = {
+    **{"min_people": 1, "max_people": 1, "min_side": 0, "intact": 0, "min_keypoints": 0, "max_parts": 1},
+    **{"backgrounds": 0, "folds": 0},
+}
+"""Whole numbers and the least each can be."""
+
+
 def check_ranges(recipe: Recipe) -> None:
     """Raise UsageError where a value is out of range or two contradict each other."""
-    for option, value in (("--min-area", recipe.min_area), ("--max-area", recipe.max_area)):
-        if not 0 <= value <= 1:
-            raise UsageError(f"{option} {value:g}: an area is a fraction of the image, 0 to 1; 20 % is 0.2")
+    for field in FRACTIONS:
+        value = getattr(recipe, field)
+        if value is not None and not 0 <= value <= 1:
+            raise UsageError(f"--{option_name(field)} {value:g}: a fraction is wanted, 0 to 1; 20 % is 0.2")
+    for field, least in LEAST.items():
+        value = getattr(recipe, field)
+        if value is not None and value < least:
+            raise UsageError(f"--{option_name(field)} {value}: at least {least}")
     if recipe.min_area > recipe.max_area:
         raise UsageError(f"--min-area {recipe.min_area:g} is more than --max-area {recipe.max_area:g}")
-    if recipe.min_people < 1:
-        raise UsageError(f"--min-people {recipe.min_people}: at least 1")
     if recipe.max_people is not None and recipe.max_people < recipe.min_people:
         raise UsageError(f"--max-people {recipe.max_people} is fewer than --min-people {recipe.min_people}")
-    if recipe.folds < 0 or recipe.folds == 1:
-        raise UsageError(f"--folds {recipe.folds}: 2 or more, or 0 for none")
+    if recipe.folds == 1:
+        raise UsageError("--folds 1: 2 or more, or 0 for none")
     if recipe.folds > 100:
         raise UsageError(f"--folds {recipe.folds}: at most 100")
-    if recipe.from_ is not None and recipe.sources():
-        raise UsageError("--from starts from a dataset's own images; leave --coco, --voc and --pairs out")
+    for name, most in recipe.take.items():
+        if most < 0:
+            raise UsageError(f"--take {name}={most}: a number of images is wanted")
+    check_versions(recipe)
+    check_group_by(recipe)
+    parse_split(recipe.split)
+    check_where(recipe.where)
+
+
+FIXED_IN_MASKS = ("person", "min_person_area", "held", "animals")
+"""Options that decide how a mask is drawn, which a finished version has behind it."""
+
+
+def check_versions(recipe: Recipe) -> None:
+    """Raise UsageError where an option makes no sense with `--from`, or without it."""
+    if recipe.from_ is None:
+        if recipe.merge is not None:
+            raise UsageError(f"--merge {recipe.merge}: joins a dataset to another one; name that with --from")
+        return
+    if recipe.sources():
+        raise UsageError(
+            "--from starts from a dataset's own images; leave --coco, --voc, --pairs, --pool and --zoo out"
+        )
+    if recipe.backgrounds:
+        raise UsageError(
+            f"--backgrounds: the empty scenes of {recipe.from_} are chosen already. Build it anew from its sources"
+        )
+    plain = Recipe()
+    for field in FIXED_IN_MASKS:
+        if getattr(recipe, field) != getattr(plain, field):
+            raise UsageError(
+                f"--{option_name(field)}: the masks of {recipe.from_} are drawn already. Build it anew from its sources"
+            )
+
+
+def check_group_by(recipe: Recipe) -> None:
+    """Raise UsageError where `--group-by` names no column that is known when groups are made."""
+    unknown = {"image", "mask", "split", "fold", "mask_sha256"}
+    known = ["folder", *(column for column in schema.SAMPLES if column not in unknown)]
+    if recipe.group_by is not None and recipe.group_by not in known:
+        raise UsageError(f"--group-by {recipe.group_by}: is no column. Columns: {', '.join(known)}")
 
 
 def recipe_options(recipe: Recipe) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import polars as pl
 
 from curate import schema
 from curate.dataset import FunnelStep
+from curate.errors import UsageError
 
 NOTHING, NO_WORDS = pl.lit(None, pl.Float64), pl.lit("")
 
@@ -84,6 +85,162 @@ def area_rule(least: float, most: float) -> Rule:
         pl.when(area < least)
         .then(pl.format("people cover {} %, less than {}", share, pl.lit(percent(least))))
         .otherwise(pl.format("people cover {} %, more than {}", share, pl.lit(percent(most)))),
+    )
+
+
+def side_rule(least_px: int) -> Rule:
+    """The shorter side of the image has at least this many pixels."""
+    side = pl.min_horizontal("width", "height")
+    return Rule(
+        "side",
+        f"sides of at least {least_px} px",
+        side >= least_px,
+        side,
+        pl.lit(least_px),
+        pl.format("is {}x{} px (WxH), its shorter side under {}", "width", "height", pl.lit(least_px)),
+    )
+
+
+def intact_rule(most_edges: int) -> Rule:
+    """The people are cut by at most this many image edges, and show their heads where keypoints tell."""
+    cut = pl.col("edges").str.len_chars()
+    headless = pl.col("head_visible").eq_missing(False)
+    return Rule(
+        "intact",
+        f"heads visible, cut by at most {most_edges} {'edge' if most_edges == 1 else 'edges'}",
+        (cut <= most_edges) & ~headless,
+        pl.when(cut > most_edges).then(cut).otherwise(pl.lit(0)),
+        pl.when(cut > most_edges).then(pl.lit(most_edges)).otherwise(pl.lit(1)),
+        pl.when(cut > most_edges)
+        .then(pl.format("the image's edges {} cut the person, more than {}", "edges", pl.lit(most_edges)))
+        .otherwise(pl.lit("someone's head is not visible, by the keypoints")),
+    )
+
+
+def body_part_rule(least: int) -> Rule:
+    """Everyone whose keypoints are labelled shows at least this many: no hand, no foot alone."""
+    found = pl.col("keypoints")
+    return Rule(
+        "intact",
+        f"at least {least} visible keypoints, where labelled",
+        found.is_null() | (found >= least),
+        found,
+        pl.lit(least),
+        pl.format("shows a part of a body: {} visible keypoints, fewer than {}", found, pl.lit(least)),
+    )
+
+
+def parts_rule(most: int) -> Rule:
+    """The foreground lies in at most this many separate parts."""
+    found = pl.col("parts")
+    return Rule(
+        "parts",
+        f"at most {most} separate {'part' if most == 1 else 'parts'}",
+        found <= most,
+        found,
+        pl.lit(most),
+        pl.format("the mask lies in {} separate parts, more than {}", found, pl.lit(most)),
+    )
+
+
+def spacing_rule(most: float) -> Rule:
+    """The polygons have a vertex at least every so often along their outline, as a share of the image's diagonal."""
+    return coarse_rule("spacing", most, "a vertex at least every {}", "the polygon has a vertex only every {} px")
+
+
+def stairs_rule(most: float) -> Rule:
+    """The mask's outline has no larger stairs, as a share of the image's diagonal."""
+    return coarse_rule("stairs", most, "stairs of at most {}", "the mask's outline has stairs of {} px")
+
+
+def coarse_rule(column: str, most: float, label: str, detail: str) -> Rule:
+    """A measure of coarseness in `column`, px, held against a share of the diagonal; null where there is none."""
+    diagonal = (pl.col("width").cast(pl.Float64) ** 2 + pl.col("height").cast(pl.Float64) ** 2).sqrt()
+    share = pl.col(column) / diagonal
+    return Rule(
+        "coarse",
+        label.format(percent(most)) + " of the diagonal",
+        pl.col(column).is_null() | (share <= most),
+        share,
+        pl.lit(most),
+        pl.format(
+            detail + ", {} % of the diagonal, more than {}",
+            pl.col(column).round(1),
+            (share * 100).round(2),
+            pl.lit(percent(most)),
+        ),
+    )
+
+
+def duplicate_rule(kind: str) -> Rule:
+    """No copy of an image that is kept: of the same bytes (`exact`), or nearly the same picture as well (`near`)."""
+    copy = pl.col("copy_of").is_not_null() & (pl.lit(kind == "near") | pl.col("copy_exact"))
+    return Rule(
+        "duplicate",
+        "no exact duplicates" if kind == "exact" else "no near duplicates",
+        ~copy,
+        detail=pl.when("copy_exact")
+        .then(pl.format("has the same bytes as {}", "copy_of"))
+        .otherwise(pl.format("is nearly the same picture as {}", "copy_of")),
+    )
+
+
+def leak_rule() -> Rule:
+    """No image that would tie two splits together."""
+    return Rule("leak", "in one split alone", pl.col("leak").is_null(), detail=pl.col("leak"))
+
+
+def where_rule(text: str) -> Rule:
+    """The user's expression is true; the detail names the values of its columns."""
+    condition = parse_where(text)
+    names = list(dict.fromkeys(condition.meta.root_names()))
+    values = [pl.format(f"{name} is {{}}", shown(name)) for name in names]
+    detail = pl.concat_str(values, separator=", ") if values else pl.lit("it never holds")
+    return Rule("where", f"where {text}", condition, detail=detail)
+
+
+def shown(column: str) -> pl.Expr:
+    """A column's values as text, null as `null`."""
+    if isinstance(schema.SAMPLES[column], pl.List):
+        return pl.concat_str(pl.lit("["), pl.col(column).list.join(", "), pl.lit("]"))
+    return pl.col(column).cast(pl.String).fill_null("null")
+
+
+def parse_where(text: str) -> pl.Expr:
+    """A condition over the columns of `samples.parquet`, in the words of SQL's WHERE.
+
+    Raises:
+        UsageError: It cannot be read, names an unknown column, or is no condition on single images.
+    """
+    example = "For example: --where \"area > 0.3 and people == 1 and source = 'coco'\""
+    try:
+        condition = pl.sql_expr(text)
+        found = schema.SAMPLES.to_frame().select(condition.alias("where"))
+    except pl.exceptions.ColumnNotFoundError as error:
+        columns = ", ".join(schema.SAMPLES)
+        what = str(error).split(";")[0]
+        raise UsageError(f"--where {text!r}: {what}. Columns: {columns}. Texts stand in single quotes") from error
+    except pl.exceptions.PolarsError as error:
+        raise UsageError(f"--where {text!r}: {str(error).splitlines()[0]}. {example}") from error
+    if found.schema["where"] != pl.Boolean or found.height:
+        raise UsageError(f"--where {text!r}: is no condition that one image meets or not. {example}")
+    return condition
+
+
+def check_where(text: str | None) -> None:
+    """Raise UsageError where `text` is no condition."""
+    if text is not None:
+        parse_where(text)
+
+
+def take_rule(label: str) -> Rule:
+    """In the seeded sample of its source, or within the fixed counts of the splits; `over` is the limit it exceeds."""
+    return Rule(
+        "take",
+        label,
+        pl.col("over").is_null(),
+        limit=pl.col("over"),
+        detail=pl.format("is one more than the {} that were asked for", "over"),
     )
 
 

@@ -1,37 +1,46 @@
-"""Which images are kept and why the others are not: read the sources, measure what is open, apply the rules."""
+"""Which images the labels speak for: read the sources, measure what is open, apply the rules of labels alone."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
 
+from curate import schema
 from curate.dataset import Dataset, FunnelStep, open_dataset
 from curate.decisions import Decision, read_decisions
 from curate.errors import UsageError
+from curate.placing import UNLABELLED
 from curate.recipe import Recipe
-from curate.rules import Rule, apply_rules, area_rule, crowd_rule, decision_rule, people_rule, unreadable_rule
-from curate.sources import Note, Read
+from curate.rules import (
+    Rule,
+    apply_rules,
+    area_rule,
+    crowd_rule,
+    people_rule,
+    side_rule,
+    unreadable_rule,
+)
+from curate.sources import Limits, Note, Read
 from curate.sources.reading import read_sources
-from curate.sources.version import read_version
+from curate.sources.version import read_versions
+from curate.splits import place
 from curate.threads import Watch, map_threads, unwatched
-
-UNLABELLED = ("pool", "background")
-"""Splits of images that show nobody or have no label: the rules about people leave them alone."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which candidates are kept, and why the others are not.
+    """Which candidates are still in, and why the others are not.
 
     Attributes:
         recipe: What was asked for.
         reads: The sources, as they were read.
         parent: The dataset the candidates come from, with `--from`.
-        candidates: Every image looked at, measured where it had to be.
-        kept: The rows all rules keep.
+        candidates: Every image looked at, measured where it had to be. `read` is the index into `reads`; `kind` is
+            null, or the split of an image that has no label yet or shows nobody on purpose.
+        kept: The rows all rules so far keep.
         drops: The others, in the columns of `drops.parquet`.
         funnel: What was left after each rule.
         notes: What was odd, and what was done about it.
@@ -46,43 +55,60 @@ class Selection:
     funnel: list[FunnelStep]
     notes: list[Note]
 
+    def apply(self, rules: Sequence[Rule], exempt: Sequence[str] = UNLABELLED) -> Selection:
+        """The selection after further rules; images of the kinds in `exempt` pass them."""
+        spared = pl.col("kind").is_in(exempt) if exempt else pl.lit(False)
+        kept, drops, steps = apply_rules(self.kept.filter(~spared.fill_null(False)), rules)
+        passed = self.kept.filter(spared.fill_null(False))
+        funnel = [FunnelStep(step.rule, step.label, step.remaining + passed.height) for step in steps]
+        return replace(
+            self,
+            kept=pl.concat([kept, passed]).sort("sample_id"),
+            drops=pl.concat([self.drops, drops]),
+            funnel=[*self.funnel, *funnel],
+        )
 
-def select(recipe: Recipe, watch: Watch = unwatched) -> Selection:
-    """Read the sources, measure what has to be measured, apply the rules. Writes nothing."""
+
+def select(recipe: Recipe, watch: Watch = unwatched, *, exact_drops: bool = True) -> Selection:
+    """Read the sources, measure what has to be measured, apply the rules that need no photograph. Writes nothing.
+
+    Args:
+        recipe: What to choose.
+        watch: Told of progress.
+        exact_drops: Whether a dropped image's area is exact; else many are dropped by a bound, without drawing them.
+            The same images are dropped by the same rules either way.
+    """
     parent = open_dataset(Path(recipe.from_)) if recipe.from_ is not None else None
-    reads = [read_version(parent)] if parent else read_sources(recipe, watch)
+    reads = read_versions(parent, recipe.merge) if parent else read_sources(recipe, watch)
     decisions = read_decisions(Path(recipe.decisions)) if recipe.decisions is not None else {}
     candidates = join_decisions(gather(reads), decisions)
     notes = [note for read in reads for note in read.notes] + unknown_decisions(candidates, decisions)
-    measured, found = measure(candidates, reads, recipe, watch)
-    exempt = measured.filter(pl.col("unlabelled"))
-    kept, drops, steps = apply_rules(measured.filter(~pl.col("unlabelled")), rules_of(recipe))
-    spared, dropped, _ = apply_rules(exempt, [decision_rule()])
-    funnel = [FunnelStep("looked at", "looked at", candidates.height)]
-    funnel += [FunnelStep(step.rule, step.label, step.remaining + exempt.height) for step in steps]
-    if dropped.height:
-        funnel[-1] = FunnelStep(funnel[-1].rule, funnel[-1].label, funnel[-1].remaining - dropped.height)
-    kept = pl.concat([kept, spared]).sort("sample_id")
-    return Selection(recipe, reads, parent, measured, kept, pl.concat([drops, dropped]), funnel, notes + found)
+    notes += unknown_takes(recipe, [read.source.name for read in reads], candidates)
+    measured, found = measure(candidates, reads, recipe, watch, exact_drops=exact_drops)
+    measured = choose_backgrounds(measured, recipe)
+    start = FunnelStep("looked at", "looked at", candidates.height)
+    nothing = schema.DROPS.to_frame()
+    selection = Selection(recipe, reads, parent, measured, measured, nothing, [start], notes + found)
+    return selection.apply([unreadable_rule("readable label")], exempt=()).apply(label_rules(recipe))
 
 
-def rules_of(recipe: Recipe) -> list[Rule]:
-    """The recipe's rules in the order they are applied."""
-    rules = [unreadable_rule("readable label"), people_rule(recipe.min_people)]
+def label_rules(recipe: Recipe) -> list[Rule]:
+    """The rules that need no photograph, in the order they are applied."""
+    rules = [people_rule(recipe.min_people)]
     rules += [crowd_rule(recipe.max_people)] if recipe.max_people is not None else []
     rules += [area_rule(recipe.min_area, recipe.max_area)]
-    rules += [decision_rule()] if recipe.decisions is not None else []
+    rules += [side_rule(recipe.min_side)] if recipe.min_side else []
     return rules
 
 
 def gather(reads: Sequence[Read]) -> pl.DataFrame:
-    """All candidates in one table; `read` says which source a row's labels are asked from.
+    """All candidates in one table.
 
     Raises:
         UsageError: Two sources give one sample_id.
     """
     tables = [
-        read.candidates.with_columns(read=pl.lit(index, pl.Int64), unlabelled=unlabelled(read))
+        read.candidates.with_columns(read=pl.lit(index, pl.Int64), kind=kind_of(read))
         for index, read in enumerate(reads)
     ]
     candidates = pl.concat(tables).sort("sample_id")
@@ -95,11 +121,13 @@ def gather(reads: Sequence[Read]) -> pl.DataFrame:
     return candidates
 
 
-def unlabelled(read: Read) -> pl.Series:
-    """Which candidates of a source show nobody on purpose, or have no label yet."""
-    if read.carried is None:
-        return pl.Series([False]).new_from_index(0, read.candidates.height)
-    return read.carried["split"].is_in(UNLABELLED)
+def kind_of(read: Read) -> pl.Series:
+    """The split of the candidates that have no label yet, or show nobody on purpose; null for all others."""
+    if read.carried is not None:
+        return pl.select(pl.when(read.carried["split"].is_in(UNLABELLED)).then(read.carried["split"])).to_series()
+    return pl.Series(["pool" if read.source.kind == "pool" else None], dtype=pl.String).new_from_index(
+        0, read.candidates.height
+    )
 
 
 def join_decisions(candidates: pl.DataFrame, decisions: dict[str, Decision]) -> pl.DataFrame:
@@ -121,15 +149,26 @@ def unknown_decisions(candidates: pl.DataFrame, decisions: dict[str, Decision]) 
     return [Note("decisions are about images that were not looked at", sample_id) for sample_id in unknown]
 
 
+def unknown_takes(recipe: Recipe, names: Sequence[str], candidates: pl.DataFrame) -> list[Note]:
+    """A Note for each source that `--take` names and that is not there."""
+    known = {*names, *candidates["source"].unique()}
+    return [
+        Note(f"sources of --take are not there; there are: {', '.join(sorted(known))}", name)
+        for name in sorted(recipe.take.keys() - known)
+    ]
+
+
 def measure(
-    candidates: pl.DataFrame, reads: Sequence[Read], recipe: Recipe, watch: Watch
+    candidates: pl.DataFrame, reads: Sequence[Read], recipe: Recipe, watch: Watch, *, exact_drops: bool
 ) -> tuple[pl.DataFrame, list[Note]]:
     """The candidates with exact `people`, `crowd` and `area` where the stated number of people leaves it open."""
     enough = pl.col("people").is_null() | (pl.col("people") >= recipe.min_people)
-    wanted = candidates.filter(pl.col("unreadable").is_null() & (enough | pl.col("unlabelled")))
+    wanted = candidates.filter(pl.col("unreadable").is_null() & (enough | pl.col("kind").is_not_null()))
+    settled = wanted.clear() if exact_drops else wanted.filter(surely_small(wanted, reads, recipe))
+    wanted = wanted.join(settled, on="sample_id", how="anti", maintain_order="left") if settled.height else wanted
     rows = list(wanted.select("read", "row").iter_rows())
-    tick = watch("measuring", len(rows))
-    found = map_threads(lambda at: reads[at[0]].labels.measure(at[1], recipe.max_people), rows, tick)
+    tick, limits = watch("measuring", len(rows)), Limits(recipe.max_people)
+    found = map_threads(lambda at: reads[at[0]].labels.measure(at[1], limits), rows, tick)
     table = pl.DataFrame(
         {
             "sample_id": wanted["sample_id"],
@@ -148,8 +187,43 @@ def measure(
     )
     joined = candidates.join(table, on="sample_id", how="left", maintain_order="left")
     measured = joined.with_columns(
+        stated=pl.col("people"),
         people=pl.coalesce("exact", "people"),
         crowd=pl.col("crowd").fill_null(False),
         unreadable=pl.coalesce("unreadable", "damage"),
     )
     return measured.drop("exact", "damage"), [note for one in found for note in one.notes]
+
+
+def surely_small(wanted: pl.DataFrame, reads: Sequence[Read], recipe: Recipe) -> pl.Series:
+    """Which rows the rule `area` drops for sure, and no rule before it."""
+    if recipe.min_people > 1 or recipe.backgrounds:
+        return pl.Series([False]).new_from_index(0, wanted.height)
+    most = recipe.max_people if recipe.max_people is not None else wanted["people"].max()
+    within = wanted.with_row_index("at").filter(pl.col("people").is_between(1, most))
+    small = pl.zeros(wanted.height, pl.Boolean, eager=True)
+    for index, read in enumerate(reads):
+        mine = within.filter(pl.col("read") == index)
+        found = read.labels.below(mine["row"].to_list(), recipe.min_area)
+        small = small.scatter(mine["at"].filter(pl.Series(found, dtype=pl.Boolean)), True)
+    return small
+
+
+def choose_backgrounds(measured: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
+    """The candidates with `kind` set to `background` for the seeded sample of readable ones that show nobody.
+
+    A few more than asked for are chosen, for those that turn out to be unreadable or copies; `build` returns these.
+    """
+    if not recipe.backgrounds:
+        return measured
+    nobody = (pl.col("people") == 0) & (pl.col("stated").fill_null(0) == 0) & (pl.col("area").fill_null(0) == 0)
+    empty = measured.filter(pl.col("unreadable").is_null() & pl.col("kind").is_null() & nobody & ~pl.col("crowd"))
+    seed = recipe.seed or 0
+    ranked = sorted(empty["sample_id"], key=lambda name: place(seed, "background", name))
+    chosen = pl.col("sample_id").is_in(ranked[: spare(recipe.backgrounds)])
+    return measured.with_columns(kind=pl.when(chosen).then(pl.lit("background")).otherwise("kind"))
+
+
+def spare(wanted: int) -> int:
+    """How many are chosen for so many wanted."""
+    return wanted + wanted // 10 + 20

@@ -1,20 +1,66 @@
 """Group-aware, stable splits and folds: a hash of seed and group decides, so adding images moves no other.
 
 A group's place is a number in [0, 1) from SHA-256 of the seed and the group's name; the split is the interval it
-falls into. Ratios hold in expectation. A small set can leave an interval empty: then, and only while it is empty, the
-group nearest to the interval is lent to it (see `assign`).
+falls into. The same thresholds hold in every bin of area and people, so ratios hold in expectation in each of them,
+and a label that is mended moves nothing. A small set can leave an interval empty: then, and only while it is empty,
+the group nearest to the interval is lent to it (see `assign`).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from curate.errors import UsageError
 
 RATIOS = {"train": 0.7, "val": 0.2, "test": 0.1}
 FILL_FROM = 10
 """From this many groups on, no split is left empty."""
+AREA_BINS = (0.1, 0.2, 0.3, 0.5, 0.7)
+"""Fixed edges, never quantiles: an image's bin does not depend on the others."""
+MOST_PEOPLE_BIN = 3
+
+
+@dataclass(frozen=True)
+class Shares:
+    """What `--split` asks for: `ratios` (they sum to 1), or `counts` of images; the other is None."""
+
+    ratios: dict[str, float] | None
+    counts: dict[str, int] | None = None
+
+
+def parse_split(text: str | None) -> Shares:
+    """`70/20/10` as ratios and `1700/300` as counts of images; two numbers are training and test.
+
+    Numbers that sum to 100, or to 1, are ratios; whole numbers that do not are counts.
+
+    >>> parse_split("85/15").ratios
+    {'train': 0.85, 'val': 0.0, 'test': 0.15}
+    >>> parse_split("1700/300").counts
+    {'train': 1700, 'val': 0, 'test': 300}
+
+    Raises:
+        UsageError: It is something else.
+    """
+    if text is None:
+        return Shares(dict(RATIOS))
+    advice = "Expected TRAIN/VAL/TEST or TRAIN/TEST: 70/20/10 (ratios) or 1700/300 (images)"
+    try:
+        numbers = [float(word) for word in text.split("/")]
+    except ValueError:
+        raise UsageError(f"--split {text}: is no list of numbers. {advice}") from None
+    if len(numbers) not in (2, 3) or not all(0 <= number < 1e12 for number in numbers) or numbers[0] == 0:
+        raise UsageError(f"--split {text}: {advice}")
+    train, val, test = numbers if len(numbers) == 3 else (numbers[0], 0.0, numbers[1])
+    named, total = {"train": train, "val": val, "test": test}, train + val + test
+    for whole in (1, 100):
+        if abs(total - whole) < 1e-6:
+            return Shares({split: number / whole for split, number in named.items()})
+    if any(number % 1 for number in numbers):
+        raise UsageError(f"--split {text}: sums to {total:g}, neither 1 nor 100. {advice}")
+    return Shares(None, {split: int(number) for split, number in named.items()})
 
 
 def place(seed: int, purpose: str, group: str) -> float:
@@ -28,18 +74,19 @@ def assign(places: dict[str, float], ratios: Sequence[float], fill_from: int) ->
 
     Args:
         places: Group -> its place.
-        ratios: Widths of the intervals, in order; they sum to 1.
+        ratios: Widths of the intervals, in order; they sum to 1. An interval of no width gets nothing.
         fill_from: From this many groups on, an empty interval borrows the nearest group of the fullest interval.
 
     Returns:
         Group -> index of its interval.
     """
     edges = [sum(ratios[:index]) for index in range(len(ratios) + 1)]
-    chosen = {group: sum(value >= edge for edge in edges[1:-1]) for group, value in places.items()}
+    last = max(index for index, ratio in enumerate(ratios) if ratio)  # where the sum is a rounding error below 1
+    chosen = {group: min(last, sum(value >= edge for edge in edges[1:-1])) for group, value in places.items()}
     if len(places) < max(fill_from, len(ratios)):
         return chosen
-    for index in range(len(ratios)):
-        if index not in chosen.values():
+    for index, ratio in enumerate(ratios):
+        if ratio and index not in chosen.values():
             sizes = [sum(value == other for value in chosen.values()) for other in range(len(ratios))]
             fullest = sizes.index(max(sizes))
             middle = (edges[index] + edges[index + 1]) / 2
@@ -48,11 +95,65 @@ def assign(places: dict[str, float], ratios: Sequence[float], fill_from: int) ->
     return chosen
 
 
-def split_groups(groups: Iterable[str], seed: int) -> dict[str, str]:
-    """Group -> `train`, `val` or `test`, 70/20/10 in expectation."""
-    names = list(RATIOS)
+def split_groups(groups: Iterable[str], seed: int, ratios: Mapping[str, float] = RATIOS) -> dict[str, str]:
+    """Group -> `train`, `val` or `test`, in expectation in these ratios (70/20/10)."""
+    names = list(ratios)
     places = {group: place(seed, "split", group) for group in groups}
-    return {group: names[index] for group, index in assign(places, list(RATIOS.values()), FILL_FROM).items()}
+    return {group: names[index] for group, index in assign(places, list(ratios.values()), FILL_FROM).items()}
+
+
+def bin_of(area: float, people: int) -> tuple[int, int]:
+    """The fixed bin of area and people an image stands in.
+
+    >>> bin_of(0.25, 1), bin_of(0.95, 7)
+    ((2, 1), (5, 3))
+    """
+    return sum(area >= edge for edge in AREA_BINS), min(people, MOST_PEOPLE_BIN)
+
+
+def count_groups(
+    sizes: Mapping[str, int], bins: Mapping[str, tuple[int, int]], counts: Mapping[str, int], seed: int
+) -> dict[str, str | None]:
+    """Group -> its split for fixed counts of images; None for the groups that are left over.
+
+    In every bin the groups with the lowest places come first, and a split takes its share of every bin. The test
+    split is filled first, then val, then train. Whole groups: one that would overfill a split goes to the next.
+    Stable for the same inputs only.
+
+    Args:
+        sizes: Group -> number of images.
+        bins: Group -> bin of its first image.
+        counts: Split -> number of images. Where there are fewer images than asked for, all counts shrink alike.
+        seed: Of the places.
+    """
+    members = defaultdict(list)
+    for group, its_bin in bins.items():
+        members[its_bin].append(group)
+    rank = {}
+    for groups in members.values():
+        for number, group in enumerate(sorted(groups, key=lambda name: (place(seed, "split", name), name))):
+            rank[group] = (number + 0.5) / len(groups)
+    room = shrink(counts, sum(sizes.values()))
+    chosen: dict[str, str | None] = {}
+    for group in sorted(rank, key=lambda name: (rank[name], name)):
+        fitting = (split for split in ("test", "val", "train") if room[split] >= sizes[group])
+        chosen[group] = next(fitting, None)
+        if chosen[group] is not None:
+            room[str(chosen[group])] -= sizes[group]
+    return chosen
+
+
+def shrink(counts: Mapping[str, int], total: int) -> dict[str, int]:
+    """The counts, or as many as there are images in the same ratio; what rounding leaves goes to train.
+
+    >>> shrink({"train": 1700, "val": 0, "test": 300}, 60)
+    {'train': 51, 'val': 0, 'test': 9}
+    """
+    asked = sum(counts.values())
+    if asked <= total:
+        return dict(counts)
+    smaller = {split: count * total // asked for split, count in counts.items()}
+    return smaller | {"train": total - smaller["val"] - smaller["test"]}
 
 
 def fold_groups(groups: Iterable[str], folds: int, seed: int) -> dict[str, int]:

@@ -6,11 +6,14 @@ costs time (the exact union area, the target) is asked for row by row, and only 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from curate import dataset
 from curate.masks import Target, area_fraction
@@ -20,6 +23,7 @@ CANDIDATES = pl.Schema(
         "sample_id": pl.String,
         "source": pl.String,
         "row": pl.Int64,
+        "folder": pl.String,
         "width": pl.Int32,
         "height": pl.Int32,
         "people": pl.Int64,
@@ -27,9 +31,10 @@ CANDIDATES = pl.Schema(
         "unreadable": pl.String,
     }
 )
-"""One row per image looked at. `row` is what the source's labels are asked with; `width` and `height` are null where
-nothing states them; `people` is the number the label states (before empty rasters are found out); `unreadable` says
-what is wrong with the label, null where nothing is."""
+"""One row per image looked at. `row` is what the source's labels are asked with; `folder` is the image's folder inside
+its source ("" at its top); `width` and `height` are null where nothing states them; `people` is the number the label
+states (before empty rasters and small figures are found out), null where nothing states one; `unreadable` says what
+is wrong with the label, null where nothing is."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +51,26 @@ class Note:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """What a measurement may leave out.
+
+    Attributes:
+        most_people: An image that shows more people, or a crowd, need not be measured to the end.
+    """
+
+    most_people: int | None = None
+
+
+@dataclass(frozen=True)
 class Measure:
     """What a label shows, exactly.
 
     Attributes:
-        people: People with at least one pixel. Where counting stopped early, the number the label states.
+        people: People that count: of at least one pixel and of `Foreground.min_person_area`. Where counting stopped
+            early, the number the label states.
         crowd: Whether a region of more people than can be counted is in it.
-        area: Pixels of the union of all people / pixels that count (all but crowd and void); None where counting
-            stopped early.
+        area: Foreground pixels / pixels that count (all but crowd, void and what is ignored), of the very target that
+            `draw` gives; None where counting stopped early.
         unreadable: What is wrong with the label, or None.
         notes: What was done to it.
     """
@@ -71,38 +88,57 @@ class Label:
 
     Attributes:
         target: (H, W) uint8 of 0, 128, 255, the size of its image.
-        origin: What it was made from: `polygon`, `rle`, `palette`, `hand`.
+        origin: What it was made from: `polygon`, `rle`, `palette`, `hand`, `none`.
         touching: Categories of other objects in contact with a person, sorted.
+        head_visible: Whether everyone who counts and has labelled keypoints shows a head; None where nobody has.
+        keypoints: Fewest visible keypoints of such a person; None where there is none.
+        spacing_px: Length of the people's outlines per vertex, in px; None where they are no polygons.
+        tags: Words for the `tags` column, such as `difficult` and `truncated`.
     """
 
     target: Target
     origin: str
     touching: tuple[str, ...] = ()
+    head_visible: bool | None = None
+    keypoints: int | None = None
+    spacing_px: float | None = None
+    tags: tuple[str, ...] = ()
 
 
 class Labels(Protocol):
-    """The labels of one source; `row` is the candidate table's column."""
+    """The labels of one source; `row` is the candidate table's column. Called from several threads."""
 
-    def measure(self, row: int, most: int | None) -> Measure:
-        """What the label shows; with `most`, an image of more people (or with a crowd) need not be measured."""
+    def below(self, rows: Sequence[int], least_area: float) -> NDArray[np.bool_]:
+        """Which images surely show a person and surely cover less than `least_area`; (N,), False where unknown."""
+
+    def measure(self, row: int, limits: Limits) -> Measure:
+        """What the label shows."""
 
     def draw(self, row: int) -> Label:
         """The label as a target. Raises CurateError where it cannot be drawn."""
 
     def image(self, row: int) -> Path:
-        """The photograph's file. Raises MissingError where there is none."""
+        """The photograph's file. Raises MissingError where there is none, or a link leads out of the source."""
 
 
 @dataclass(frozen=True)
 class Read:
-    """A source that was read: its record for the header, its candidates, its labels, and what was odd in it."""
+    """A source that was read: its record for the header, its candidates, its labels, and what was odd in it.
+
+    Attributes:
+        carried: Rows of an earlier dataset version by sample_id, where the candidates are its samples.
+    """
 
     source: dataset.Source
     candidates: pl.DataFrame
     labels: Labels
     notes: list[Note] = field(default_factory=list)
     carried: pl.DataFrame | None = None
-    """Rows of an earlier dataset version, where the candidates are its samples."""
+
+
+def unknown(rows: Sequence[int]) -> NDArray[np.bool_]:
+    """The answer of a source that can say nothing of an image without reading its mask."""
+    return np.zeros(len(rows), bool)
 
 
 def measure_target(target: Target, people: int, notes: tuple[Note, ...] = (), where: str = "") -> Measure:

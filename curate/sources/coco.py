@@ -1,64 +1,38 @@
-"""COCO instance files as candidates, with masks exactly as pycocotools draws them."""
+"""COCO instance files as candidates: which images there are, and which annotations each of them has."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import polars as pl
 
-from curate import dataset, masks
+from curate import dataset
 from curate.errors import CurateError, FormatError
-from curate.files import readable_faults, sha256_file
+from curate.files import readable_faults, sha256_bytes, sha256_file
+from curate.foreground import Foreground
 from curate.images import MAX_PIXELS
-from curate.masks import Rle, SizeHW
-from curate.sources import CANDIDATES, Label, Measure, Note, Read
+from curate.sources import CANDIDATES, Note, Read
 from curate.sources.coco_json import Annotation, CocoFile, Id, ImageRecord, Number, decode_coco
+from curate.sources.coco_labels import Categories, CocoImage, CocoLabels, Part
 from curate.sources.lookup import ImageFinder, usual_folders
 from curate.sources.names import person_classes, sample_keys
 
 
-class RunLengths(msgspec.Struct, gc=False):
-    """A segmentation that is an RLE: counts as a list (uncompressed) or a string (compressed)."""
-
-    counts: list[int] | str
-    size: tuple[int, int]
-
-
-class Instance(msgspec.Struct, gc=False, frozen=True):
-    """One annotation of an image with its category's name."""
-
-    id: Id
-    name: str
-    person: bool
-    crowd: bool
-    segmentation: msgspec.Raw
-
-
-class CocoImage(msgspec.Struct, frozen=True):
-    """One image, with the annotations of all files that hold its record."""
-
-    source: str
-    record: ImageRecord
-    licence: str | None
-    finder: ImageFinder
-    instances: list[Instance]
-
-
-def read_coco(named: Mapping[str, Sequence[Path]], image_roots: Sequence[Path], person: Sequence[str]) -> list[Read]:
+def read_coco(named: Mapping[str, Sequence[Path]], image_roots: Sequence[Path], foreground: Foreground) -> list[Read]:
     """COCO sources as candidates.
 
     An image that stands in several files, of whichever source, or twice in one, is one image of the first source; its
-    annotations are joined, each once. The same image means: the same id, file name and size, and where both files'
-    folders hold a photograph of that name, the same photograph.
+    annotations are joined, each once, so that a keypoints file adds what it knows to an instances file. The same image
+    means: the same id, file name and size, and where both files' folders hold a photograph of that name, the same
+    photograph.
 
     Args:
         named: Source name -> its instance files.
         image_roots: Folders with the photographs; without any, the usual ones beside each file.
-        person: Category names and ids that are a person.
+        foreground: Which categories are a person, and what else is painted.
 
     Raises:
         MissingError: A file is not there.
@@ -66,27 +40,41 @@ def read_coco(named: Mapping[str, Sequence[Path]], image_roots: Sequence[Path], 
     """
     gathered = _Gathered()
     notes: dict[str, list[Note]] = {}
-    for name, paths in named.items():
-        before = len(gathered.notes)
-        for path in paths:
-            with readable_faults(path):
-                file = decode_coco(path, gathered.notes)
-            roots = usual_folders(path) if not image_roots else []
-            gathered.add(name, path, file, ImageFinder(roots, image_roots, path.stem.rpartition("_")[2]), person)
-        notes[name] = gathered.notes[before:]
-    return [source_of(name, paths, gathered.images, notes[name]) for name, paths in named.items()]
+    hashes: dict[Path, Future[str]] = {}
+    with ThreadPoolExecutor(1) as hashing:  # goes on beside the decoding, which needs the interpreter
+        for name, paths in named.items():
+            before = len(gathered.notes)
+            for path in paths:
+                with readable_faults(path):
+                    data = path.read_bytes()
+                hashes[path] = hashing.submit(sha256_bytes, data)
+                file = decode_coco(path, data, gathered.notes)
+                roots = usual_folders(path) if not image_roots else []
+                finder = ImageFinder(roots, image_roots, path.stem.rpartition("_")[2])
+                gathered.add(name, path, file, finder, foreground)
+            notes[name] = gathered.notes[before:]
+    digests = {path: future.result() for path, future in hashes.items()}
+    by_source: dict[str, list[CocoImage]] = {name: [] for name in named}
+    for image in gathered.images:
+        by_source[image.source].append(image)
+    return [
+        source_of(name, {path: digests[path] for path in paths}, by_source[name], notes[name], foreground)
+        for name, paths in named.items()
+    ]
 
 
-def source_of(name: str, paths: Sequence[Path], images: Sequence[CocoImage], notes: list[Note]) -> Read:
-    """One source with those of the images that are its own."""
-    own = [image for image in images if image.source == name]
-    often = Counter(path.name for path in paths)
+def source_of(
+    name: str, digests: Mapping[Path, str], images: Sequence[CocoImage], notes: list[Note], foreground: Foreground
+) -> Read:
+    """One source with the images that are its own."""
+    often = Counter(path.name for path in digests)
     hashes = {
-        path.name if often[path.name] == 1 else f"{path.parent.name}/{path.name}": sha256_file(path) for path in paths
+        path.name if often[path.name] == 1 else f"{path.parent.name}/{path.name}": digest
+        for path, digest in digests.items()
     }
-    licences = {image.licence for image in own}
+    licences = {image.licence for image in images}
     source = dataset.Source("coco", name, licences.pop() if len(licences) == 1 else None, hashes)
-    return Read(source, candidates_of(name, own), CocoLabels(own), notes)
+    return Read(source, candidates_of(name, images), CocoLabels(images, foreground), notes)
 
 
 class _Gathered:
@@ -95,34 +83,49 @@ class _Gathered:
     def __init__(self) -> None:
         self.images: list[CocoImage] = []
         self.notes: list[Note] = []
-        self._known: dict[tuple[Id, str, SizeHW], CocoImage] = {}
+        self._known: dict[tuple[Id, str, Number, Number], CocoImage] = {}
 
-    def add(self, source: str, path: Path, file: CocoFile, finder: ImageFinder, person: Sequence[str]) -> None:
+    def add(self, source: str, path: Path, file: CocoFile, finder: ImageFinder, foreground: Foreground) -> None:
         """Add one file's images and annotations."""
         names = {category.id: category.name for category in file.categories}
-        people = check_person(path, person, names)
+        people = check_person(path, foreground.person, names)
         self.notes += [
             Note(f"categories were taken as a person by value: {value} is {names[value]!r}", str(path))
             for value in people
-            if str(value) in person and people[value].casefold() != "person"
+            if str(value) in foreground.person and people[value].casefold() != "person"
         ]
+        categories = Categories(names, frozenset(people))
         here = self._add_images(source, path, file, finder)
-        for index, annotation in enumerate(file.annotations):
-            image = here.get(annotation.image_id)
-            if image is None or annotation.category_id not in names:
-                what = "an image" if image is None else "a category"
-                place = f"{path} at annotations[{index}]"
-                self.notes.append(Note(f"annotations name {what} that is not there; left out", place))
-            elif not is_known(annotation, image.instances):
-                name, is_person = names[annotation.category_id], annotation.category_id in people
-                crowd = bool(annotation.iscrowd)
-                image.instances.append(Instance(annotation.id, name, is_person, crowd, annotation.segmentation))
+        for image_id, found in self._by_image(path, file.annotations, here, categories).items():
+            image = here[image_id]
+            image.parts.append(Part(categories, not_yet_known(found, image.parts)))
+
+    def _by_image(
+        self, path: Path, annotations: Sequence[Annotation], here: Mapping[Id, CocoImage], categories: Categories
+    ) -> dict[Id, list[Annotation]]:
+        """A file's annotations by their image; those of an unknown image or category are left out and noted."""
+        by_image: dict[Id, list[Annotation]] = defaultdict(list)
+        for annotation in annotations:
+            by_image[annotation.image_id].append(annotation)
+        unknown = {annotation.category_id for annotation in annotations} - categories.names.keys()
+        if by_image.keys() <= here.keys() and not unknown:
+            return by_image
+        for index, annotation in enumerate(annotations):
+            lost = annotation.image_id not in here
+            if lost or annotation.category_id in unknown:
+                what = f"annotations name {'an image' if lost else 'a category'} that is not there; left out"
+                self.notes.append(Note(what, f"{path} at annotations[{index}]"))
+        return {
+            image_id: [one for one in found if one.category_id not in unknown]
+            for image_id, found in by_image.items()
+            if image_id in here
+        }
 
     def _add_images(self, source: str, path: Path, file: CocoFile, finder: ImageFinder) -> dict[Id, CocoImage]:
         licences = {licence.id: licence.name or licence.url for licence in file.licenses}
         here: dict[Id, CocoImage] = {}
         for record in file.images:
-            key = (record.id, record.file_name, record.size_hw)
+            key = (record.id, record.file_name, record.height, record.width)
             image = self._known.get(key)
             if image is None or not same_photo(record.file_name, image.finder, finder):
                 licence = licences.get(record.license) if record.license is not None else None
@@ -136,11 +139,23 @@ class _Gathered:
         return here
 
 
-def is_known(annotation: Annotation, instances: Sequence[Instance]) -> bool:
-    """Whether an image has the annotation already: the same id with the same segmentation."""
-    return annotation.id is not None and any(
-        known.id == annotation.id and bytes(known.segmentation) == bytes(annotation.segmentation) for known in instances
-    )
+def not_yet_known(annotations: list[Annotation], parts: Sequence[Part]) -> list[Annotation]:
+    """The annotations an image does not have yet; the keypoints of one it has go to the one it has.
+
+    The same means: the same id with the same segmentation, as the instances and the keypoints file of COCO have it.
+    """
+    if not parts and len({annotation.id for annotation in annotations}) == len(annotations):
+        return annotations  # as in nearly every image of every file
+    known: dict[Id, Annotation] = {one.id: one for part in parts for one in part.annotations}
+    new = []
+    for annotation in annotations:
+        old = known.get(annotation.id) if annotation.id is not None else None
+        if old is None or bytes(old.segmentation) != bytes(annotation.segmentation):
+            new.append(annotation)
+            known.setdefault(annotation.id, annotation)
+        elif bytes(annotation.keypoints):
+            old.keypoints = annotation.keypoints
+    return new
 
 
 def same_photo(file_name: str, one: ImageFinder, other: ImageFinder) -> bool:
@@ -168,17 +183,17 @@ def check_person(path: Path, person: Sequence[str], names: dict[Number, str]) ->
 
 def candidates_of(name: str, images: Sequence[CocoImage]) -> pl.DataFrame:
     """The candidate table of a COCO source."""
-    keys = sample_keys([image.record.file_name for image in images])
-    sizes = [image.record.size_hw for image in images]
-    problems = [size_problem(size_hw) for size_hw in sizes]
+    files = [image.record.file_name.replace("\\", "/") for image in images]
+    problems = [size_problem(image.record) for image in images]
     return pl.DataFrame(
         {
-            "sample_id": [f"{name}-{key}" for key in keys],
+            "sample_id": [f"{name}-{key}" for key in sample_keys(files)],
             "source": [name] * len(images),
             "row": range(len(images)),
-            "width": [None if problem else width for (_, width), problem in zip(sizes, problems, strict=True)],
-            "height": [None if problem else height for (height, _), problem in zip(sizes, problems, strict=True)],
-            "people": [stated_people(image.instances) for image in images],
+            "folder": [file.rpartition("/")[0] for file in files],
+            "width": [None if bad else int(image.record.width) for image, bad in zip(images, problems, strict=True)],
+            "height": [None if bad else int(image.record.height) for image, bad in zip(images, problems, strict=True)],
+            "people": [image.stated_people() for image in images],
             "licence": [image.licence for image in images],
             "unreadable": problems,
         },
@@ -186,113 +201,9 @@ def candidates_of(name: str, images: Sequence[CocoImage]) -> pl.DataFrame:
     )
 
 
-def size_problem(size_hw: SizeHW) -> str | None:
+def size_problem(record: ImageRecord) -> str | None:
     """What is wrong with an image record's size, or None."""
-    height, width = size_hw
+    height, width = record.size_hw
     if height > 0 and width > 0 and height * width <= MAX_PIXELS:
         return None
     return f"the image record states the size {height}x{width} (HxW); between 1 and {MAX_PIXELS} px are read"
-
-
-def stated_people(instances: Sequence[Instance]) -> int:
-    """Number of person annotations, crowds aside."""
-    return sum(instance.person and not instance.crowd for instance in instances)
-
-
-def rle_of(segmentation: msgspec.Raw, size_hw: SizeHW) -> Rle:
-    """A segmentation as it stands in the file, as an rle of the image's size.
-
-    Raises:
-        ValueError: It is neither polygons nor an RLE, or an RLE that does not fit the image.
-    """
-    shape: Any = msgspec.json.decode(segmentation, type=list[list[float]] | RunLengths | None)
-    if shape is None:
-        return masks.empty_rle(size_hw)
-    if isinstance(shape, list):
-        return masks.rle_of_polygons(shape, size_hw)
-    if tuple(shape.size) != size_hw:
-        raise ValueError(f"the RLE is {shape.size[0]}x{shape.size[1]} (HxW), the image {size_hw[0]}x{size_hw[1]}")
-    if isinstance(shape.counts, str):
-        return masks.rle_of_string(shape.counts, size_hw)
-    return masks.rle_of_counts(shape.counts, size_hw)
-
-
-class CocoLabels:
-    """The labels of a COCO source, drawn when asked for."""
-
-    def __init__(self, images: Sequence[CocoImage]) -> None:
-        self._images = images
-
-    def image(self, row: int) -> Path:
-        """The photograph's file."""
-        image = self._images[row]
-        return image.finder.find(image.record.file_name)
-
-    def measure(self, row: int, most: int | None) -> Measure:
-        """The union's area without decoding a mask; stops as soon as `most` is known to be exceeded."""
-        image = self._images[row]
-        size_hw = image.record.size_hw
-        stated = stated_people(image.instances)
-        try:
-            crowd = self._union(image, size_hw, crowd=True)
-            has_crowd = crowd is not None and masks.area_px(crowd) > 0
-            if most is not None and has_crowd:
-                return Measure(stated, True)
-            people = []
-            for rle in self._rles(image, size_hw, crowd=False):
-                people += [rle] if masks.area_px(rle) else []
-                if most is not None and len(people) > most:
-                    return Measure(stated, False)
-        except (ValueError, msgspec.DecodeError) as error:
-            return Measure(unreadable=f"segmentation: {error}")
-        notes = (Note("person annotations have an empty raster and count as nobody", image.record.file_name),)
-        return self._measured(people, crowd if has_crowd else None, size_hw, notes * (stated - len(people)))
-
-    def _measured(self, people: list[Rle], crowd: Rle | None, size_hw: SizeHW, notes: tuple[Note, ...]) -> Measure:
-        union = masks.union_rle(people, size_hw)
-        person_px = masks.area_px(union)
-        ignored_px = masks.minus_rle(crowd, union) if crowd else 0
-        counted_px = size_hw[0] * size_hw[1] - ignored_px
-        area = person_px / counted_px if counted_px else 0.0
-        return Measure(len(people), crowd is not None, area, notes=notes)
-
-    def draw(self, row: int) -> Label:
-        """The target: people 255, crowds 128 where no person is."""
-        image = self._images[row]
-        size_hw = image.record.size_hw
-        problem = size_problem(size_hw)
-        if problem:
-            raise FormatError(image.record.file_name, problem)
-        try:
-            people = self._union(image, size_hw, crowd=False) or masks.empty_rle(size_hw)
-            crowd = self._union(image, size_hw, crowd=True)
-        except (ValueError, msgspec.DecodeError) as error:
-            raise FormatError(image.record.file_name, f"segmentation: {error}") from error
-        person = masks.decode(people)
-        target = masks.target_of(person, masks.decode(crowd) if crowd else None)
-        return Label(target, self._origin(image), self._touching(image, masks.encode(masks.grow(person)), size_hw))
-
-    def _origin(self, image: CocoImage) -> str:
-        kinds = [bytes(one.segmentation).lstrip()[:1] for one in image.instances if one.person and not one.crowd]
-        return "rle" if b"{" in kinds else "polygon"
-
-    def _touching(self, image: CocoImage, reach: Rle, size_hw: SizeHW) -> tuple[str, ...]:
-        names = set()
-        for instance in image.instances:
-            if instance.person or instance.name in names:
-                continue
-            try:
-                if masks.overlap_px(rle_of(instance.segmentation, size_hw), reach):
-                    names.add(instance.name)
-            except (ValueError, msgspec.DecodeError):
-                continue  # a damaged outline of another object costs its name, not the person's image
-        return tuple(sorted(names))
-
-    def _rles(self, image: CocoImage, size_hw: SizeHW, *, crowd: bool) -> Iterator[Rle]:
-        for instance in image.instances:
-            if instance.person and instance.crowd == crowd:
-                yield rle_of(instance.segmentation, size_hw)
-
-    def _union(self, image: CocoImage, size_hw: SizeHW, *, crowd: bool) -> Rle | None:
-        rles = list(self._rles(image, size_hw, crowd=crowd))
-        return masks.union_rle(rles, size_hw) if rles else None

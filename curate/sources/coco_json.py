@@ -59,6 +59,9 @@ class Annotation(msgspec.Struct, gc=False):
     id: Id = None
     iscrowd: Number | bool | None = 0
     segmentation: msgspec.Raw = msgspec.Raw(b"[]")
+    keypoints: msgspec.Raw = msgspec.Raw(b"")
+    people: Number | None = None
+    """How many people one annotation stands for; our own exports say so, where only their union is known."""
 
 
 class CocoFile(msgspec.Struct):
@@ -82,13 +85,18 @@ class RawCocoFile(msgspec.Struct):
 Record = TypeVar("Record", ImageRecord, Annotation, Category, Licence)
 
 
-def decode_coco(path: Path, notes: list[Note]) -> CocoFile:
+def decode_coco(path: Path, data: bytes, notes: list[Note]) -> CocoFile:
     """A COCO file's records; damaged ones are left out and noted.
+
+    Args:
+        path: The file, for errors and notes.
+        data: Its bytes; the segmentations stay views of them.
+        notes: Where notes are appended.
 
     Raises:
         FormatError: The JSON is cut off or malformed (with the byte), or it is no COCO instance file.
     """
-    data = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
+    data = data.removeprefix(b"\xef\xbb\xbf")
     enabled = gc.isenabled()
     gc.disable()  # a collection in the midst of a million new records finds nothing and doubles the time
     try:

@@ -45,8 +45,8 @@ class ImageFinder:
         for root in self.roots:
             for candidate in (root / relative, root / self.prefer / relative) if inside else ():
                 if exists(candidate):
-                    return candidate
-        return self._find_below(relative.name, file_name)
+                    return check_inside(candidate, self.roots)
+        return check_inside(self._find_below(relative.name, file_name), self.roots)
 
     def _find_below(self, name: str, asked: str) -> Path:
         if self._by_name is None:
@@ -59,6 +59,21 @@ class ImageFinder:
         if len(preferred) > 1:
             raise MissingError(f"{asked}: could be {preferred[0]} or {preferred[1]}. Name one folder with --images")
         return preferred[0]
+
+
+def check_inside(path: Path, roots: Sequence[Path]) -> Path:
+    """The path itself, where the file it leads to lies inside one of the roots the user named.
+
+    A folder from a stranger may hold links to any file of this machine, and what is linked would be taken into a
+    dataset and sent around with it.
+
+    Raises:
+        MissingError: A link leads out of the roots.
+    """
+    real = os.path.realpath(path)
+    if any(real.startswith(os.path.realpath(root).rstrip(os.sep) + os.sep) for root in roots):
+        return path
+    raise MissingError(f"{path}: is a link that leads out of {roots[0]}, to {real}. Copy the file, or name its folder")
 
 
 def exists(path: Path) -> bool:

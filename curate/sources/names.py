@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TypeVar
 
 from curate.errors import UsageError
@@ -16,6 +16,7 @@ Value = TypeVar("Value", int, int | float)
 
 _SOURCE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _LONGEST_KEY = 120
+_SAFE = re.compile(r"[A-Za-z0-9._-]{1,120}")
 """Bytes of UTF-8: with the source's name and a suffix it stays below the 255 that file systems allow."""
 
 
@@ -51,6 +52,8 @@ def safe_name(text: str) -> str:
     >>> safe_name("000000397133")
     '000000397133'
     """
+    if _SAFE.fullmatch(text):
+        return text
     normal = unicodedata.normalize("NFC", text)
     safe = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in normal)
     safe = safe.encode("utf-8", "ignore")[:_LONGEST_KEY].decode("utf-8", "ignore")
@@ -68,11 +71,24 @@ def sample_keys(file_names: Sequence[str]) -> list[str]:
     >>> sample_keys(["a/1.jpg", "a/2.jpg", "b/1.jpg"])
     ['a-1', '2', 'b-1']
     """
-    stems = [PurePosixPath(name).stem for name in file_names]
+    paths = [without_suffix(name) for name in file_names]
+    stems = [path.rpartition("/")[2] for path in paths]
     often = Counter(stems)
-    paths = [name.removesuffix(PurePosixPath(name).suffix).strip("/").replace("/", "-") for name in file_names]
-    keys = [safe_name(stem if often[stem] == 1 else path) for stem, path in zip(stems, paths, strict=True)]
+    keys = [
+        safe_name(stem if often[stem] == 1 else path.replace("/", "-")) for stem, path in zip(stems, paths, strict=True)
+    ]
     return _told_apart(keys, file_names)
+
+
+def without_suffix(file_name: str) -> str:
+    """A relative path without its file's ending and without slashes at its ends.
+
+    >>> without_suffix("a.b/photo.1.jpg"), without_suffix(".hidden")
+    ('a.b/photo.1', '.hidden')
+    """
+    path = file_name.strip("/")
+    dot = path.rfind(".")
+    return path[:dot] if dot > path.rfind("/") + 1 else path
 
 
 def _told_apart(keys: Sequence[str], file_names: Sequence[str]) -> list[str]:
@@ -108,7 +124,7 @@ def person_values(person: Sequence[str]) -> frozenset[int]:
     return frozenset(int(word) for word in person if word.isdecimal())
 
 
-def split_words(text: str) -> list[str]:
+def split_words(text: str, option: str = "--person") -> list[str]:
     """A comma-separated list without blanks; UsageError where nothing is left.
 
     >>> split_words("person, Rider")
@@ -116,8 +132,20 @@ def split_words(text: str) -> list[str]:
     """
     words = [word.strip() for word in text.split(",") if word.strip()]
     if not words:
-        raise UsageError("--person: names or values are missing, for example: --person person,rider")
+        raise UsageError(f"{option}: names are missing, for example: {option} person,rider")
     return words
+
+
+def split_take(text: str) -> tuple[str, int]:
+    """`SOURCE=N` as (source, number); UsageError where it is something else.
+
+    >>> split_take("coco=1000")
+    ('coco', 1000)
+    """
+    name, _, number = text.rpartition("=")
+    if not name or not number.isdecimal():
+        raise UsageError(f"--take {text}: expected a source and a number of images, for example: --take coco=1000")
+    return name, int(number)
 
 
 def check_unique(names: Iterable[str]) -> None:

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from curate import dataset, masks
 from curate.errors import CurateError, FormatError, MissingError, UsageError
 from curate.files import readable_faults, sha256_files
+from curate.foreground import Foreground
 from curate.images import fit_mask, read_indices, read_size_hw
 from curate.masks import SizeHW, Target
-from curate.sources import CANDIDATES, Label, Measure, Note, Read, measure_target
+from curate.sources import CANDIDATES, Label, Limits, Measure, Note, Read, measure_target, unknown
 from curate.sources.lookup import IMAGE_SUFFIXES
 from curate.sources.matlab import read_matrix
 from curate.sources.names import person_values, sample_keys
@@ -46,14 +47,14 @@ class PairMask:
     """How it was read, where that is a guess the user should know of; else empty."""
 
 
-def read_pairs(name: str, images: Path, masks_folder: Path, person: Sequence[str]) -> Read:
+def read_pairs(name: str, images: Path, masks_folder: Path, foreground: Foreground) -> Read:
     """Two folders as candidates, matched by relative path without its ending.
 
     Args:
         name: The source's name.
         images: Folder of photographs, searched through.
         masks_folder: Folder of masks, searched through.
-        person: With values among them, these mask values are a person; names say nothing here.
+        foreground: With values among its `person`, these mask values are a person; names say nothing here.
 
     Raises:
         MissingError: One of the folders is not there.
@@ -73,7 +74,7 @@ def read_pairs(name: str, images: Path, masks_folder: Path, person: Sequence[str
     lonely = [paths[0] for stem, paths in masks_by_stem.items() if stem not in stems]
     notes = [Note("masks have no image of their name and were left out", str(path)) for path in lonely]
     candidates = candidates_of(name, images, pairs)
-    return Read(source, candidates, PairLabels(pairs, person_values(person)), notes)
+    return Read(source, candidates, PairLabels(pairs, person_values(foreground.person)), notes)
 
 
 def by_stem(folder: Path, suffixes: frozenset[str]) -> dict[str, list[Path]]:
@@ -118,6 +119,7 @@ def candidates_of(name: str, folder: Path, pairs: Sequence[Pair]) -> pl.DataFram
             "sample_id": [f"{name}-{key}" for key in sample_keys(files)],
             "source": [name] * len(pairs),
             "row": range(len(pairs)),
+            "folder": [file.rpartition("/")[0] for file in files],
             "width": [pair.size_hw and pair.size_hw[1] for pair in pairs],
             "height": [pair.size_hw and pair.size_hw[0] for pair in pairs],
             "people": [None] * len(pairs),
@@ -138,7 +140,11 @@ class PairLabels:
         """The photograph's file."""
         return self._pairs[row].image
 
-    def measure(self, row: int, most: int | None) -> Measure:
+    def below(self, rows: Sequence[int], least_area: float) -> NDArray[np.bool_]:
+        """Nothing: only the mask tells."""
+        return unknown(rows)
+
+    def measure(self, row: int, limits: Limits) -> Measure:
         """People and area from the mask file, at the image's size."""
         try:
             mask, fitted = self._read(self._pairs[row])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from curate.errors import MissingError, UsageError
@@ -13,6 +13,7 @@ from curate.sources import Read
 from curate.sources.coco import read_coco
 from curate.sources.names import check_unique, source_names, split_name
 from curate.sources.pairs import read_pairs
+from curate.sources.pool import read_pool
 from curate.sources.voc import read_voc
 from curate.threads import Watch, unwatched
 
@@ -21,28 +22,32 @@ from curate.threads import Watch, unwatched
 class Named:
     """The sources to read: name -> its paths."""
 
-    coco: dict[str, list[Path]]
-    voc: dict[str, Path]
-    pairs: dict[str, tuple[Path, Path]]
+    coco: dict[str, list[Path]] = field(default_factory=dict)
+    voc: dict[str, Path] = field(default_factory=dict)
+    pairs: dict[str, tuple[Path, Path]] = field(default_factory=dict)
+    pool: dict[str, Path] = field(default_factory=dict)
 
 
 def read_sources(recipe: Recipe, watch: Watch = unwatched) -> list[Read]:
-    """Every source of the recipe, in the order COCO, VOC, pairs."""
+    """Every source of the recipe, in the order COCO, VOC, pairs, pool."""
     named = named_sources(recipe) if recipe.sources() else usual_sources()
-    roots = [Path(folder) for folder in recipe.images]
+    roots, foreground = [Path(folder) for folder in recipe.images], recipe.foreground
     for root in roots:
         if not root.is_dir():
             raise MissingError(f"--images {root}: is not a folder. Name the folder that holds the photographs")
     if roots and not named.coco:
         raise UsageError("--images: says where the photographs of --coco lie, and no --coco is given")
-    tick = watch("reading", len(named.coco) + len(named.voc) + len(named.pairs))
-    reads = read_coco(named.coco, roots, recipe.person)
+    tick = watch("reading", len(named.coco) + len(named.voc) + len(named.pairs) + len(named.pool))
+    reads = read_coco(named.coco, roots, foreground)
     tick(len(reads))
     for name, root in named.voc.items():
-        reads.append(read_voc(name, root, recipe.person))
+        reads.append(read_voc(name, root, foreground))
         tick(1)
     for name, (images, masks) in named.pairs.items():
-        reads.append(read_pairs(name, images, masks, recipe.person))
+        reads.append(read_pairs(name, images, masks, foreground))
+        tick(1)
+    for name, folder in named.pool.items():
+        reads.append(read_pool(name, folder))
         tick(1)
     return reads
 
@@ -52,16 +57,18 @@ def named_sources(recipe: Recipe) -> Named:
 
     Raises:
         UsageError: Two sources have one name.
+        MachineError: A data set of the zoo cannot be downloaded.
     """
     coco: dict[str, list[Path]] = {}
     for name, path in named_paths("coco", recipe.coco):
         coco.setdefault(name, []).append(path)
     voc = named_paths("voc", recipe.voc)
     pairs = named_paths("pairs", [images for images, _ in recipe.pairs])
-    check_unique([*coco, *(name for name, _ in voc), *(name for name, _ in pairs)])
+    pool = named_paths("pool", recipe.pool)
+    check_unique([*coco, *(name for found in (voc, pairs, pool) for name, _ in found)])
     masks = [Path(folder) for _, folder in recipe.pairs]
     folders = {name: (images, folder) for (name, images), folder in zip(pairs, masks, strict=True)}
-    return Named(coco, dict(voc), folders)
+    return Named(coco, dict(voc), folders, dict(pool))
 
 
 def named_paths(kind: str, texts: Sequence[str]) -> list[tuple[str, Path]]:
@@ -91,7 +98,7 @@ def find_sources(folder: Path) -> Named:
     files = sorted((folder / "coco" / "annotations").glob("instances_*.json"))
     places = (folder / "VOC2012", folder / "VOCdevkit" / "VOC2012", folder / "voc" / "VOCdevkit" / "VOC2012")
     voc = next((place for place in places if (place / "JPEGImages").is_dir()), None)
-    return Named({"coco": files} if files else {}, {"voc": voc} if voc else {}, {})
+    return Named({"coco": files} if files else {}, {"voc": voc} if voc else {})
 
 
 def describe_usual_sources() -> str:

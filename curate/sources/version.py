@@ -6,19 +6,43 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from curate.dataset import Dataset, Source
-from curate.sources import CANDIDATES, Label, Measure, Read
+from curate.dataset import Dataset, Source, open_dataset
+from curate.sources import CANDIDATES, Label, Limits, Measure, Note, Read, unknown
 
 
-def read_version(dataset: Dataset) -> Read:
-    """A dataset's samples as candidates."""
-    samples = dataset.samples
+def read_versions(parent: Dataset, merged: str | None) -> list[Read]:
+    """The samples of a dataset, and of a second one that is joined to it, as candidates.
+
+    An image that stands in both under one name counts once, with the first one's label. Where one name stands for two
+    different photographs, the second dataset's gets six digits of its hash behind it.
+    """
+    reads = [read_version(parent, parent.samples)]
+    if merged is None:
+        return reads
+    other = open_dataset(Path(merged))
+    ours = parent.samples.select("sample_id", ours="image_sha256")
+    joined = other.samples.join(ours, on="sample_id", how="left", maintain_order="left")
+    same = joined.filter(pl.col("ours") == pl.col("image_sha256"))
+    clash = pl.col("ours").is_not_null()
+    renamed = pl.concat_str("sample_id", pl.lit("-"), pl.col("image_sha256").str.head(6))
+    left = joined.filter(pl.col("ours").ne_missing(pl.col("image_sha256"))).with_columns(
+        sample_id=pl.when(clash).then(renamed).otherwise("sample_id")
+    )
+    notes = [Note("images stand in both datasets; the first one's label is kept", name) for name in same["sample_id"]]
+    return [*reads, read_version(other, left.drop("ours"), notes)]
+
+
+def read_version(dataset: Dataset, samples: pl.DataFrame, notes: Sequence[Note] = ()) -> Read:
+    """Some of a dataset's samples as candidates."""
     candidates = samples.select(
         "sample_id",
         "source",
         pl.int_range(pl.len()).cast(pl.Int64).alias("row"),
+        pl.lit("").alias("folder"),
         "width",
         "height",
         pl.col("people").cast(pl.Int64),
@@ -26,7 +50,7 @@ def read_version(dataset: Dataset) -> Read:
         pl.lit(None, pl.String).alias("unreadable"),
     )
     source = Source("dataset", dataset.header.name, None, {"dataset.json": dataset.header.digest})
-    return Read(source, candidates.cast(CANDIDATES), VersionLabels(dataset, dataset.rows()), carried=samples)
+    return Read(source, candidates.cast(CANDIDATES), VersionLabels(dataset, samples.to_dicts()), list(notes), samples)
 
 
 class VersionLabels:
@@ -39,7 +63,11 @@ class VersionLabels:
         """The photograph's file."""
         return self._dataset.root / str(self._rows[row]["image"])
 
-    def measure(self, row: int, most: int | None) -> Measure:
+    def below(self, rows: Sequence[int], least_area: float) -> NDArray[np.bool_]:
+        """Nothing: measuring costs nothing here."""
+        return unknown(rows)
+
+    def measure(self, row: int, limits: Limits) -> Measure:
         """What the table states; a crowd stands in the tags."""
         stated = self._rows[row]
         return Measure(stated["people"], "crowd" in stated["tags"], stated["area"])
@@ -47,4 +75,5 @@ class VersionLabels:
     def draw(self, row: int) -> Label:
         """The target as it is."""
         stated = self._rows[row]
-        return Label(self._dataset.target(stated), stated["origin"], tuple(stated["touching"]))
+        target = self._dataset.target(stated)
+        return Label(target, stated["origin"], tuple(stated["touching"]), stated["head_visible"])

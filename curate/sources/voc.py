@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from curate import dataset, masks
 from curate.errors import CurateError, FormatError, MismatchError, MissingError
 from curate.files import readable_faults, sha256_files
+from curate.foreground import Foreground
 from curate.images import fit_mask, read_indices, read_size_hw
 from curate.masks import SizeHW, Target
-from curate.sources import CANDIDATES, Label, Measure, Note, Read, measure_target
+from curate.sources import CANDIDATES, Label, Limits, Measure, Note, Read, measure_target, unknown
 from curate.sources.lookup import IMAGE_SUFFIXES
 from curate.sources.names import person_classes, sample_keys
 
@@ -45,13 +46,13 @@ class VocImage:
     problem: str | None
 
 
-def read_voc(name: str, root: Path, person: Sequence[str]) -> Read:
+def read_voc(name: str, root: Path, foreground: Foreground) -> Read:
     """A VOC folder as candidates: the union of `ImageSets/Segmentation`, else every photo of `JPEGImages`.
 
     Args:
         name: The source's name.
         root: The folder with `JPEGImages`, or one above it (`VOCdevkit`).
-        person: Class names and palette indices that are a person.
+        foreground: Class names and palette indices that are a person.
 
     Raises:
         MissingError: There is no `JPEGImages` folder.
@@ -60,9 +61,11 @@ def read_voc(name: str, root: Path, person: Sequence[str]) -> Read:
     with readable_faults(root):
         folder = find_voc_folder(root)
         names = class_names(folder)
-        people = person_classes(person, names)
+        people = person_classes(foreground.person, names)
         if not people:
-            raise FormatError(folder, f"has no class {', '.join(person)!r}; it has: {', '.join(names.values())}")
+            raise FormatError(
+                folder, f"has no class {', '.join(foreground.person)!r}; it has: {', '.join(names.values())}"
+            )
         images = [look_up(folder, key, frozenset(people.values())) for key in image_keys(folder)]
         annotations = [path for image in images for path in (image.class_mask, image.object_mask, image.xml) if path]
         source = dataset.Source("voc", name, None, sha256_files(folder, annotations))
@@ -144,6 +147,7 @@ def candidates_of(name: str, images: Sequence[VocImage]) -> pl.DataFrame:
             "sample_id": [f"{name}-{key}" for key in sample_keys([f"{image.key}.jpg" for image in images])],
             "source": [name] * len(images),
             "row": range(len(images)),
+            "folder": [""] * len(images),
             "width": [image.size_hw and image.size_hw[1] for image in images],
             "height": [image.size_hw and image.size_hw[0] for image in images],
             "people": [image.people for image in images],
@@ -164,10 +168,14 @@ class VocLabels:
         """The photograph's file."""
         return self._images[row].image
 
-    def measure(self, row: int, most: int | None) -> Measure:
+    def below(self, rows: Sequence[int], least_area: float) -> NDArray[np.bool_]:
+        """Nothing: only the mask tells."""
+        return unknown(rows)
+
+    def measure(self, row: int, limits: Limits) -> Measure:
         """People from the object mask, else from the XML; area from the class mask."""
         image = self._images[row]
-        if image.people is not None and most is not None and image.people > most:
+        if image.people is not None and limits.most_people is not None and image.people > limits.most_people:
             return Measure(image.people)
         try:
             classes = read_classes(image)

@@ -1,0 +1,123 @@
+"""What only pixels tell: photographs read to their end, and masks drawn, measured and written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from curate import masks, schema
+from curate.decisions import WEIGHTS
+from curate.duplicates import signature
+from curate.errors import CurateError
+from curate.files import sha256_bytes, sha256_file
+from curate.images import examine_image, png_bytes
+from curate.sources import Label, Read
+from curate.sources.lookup import IMAGE_SUFFIXES
+from curate.threads import Tick, map_threads
+
+PHOTO = pl.Schema({"path": pl.String, "image_sha256": pl.String, "signature": pl.Binary, "damage": pl.String})
+"""What reading a photograph gives; `damage` says why it cannot be used."""
+DRAWN = pl.Schema(
+    {
+        "area": pl.Float64,
+        "origin": pl.String,
+        "edges": pl.String,
+        "touching": schema.STRINGS,
+        "head_visible": pl.Boolean,
+        "mask_sha256": pl.String,
+        "weight": pl.Float32,
+        "tags": schema.STRINGS,
+        "keypoints": pl.Int64,
+        "parts": pl.Int64,
+        "spacing": pl.Float64,
+        "stairs": pl.Float64,
+        "damage": pl.String,
+    }
+)
+"""What drawing a label gives: columns of `samples.parquet`, and what rules ask for (`spacing` and `stairs` in px)."""
+
+
+def read_photos(frame: pl.DataFrame, reads: Sequence[Read], tick: Tick) -> pl.DataFrame:
+    """The frame with the columns of PHOTO: every photograph found, read to its end and hashed."""
+    found = map_threads(lambda row: read_photo(row, reads[row["read"]]), frame.to_dicts(), tick)
+    return frame.hstack(pl.DataFrame(found, schema=PHOTO, orient="row"))
+
+
+def read_photo(row: dict[str, Any], read: Read) -> dict[str, Any]:
+    """One photograph's file, hash and signature, or what is wrong with it."""
+    try:
+        path = read.labels.image(row["row"])
+        thumbnail = examine_image(path, (row["height"], row["width"]))
+        digest = sha256_file(path)
+    except (CurateError, OSError) as error:
+        return {"path": None, "image_sha256": None, "signature": None, "damage": str(error)}
+    return {
+        "path": str(path),
+        "image_sha256": digest,
+        "signature": signature(thumbnail).tobytes(),
+        "damage": None,
+    }
+
+
+def signatures_of(frame: pl.DataFrame) -> NDArray[np.uint8]:
+    """The signatures of a frame's photographs, (N, K) uint8."""
+    joined = b"".join(frame["signature"])
+    return np.frombuffer(joined, np.uint8).reshape(frame.height, -1 if frame.height else 0)
+
+
+def draw_masks(frame: pl.DataFrame, reads: Sequence[Read], folder: Path | None, tick: Tick) -> pl.DataFrame:
+    """The frame with the columns of DRAWN; with a `folder` every mask is written there as `<sample_id>.png`."""
+    found = map_threads(lambda row: draw_mask(row, reads[row["read"]], folder), frame.to_dicts(), tick)
+    drawn = pl.DataFrame(found, schema=DRAWN, orient="row")
+    return frame.drop(column for column in DRAWN if column in frame.columns).hstack(drawn)
+
+
+def draw_mask(row: dict[str, Any], read: Read, folder: Path | None) -> dict[str, Any]:
+    """One label drawn, measured and, where there is a folder, written."""
+    try:
+        label = read.labels.draw(row["row"])
+    except CurateError as error:
+        return dict.fromkeys(DRAWN, None) | {"damage": str(error)}
+    target = np.zeros_like(label.target) if row["kind"] == "background" else label.target
+    person = target == masks.PERSON
+    sha256 = None
+    if folder is not None:
+        encoded = png_bytes(target)
+        (folder / f"{row['sample_id']}.png").write_bytes(encoded)
+        sha256 = sha256_bytes(encoded)
+    return {
+        "area": masks.area_fraction(target),
+        "origin": label.origin,
+        "edges": masks.touched_edges(person),
+        "touching": list(label.touching),
+        "head_visible": label.head_visible,
+        "mask_sha256": sha256,
+        "weight": WEIGHTS.get(row["verdict"], 1.0),
+        "tags": tags_of(row, label),
+        "keypoints": label.keypoints,
+        "parts": masks.count_parts(person),
+        "spacing": label.spacing_px,
+        "stairs": masks.stairs_px(person),
+        "damage": None,
+    }
+
+
+def tags_of(row: dict[str, Any], label: Label) -> list[str]:
+    """The words for the `tags` column: what the label says, and a reviewer's verdict."""
+    verdict = row["verdict"]
+    return ["crowd"] * row["crowd"] + list(label.tags) + [verdict] * (verdict in WEIGHTS)
+
+
+def file_names(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with the columns `image` and `mask`: where its files lie inside the dataset."""
+    suffixes = [Path(path).suffix.lower() for path in frame["path"]]
+    known = [suffix if suffix in IMAGE_SUFFIXES else ".img" for suffix in suffixes]
+    return frame.with_columns(
+        image=pl.concat_str(pl.lit("images/"), "sample_id", pl.Series(known, dtype=pl.String)),
+        mask=pl.concat_str(pl.lit("masks/"), "sample_id", pl.lit(".png")),
+    )
