@@ -28,9 +28,14 @@ SizeHW: TypeAlias = tuple[int, int]
 
 
 def rle_of_polygons(polygons: Sequence[Sequence[float]], size_hw: SizeHW) -> Rle:
-    """The union of flat polygons [x0, y0, x1, y1, ...] as an rle, exactly as pycocotools rasterises them.
+    """The union of flat polygons [x0, y0, x1, y1, ...] as an rle; see `rles_of_polygons`."""
+    return union_rle(rles_of_polygons(polygons, size_hw), size_hw)
 
-    Polygons of fewer than three points enclose nothing and are passed over; none left gives the empty rle.
+
+def rles_of_polygons(polygons: Sequence[Sequence[float]], size_hw: SizeHW) -> list[Rle]:
+    """An rle for each flat polygon [x0, y0, x1, y1, ...], exactly as pycocotools rasterises it.
+
+    Polygons of fewer than three points enclose nothing and are passed over.
 
     Raises:
         ValueError: A polygon has an odd number of values, or one that is not finite or FAR outside the image:
@@ -38,16 +43,14 @@ def rle_of_polygons(polygons: Sequence[Sequence[float]], size_hw: SizeHW) -> Rle
     """
     height, width = size_hw
     reach = max(FAR * max(size_hw), 1000)
-    usable = [list(map(float, polygon)) for polygon in polygons if len(polygon) >= 6]
+    usable = [polygon for polygon in polygons if len(polygon) >= 6]
     for polygon in usable:
         if len(polygon) % 2:
             raise ValueError(f"a polygon has {len(polygon)} values, which are no pairs of x and y")
         # NaN makes the sum NaN, and min and max may pass over it.
         if not math.isfinite(sum(polygon)) or min(polygon) < -reach or max(polygon) > reach:
             raise ValueError(f"a polygon reaches far outside the image of {height}x{width} px (HxW)")
-    if not usable:
-        return empty_rle(size_hw)
-    return coco_mask.merge(coco_mask.frPyObjects(usable, height, width))  # type: ignore[no-any-return]
+    return coco_mask.frPyObjects(usable, height, width) if usable else []
 
 
 def rle_of_counts(counts: Sequence[int], size_hw: SizeHW) -> Rle:
@@ -106,6 +109,8 @@ def empty_rle(size_hw: SizeHW) -> Rle:
 
 def union_rle(rles: Sequence[Rle], size_hw: SizeHW) -> Rle:
     """The union of rles; the empty rle where there are none."""
+    if len(rles) == 1:
+        return rles[0]
     return coco_mask.merge(list(rles)) if rles else empty_rle(size_hw)
 
 
@@ -122,6 +127,11 @@ def overlap_px(one: Rle, other: Rle) -> int:
 def area_px(rle: Rle) -> int:
     """Number of pixels set."""
     return int(coco_mask.area(rle))
+
+
+def any_px(rles: Sequence[Rle]) -> bool:
+    """Whether any of the rles has a pixel set; False where there are none."""
+    return bool(rles) and any(coco_mask.area(list(rles)))
 
 
 def encode(mask: Mask) -> Rle:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from curate import schema
 from curate.dataset import Dataset, FunnelStep, open_dataset
@@ -57,9 +59,9 @@ class Selection:
 
     def apply(self, rules: Sequence[Rule], exempt: Sequence[str] = UNLABELLED) -> Selection:
         """The selection after further rules; images of the kinds in `exempt` pass them."""
-        spared = pl.col("kind").is_in(exempt) if exempt else pl.lit(False)
-        kept, drops, steps = apply_rules(self.kept.filter(~spared.fill_null(False)), rules)
-        passed = self.kept.filter(spared.fill_null(False))
+        spared = pl.Series([kind in exempt for kind in self.kept["kind"]], dtype=pl.Boolean)
+        kept, drops, steps = apply_rules(self.kept.filter(~spared), rules)
+        passed = self.kept.filter(spared)
         funnel = [FunnelStep(step.rule, step.label, step.remaining + passed.height) for step in steps]
         return replace(
             self,
@@ -164,10 +166,11 @@ def measure(
     """The candidates with exact `people`, `crowd` and `area` where the stated number of people leaves it open."""
     enough = pl.col("people").is_null() | (pl.col("people") >= recipe.min_people)
     wanted = candidates.filter(pl.col("unreadable").is_null() & (enough | pl.col("kind").is_not_null()))
-    settled = wanted.clear() if exact_drops else wanted.filter(surely_small(wanted, reads, recipe))
-    wanted = wanted.join(settled, on="sample_id", how="anti", maintain_order="left") if settled.height else wanted
+    limits = Limits(recipe.max_people, recipe.min_area)
+    if not exact_drops and recipe.min_people == 1 and not recipe.backgrounds:
+        wanted = wanted.filter(~pl.Series(surely_dropped(wanted, reads, limits), dtype=pl.Boolean))
     rows = list(wanted.select("read", "row").iter_rows())
-    tick, limits = watch("measuring", len(rows)), Limits(recipe.max_people)
+    tick = watch("measuring", len(rows))
     found = map_threads(lambda at: reads[at[0]].labels.measure(at[1], limits), rows, tick)
     table = pl.DataFrame(
         {
@@ -195,18 +198,15 @@ def measure(
     return measured.drop("exact", "damage"), [note for one in found for note in one.notes]
 
 
-def surely_small(wanted: pl.DataFrame, reads: Sequence[Read], recipe: Recipe) -> pl.Series:
-    """Which rows the rule `area` drops for sure, and no rule before it."""
-    if recipe.min_people > 1 or recipe.backgrounds:
-        return pl.Series([False]).new_from_index(0, wanted.height)
-    most = recipe.max_people if recipe.max_people is not None else wanted["people"].max()
-    within = wanted.with_row_index("at").filter(pl.col("people").is_between(1, most))
-    small = pl.zeros(wanted.height, pl.Boolean, eager=True)
+def surely_dropped(wanted: pl.DataFrame, reads: Sequence[Read], limits: Limits) -> NDArray[np.bool_]:
+    """Which rows the rules `crowd` and `area` drop for sure, by what they state and without drawing them; (N,) bool."""
+    dropped = np.zeros(wanted.height, bool)
+    numbered = wanted.with_row_index("at")
     for index, read in enumerate(reads):
-        mine = within.filter(pl.col("read") == index)
-        found = read.labels.below(mine["row"].to_list(), recipe.min_area)
-        small = small.scatter(mine["at"].filter(pl.Series(found, dtype=pl.Boolean)), True)
-    return small
+        mine = numbered.filter(pl.col("read") == index)
+        crowd, small = read.labels.settled(mine["row"].to_list(), limits)
+        dropped[mine["at"].to_numpy()] = crowd | small
+    return dropped
 
 
 def choose_backgrounds(measured: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:

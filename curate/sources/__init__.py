@@ -59,6 +59,8 @@ class Limits:
     """
 
     most_people: int | None = None
+    least_area: float = 0.0
+    """An image whose people cover less of it is dropped; only `settled` makes use of it."""
 
 
 @dataclass(frozen=True)
@@ -108,8 +110,8 @@ class Label:
 class Labels(Protocol):
     """The labels of one source; `row` is the candidate table's column. Called from several threads."""
 
-    def below(self, rows: Sequence[int], least_area: float) -> NDArray[np.bool_]:
-        """Which images surely show a person and surely cover less than `least_area`; (N,), False where unknown."""
+    def settled(self, rows: Sequence[int], limits: Limits) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Which images surely show too many people, and which surely too small ones; (N,) each, False where unknown."""
 
     def measure(self, row: int, limits: Limits) -> Measure:
         """What the label shows."""

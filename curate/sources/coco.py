@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -14,9 +14,11 @@ from curate.errors import CurateError, FormatError
 from curate.files import readable_faults, sha256_bytes, sha256_file
 from curate.foreground import Foreground
 from curate.images import MAX_PIXELS
+from curate.masks import SizeHW
 from curate.sources import CANDIDATES, Note, Read
-from curate.sources.coco_json import Annotation, CocoFile, Id, ImageRecord, Number, decode_coco
-from curate.sources.coco_labels import Categories, CocoImage, CocoLabels, Part
+from curate.sources.coco_json import CocoFile, Id, Number, collection_paused, decode_coco
+from curate.sources.coco_labels import CocoLabels
+from curate.sources.coco_table import Categories, CocoImage, table_of
 from curate.sources.lookup import ImageFinder, usual_folders
 from curate.sources.names import person_classes, sample_keys
 
@@ -41,7 +43,10 @@ def read_coco(named: Mapping[str, Sequence[Path]], image_roots: Sequence[Path], 
     gathered = _Gathered()
     notes: dict[str, list[Note]] = {}
     hashes: dict[Path, Future[str]] = {}
-    with ThreadPoolExecutor(1) as hashing:  # goes on beside the decoding, which needs the interpreter
+    with (
+        collection_paused(),
+        ThreadPoolExecutor(1) as hashing,
+    ):  # goes on beside the decoding, which needs the interpreter
         for name, paths in named.items():
             before = len(gathered.notes)
             for path in paths:
@@ -94,68 +99,28 @@ class _Gathered:
             for value in people
             if str(value) in foreground.person and people[value].casefold() != "person"
         ]
-        categories = Categories(names, frozenset(people))
-        here = self._add_images(source, path, file, finder)
-        for image_id, found in self._by_image(path, file.annotations, here, categories).items():
-            image = here[image_id]
-            image.parts.append(Part(categories, not_yet_known(found, image.parts)))
-
-    def _by_image(
-        self, path: Path, annotations: Sequence[Annotation], here: Mapping[Id, CocoImage], categories: Categories
-    ) -> dict[Id, list[Annotation]]:
-        """A file's annotations by their image; those of an unknown image or category are left out and noted."""
-        by_image: dict[Id, list[Annotation]] = defaultdict(list)
-        for annotation in annotations:
-            by_image[annotation.image_id].append(annotation)
-        unknown = {annotation.category_id for annotation in annotations} - categories.names.keys()
-        if by_image.keys() <= here.keys() and not unknown:
-            return by_image
-        for index, annotation in enumerate(annotations):
-            lost = annotation.image_id not in here
-            if lost or annotation.category_id in unknown:
-                what = f"annotations name {'an image' if lost else 'a category'} that is not there; left out"
-                self.notes.append(Note(what, f"{path} at annotations[{index}]"))
-        return {
-            image_id: [one for one in found if one.category_id not in unknown]
-            for image_id, found in by_image.items()
-            if image_id in here
-        }
-
-    def _add_images(self, source: str, path: Path, file: CocoFile, finder: ImageFinder) -> dict[Id, CocoImage]:
+        table = table_of(path, file, Categories(names, frozenset(people)), self.notes)
         licences = {licence.id: licence.name or licence.url for licence in file.licenses}
-        here: dict[Id, CocoImage] = {}
-        for record in file.images:
-            key = (record.id, record.file_name, record.height, record.width)
-            image = self._known.get(key)
-            if image is None or not same_photo(record.file_name, image.finder, finder):
-                licence = licences.get(record.license) if record.license is not None else None
-                image = self._known[key] = CocoImage(source, record, licence, finder, [])
-                self.images.append(image)
-            else:
-                self.notes.append(Note("image records stand twice and count once", f"{path}: {record.file_name}"))
-            if here.setdefault(record.id, image) is not image:
+        ids = set()
+        for index, record in enumerate(file.images):
+            if record.id in ids:
                 what = "image ids stand for two files; the annotations went to the first"
                 self.notes.append(Note(what, f"{path}: id {record.id}"))
-        return here
+            ids.add(record.id)
+            licence = licences.get(record.license) if record.license is not None else None
+            self._add_image(CocoImage(source, record, licence, finder, table, index), path)
 
-
-def not_yet_known(annotations: list[Annotation], parts: Sequence[Part]) -> list[Annotation]:
-    """The annotations an image does not have yet; the keypoints of one it has go to the one it has.
-
-    The same means: the same id with the same segmentation, as the instances and the keypoints file of COCO have it.
-    """
-    if not parts and len({annotation.id for annotation in annotations}) == len(annotations):
-        return annotations  # as in nearly every image of every file
-    known: dict[Id, Annotation] = {one.id: one for part in parts for one in part.annotations}
-    new = []
-    for annotation in annotations:
-        old = known.get(annotation.id) if annotation.id is not None else None
-        if old is None or bytes(old.segmentation) != bytes(annotation.segmentation):
-            new.append(annotation)
-            known.setdefault(annotation.id, annotation)
-        elif bytes(annotation.keypoints):
-            old.keypoints = annotation.keypoints
-    return new
+    def _add_image(self, image: CocoImage, path: Path) -> None:
+        """Add an image, or what a further record of it brings to the one that is there."""
+        record = image.record
+        key = (record.id, record.file_name, record.height, record.width)
+        known = self._known.setdefault(key, image)
+        if known is not image and same_photo(record.file_name, known.finder, image.finder):
+            self.notes.append(Note("image records stand twice and count once", f"{path}: {record.file_name}"))
+            known.add(image.parts())
+            return
+        self._known[key] = image
+        self.images.append(image)
 
 
 def same_photo(file_name: str, one: ImageFinder, other: ImageFinder) -> bool:
@@ -184,15 +149,16 @@ def check_person(path: Path, person: Sequence[str], names: dict[Number, str]) ->
 def candidates_of(name: str, images: Sequence[CocoImage]) -> pl.DataFrame:
     """The candidate table of a COCO source."""
     files = [image.record.file_name.replace("\\", "/") for image in images]
-    problems = [size_problem(image.record) for image in images]
+    sizes = [image.record.size_hw for image in images]
+    problems = [size_problem(size_hw) for size_hw in sizes]
     return pl.DataFrame(
         {
             "sample_id": [f"{name}-{key}" for key in sample_keys(files)],
             "source": [name] * len(images),
             "row": range(len(images)),
             "folder": [file.rpartition("/")[0] for file in files],
-            "width": [None if bad else int(image.record.width) for image, bad in zip(images, problems, strict=True)],
-            "height": [None if bad else int(image.record.height) for image, bad in zip(images, problems, strict=True)],
+            "width": [None if bad else width for (_, width), bad in zip(sizes, problems, strict=True)],
+            "height": [None if bad else height for (height, _), bad in zip(sizes, problems, strict=True)],
             "people": [image.stated_people() for image in images],
             "licence": [image.licence for image in images],
             "unreadable": problems,
@@ -201,9 +167,9 @@ def candidates_of(name: str, images: Sequence[CocoImage]) -> pl.DataFrame:
     )
 
 
-def size_problem(record: ImageRecord) -> str | None:
+def size_problem(size_hw: SizeHW) -> str | None:
     """What is wrong with an image record's size, or None."""
-    height, width = record.size_hw
+    height, width = size_hw
     if height > 0 and width > 0 and height * width <= MAX_PIXELS:
         return None
     return f"the image record states the size {height}x{width} (HxW); between 1 and {MAX_PIXELS} px are read"

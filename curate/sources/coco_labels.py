@@ -16,10 +16,10 @@ from curate.errors import FormatError
 from curate.foreground import Foreground, paint
 from curate.images import MAX_PIXELS
 from curate.masks import Rle, SizeHW
-from curate.sources import Label, Limits, Measure, Note
-from curate.sources.coco_json import Annotation, ImageRecord, Number
-from curate.sources.lookup import ImageFinder
-from curate.sources.outlines import Polygons, spacing_px, surely_below
+from curate.sources import Label, Limits, Measure, Note, unknown
+from curate.sources.coco_json import Annotation
+from curate.sources.coco_table import CocoImage, stands_for
+from curate.sources.outlines import Polygons, settle, spacing_px
 
 REACH_PX = 2
 """Objects whose outlines are drawn apart by this much are in contact."""
@@ -27,8 +27,8 @@ HEAD = slice(0, 5)
 """Nose, eyes and ears among the 17 keypoints of a person."""
 KEYPOINTS = 17
 VISIBLE = 2
-
-_polygons = msgspec.json.Decoder(list[list[float]])
+AT_ONCE = 2000
+"""Images whose polygons are in memory at the same time."""
 
 
 class RunLengths(msgspec.Struct, gc=False):
@@ -38,93 +38,91 @@ class RunLengths(msgspec.Struct, gc=False):
     size: tuple[int, int]
 
 
-@dataclass(frozen=True)
-class Categories:
-    """The categories of one file: id -> name, and the ids that are a person."""
-
-    names: dict[Number, str]
-    people: frozenset[Number]
+_segmentation = msgspec.json.Decoder(list[list[float]] | RunLengths | None)
+_polygons = msgspec.json.Decoder(list[list[float]])
+_many_polygons = msgspec.json.Decoder(list[list[list[float]]])
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """The annotations of an image that one file gave."""
-
-    categories: Categories
-    annotations: list[Annotation]
-
-
-@dataclass(frozen=True, slots=True)
-class CocoImage:
-    """One image, with the annotations of all files that hold its record."""
-
-    source: str
-    record: ImageRecord
-    licence: str | None
-    finder: ImageFinder
-    parts: list[Part]
-
-    def people(self, *, crowd: bool = False) -> Iterator[Annotation]:
-        """The annotations of people, or those of crowds of them."""
-        for part in self.parts:
-            people = part.categories.people
-            for annotation in part.annotations:
-                if annotation.category_id in people and bool(annotation.iscrowd) == crowd:
-                    yield annotation
-
-    def others(self) -> Iterator[tuple[str, Annotation]]:
-        """The annotations of anything else, each with its category."""
-        for part in self.parts:
-            for annotation in part.annotations:
-                if annotation.category_id not in part.categories.people:
-                    yield part.categories.names[annotation.category_id], annotation
-
-    def stated_people(self) -> int:
-        """Number of people annotated, crowds aside."""
-        return sum(stands_for(annotation) for annotation in self.people())
-
-
-def stands_for(annotation: Annotation) -> int:
-    """How many people an annotation of people stands for."""
-    return 1 if annotation.people is None else max(0, int(annotation.people))
-
-
-def rle_of(segmentation: msgspec.Raw, size_hw: SizeHW) -> Rle:
-    """A segmentation as it stands in the file, as an rle of the image's size.
+def rles_of(segmentation: msgspec.Raw, size_hw: SizeHW) -> list[Rle]:
+    """A segmentation as it stands in the file, as rles of the image's size whose union it is; none where it is empty.
 
     Raises:
         ValueError: It is neither polygons nor an RLE, or an RLE that does not fit the image.
     """
-    shape: Any = msgspec.json.decode(segmentation, type=list[list[float]] | RunLengths | None)
+    shape: Any = _segmentation.decode(segmentation)
     if shape is None:
-        return masks.empty_rle(size_hw)
+        return []
     if isinstance(shape, list):
-        return masks.rle_of_polygons(shape, size_hw)
+        return masks.rles_of_polygons(shape, size_hw)
     if tuple(shape.size) != size_hw:
         raise ValueError(f"the RLE is {shape.size[0]}x{shape.size[1]} (HxW), the image {size_hw[0]}x{size_hw[1]}")
     if isinstance(shape.counts, str):
-        return masks.rle_of_string(shape.counts, size_hw)
-    return masks.rle_of_counts(shape.counts, size_hw)
+        return [masks.rle_of_string(shape.counts, size_hw)]
+    return [masks.rle_of_counts(shape.counts, size_hw)]
+
+
+def rle_of(segmentation: msgspec.Raw, size_hw: SizeHW) -> Rle:
+    """A segmentation as one rle; see `rles_of`."""
+    return masks.union_rle(rles_of(segmentation, size_hw), size_hw)
 
 
 def polygons_of(annotation: Annotation) -> Polygons | None:
     """The flat polygons of an annotation; None where it is an RLE, damaged, or has a polygon of under three points."""
-    if bytes(annotation.segmentation).lstrip()[:1] != b"[":
-        return None
     try:
         polygons = _polygons.decode(annotation.segmentation)
     except msgspec.DecodeError:
         return None
-    return polygons if all(len(polygon) >= 6 and len(polygon) % 2 == 0 for polygon in polygons) else None
+    return polygons if usable(polygons) else None
 
 
-@dataclass(frozen=True)
+def few_of(people: Sequence[Annotation], most: int | None) -> Sequence[Annotation]:
+    """All people; where there are more than allowed, one more than that: neither specks nor those with most corners."""
+    if most is None or len(people) <= most:
+        return people
+    by_bytes = sorted(people, key=lambda one: memoryview(one.segmentation).nbytes)
+    start = (len(people) - most) // 2
+    return by_bytes[start : start + most + 1]
+
+
+def decode_all(segmentations: Sequence[Sequence[msgspec.Raw]]) -> list[list[Polygons] | None]:
+    """The polygons of every person of many images; None for an image where anyone is anything else.
+
+    One call for all: the calls would cost as much as the decoding.
+    """
+    flat = [one for image in segmentations for one in image]
+    try:
+        decoded: Sequence[Polygons | None] = _many_polygons.decode(b"[" + b",".join(flat) + b"]")
+    except msgspec.DecodeError:  # an RLE, or damage, in at least one of them
+        decoded = [_polygons_or_none(one) for one in flat]
+    found: list[list[Polygons] | None] = []
+    start = 0
+    for image in segmentations:
+        people = decoded[start : start + len(image)]
+        start += len(image)
+        sound = [one for one in people if one is not None and usable(one)]
+        found.append(sound if len(sound) == len(image) else None)
+    return found
+
+
+def _polygons_or_none(segmentation: msgspec.Raw) -> Polygons | None:
+    try:
+        return _polygons.decode(segmentation)
+    except msgspec.DecodeError:
+        return None
+
+
+def usable(polygons: Polygons) -> bool:
+    """Whether every polygon has at least three points, and an even number of values."""
+    return all(len(polygon) >= 6 and len(polygon) % 2 == 0 for polygon in polygons)
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
-    """A person drawn: the annotation and its raster."""
+    """A person drawn: the annotation and the rasters of its pieces, which may overlap."""
 
     annotation: Annotation
-    rle: Rle
-    area_px: int
+    rles: list[Rle]
+    empty: bool
 
 
 class CocoLabels:
@@ -138,24 +136,23 @@ class CocoLabels:
         image = self._images[row]
         return image.finder.find(image.record.file_name)
 
-    def below(self, rows: Sequence[int], least_area: float) -> NDArray[np.bool_]:
-        """Which images surely show a person and surely cover less than `least_area`, told without drawing them."""
+    def settled(self, rows: Sequence[int], limits: Limits) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Which images surely show more people than allowed, and which surely too small ones; see `settle`."""
+        images = [self._images[row] for row in rows]
         plain = self._foreground.min_person_area == 0 and not self._foreground.paints
-        if not plain or least_area == 0:
-            return np.zeros(len(rows), bool)
-        outlines = [self._outlines(self._images[row]) for row in rows]
-        sizes = [self._images[row].record.size_hw for row in rows]
-        return surely_below(list(zip(outlines, sizes, strict=True)), least_area)
+        if not plain:
+            return unknown(rows), unknown(rows)
+        parts = [self._settle(images[start : start + AT_ONCE], limits) for start in range(0, len(images), AT_ONCE)]
+        crowd, small = zip(*parts, strict=True) if parts else ((), ())
+        return np.concatenate([*crowd, unknown(())]), np.concatenate([*small, unknown(())])
 
-    def _outlines(self, image: CocoImage) -> Polygons:
-        """All polygons of the people; none where there is anything else, which is left to drawing."""
-        found: list[Sequence[float]] = []
-        for annotation in image.people():
-            polygons = polygons_of(annotation)
-            if polygons is None:
-                return []
-            found += polygons
-        return [] if any(True for _ in image.people(crowd=True)) else found
+    def _settle(self, images: Sequence[CocoImage], limits: Limits) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """The same for some of the images; of one with too many people only as many as it takes to tell."""
+        told = [few_of(image.people(), limits.most_people) for image in images]
+        segmentations = [[one.segmentation for one in people] for people in told]
+        odd = np.array([image.has_crowds_or_groups() for image in images], bool)
+        crowd, small = settle(decode_all(segmentations), [image.record.size_hw for image in images], limits)
+        return crowd & ~odd, small & ~odd
 
     def measure(self, row: int, limits: Limits) -> Measure:
         """The union's area without decoding a mask; stops as soon as `most_people` is known to be exceeded."""
@@ -165,16 +162,16 @@ class CocoLabels:
             crowd = self._crowd(image, size_hw)
             if most is not None and crowd is not None:
                 return Measure(stated, True)
-            people, count, empty = [], 0, 0
+            people, count = [], 0
             for person in self._people(image, size_hw):
                 people.append(person)
                 count += self._counts(person, size_hw)
-                empty += not person.area_px
                 if most is not None and count > most:
                     return Measure(stated, False)
             area = self._area(image, people, crowd, size_hw)
         except (ValueError, msgspec.DecodeError) as error:
             return Measure(unreadable=f"segmentation: {error}")
+        empty = sum(person.empty for person in people)
         notes = (Note("person annotations have an empty raster and count as nobody", image.record.file_name),) * empty
         return Measure(count, crowd is not None, area, notes=notes)
 
@@ -185,9 +182,9 @@ class CocoLabels:
         if not 0 < size_hw[0] * size_hw[1] <= MAX_PIXELS:
             raise FormatError(image.record.file_name, f"states the size {size_hw[0]}x{size_hw[1]} (HxW)")
         try:
-            people = [person for person in self._people(image, size_hw) if person.area_px]
+            people = [person for person in self._people(image, size_hw) if not person.empty]
             crowd = self._crowd(image, size_hw)
-            union = masks.union_rle([person.rle for person in people], size_hw)
+            union = union_of(people, size_hw)
         except (ValueError, msgspec.DecodeError) as error:
             raise FormatError(image.record.file_name, f"segmentation: {error}") from error
         target = masks.target_of(masks.decode(union), masks.decode(crowd) if crowd else None)
@@ -205,13 +202,14 @@ class CocoLabels:
 
     def _people(self, image: CocoImage, size_hw: SizeHW) -> Iterator[Person]:
         for annotation in image.people():
-            rle = rle_of(annotation.segmentation, size_hw)
-            yield Person(annotation, rle, masks.area_px(rle))
+            rles = rles_of(annotation.segmentation, size_hw)
+            yield Person(annotation, rles, not masks.any_px(rles))
 
     def _counts(self, person: Person, size_hw: SizeHW) -> int:
         """How many people a raster counts for: none where it is empty or a small figure."""
-        least = max(1.0, self._foreground.min_person_area * size_hw[0] * size_hw[1])
-        return stands_for(person.annotation) if person.area_px >= least else 0
+        least_px = self._foreground.min_person_area * size_hw[0] * size_hw[1]
+        small = least_px and masks.area_px(masks.union_rle(person.rles, size_hw)) < least_px
+        return 0 if person.empty or small else stands_for(person.annotation)
 
     def _crowd(self, image: CocoImage, size_hw: SizeHW) -> Rle | None:
         """The union of the crowds, or None where no pixel is a crowd's."""
@@ -221,7 +219,7 @@ class CocoLabels:
 
     def _area(self, image: CocoImage, people: Sequence[Person], crowd: Rle | None, size_hw: SizeHW) -> float:
         """The area fraction of the target `draw` gives."""
-        union = people[0].rle if len(people) == 1 else masks.union_rle([person.rle for person in people], size_hw)
+        union = union_of(people, size_hw)
         if self._foreground.paints and any(self._foreground.policy_of(name) != "exclude" for name, _ in image.others()):
             objects = touching_objects(image, masks.decode(union), size_hw)
             target = masks.target_of(masks.decode(union), masks.decode(crowd) if crowd else None)
@@ -230,6 +228,11 @@ class CocoLabels:
         ignored_px = masks.minus_rle(crowd, union) if crowd else 0
         counted_px = size_hw[0] * size_hw[1] - ignored_px
         return masks.area_px(union) / counted_px if counted_px else 0.0
+
+
+def union_of(people: Sequence[Person], size_hw: SizeHW) -> Rle:
+    """The union of people."""
+    return masks.union_rle([rle for person in people for rle in person.rles], size_hw)
 
 
 def touching_objects(image: CocoImage, person: masks.Mask, size_hw: SizeHW) -> list[tuple[str, Rle]]:

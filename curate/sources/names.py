@@ -93,6 +93,8 @@ def without_suffix(file_name: str) -> str:
 
 def _told_apart(keys: Sequence[str], file_names: Sequence[str]) -> list[str]:
     """The keys; those that stand twice with six digits of their file name's hash, equal file names with a number."""
+    if len(set(keys)) == len(keys):
+        return list(keys)
     often = Counter(keys)
     keys = [key if often[key] == 1 else f"{key}-{short_hash(name)}" for key, name in zip(keys, file_names, strict=True)]
     counted: Counter[str] = Counter()

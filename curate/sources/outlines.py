@@ -9,37 +9,51 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.masks import SizeHW
+from curate.sources import Limits
 
 Polygons = Sequence[Sequence[float]]
 
 
-def surely_below(images: Sequence[tuple[Polygons, SizeHW]], least_area: float) -> NDArray[np.bool_]:
-    """Which images surely show a person and surely cover less than `least_area` of their pixels; (N,) bool.
+def settle(
+    images: Sequence[Sequence[Polygons] | None], sizes_hw: Sequence[SizeHW], limits: Limits
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which images surely show more than `limits.most_people`, and which surely somebody who covers too little.
 
-    Rasterising costs ten times more than looking at the corners, and most people of COCO are small. A polygon's raster
-    lies within its box grown by a pixel; and a polygon whose area is more than its perimeter holds a disc of more than
-    a pixel's radius (area <= perimeter x inradius), so its raster is not empty. Whatever is not settled that way, a
-    polygon that leaves its image among it, is False and left to rasterising.
+    Rasterising costs ten times more than looking at the corners, and most people of COCO are many or small. A polygon's
+    raster lies within its box grown by a pixel; and a polygon whose area is more than its perimeter holds a disc of
+    more than a pixel's radius (area <= perimeter x inradius), so its raster is not empty. Whatever is not settled that
+    way, an image with a polygon that leaves it among it, is False and left to rasterising.
 
     Args:
-        images: For each image its flat polygons [x0, y0, x1, y1, ...], each of at least three points, and its size.
-        least_area: Fraction of the image.
+        images: For each image its people, each as flat polygons [x0, y0, x1, y1, ...] of at least three points; None
+            where nothing can be told.
+        sizes_hw: Size of each image.
+        limits: What is allowed.
+
+    Returns:
+        Two (N,) bool: too many people; too small an area. An image of too many is not called too small.
     """
-    outlines = [polygon for polygons, _ in images for polygon in polygons]
-    below = np.zeros(len(images), bool)
+    told = [image or () for image in images]
+    outlines = [polygon for people in told for polygons in people for polygon in polygons]
+    crowd, small = np.zeros(len(images), bool), np.zeros(len(images), bool)
     if not outlines:
-        return below
-    counts = np.array([len(polygons) for polygons, _ in images])
-    sizes = np.array([size_hw for _, size_hw in images], np.float64)
-    height, width = np.repeat(sizes, counts, axis=0).T
+        return crowd, small
+    person_of = np.repeat(np.arange(sum(map(len, told))), [len(polygons) for people in told for polygons in people])
+    image_of_person = np.repeat(np.arange(len(told)), [len(people) for people in told])
+    image_of = image_of_person[person_of]
+    sizes = np.array(sizes_hw, np.float64)
     left, top, right, bottom, area, perimeter = measure_outlines(outlines)
+    height, width = sizes[image_of].T
     inside = (left >= 0) & (top >= 0) & (right <= width) & (bottom <= height)
-    owner = np.repeat(np.arange(len(images)), counts)
-    most_px = np.bincount(owner, (right - left + 2) * (bottom - top + 2), len(images))
-    all_inside = np.bincount(owner, ~inside, len(images)) == 0
-    shown = np.bincount(owner, area > perimeter, len(images)) > 0
-    below[:] = all_inside & shown & (most_px < least_area * sizes.prod(axis=1))
-    return below
+    sound = np.bincount(image_of, ~inside, len(told)) == 0
+    most_px = np.bincount(image_of, (right - left + 2) * (bottom - top + 2), len(told))
+    seen = np.bincount(person_of, area > perimeter, image_of_person.size) > 0
+    shown = np.bincount(image_of_person, seen, len(told))
+    if limits.most_people is not None:
+        crowd = sound & (shown > limits.most_people)
+        sound &= np.array([len(people) for people in told]) <= limits.most_people
+    small = sound & (shown >= 1) & (most_px < limits.least_area * sizes.prod(axis=1))
+    return crowd, small
 
 
 def measure_outlines(outlines: Polygons) -> NDArray[np.float64]:

@@ -140,9 +140,9 @@ class PairLabels:
         """The photograph's file."""
         return self._pairs[row].image
 
-    def below(self, rows: Sequence[int], least_area: float) -> NDArray[np.bool_]:
-        """Nothing: only the mask tells."""
-        return unknown(rows)
+    def settled(self, rows: Sequence[int], limits: Limits) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Nothing is known without reading the mask."""
+        return unknown(rows), unknown(rows)
 
     def measure(self, row: int, limits: Limits) -> Measure:
         """People and area from the mask file, at the image's size."""

@@ -82,9 +82,9 @@ class PoolLabels:
         """The photograph's file."""
         return self._photos[row].path
 
-    def below(self, rows: Sequence[int], least_area: float) -> NDArray[np.bool_]:
-        """Nothing."""
-        return unknown(rows)
+    def settled(self, rows: Sequence[int], limits: Limits) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Nothing is known without reading the mask."""
+        return unknown(rows), unknown(rows)
 
     def measure(self, row: int, limits: Limits) -> Measure:
         """Nobody, as far as is known."""

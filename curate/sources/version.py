@@ -63,9 +63,9 @@ class VersionLabels:
         """The photograph's file."""
         return self._dataset.root / str(self._rows[row]["image"])
 
-    def below(self, rows: Sequence[int], least_area: float) -> NDArray[np.bool_]:
-        """Nothing: measuring costs nothing here."""
-        return unknown(rows)
+    def settled(self, rows: Sequence[int], limits: Limits) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Nothing is known without reading the mask."""
+        return unknown(rows), unknown(rows)
 
     def measure(self, row: int, limits: Limits) -> Measure:
         """What the table states; a crowd stands in the tags."""

@@ -168,9 +168,9 @@ class VocLabels:
         """The photograph's file."""
         return self._images[row].image
 
-    def below(self, rows: Sequence[int], least_area: float) -> NDArray[np.bool_]:
-        """Nothing: only the mask tells."""
-        return unknown(rows)
+    def settled(self, rows: Sequence[int], limits: Limits) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Nothing is known without reading the mask."""
+        return unknown(rows), unknown(rows)
 
     def measure(self, row: int, limits: Limits) -> Measure:
         """People from the object mask, else from the XML; area from the class mask."""

@@ -1,0 +1,209 @@
+"""The annotations of COCO files, sorted by image, and the images they belong to.
+
+A file of COCO holds a million annotations. They are sorted as columns, once, and stay where the decoder put them:
+nothing is made for an annotation nobody asks for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.sources import Note
+from curate.sources.coco_json import Annotation, CocoFile, Id, ImageRecord, Number
+from curate.sources.lookup import ImageFinder
+
+OTHER, PERSON, CROWD = range(3)
+"""What an annotation is of: anything else, a person, or more people than can be counted."""
+
+
+@dataclass(frozen=True)
+class Categories:
+    """The categories of one file: id -> name, and the ids that are a person."""
+
+    names: dict[Number, str]
+    people: frozenset[Number]
+
+    def kind(self, annotation: Annotation) -> int:
+        """OTHER, PERSON or CROWD."""
+        if annotation.category_id not in self.people:
+            return OTHER
+        return CROWD if annotation.iscrowd else PERSON
+
+
+@dataclass(frozen=True)
+class Sorted:
+    """Annotations of one kind: those of image `i` are `annotations[starts[i] : starts[i + 1]]`."""
+
+    annotations: list[Annotation]
+    starts: list[int]
+
+    def of(self, index: int) -> list[Annotation]:
+        """The annotations of one image."""
+        return self.annotations[self.starts[index] : self.starts[index + 1]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """The annotations of one file, by kind and image.
+
+    Attributes:
+        categories: Of the file.
+        by_kind: The annotations of each kind.
+        stated: Number of people each image states.
+        groups: Whether an annotation anywhere says for how many people it stands.
+    """
+
+    categories: Categories
+    by_kind: tuple[Sorted, Sorted, Sorted]
+    stated: list[int]
+    groups: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some annotations of an image, with the categories of the file they stand in."""
+
+    categories: Categories
+    annotations: list[Annotation]
+
+    def of_kind(self, kind: int) -> list[Annotation]:
+        """Those of one kind."""
+        return [annotation for annotation in self.annotations if self.categories.kind(annotation) == kind]
+
+
+class CocoImage(msgspec.Struct, gc=False):
+    """One image: its record, where its photograph may lie, and its annotations.
+
+    Most images have those of one file, `index` in `table`; what further files brought stands in `more`.
+    """
+
+    source: str
+    record: ImageRecord
+    licence: str | None
+    finder: ImageFinder
+    table: Table
+    index: int
+    more: list[Part] | None = None
+
+    def people(self, *, crowd: bool = False) -> list[Annotation]:
+        """The annotations of people, or those of crowds of them."""
+        kind = CROWD if crowd else PERSON
+        found = self.table.by_kind[kind].of(self.index)
+        return found + [one for part in self.more for one in part.of_kind(kind)] if self.more else found
+
+    def others(self) -> Iterator[tuple[str, Annotation]]:
+        """The annotations of anything else, each with its category."""
+        for annotation in self.table.by_kind[OTHER].of(self.index):
+            yield self.table.categories.names[annotation.category_id], annotation
+        for part in self.more or ():
+            for annotation in part.of_kind(OTHER):
+                yield part.categories.names[annotation.category_id], annotation
+
+    def stated_people(self) -> int:
+        """Number of people annotated, crowds aside."""
+        further = sum(stands_for(one) for part in self.more or () for one in part.of_kind(PERSON))
+        return self.table.stated[self.index] + further
+
+    def has_crowds_or_groups(self) -> bool:
+        """Whether an annotation is of a crowd or stands for several people."""
+        if not self.more and not self.table.groups:
+            return bool(self.table.by_kind[CROWD].of(self.index))
+        return bool(self.people(crowd=True)) or any(one.people is not None for one in self.people())
+
+    def parts(self) -> list[Part]:
+        """All annotations, file by file."""
+        own = [annotation for found in self.table.by_kind for annotation in found.of(self.index)]
+        return [Part(self.table.categories, own), *(self.more or ())]
+
+    def add(self, parts: Iterable[Part]) -> None:
+        """Take in what a further record of the image brings: annotations that are not there yet, and keypoints."""
+        for part in parts:
+            known = [one for there in self.parts() for one in there.annotations]
+            self.more = [*(self.more or ()), Part(part.categories, not_yet_known(part.annotations, known))]
+
+
+def stands_for(annotation: Annotation) -> int:
+    """How many people an annotation of people stands for."""
+    return 1 if annotation.people is None else max(0, int(annotation.people))
+
+
+def not_yet_known(annotations: Sequence[Annotation], there: Sequence[Annotation]) -> list[Annotation]:
+    """The annotations an image does not have yet; the keypoints of one it has go to the one it has.
+
+    The same means: the same id with the same segmentation, as the instances and the keypoints file of COCO have it.
+    """
+    known: dict[Id, Annotation] = {one.id: one for one in there}
+    new = []
+    for annotation in annotations:
+        old = known.get(annotation.id) if annotation.id is not None else None
+        if old is None or bytes(old.segmentation) != bytes(annotation.segmentation):
+            new.append(annotation)
+            known.setdefault(annotation.id, annotation)
+        elif bytes(annotation.keypoints):
+            old.keypoints = annotation.keypoints
+    return new
+
+
+def table_of(path: Path, file: CocoFile, categories: Categories, notes: list[Note]) -> Table:
+    """The annotations of a file, sorted; those of an unknown image or category are left out and noted."""
+    position: dict[Id, int] = {}
+    for index, record in enumerate(file.images):
+        position.setdefault(record.id, index)
+    annotations = file.annotations
+    image = np.fromiter((position.get(one.image_id, -1) for one in annotations), np.int32, len(annotations))
+    category = [one.category_id for one in annotations]
+    image[left_out(path, image, category, categories, notes)] = -1
+    image[repeated(annotations, image)] = -1
+    person = np.fromiter((one in categories.people for one in category), bool, len(category))
+    kind = np.where(person, np.where([bool(one.iscrowd) for one in annotations], CROWD, PERSON), OTHER)
+    total = len(file.images)
+    by_kind = tuple(sort_by_image(annotations, image, kind == one, total) for one in range(3))
+    stated = np.bincount(image[(kind == PERSON) & (image >= 0)], minlength=total).tolist()
+    groups = any(one.people is not None for one in annotations)
+    if groups:
+        people = by_kind[PERSON]
+        stated = [sum(map(stands_for, people.of(index))) for index in range(total)]
+    return Table(categories, by_kind, stated, groups)  # type: ignore[arg-type]
+
+
+def left_out(
+    path: Path, image: NDArray[np.int32], category: Sequence[Number], categories: Categories, notes: list[Note]
+) -> list[int]:
+    """The positions of annotations that name an image or a category that is not there, each with a note."""
+    unknown = set(category) - categories.names.keys()
+    if not unknown and (image >= 0).all():
+        return []
+    lost = [at for at, name in enumerate(category) if image[at] < 0 or name in unknown]
+    for at in lost:
+        what = f"annotations name {'an image' if image[at] < 0 else 'a category'} that is not there; left out"
+        notes.append(Note(what, f"{path} at annotations[{at}]"))
+    return lost
+
+
+def repeated(annotations: Sequence[Annotation], image: NDArray[np.int32]) -> list[int]:
+    """The positions of annotations that stand before already: the same image, id and segmentation."""
+    if len({one.id for one in annotations}) == len(annotations):
+        return []
+    seen: set[tuple[int, Id, bytes]] = set()
+    again = []
+    for at, one in enumerate(annotations):
+        key = (int(image[at]), one.id, bytes(one.segmentation))
+        again += [at] * (key in seen and one.id is not None)
+        seen.add(key)
+    return again
+
+
+def sort_by_image(
+    annotations: Sequence[Annotation], image: NDArray[np.int32], chosen: NDArray[np.bool_], total: int
+) -> Sorted:
+    """The chosen annotations in the order of their images, and within an image in that of the file."""
+    positions = np.flatnonzero(chosen & (image >= 0))
+    order = positions[np.argsort(image[positions], kind="stable")]
+    starts = np.searchsorted(image[order], np.arange(total + 1))
+    return Sorted([annotations[at] for at in order.tolist()], starts.tolist())
