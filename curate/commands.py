@@ -164,7 +164,10 @@ def build(out: Path | None, dry_run: bool, as_json: bool, force: bool, **options
         say_notes([*selection.notes, *unreadable_notes(selection.drops)])
         report_selection(selection, as_json=as_json)
     if dry_run:
-        click.echo("nothing written; unreadable photos, duplicates and leaks are found by the build itself", err=True)
+        click.echo(
+            "nothing written; missing or unreadable photos, duplicates and leaks are found by the build itself",
+            err=True,
+        )
         return
     with watching() as watch:
         built = write_dataset(selection, out, force=force, watch=watch)

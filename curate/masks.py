@@ -60,9 +60,15 @@ def rle_of_counts(counts: Sequence[int], size_hw: SizeHW) -> Rle:
         ValueError: A count is negative or they do not sum to H * W, which pycocotools itself would not notice.
     """
     height, width = size_hw
-    if any(count < 0 for count in counts) or sum(counts) != height * width:
-        raise ValueError(f"run lengths sum to {sum(counts)}, the image has {height * width} pixels")
+    check_counts(counts, size_hw)
     return coco_mask.frPyObjects({"size": [height, width], "counts": list(counts)}, height, width)  # type: ignore[no-any-return]
+
+
+def check_counts(counts: Sequence[int], size_hw: SizeHW) -> None:
+    """Raise ValueError where run lengths are none of an image of this size."""
+    pixels = size_hw[0] * size_hw[1]
+    if sum(counts) != pixels or min(counts) < 0:
+        raise ValueError(f"run lengths sum to {sum(counts)}, the image has {pixels} pixels")
 
 
 def rle_of_string(counts: str | bytes, size_hw: SizeHW) -> Rle:

@@ -168,7 +168,8 @@ def check_ranges(recipe: Recipe) -> None:
     for field in FRACTIONS:
         value = getattr(recipe, field)
         if value is not None and not 0 <= value <= 1:
-            raise UsageError(f"--{option_name(field)} {value:g}: a fraction is wanted, 0 to 1; 20 % is 0.2")
+            what = "an area is a fraction of the image" if field.endswith("area") else "a fraction is wanted"
+            raise UsageError(f"--{option_name(field)} {value:g}: {what}, 0 to 1; 20 % is 0.2")
     for field, least in LEAST.items():
         value = getattr(recipe, field)
         if value is not None and value < least:

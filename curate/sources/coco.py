@@ -14,11 +14,10 @@ from curate.errors import CurateError, FormatError
 from curate.files import readable_faults, sha256_bytes, sha256_file
 from curate.foreground import Foreground
 from curate.images import MAX_PIXELS
-from curate.masks import SizeHW
 from curate.sources import CANDIDATES, Note, Read
 from curate.sources.coco_json import CocoFile, Id, Number, collection_paused, decode_coco
 from curate.sources.coco_labels import CocoLabels
-from curate.sources.coco_table import Categories, CocoImage, table_of
+from curate.sources.coco_table import Categories, CocoImage, size_problem, table_of
 from curate.sources.lookup import ImageFinder, usual_folders
 from curate.sources.names import person_classes, sample_keys
 
@@ -150,7 +149,10 @@ def candidates_of(name: str, images: Sequence[CocoImage]) -> pl.DataFrame:
     """The candidate table of a COCO source."""
     files = [image.record.file_name.replace("\\", "/") for image in images]
     sizes = [image.record.size_hw for image in images]
-    problems = [size_problem(size_hw) for size_hw in sizes]
+    problems = [
+        None if height > 0 and width > 0 and height * width <= MAX_PIXELS else size_problem((height, width))
+        for height, width in sizes
+    ]
     return pl.DataFrame(
         {
             "sample_id": [f"{name}-{key}" for key in sample_keys(files)],
@@ -165,11 +167,3 @@ def candidates_of(name: str, images: Sequence[CocoImage]) -> pl.DataFrame:
         },
         schema=CANDIDATES,
     )
-
-
-def size_problem(size_hw: SizeHW) -> str | None:
-    """What is wrong with an image record's size, or None."""
-    height, width = size_hw
-    if height > 0 and width > 0 and height * width <= MAX_PIXELS:
-        return None
-    return f"the image record states the size {height}x{width} (HxW); between 1 and {MAX_PIXELS} px are read"

@@ -49,7 +49,10 @@ class ImageRecord(msgspec.Struct, gc=False):
     @property
     def size_hw(self) -> SizeHW:
         """(height, width) in px; a size that is no whole number counts as missing."""
-        return (int(self.height), int(self.width)) if self.height % 1 == self.width % 1 == 0 else (0, 0)
+        height, width = self.height, self.width
+        if type(height) is int and type(width) is int:
+            return height, width
+        return (int(height), int(width)) if height % 1 == width % 1 == 0 else (0, 0)
 
 
 class Annotation(msgspec.Struct, gc=False):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,10 @@ from numpy.typing import NDArray
 from curate import masks
 from curate.errors import FormatError
 from curate.foreground import Foreground, paint
-from curate.images import MAX_PIXELS
 from curate.masks import Rle, SizeHW
 from curate.sources import Label, Limits, Measure, Note, unknown
 from curate.sources.coco_json import Annotation
-from curate.sources.coco_table import CocoImage, stands_for
+from curate.sources.coco_table import CocoImage, size_problem, stands_for
 from curate.sources.outlines import Polygons, settle, spacing_px
 
 REACH_PX = 2
@@ -66,54 +66,37 @@ def rle_of(segmentation: msgspec.Raw, size_hw: SizeHW) -> Rle:
     return masks.union_rle(rles_of(segmentation, size_hw), size_hw)
 
 
+def covers(segmentation: msgspec.Raw, size_hw: SizeHW) -> bool:
+    """Whether a segmentation has a pixel at all; of run lengths, as COCO writes its crowds, told without drawing them.
+
+    Raises:
+        ValueError: As `rles_of`.
+    """
+    shape: Any = _segmentation.decode(segmentation)
+    if isinstance(shape, RunLengths) and isinstance(shape.counts, list) and tuple(shape.size) == size_hw:
+        masks.check_counts(shape.counts, size_hw)
+        return any(shape.counts[1::2])
+    return masks.any_px(rles_of(segmentation, size_hw))
+
+
 def polygons_of(annotation: Annotation) -> Polygons | None:
     """The flat polygons of an annotation; None where it is an RLE, damaged, or has a polygon of under three points."""
     try:
         polygons = _polygons.decode(annotation.segmentation)
     except msgspec.DecodeError:
         return None
-    return polygons if usable(polygons) else None
+    return polygons if all(len(polygon) >= 6 and len(polygon) % 2 == 0 for polygon in polygons) else None
 
 
-def few_of(people: Sequence[Annotation], most: int | None) -> Sequence[Annotation]:
-    """All people; where there are more than allowed, one more than that: neither specks nor those with most corners."""
-    if most is None or len(people) <= most:
-        return people
-    by_bytes = sorted(people, key=lambda one: memoryview(one.segmentation).nbytes)
-    start = (len(people) - most) // 2
-    return by_bytes[start : start + most + 1]
-
-
-def decode_all(segmentations: Sequence[Sequence[msgspec.Raw]]) -> list[list[Polygons] | None]:
-    """The polygons of every person of many images; None for an image where anyone is anything else.
-
-    One call for all: the calls would cost as much as the decoding.
-    """
-    flat = [one for image in segmentations for one in image]
+def outlines_of(segmentations: Sequence[msgspec.Raw]) -> Sequence[Polygons] | None:
+    """The polygons of many people, decoded in one call; None where any of them is an RLE, damaged, or has no area."""
     try:
-        decoded: Sequence[Polygons | None] = _many_polygons.decode(b"[" + b",".join(flat) + b"]")
-    except msgspec.DecodeError:  # an RLE, or damage, in at least one of them
-        decoded = [_polygons_or_none(one) for one in flat]
-    found: list[list[Polygons] | None] = []
-    start = 0
-    for image in segmentations:
-        people = decoded[start : start + len(image)]
-        start += len(image)
-        sound = [one for one in people if one is not None and usable(one)]
-        found.append(sound if len(sound) == len(image) else None)
-    return found
-
-
-def _polygons_or_none(segmentation: msgspec.Raw) -> Polygons | None:
-    try:
-        return _polygons.decode(segmentation)
+        outlines: Sequence[Polygons] = _many_polygons.decode(b"[" + b",".join(segmentations) + b"]")
     except msgspec.DecodeError:
         return None
-
-
-def usable(polygons: Polygons) -> bool:
-    """Whether every polygon has at least three points, and an even number of values."""
-    return all(len(polygon) >= 6 and len(polygon) % 2 == 0 for polygon in polygons)
+    lengths = list(map(len, chain.from_iterable(outlines)))
+    odd = lengths and (min(lengths) < 6 or any(length % 2 for length in lengths))
+    return None if odd or not all(outlines) else outlines
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,29 +121,27 @@ class CocoLabels:
 
     def settled(self, rows: Sequence[int], limits: Limits) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Which images surely show more people than allowed, and which surely too small ones; see `settle`."""
-        images = [self._images[row] for row in rows]
-        plain = self._foreground.min_person_area == 0 and not self._foreground.paints
-        if not plain:
-            return unknown(rows), unknown(rows)
-        parts = [self._settle(images[start : start + AT_ONCE], limits) for start in range(0, len(images), AT_ONCE)]
-        crowd, small = zip(*parts, strict=True) if parts else ((), ())
-        return np.concatenate([*crowd, unknown(())]), np.concatenate([*small, unknown(())])
-
-    def _settle(self, images: Sequence[CocoImage], limits: Limits) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """The same for some of the images; of one with too many people only as many as it takes to tell."""
-        told = [few_of(image.people(), limits.most_people) for image in images]
-        segmentations = [[one.segmentation for one in people] for people in told]
-        odd = np.array([image.has_crowds_or_groups() for image in images], bool)
-        crowd, small = settle(decode_all(segmentations), [image.record.size_hw for image in images], limits)
-        return crowd & ~odd, small & ~odd
+        crowd, small = unknown(rows), unknown(rows)
+        if self._foreground.min_person_area or self._foreground.paints:
+            return crowd, small
+        plain = [at for at, row in enumerate(rows) if not self._images[row].has_crowds_or_groups()]
+        for start in range(0, len(plain), AT_ONCE):
+            part = plain[start : start + AT_ONCE]
+            images = [self._images[rows[at]] for at in part]
+            enough = None if limits.most_people is None else limits.most_people + 1
+            people = [image.people()[:enough] for image in images]
+            outlines = outlines_of([one.segmentation for found in people for one in found])
+            if outlines is not None:
+                sizes = [image.record.size_hw for image in images]
+                crowd[part], small[part] = settle(outlines, [len(found) for found in people], sizes, limits)
+        return crowd, small
 
     def measure(self, row: int, limits: Limits) -> Measure:
         """The union's area without decoding a mask; stops as soon as `most_people` is known to be exceeded."""
         image = self._images[row]
         size_hw, stated, most = image.record.size_hw, image.stated_people(), limits.most_people
         try:
-            crowd = self._crowd(image, size_hw)
-            if most is not None and crowd is not None:
+            if most is not None and any(covers(one.segmentation, size_hw) for one in image.people(crowd=True)):
                 return Measure(stated, True)
             people, count = [], 0
             for person in self._people(image, size_hw):
@@ -168,6 +149,7 @@ class CocoLabels:
                 count += self._counts(person, size_hw)
                 if most is not None and count > most:
                     return Measure(stated, False)
+            crowd = self._crowd(image, size_hw)
             area = self._area(image, people, crowd, size_hw)
         except (ValueError, msgspec.DecodeError) as error:
             return Measure(unreadable=f"segmentation: {error}")
@@ -179,8 +161,8 @@ class CocoLabels:
         """The target: people 255, crowds 128 where no person is, held objects and animals as the recipe says."""
         image = self._images[row]
         size_hw = image.record.size_hw
-        if not 0 < size_hw[0] * size_hw[1] <= MAX_PIXELS:
-            raise FormatError(image.record.file_name, f"states the size {size_hw[0]}x{size_hw[1]} (HxW)")
+        if problem := size_problem(size_hw):
+            raise FormatError(image.record.file_name, problem)
         try:
             people = [person for person in self._people(image, size_hw) if not person.empty]
             crowd = self._crowd(image, size_hw)

@@ -6,14 +6,18 @@ nothing is made for an annotation nobody asks for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.images import MAX_PIXELS
+from curate.masks import SizeHW
 from curate.sources import Note
 from curate.sources.coco_json import Annotation, CocoFile, Id, ImageRecord, Number
 from curate.sources.lookup import ImageFinder
@@ -38,14 +42,25 @@ class Categories:
 
 @dataclass(frozen=True)
 class Sorted:
-    """Annotations of one kind: those of image `i` are `annotations[starts[i] : starts[i + 1]]`."""
+    """Annotations of one kind: those of image `i` are the file's at `order[starts[i] : starts[i + 1]]`."""
 
-    annotations: list[Annotation]
-    starts: list[int]
+    file: Sequence[Annotation]
+    order: NDArray[np.int64]
+    starts: NDArray[np.int64]
+
+    @cached_property
+    def annotations(self) -> list[Annotation]:
+        """The annotations in the order of their images."""
+        return [self.file[at] for at in self.order.tolist()]
+
+    @cached_property
+    def bounds(self) -> list[int]:
+        """`starts` as Python's own integers, which are quicker to index with."""
+        return self.starts.tolist()  # type: ignore[no-any-return]
 
     def of(self, index: int) -> list[Annotation]:
         """The annotations of one image."""
-        return self.annotations[self.starts[index] : self.starts[index + 1]]
+        return self.annotations[self.bounds[index] : self.bounds[index + 1]]
 
 
 @dataclass(frozen=True)
@@ -128,6 +143,14 @@ class CocoImage(msgspec.Struct, gc=False):
             self.more = [*(self.more or ()), Part(part.categories, not_yet_known(part.annotations, known))]
 
 
+def size_problem(size_hw: SizeHW) -> str | None:
+    """What is wrong with an image record's size, or None."""
+    height, width = size_hw
+    if height > 0 and width > 0 and height * width <= MAX_PIXELS:
+        return None
+    return f"the image record states the size {height}x{width} (HxW); between 1 and {MAX_PIXELS} px are read"
+
+
 def stands_for(annotation: Annotation) -> int:
     """How many people an annotation of people stands for."""
     return 1 if annotation.people is None else max(0, int(annotation.people))
@@ -155,31 +178,42 @@ def table_of(path: Path, file: CocoFile, categories: Categories, notes: list[Not
     position: dict[Id, int] = {}
     for index, record in enumerate(file.images):
         position.setdefault(record.id, index)
-    annotations = file.annotations
-    image = np.fromiter((position.get(one.image_id, -1) for one in annotations), np.int32, len(annotations))
-    category = [one.category_id for one in annotations]
-    image[left_out(path, image, category, categories, notes)] = -1
+    annotations, count, total = file.annotations, len(file.annotations), len(file.images)
+    image = positions_of(position, annotations)
+    image[left_out(path, image, annotations, categories, notes)] = -1
     image[repeated(annotations, image)] = -1
-    person = np.fromiter((one in categories.people for one in category), bool, len(category))
-    kind = np.where(person, np.where([bool(one.iscrowd) for one in annotations], CROWD, PERSON), OTHER)
-    total = len(file.images)
-    by_kind = tuple(sort_by_image(annotations, image, kind == one, total) for one in range(3))
-    stated = np.bincount(image[(kind == PERSON) & (image >= 0)], minlength=total).tolist()
-    groups = any(one.people is not None for one in annotations)
+    person = np.fromiter(map(categories.people.__contains__, map(attrgetter("category_id"), annotations)), bool, count)
+    crowd = np.fromiter(map(bool, map(attrgetter("iscrowd"), annotations)), bool, count)
+    kind = np.where(person, np.where(crowd, CROWD, PERSON), OTHER)
+    other, people, crowds = (sort_by_image(annotations, image, kind == one, total) for one in range(3))
+    stated = np.diff(people.starts).tolist()
+    groups = any(map(attrgetter("people"), annotations))
     if groups:
-        people = by_kind[PERSON]
         stated = [sum(map(stands_for, people.of(index))) for index in range(total)]
-    return Table(categories, by_kind, stated, groups)  # type: ignore[arg-type]
+    return Table(categories, (other, people, crowds), stated, groups)
+
+
+def positions_of(position: Mapping[Id, int], annotations: Sequence[Annotation]) -> NDArray[np.int32]:
+    """The position of each annotation's image, -1 where there is none; (N,) int32."""
+    ids = map(attrgetter("image_id"), annotations)
+    try:
+        return np.fromiter(map(position.__getitem__, ids), np.int32, len(annotations))
+    except KeyError:
+        return np.array([position.get(one.image_id, -1) for one in annotations], np.int32)
 
 
 def left_out(
-    path: Path, image: NDArray[np.int32], category: Sequence[Number], categories: Categories, notes: list[Note]
+    path: Path,
+    image: NDArray[np.int32],
+    annotations: Sequence[Annotation],
+    categories: Categories,
+    notes: list[Note],
 ) -> list[int]:
     """The positions of annotations that name an image or a category that is not there, each with a note."""
-    unknown = set(category) - categories.names.keys()
+    unknown = set(map(attrgetter("category_id"), annotations)) - categories.names.keys()
     if not unknown and (image >= 0).all():
         return []
-    lost = [at for at, name in enumerate(category) if image[at] < 0 or name in unknown]
+    lost = [at for at, one in enumerate(annotations) if image[at] < 0 or one.category_id in unknown]
     for at in lost:
         what = f"annotations name {'an image' if image[at] < 0 else 'a category'} that is not there; left out"
         notes.append(Note(what, f"{path} at annotations[{at}]"))
@@ -188,7 +222,7 @@ def left_out(
 
 def repeated(annotations: Sequence[Annotation], image: NDArray[np.int32]) -> list[int]:
     """The positions of annotations that stand before already: the same image, id and segmentation."""
-    if len({one.id for one in annotations}) == len(annotations):
+    if len(set(map(attrgetter("id"), annotations))) == len(annotations):
         return []
     seen: set[tuple[int, Id, bytes]] = set()
     again = []
@@ -205,5 +239,4 @@ def sort_by_image(
     """The chosen annotations in the order of their images, and within an image in that of the file."""
     positions = np.flatnonzero(chosen & (image >= 0))
     order = positions[np.argsort(image[positions], kind="stable")]
-    starts = np.searchsorted(image[order], np.arange(total + 1))
-    return Sorted([annotations[at] for at in order.tolist()], starts.tolist())
+    return Sorted(annotations, order, np.searchsorted(image[order], np.arange(total + 1)))

@@ -134,7 +134,7 @@ def split_words(text: str, option: str = "--person") -> list[str]:
     """
     words = [word.strip() for word in text.split(",") if word.strip()]
     if not words:
-        raise UsageError(f"{option}: names are missing, for example: {option} person,rider")
+        raise UsageError(f"{option}: names or values are missing, for example: {option} person,rider")
     return words
 
 

@@ -15,7 +15,7 @@ Polygons = Sequence[Sequence[float]]
 
 
 def settle(
-    images: Sequence[Sequence[Polygons] | None], sizes_hw: Sequence[SizeHW], limits: Limits
+    people: Sequence[Polygons], counts: Sequence[int], sizes_hw: Sequence[SizeHW], limits: Limits
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Which images surely show more than `limits.most_people`, and which surely somebody who covers too little.
 
@@ -25,35 +25,32 @@ def settle(
     way, an image with a polygon that leaves it among it, is False and left to rasterising.
 
     Args:
-        images: For each image its people, each as flat polygons [x0, y0, x1, y1, ...] of at least three points; None
-            where nothing can be told.
+        people: The people of all images, one after the other, each as flat polygons [x0, y0, x1, y1, ...] of at least
+            three points.
+        counts: Number of people of each image.
         sizes_hw: Size of each image.
         limits: What is allowed.
 
     Returns:
         Two (N,) bool: too many people; too small an area. An image of too many is not called too small.
     """
-    told = [image or () for image in images]
-    outlines = [polygon for people in told for polygons in people for polygon in polygons]
-    crowd, small = np.zeros(len(images), bool), np.zeros(len(images), bool)
+    total, outlines = len(counts), list(chain.from_iterable(people))
     if not outlines:
-        return crowd, small
-    person_of = np.repeat(np.arange(sum(map(len, told))), [len(polygons) for people in told for polygons in people])
-    image_of_person = np.repeat(np.arange(len(told)), [len(people) for people in told])
-    image_of = image_of_person[person_of]
-    sizes = np.array(sizes_hw, np.float64)
+        return np.zeros(total, bool), np.zeros(total, bool)
+    image_of_person = np.repeat(np.arange(total), counts)
+    person_of = np.repeat(np.arange(len(people)), list(map(len, people)))
+    image_of, sizes = image_of_person[person_of], np.array(sizes_hw, np.float64)
     left, top, right, bottom, area, perimeter = measure_outlines(outlines)
     height, width = sizes[image_of].T
     inside = (left >= 0) & (top >= 0) & (right <= width) & (bottom <= height)
-    sound = np.bincount(image_of, ~inside, len(told)) == 0
-    most_px = np.bincount(image_of, (right - left + 2) * (bottom - top + 2), len(told))
-    seen = np.bincount(person_of, area > perimeter, image_of_person.size) > 0
-    shown = np.bincount(image_of_person, seen, len(told))
-    if limits.most_people is not None:
-        crowd = sound & (shown > limits.most_people)
-        sound &= np.array([len(people) for people in told]) <= limits.most_people
-    small = sound & (shown >= 1) & (most_px < limits.least_area * sizes.prod(axis=1))
-    return crowd, small
+    sound = np.bincount(image_of, ~inside, total) == 0
+    most_px = np.bincount(image_of, (right - left + 2) * (bottom - top + 2), total)
+    seen = np.bincount(person_of, inside & (area > perimeter), len(people)) > 0
+    shown = np.bincount(image_of_person, seen, total)
+    most = limits.most_people if limits.most_people is not None else shown.max()
+    few = np.asarray(counts) <= most
+    small = sound & few & (shown >= 1) & (most_px < limits.least_area * sizes.prod(axis=1))
+    return shown > most, small
 
 
 def measure_outlines(outlines: Polygons) -> NDArray[np.float64]:

@@ -212,7 +212,7 @@ def test_nothing_left_is_an_error_that_names_the_rule(tmp_path: Path, coco: str)
 def test_no_readable_image_is_an_error(tmp_path: Path, coco: str) -> None:
     for path in (tmp_path / "coco" / "val2017").iterdir():
         path.unlink()
-    with pytest.raises(CurateError, match=r"none of 12 images can be read; the first: 000001\.jpg"):
+    with pytest.raises(CurateError, match=r"none of 12 images or labels can be read; the first: 000001\.jpg"):
         build_dataset(recipe(coco=[coco]), tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["coco"]
 

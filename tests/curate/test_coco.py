@@ -11,7 +11,8 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from curate.errors import FormatError, MissingError
-from curate.sources import Read
+from curate.foreground import Foreground
+from curate.sources import Limits, Read
 from curate.sources.coco import read_coco
 from tests.curate.scenes import CATEGORIES, SIZE_HW, box, coco_file, image, person, photo
 
@@ -21,7 +22,7 @@ PIXELS = HEIGHT * WIDTH
 
 def read(path: Path, *more: Path, person: tuple[str, ...] = ("person",)) -> Read:
     """The file or files as one source."""
-    [source] = read_coco({"coco": [path, *more]}, [], person)
+    [source] = read_coco({"coco": [path, *more]}, [], Foreground(tuple(person)))
     return source
 
 
@@ -39,7 +40,7 @@ def run_lengths(mask: np.ndarray[Any, Any]) -> list[int]:
 
 def test_people_and_the_unions_area_are_exact(tmp_path: Path) -> None:
     source = one(tmp_path, person(1, box(0, 0, 30, 40)), person(1, box(20, 0, 40, 40)))
-    found = source.labels.measure(0, None)
+    found = source.labels.measure(0, Limits())
     assert (found.people, found.crowd, found.area) == (2, False, 40 * 40 / PIXELS)
 
 
@@ -63,7 +64,7 @@ def test_all_three_forms_of_a_segmentation_give_one_mask(tmp_path: Path) -> None
 def test_a_crowd_is_not_counted_and_a_person_over_it_wins(tmp_path: Path) -> None:
     crowd = person(1, {"size": [HEIGHT, WIDTH], "counts": [0, 30 * HEIGHT, 30 * HEIGHT]}, iscrowd=1)
     source = one(tmp_path, crowd, person(1, box(20, 0, 40, 40)))
-    found = source.labels.measure(0, None)
+    found = source.labels.measure(0, Limits())
     assert (found.people, found.crowd, found.area) == (1, True, 20 * 40 / (PIXELS - 20 * 40))
     columns = source.labels.draw(0).target[7]
     assert set(columns[:20]) == {128}
@@ -75,14 +76,14 @@ def test_a_crowd_alone_is_nobody(tmp_path: Path) -> None:
     crowd = person(1, {"size": [HEIGHT, WIDTH], "counts": [0, PIXELS]}, iscrowd=1)
     source = one(tmp_path, crowd)
     assert source.candidates["people"].to_list() == [0]
-    assert source.labels.measure(0, None).area == 0.0
+    assert source.labels.measure(0, Limits()).area == 0.0
 
 
 @pytest.mark.parametrize("segmentation", [[], [[]], [[1, 1, 2, 2]], None, [[70, 50, 80, 50, 80, 60]]])
 def test_an_empty_raster_is_nobody_and_is_reported(tmp_path: Path, segmentation: Any) -> None:
     source = one(tmp_path, person(1, segmentation), person(1, box(0, 0, 6, 6)))
     assert source.candidates["people"].to_list() == [2]
-    found = source.labels.measure(0, None)
+    found = source.labels.measure(0, Limits())
     assert found.people == 1
     assert [note.what for note in found.notes] == ["person annotations have an empty raster and count as nobody"]
 
@@ -90,9 +91,9 @@ def test_an_empty_raster_is_nobody_and_is_reported(tmp_path: Path, segmentation:
 def test_counting_stops_early_only_where_the_limit_is_surely_exceeded(tmp_path: Path) -> None:
     empty = [person(1, []) for _ in range(5)]
     source = one(tmp_path, *empty, person(1, box(0, 0, 6, 6)), person(1, box(8, 8, 9, 9)))
-    assert source.labels.measure(0, 2).people == 2
-    assert source.labels.measure(0, 2).area == 37 / PIXELS
-    assert source.labels.measure(0, 1).area is None
+    assert source.labels.measure(0, Limits(2)).people == 2
+    assert source.labels.measure(0, Limits(2)).area == 37 / PIXELS
+    assert source.labels.measure(0, Limits(1)).area is None
 
 
 def test_touching_names_other_objects_within_two_pixels(tmp_path: Path) -> None:
@@ -139,7 +140,7 @@ def test_an_image_in_two_files_is_one_with_the_annotations_of_both(tmp_path: Pat
     second = coco_file(tmp_path / "b.json", [image(1), image(3)], again)
     source = read(first, second)
     assert source.candidates["sample_id"].to_list() == ["coco-000001", "coco-000002", "coco-000003"]
-    assert source.labels.measure(0, None).people == 2
+    assert source.labels.measure(0, Limits()).people == 2
     assert [note.what for note in source.notes] == ["image records stand twice and count once"]
     assert sorted(source.source.sha256) == ["a.json", "b.json"]
 
@@ -147,10 +148,10 @@ def test_an_image_in_two_files_is_one_with_the_annotations_of_both(tmp_path: Pat
 def test_an_image_in_two_sources_belongs_to_the_first(tmp_path: Path) -> None:
     first = coco_file(tmp_path / "a.json", [image(1)], [person(1, box(0, 0, 6, 6), id=5)])
     second = coco_file(tmp_path / "b.json", [image(1), image(2)], [person(1, box(9, 0, 15, 6), id=5)])
-    one, two = read_coco({"coco": [first], "coco-2": [second]}, [], ["person"])
+    one, two = read_coco({"coco": [first], "coco-2": [second]}, [], Foreground())
     assert one.candidates["sample_id"].to_list() == ["coco-000001"]
     assert two.candidates["sample_id"].to_list() == ["coco-2-000002"]
-    assert one.labels.measure(0, None).people == 2
+    assert one.labels.measure(0, Limits()).people == 2
     assert [note.what for note in two.notes] == ["image records stand twice and count once"]
 
 
@@ -159,16 +160,16 @@ def test_one_name_for_two_photographs_is_two_images(tmp_path: Path) -> None:
     for number, name in enumerate(("a", "b")):
         files.append(coco_file(tmp_path / name / "x.json", [image(1)], [person(1, box(0, 0, 6 * number + 6, 6))]))
         photo(tmp_path / name / "000001.jpg", seed=number)
-    one, two = read_coco({"coco": files[:1], "coco-2": files[1:]}, [], ["person"])
-    assert [read.labels.measure(0, None).area for read in (one, two)] == [36 / PIXELS, 72 / PIXELS]
+    one, two = read_coco({"coco": files[:1], "coco-2": files[1:]}, [], Foreground())
+    assert [read.labels.measure(0, Limits()).area for read in (one, two)] == [36 / PIXELS, 72 / PIXELS]
     photo(tmp_path / "b" / "000001.jpg", seed=0)
-    assert read_coco({"coco": files[:1], "coco-2": files[1:]}, [], ["person"])[1].candidates.is_empty()
+    assert read_coco({"coco": files[:1], "coco-2": files[1:]}, [], Foreground())[1].candidates.is_empty()
 
 
 def test_an_annotation_that_stands_twice_counts_once(tmp_path: Path) -> None:
     twice = [person(1, box(0, 0, 6, 6), id=5)] * 2
-    assert one(tmp_path, *twice, person(1, box(9, 0, 15, 6), id=5)).labels.measure(0, None).people == 2
-    assert one(tmp_path, *[person(1, box(0, 0, 6, 6))] * 2).labels.measure(0, None).people == 2
+    assert one(tmp_path, *twice, person(1, box(9, 0, 15, 6), id=5)).labels.measure(0, Limits()).people == 2
+    assert one(tmp_path, *[person(1, box(0, 0, 6, 6))] * 2).labels.measure(0, Limits()).people == 2
 
 
 def test_one_id_for_two_photos_is_two_images(tmp_path: Path) -> None:
@@ -176,14 +177,14 @@ def test_one_id_for_two_photos_is_two_images(tmp_path: Path) -> None:
     second = coco_file(tmp_path / "b.json", [image(1, "y.jpg")], [person(1, box(0, 0, 3, 3), id=1)])
     source = read(first, second)
     assert source.candidates["sample_id"].to_list() == ["coco-x", "coco-y"]
-    assert [source.labels.measure(row, None).area for row in (0, 1)] == [36 / PIXELS, 9 / PIXELS]
+    assert [source.labels.measure(row, Limits()).area for row in (0, 1)] == [36 / PIXELS, 9 / PIXELS]
 
 
 def test_ids_and_sizes_written_as_floats_are_read(tmp_path: Path) -> None:
     record = {"id": 1.0, "file_name": "a.jpg", "height": 40.0, "width": 60.0}
     source = read(coco_file(tmp_path / "a.json", [record], [person(1, box(0, 0, 6, 6))]))
-    assert source.labels.measure(0, None).area == 36 / PIXELS
-    assert source.candidates.row(0)[3:5] == (60, 40)
+    assert source.labels.measure(0, Limits()).area == 36 / PIXELS
+    assert source.candidates.select("width", "height").row(0) == (60, 40)
 
 
 @pytest.mark.parametrize(
@@ -220,12 +221,12 @@ def test_a_damaged_segmentation_makes_its_image_unreadable_and_no_other(
 ) -> None:
     annotations = [person(1, segmentation), person(2, box(0, 0, 6, 6))]
     source = read(coco_file(tmp_path / "a.json", [image(1), image(2)], annotations))
-    damage = source.labels.measure(0, None).unreadable
+    damage = source.labels.measure(0, Limits()).unreadable
     assert damage is not None
     assert damage.startswith("segmentation: ")
     with pytest.raises(FormatError, match=words):
         source.labels.draw(0)
-    assert source.labels.measure(1, None).people == 1
+    assert source.labels.measure(1, Limits()).people == 1
 
 
 def test_a_damaged_outline_of_another_object_costs_only_its_name(tmp_path: Path) -> None:
@@ -276,7 +277,7 @@ def test_an_annotation_of_nothing_is_noted(tmp_path: Path, annotation: dict[str,
 def test_a_record_that_stands_twice_is_one_image(tmp_path: Path) -> None:
     source = read(coco_file(tmp_path / "a.json", [image(1), image(1)], [person(1, box(0, 0, 6, 6))]))
     assert source.candidates.height == 1
-    assert source.labels.measure(0, None).people == 1
+    assert source.labels.measure(0, Limits()).people == 1
 
 
 @pytest.mark.parametrize(
@@ -325,7 +326,7 @@ def test_named_folders_are_searched_through(tmp_path: Path) -> None:
     path = coco_file(tmp_path / "labels" / "instances_val2017.json", [image(1), image(2), image(3)], [])
     for place in ("deep/er/000001.jpg", "train2017/000002.jpg", "val2017/000002.jpg", "a/000003.jpg", "b/000003.jpg"):
         photo(tmp_path / "photos" / place)
-    [source] = read_coco({"coco": [path]}, [tmp_path / "photos"], ["person"])
+    [source] = read_coco({"coco": [path]}, [tmp_path / "photos"], Foreground())
     assert source.labels.image(0).parent.name == "er"
     assert source.labels.image(1).parent.name == "val2017"
     with pytest.raises(MissingError, match=r"000003\.jpg: could be"):

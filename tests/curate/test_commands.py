@@ -85,7 +85,7 @@ def test_a_dry_run_needs_no_images_and_says_what_it_cannot_know(run: Run, coco: 
         path.unlink()
     code, out, err = run("build", "--coco", coco, "--min-area", "0.2", "--max-people", "2", "--dry-run")
     assert (code, out) == (0, FUNNEL)
-    assert err == "nothing written; missing or unreadable image files are found by the build itself\n"
+    assert err == "nothing written; missing or unreadable photos, duplicates and leaks are found by the build itself\n"
     assert sorted(path.name for path in Path().iterdir()) == ["set"]
 
 
@@ -135,14 +135,14 @@ def test_without_anything_the_sample_is_used_and_said(run: Run) -> None:
 
 
 def test_the_default_folder_is_named_after_the_recipe(run: Run, coco: str) -> None:
-    code, out, _ = run("build", "--coco", coco, "--recipe", "seed1")
+    code, out, _ = run("build", "--coco", coco, "--recipe", "greenscreen")
     assert code == 0
-    assert open_dataset(Path("datasets/built/seed1")).header.name == "seed1"
+    assert open_dataset(Path("datasets/built/greenscreen")).header.name == "greenscreen"
     assert "area 20 % to 70 %" in out
 
 
 def test_options_win_over_the_recipe(run: Run, coco: str) -> None:
-    code, out, _ = run("build", "--coco", coco, "--recipe", "seed1", "--max-area", "0.45", "--dry-run")
+    code, out, _ = run("build", "--coco", coco, "--recipe", "greenscreen", "--max-area", "0.45", "--dry-run")
     assert code == 0
     assert "at most 2 people" in out
     assert "area 20 % to 45 %" in out

@@ -19,7 +19,7 @@ from curate.build import build_dataset
 from curate.dataset import open_dataset, verify
 from curate.recipe import make_recipe
 from curate.selection import select
-from curate.sources.coco import rle_of
+from curate.sources.coco_labels import rle_of
 
 
 def instance_files(folder: Path) -> list[Path]:

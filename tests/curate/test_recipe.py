@@ -20,7 +20,7 @@ def test_every_shipped_recipe_is_sound_and_named_after_its_file(path: Path) -> N
 
 
 def test_the_shipped_recipes_select_what_their_documents_did() -> None:
-    first, second = make_recipe(load_recipe("seed1")), make_recipe(load_recipe("seed2"))
+    first, second = make_recipe(load_recipe("greenscreen")), make_recipe(load_recipe("go-selfies"))
     assert (first.min_area, first.max_area, first.min_people, first.max_people) == (0.2, 0.7, 1, 2)
     assert (second.min_area, second.max_area, second.max_people) == (0.3, 1.0, 2)
 
@@ -76,7 +76,9 @@ def test_what_makes_no_sense_is_a_usage_error(options: dict[str, Any], words: st
 
 
 def test_an_unknown_recipe_lists_those_there_are() -> None:
-    with pytest.raises(MissingError, match=r"none: is neither a file nor a shipped recipe\. There are: .*seed1, seed2"):
+    with pytest.raises(
+        MissingError, match=r"none: is neither a file nor a shipped recipe\. There are: .*go-selfies, greenscreen"
+    ):
         load_recipe("none")
 
 
