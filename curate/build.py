@@ -32,14 +32,14 @@ class Built:
     done_before: bool = False
 
 
-def build_dataset(recipe: Recipe, out: Path, *, force: bool = False, watch: Watch = unwatched) -> Built:
+def build_dataset(recipe: Recipe, out: Path | str, *, force: bool = False, watch: Watch = unwatched) -> Built:
     """Choose images as the recipe says and write them as a dataset version into the folder `out`.
 
     Raises:
         CurateError: Nothing is left, or a source cannot be read.
         ExistsError: `out` holds something else and `force` is false.
     """
-    return write_dataset(select(recipe, watch), out, force=force, watch=watch)
+    return write_dataset(select(recipe, watch), Path(out), force=force, watch=watch)
 
 
 def check_out(out: Path, recipe: Recipe, *, force: bool) -> None:

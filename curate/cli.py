@@ -16,6 +16,7 @@ COMMANDS = {
     "build": ("curate.commands:build", "Choose images from COCO, VOC and pairs; write a dataset version."),
     "check": ("curate.commands:check", "Verify a dataset version: files, hashes, tables, splits."),
     "sheet": ("curate.commands:sheet", "Draw a contact sheet of a dataset version."),
+    "export": ("curate.export_cli:export", "Write a dataset version for other tools: COCO JSON or a VOC folder."),
     "label": ("label.cli:label", "Take hand labels in."),
     "train": ("train.cli:train", "Train, score and predict."),
     "review": ("review.cli:review", "Find failures, open the App, pull decisions."),

@@ -76,7 +76,7 @@ class Dataset:
         return images.read_target(self.root / row["mask"], (row["height"], row["width"]))
 
 
-def open_dataset(root: Path, digest: str | None = None) -> Dataset:
+def open_dataset(root: Path | str, digest: str | None = None) -> Dataset:
     """Open the dataset version in folder `root`.
 
     Args:
@@ -88,6 +88,7 @@ def open_dataset(root: Path, digest: str | None = None) -> Dataset:
         FormatError: The header or a table is damaged, or of another format.
         VersionError: The digest is another.
     """
+    root = Path(root)
     header_path = root / "dataset.json"
     if not header_path.is_file():
         raise MissingError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from curate.sources.names import person_classes, sample_keys
 VOID = 255
 REACH = 7
 """px: objects that touch are parted by a void border of 5 px; over it, the usual 2 px."""
+MOST_PEOPLE = 32767
+"""As many as the column `people` holds."""
 CLASSES = (
     *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
@@ -106,7 +109,7 @@ def look_up(folder: Path, key: str, people: frozenset[str]) -> VocImage:
         return VocImage(
             key, folder / "JPEGImages", None, None, None, None, None, "the image set names a path, not a stem"
         )
-    images = [folder / "JPEGImages" / f"{key}{suffix}" for suffix in (".jpg", ".jpeg", ".png", ".JPG")]
+    images = [folder / "JPEGImages" / f"{key}{suffix}" for suffix in (".jpg", ".JPG", *sorted(IMAGE_SUFFIXES))]
     image = next((path for path in images if path.exists()), images[0])
     parts = [folder / part / f"{key}{suffix}" for part, suffix in PARTS]
     class_mask, object_mask, xml = (path if path.is_file() else None for path in parts)
@@ -124,7 +127,7 @@ PARTS = (("SegmentationClass", ".png"), ("SegmentationObject", ".png"), ("Annota
 
 
 def people_in_xml(path: Path, people: frozenset[str]) -> int:
-    """Number of objects of a person class in a VOC annotation, difficult ones included.
+    """Number of people a VOC annotation names, difficult ones included.
 
     Raises:
         FormatError: It is no XML, or declares entities, which VOC never does.
@@ -137,7 +140,21 @@ def people_in_xml(path: Path, people: frozenset[str]) -> int:
     except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise FormatError(path, f"is not readable XML ({error})") from error
     wanted = {name.casefold() for name in people}
-    return sum((found.findtext("name") or "").strip().casefold() in wanted for found in root.iter("object"))
+    named = (found for found in root.iter("object") if (found.findtext("name") or "").strip().casefold() in wanted)
+    count = sum(people_of(path, found) for found in named)
+    if count > MOST_PEOPLE:
+        raise FormatError(path, f"names {count} people; expected at most {MOST_PEOPLE}")
+    return count
+
+
+def people_of(path: Path, found: ElementTree.Element) -> int:
+    """How many people an `<object>` is: one, or as many as its `<people>` says; our exports know only their union."""
+    stated = found.findtext("people")
+    if stated is None:
+        return 1
+    if not re.fullmatch(r"\s*[0-9]{1,5}\s*", stated):
+        raise FormatError(path, f"has an object of {stated!r} people; expected a number")
+    return int(stated)
 
 
 def candidates_of(name: str, images: Sequence[VocImage]) -> pl.DataFrame:

@@ -51,6 +51,27 @@ def test_difficult_people_count_and_parts_do_not(tmp_path: Path) -> None:
     assert people_in_xml(voc_xml(tmp_path / "a.xml", ["person", "Person", "dog"]), frozenset({"person"})) == 2
 
 
+def xml_of_people(path: Path, people: str) -> Path:
+    """A VOC annotation with one object that says how many people it is, and another one."""
+    one, other = (
+        f"<object><name>person</name><people>{people}</people></object>",
+        "<object><name>person</name></object>",
+    )
+    path.write_text(f"<annotation>{one}{other}</annotation>")
+    return path
+
+
+@pytest.mark.parametrize(("people", "count"), [("3", 4), (" 0\n", 1), ("32766", 32767)])
+def test_an_object_may_say_how_many_people_it_is(tmp_path: Path, people: str, count: int) -> None:
+    assert people_in_xml(xml_of_people(tmp_path / "a.xml", people), frozenset({"person"})) == count
+
+
+@pytest.mark.parametrize("people", ["", "two", "-1", "1.5", "999999", "\u0663", "32767"])
+def test_a_number_of_people_that_is_none_is_damage(tmp_path: Path, people: str) -> None:
+    with pytest.raises(FormatError, match=r"a\.xml: (has an object of .* people|names 32768 people); expected"):
+        people_in_xml(xml_of_people(tmp_path / "a.xml", people), frozenset({"person"}))
+
+
 def test_object_masks_tell_people_apart(tmp_path: Path) -> None:
     voc_image(tmp_path, "a", classes(), ["person"])
     objects = np.zeros(SIZE_HW, np.uint8)

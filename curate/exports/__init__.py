@@ -1,0 +1,205 @@
+"""A dataset version written out for other tools; one module per format. What they share stands here.
+
+An export is a folder, whole or absent, with a marker in it, by which a later one knows what it may replace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from curate import schema
+from curate.dataset import Dataset, counts_of
+from curate.errors import ExistsError, FormatError, MissingError, UsageError
+from curate.files import link_or_copy, readable_faults, staged_folder, write_atomic
+from curate.masks import Mask
+from curate.sources import Note
+from curate.threads import Watch
+
+MARKER = "curate-export.json"
+
+Row: TypeAlias = dict[str, Any]
+"""A row of samples.parquet."""
+Splits: TypeAlias = dict[str, list[Row]]
+"""The rows of each split, sorted by sample_id."""
+Fill: TypeAlias = Callable[[Path, Dataset, Splits, Watch], list[Note]]
+"""Writes the rows of a dataset into a staged folder."""
+
+
+class Marker(msgspec.Struct, frozen=True):
+    """`curate-export.json`: that a folder is an export, and of what.
+
+    Attributes:
+        export: `coco` or `voc`.
+        dataset: The dataset's name.
+        version: Its version.
+        digest: Its digest.
+        images: Number of images of each split.
+        entries: What the export put into the folder, sorted.
+    """
+
+    export: str
+    dataset: str
+    version: int
+    digest: str
+    images: dict[str, int]
+    entries: list[str]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An export on disk.
+
+    Attributes:
+        out: Its folder.
+        format: `coco` or `voc`.
+        images: Number of images of each split.
+        notes: What other tools may stumble over.
+    """
+
+    out: Path
+    format: str
+    images: dict[str, int]
+    notes: list[Note]
+
+
+def write_export(
+    dataset: Dataset, out: Path, kind: str, splits: Sequence[str], fill: Fill, *, force: bool, watch: Watch
+) -> Exported:
+    """Write the named splits of a dataset (all that hold images without a name) into `out`, whole or not at all.
+
+    Raises:
+        UsageError: There is no split of a name; `out` is the dataset, inside it or around it.
+        ExistsError: `out` exists, and `force` is false or it is not an export.
+        MissingError, FormatError: A split holds no image; a file of the dataset is gone or damaged.
+        MachineError: The disk is full or not writable.
+    """
+    chosen = split_rows(dataset, splits)
+    with readable_faults(out):
+        check_out(out, dataset, force=force)
+        with staged_folder(out, force=True) as staging:
+            check_out(out, dataset, force=force)  # once more, now that nobody else can be writing there
+            notes = fill(staging, dataset, chosen, watch)
+            images = {split: len(rows) for split, rows in chosen.items()}
+            write_atomic(staging / MARKER, marker_bytes(staging, dataset, kind, images))
+    return Exported(out, kind, images, notes)
+
+
+def marker_bytes(staging: Path, dataset: Dataset, kind: str, images: dict[str, int]) -> bytes:
+    """The marker of the export in a staged folder, as JSON."""
+    header = dataset.header
+    entries = sorted([path.name for path in staging.iterdir()] + [MARKER])
+    marker = Marker(kind, header.name, header.version, header.digest, images, entries)
+    return msgspec.json.format(msgspec.json.encode(marker), indent=2) + b"\n"
+
+
+def split_rows(dataset: Dataset, splits: Sequence[str] = ()) -> Splits:
+    """The rows of the named splits, in the order of schema.SPLITS; without a name, of all that hold images.
+
+    Raises:
+        UsageError: There is no split of a name.
+        MissingError: A named split holds no image, or none does.
+    """
+    unknown = [split for split in splits if split not in schema.SPLITS]
+    if unknown:
+        raise UsageError(f"--split {unknown[0]}: there is no such split. There are: {', '.join(schema.SPLITS)}")
+    rows = {split: dataset.rows(split) for split in schema.SPLITS if split in splits or not splits}
+    held = [f"{count} {split}" for split, count in counts_of(dataset.samples).items() if split != "images"]
+    has = ", ".join(held) or "no image at all"
+    empty = [split for split in splits if not rows[split]]
+    if empty:
+        raise MissingError(
+            f"{dataset.root}: holds no image of split {empty[0]!r}; it holds {has}. Name another --split"
+        )
+    if not any(rows.values()):
+        raise MissingError(f"{dataset.root}: holds {has}, so there is nothing to export")
+    return {split: found for split, found in rows.items() if found}
+
+
+def check_out(out: Path, dataset: Dataset, *, force: bool) -> None:
+    """Refuse a folder that an export of `dataset` cannot be written to.
+
+    Raises:
+        UsageError: It is the dataset, inside it or around it.
+        ExistsError: Something stands there that is not an export and nothing else, or `force` is false.
+    """
+    old, new = dataset.root.resolve(), out.resolve()
+    if new.is_relative_to(old) or old.is_relative_to(new):
+        raise UsageError(f"{out}: is the dataset {dataset.root} itself, inside it or around it. Choose another --out")
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    marker = read_marker(out)
+    if marker is None:
+        raise ExistsError(f"{out}: exists and is not an export, so it is never replaced. Choose another --out")
+    strange = sorted({path.name for path in out.iterdir()} - set(marker.entries))
+    if strange:
+        raise ExistsError(
+            f"{out}: holds {strange[0]!r} beside an export, so it is never replaced. Move that, or choose another --out"
+        )
+    if not force:
+        raise ExistsError(
+            f"{out}: holds an export already ({marker.export}, {marker.dataset} {marker.digest[:12]}). "
+            "Choose another --out, or pass --force to replace it"
+        )
+
+
+def read_marker(folder: Path) -> Marker | None:
+    """The marker of the export in a folder; None where there is none, or none that can be read."""
+    path = folder / MARKER
+    if not path.is_file():
+        return None
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Marker)
+    except msgspec.DecodeError:
+        return None
+
+
+def lay_image(dataset: Dataset, row: Row, target: Path) -> None:
+    """Hardlink or copy a sample's photograph.
+
+    Raises:
+        MissingError: It is gone, or a link that leads out of the dataset.
+        FormatError: The row's sample_id is no file name.
+    """
+    check_name(dataset, row["sample_id"])
+    source = dataset.root / row["image"]
+    if not source.is_file():
+        raise MissingError(f"{source}: is missing. `curate check {dataset.root}` lists what else is")
+    if not source.resolve().is_relative_to(dataset.root.resolve()):
+        raise MissingError(f"{source}: leads out of the dataset, to {source.resolve()}. Put a copy of the file there")
+    link_or_copy(source, target)
+
+
+def check_name(dataset: Dataset, sample_id: str) -> None:
+    """Raise FormatError where a file named after a sample would land in another folder: tables may be a stranger's."""
+    if Path(sample_id).name != sample_id or "\\" in sample_id:
+        raise FormatError(dataset.root / "samples.parquet", f"the sample_id {sample_id!r} is no file name")
+
+
+def samples_in(splits: Splits) -> int:
+    """Number of images in all splits."""
+    return sum(map(len, splits.values()))
+
+
+def licences_of(dataset: Dataset) -> list[str]:
+    """The licences the samples state, each once, sorted."""
+    return dataset.samples.select(pl.col("licence").drop_nulls().unique().sort())["licence"].to_list()
+
+
+def bbox_xywh(mask: Mask) -> tuple[int, int, int, int]:
+    """The box around a mask's pixels in px: left, top, width, height; all 0 for an empty mask.
+
+    >>> bbox_xywh(np.array([[0, 0, 0], [0, 1, 1]], bool))
+    (1, 1, 2, 1)
+    """
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not rows.size:
+        return 0, 0, 0, 0
+    left, top = int(columns[0]), int(rows[0])
+    return left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top
