@@ -141,7 +141,8 @@ class CocoLabels:
         image = self._images[row]
         size_hw, stated, most = image.record.size_hw, image.stated_people(), limits.most_people
         try:
-            if most is not None and any(covers(one.segmentation, size_hw) for one in image.people(crowd=True)):
+            crowded = any(covers(one.segmentation, size_hw) for one in image.people(crowd=True) if one.people != 0)
+            if most is not None and crowded:
                 return Measure(stated, True)
             people, count = [], 0
             for person in self._people(image, size_hw):
@@ -149,13 +150,12 @@ class CocoLabels:
                 count += self._counts(person, size_hw)
                 if most is not None and count > most:
                     return Measure(stated, False)
-            crowd = self._crowd(image, size_hw)
-            area = self._area(image, people, crowd, size_hw)
+            area = self._area(image, people, self._not_counted(image, size_hw), size_hw)
         except (ValueError, msgspec.DecodeError) as error:
             return Measure(unreadable=f"segmentation: {error}")
         empty = sum(person.empty for person in people)
         notes = (Note("person annotations have an empty raster and count as nobody", image.record.file_name),) * empty
-        return Measure(count, crowd is not None, area, notes=notes)
+        return Measure(count, crowded, area, notes=notes)
 
     def draw(self, row: int) -> Label:
         """The target: people 255, crowds 128 where no person is, held objects and animals as the recipe says."""
@@ -165,7 +165,7 @@ class CocoLabels:
             raise FormatError(image.record.file_name, problem)
         try:
             people = [person for person in self._people(image, size_hw) if not person.empty]
-            crowd = self._crowd(image, size_hw)
+            crowd = self._not_counted(image, size_hw)
             union = union_of(people, size_hw)
         except (ValueError, msgspec.DecodeError) as error:
             raise FormatError(image.record.file_name, f"segmentation: {error}") from error
@@ -193,8 +193,8 @@ class CocoLabels:
         small = least_px and masks.area_px(masks.union_rle(person.rles, size_hw)) < least_px
         return 0 if person.empty or small else stands_for(person.annotation)
 
-    def _crowd(self, image: CocoImage, size_hw: SizeHW) -> Rle | None:
-        """The union of the crowds, or None where no pixel is a crowd's."""
+    def _not_counted(self, image: CocoImage, size_hw: SizeHW) -> Rle | None:
+        """The union of the crowds, and of what our exports call a crowd of nobody; None where no pixel is one's."""
         rles = [rle_of(annotation.segmentation, size_hw) for annotation in image.people(crowd=True)]
         union = masks.union_rle(rles, size_hw) if rles else None
         return union if union is not None and masks.area_px(union) else None

@@ -22,6 +22,8 @@ from curate.sources import Note
 from curate.sources.coco_json import Annotation, CocoFile, Id, ImageRecord, Number
 from curate.sources.lookup import ImageFinder
 
+MOST_PEOPLE = 32767
+"""As many as the column `people` holds."""
 OTHER, PERSON, CROWD = range(3)
 """What an annotation is of: anything else, a person, or more people than can be counted."""
 
@@ -153,7 +155,7 @@ def size_problem(size_hw: SizeHW) -> str | None:
 
 def stands_for(annotation: Annotation) -> int:
     """How many people an annotation of people stands for."""
-    return 1 if annotation.people is None else max(0, int(annotation.people))
+    return 1 if annotation.people is None else min(max(0, int(annotation.people)), MOST_PEOPLE)
 
 
 def not_yet_known(annotations: Sequence[Annotation], there: Sequence[Annotation]) -> list[Annotation]:
