@@ -99,11 +99,18 @@ def with_photos(selection: Selection, watch: Watch) -> Selection:
 def with_masks(selection: Selection, folder: Path | None, watch: Watch) -> Selection:
     """Every mask drawn and, with a folder, written; then the rules that need them drawn."""
     tick = watch("drawing masks", selection.kept.height)
-    drawn = draw_masks(selection.kept, selection.reads, folder, tick).with_columns(unreadable=pl.col("damage"))
+    drawn = draw_masks(selection.kept, selection.reads, folder, traits_of(selection.recipe), tick)
+    drawn = drawn.with_columns(unreadable=pl.col("damage"))
     selection = replace(selection, kept=drawn.drop("damage"))
     if drawn["damage"].count():
         selection = selection.apply([unreadable_rule("readable label")], exempt=())
     return selection.apply(drawn_rules(selection.recipe))
+
+
+def traits_of(recipe: Recipe) -> list[str]:
+    """The measures of a drawn mask that the recipe's rules ask for."""
+    asked = {"parts": recipe.max_parts, "spacing": recipe.max_spacing, "stairs": recipe.max_stairs}
+    return [name for name, limit in asked.items() if limit is not None]
 
 
 def drawn_rules(recipe: Recipe) -> list[Rule]:

@@ -206,22 +206,15 @@ def say_usual_sources(recipe: Any) -> None:
 
 @contextmanager
 def watching() -> Iterator[Any]:
-    """A Watch: progress bars on stderr where that is a terminal."""
-    from curate.threads import unwatched
-
+    """A Watch: where stderr is a terminal, a progress bar for each stage that takes over two seconds."""
     if not sys.stderr.isatty():
+        from curate.threads import unwatched
+
         yield unwatched
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from curate.progress import bars
 
-    columns = (TextColumn("{task.description:>10}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-
-        def watch(what: str, total: int) -> Callable[[int], None]:
-            task = progress.add_task(what, total=total)
-            return lambda steps: progress.advance(task, steps)
-
+    with bars() as watch:
         yield watch
 
 

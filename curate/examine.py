@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,11 @@ from curate.decisions import WEIGHTS
 from curate.duplicates import signature
 from curate.errors import CurateError
 from curate.files import sha256_bytes, sha256_file
-from curate.images import examine_image, png_bytes
+from curate.images import examine_image, target_png
+from curate.masks import Mask
 from curate.sources import Label, Read
 from curate.sources.lookup import IMAGE_SUFFIXES
+from curate.sources.outlines import spacing_px
 from curate.threads import Tick, map_threads
 
 PHOTO = pl.Schema({"path": pl.String, "image_sha256": pl.String, "signature": pl.Binary, "damage": pl.String})
@@ -70,14 +72,32 @@ def signatures_of(frame: pl.DataFrame) -> NDArray[np.uint8]:
     return np.frombuffer(joined, np.uint8).reshape(frame.height, -1 if frame.height else 0)
 
 
-def draw_masks(frame: pl.DataFrame, reads: Sequence[Read], folder: Path | None, tick: Tick) -> pl.DataFrame:
-    """The frame with the columns of DRAWN; with a `folder` every mask is written there as `<sample_id>.png`."""
-    found = map_threads(lambda row: draw_mask(row, reads[row["read"]], folder), frame.to_dicts(), tick)
+TRAITS: dict[str, Callable[[Label, Mask], float | None]] = {
+    "parts": lambda label, person: masks.count_parts(person),
+    "spacing": lambda label, person: spacing_px(label.outlines_px),
+    "stairs": lambda label, person: masks.stairs_px(person),
+}
+"""Measures that only some rules ask for, and that cost more than all the rest."""
+
+
+def draw_masks(
+    frame: pl.DataFrame, reads: Sequence[Read], folder: Path | None, traits: Collection[str], tick: Tick
+) -> pl.DataFrame:
+    """The frame with the columns of DRAWN; with a `folder` every mask is written there as `<sample_id>.png`.
+
+    Args:
+        frame: Candidates with `read`, `row`, `kind`, `verdict` and `crowd`.
+        reads: The sources.
+        folder: Where masks are written, or None.
+        traits: The names of TRAITS that are measured; the others stay null.
+        tick: Told of progress.
+    """
+    found = map_threads(lambda row: draw_mask(row, reads[row["read"]], folder, traits), frame.to_dicts(), tick)
     drawn = pl.DataFrame(found, schema=DRAWN, orient="row")
     return frame.drop(column for column in DRAWN if column in frame.columns).hstack(drawn)
 
 
-def draw_mask(row: dict[str, Any], read: Read, folder: Path | None) -> dict[str, Any]:
+def draw_mask(row: dict[str, Any], read: Read, folder: Path | None, traits: Collection[str] = ()) -> dict[str, Any]:
     """One label drawn, measured and, where there is a folder, written."""
     try:
         label = read.labels.draw(row["row"])
@@ -87,7 +107,7 @@ def draw_mask(row: dict[str, Any], read: Read, folder: Path | None) -> dict[str,
     person = target == masks.PERSON
     sha256 = None
     if folder is not None:
-        encoded = png_bytes(target)
+        encoded = target_png(target)
         (folder / f"{row['sample_id']}.png").write_bytes(encoded)
         sha256 = sha256_bytes(encoded)
     return {
@@ -100,10 +120,8 @@ def draw_mask(row: dict[str, Any], read: Read, folder: Path | None) -> dict[str,
         "weight": WEIGHTS.get(row["verdict"], 1.0),
         "tags": tags_of(row, label),
         "keypoints": label.keypoints,
-        "parts": masks.count_parts(person),
-        "spacing": label.spacing_px,
-        "stairs": masks.stairs_px(person),
         "damage": None,
+        **{name: measure(label, person) if name in traits else None for name, measure in TRAITS.items()},
     }
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import hashlib
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -164,21 +164,19 @@ def _restore_interrupted_swap(out: Path) -> None:
 
 
 def _sync_tree(root: Path) -> None:
-    """Fsync every file and folder below `root` that this process has written.
+    """Wait until all that was written below `root` is on the disk.
 
-    A file with a second link is an original of the user's, whose bytes were there before. Many threads wait at once,
-    so that the file system commits many files together.
+    One syncfs(2) for the whole file system: an fsync for each of 100,000 small masks would take longer than making
+    them. Where the C library has none, sync(2) does the same for all disks.
     """
-    found = [(Path(folder), [Path(folder, name) for name in names]) for folder, _, names in os.walk(root)]
-    written = [path for _, paths in found for path in paths if not path.is_symlink() and path.stat().st_nlink == 1]
-    with ThreadPoolExecutor(16) as pool:
-        list(pool.map(_sync, [*written, *(folder for folder, _ in found)]))
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(descriptor)
+        syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+        if syncfs is None:
+            os.sync()
+        elif syncfs(descriptor):
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), str(root))
     finally:
         os.close(descriptor)
 

@@ -10,6 +10,7 @@ import zlib
 from pathlib import Path
 from typing import TypeVar
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
@@ -213,6 +214,17 @@ def png_bytes(grey: NDArray[np.uint8]) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(grey).save(buffer, "PNG", compress_level=6)
     return buffer.getvalue()
+
+
+def target_png(target: Target) -> bytes:
+    """A target (H, W) as an 8-bit grey PNG; the same target gives the same bytes.
+
+    Run lengths are all there is to compress in three flat values: this is smaller than zlib's level 6 makes it, in a
+    fifth of the time.
+    """
+    flags = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
+    flags += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE]
+    return cv2.imencode(".png", target, flags)[1].tobytes()
 
 
 def same_aspect(old_hw: SizeHW, new_hw: SizeHW) -> bool:

@@ -142,17 +142,17 @@ def any_px(rles: Sequence[Rle]) -> bool:
 
 def encode(mask: Mask) -> Rle:
     """A mask (H, W) as an rle."""
-    return coco_mask.encode(np.asfortranarray(mask, np.uint8))  # type: ignore[no-any-return]
+    return coco_mask.encode(np.asfortranarray(mask.view(np.uint8)))  # type: ignore[no-any-return]
 
 
 def decode(rle: Rle) -> Mask:
     """An rle as a mask (H, W)."""
-    return coco_mask.decode(rle).astype(bool)  # type: ignore[no-any-return]
+    return coco_mask.decode(rle).view(bool)  # type: ignore[no-any-return]
 
 
 def target_of(person: Mask, not_counted: Mask | None = None) -> Target:
     """A target from two masks of one size; where both are set, person wins."""
-    target = np.where(person, np.uint8(PERSON), np.uint8(BACKGROUND))
+    target = np.multiply(person, np.uint8(PERSON), order="C", dtype=np.uint8)
     if not_counted is not None:
         target[not_counted & ~person] = IGNORE
     return target
@@ -258,4 +258,6 @@ def boundary_band(mask: Mask, width_px: int) -> Mask:
 def grow(mask: Mask, reach_px: int = 2) -> Mask:
     """The mask and every pixel within `reach_px` of it (chessboard distance)."""
     kernel = np.ones((2 * reach_px + 1, 2 * reach_px + 1), np.uint8)
-    return cv2.dilate(mask.astype(np.uint8), kernel).astype(bool)
+    if mask.flags.f_contiguous:  # as rles are decoded: the kernel is symmetric, so the transposed mask will do
+        return cv2.dilate(mask.T.view(np.uint8), kernel).view(bool).T
+    return cv2.dilate(np.ascontiguousarray(mask).view(np.uint8), kernel).view(bool)

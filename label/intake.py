@@ -16,7 +16,7 @@ from curate import schema
 from curate.dataset import Dataset, Source
 from curate.errors import CurateError
 from curate.files import sha256_files
-from curate.images import exif_orientation, png_bytes, same_aspect
+from curate.images import exif_orientation, target_png, same_aspect
 from curate.masks import PERSON, SizeHW, Target
 from label.formats.record import HandLabel, Refusal
 from label.match import NoMatch, SampleIndex, index_samples, match
@@ -144,7 +144,7 @@ def changed(
         )
     if problem := why_empty(drawn.target == PERSON, new == PERSON, drawn.found) or why_fixed(row):
         return Refusal(label.file, f"{label.file}: {problem}")
-    png = png_bytes(new)
+    png = target_png(new)
     sha256 = hashlib.sha256(png).hexdigest()
     edit = edit_row(row, old, new, label.tool, author, sha256)
     new_row = relabelled_row(row, new, sha256, drawn.people if policy == "replace" else None)

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from curate import dataset
 from curate.masks import Target, area_fraction
 
+Polygons = Sequence[Sequence[float]]
+
 CANDIDATES = pl.Schema(
     {
         "sample_id": pl.String,
@@ -94,7 +96,7 @@ class Label:
         touching: Categories of other objects in contact with a person, sorted.
         head_visible: Whether everyone who counts and has labelled keypoints shows a head; None where nobody has.
         keypoints: Fewest visible keypoints of such a person; None where there is none.
-        spacing_px: Length of the people's outlines per vertex, in px; None where they are no polygons.
+        outlines_px: The people's flat polygons [x0, y0, x1, y1, ...]; None where anyone is none.
         tags: Words for the `tags` column, such as `difficult` and `truncated`.
     """
 
@@ -103,7 +105,7 @@ class Label:
     touching: tuple[str, ...] = ()
     head_visible: bool | None = None
     keypoints: int | None = None
-    spacing_px: float | None = None
+    outlines_px: Polygons | None = None
     tags: tuple[str, ...] = ()
 
 

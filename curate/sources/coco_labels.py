@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -16,10 +15,10 @@ from curate import masks
 from curate.errors import FormatError
 from curate.foreground import Foreground, paint
 from curate.masks import Rle, SizeHW
-from curate.sources import Label, Limits, Measure, Note, unknown
+from curate.sources import Label, Limits, Measure, Note, Polygons, unknown
 from curate.sources.coco_json import Annotation
 from curate.sources.coco_table import CocoImage, size_problem, stands_for
-from curate.sources.outlines import Polygons, settle, spacing_px
+from curate.sources.outlines import settle
 
 REACH_PX = 2
 """Objects whose outlines are drawn apart by this much are in contact."""
@@ -43,15 +42,21 @@ _polygons = msgspec.json.Decoder(list[list[float]])
 _many_polygons = msgspec.json.Decoder(list[list[list[float]]])
 
 
-def rles_of(segmentation: msgspec.Raw, size_hw: SizeHW) -> list[Rle]:
-    """A segmentation as it stands in the file, as rles of the image's size whose union it is; none where it is empty.
+def shape_of(segmentation: msgspec.Raw) -> list[list[float]] | RunLengths:
+    """A segmentation as it stands in the file: flat polygons, or run lengths; no polygons where it is null.
 
     Raises:
-        ValueError: It is neither polygons nor an RLE, or an RLE that does not fit the image.
+        msgspec.DecodeError: It is neither.
     """
-    shape: Any = _segmentation.decode(segmentation)
-    if shape is None:
-        return []
+    return _segmentation.decode(segmentation) or []
+
+
+def rles_of(shape: list[list[float]] | RunLengths, size_hw: SizeHW) -> list[Rle]:
+    """A segmentation as rles of the image's size whose union it is; none where it is empty.
+
+    Raises:
+        ValueError: A polygon, or an RLE, does not fit the image.
+    """
     if isinstance(shape, list):
         return masks.rles_of_polygons(shape, size_hw)
     if tuple(shape.size) != size_hw:
@@ -62,8 +67,8 @@ def rles_of(segmentation: msgspec.Raw, size_hw: SizeHW) -> list[Rle]:
 
 
 def rle_of(segmentation: msgspec.Raw, size_hw: SizeHW) -> Rle:
-    """A segmentation as one rle; see `rles_of`."""
-    return masks.union_rle(rles_of(segmentation, size_hw), size_hw)
+    """A segmentation as it stands in the file as one rle; raises as `shape_of` and `rles_of` do."""
+    return masks.union_rle(rles_of(shape_of(segmentation), size_hw), size_hw)
 
 
 def covers(segmentation: msgspec.Raw, size_hw: SizeHW) -> bool:
@@ -72,20 +77,11 @@ def covers(segmentation: msgspec.Raw, size_hw: SizeHW) -> bool:
     Raises:
         ValueError: As `rles_of`.
     """
-    shape: Any = _segmentation.decode(segmentation)
+    shape = shape_of(segmentation)
     if isinstance(shape, RunLengths) and isinstance(shape.counts, list) and tuple(shape.size) == size_hw:
         masks.check_counts(shape.counts, size_hw)
         return any(shape.counts[1::2])
-    return masks.any_px(rles_of(segmentation, size_hw))
-
-
-def polygons_of(annotation: Annotation) -> Polygons | None:
-    """The flat polygons of an annotation; None where it is an RLE, damaged, or has a polygon of under three points."""
-    try:
-        polygons = _polygons.decode(annotation.segmentation)
-    except msgspec.DecodeError:
-        return None
-    return polygons if all(len(polygon) >= 6 and len(polygon) % 2 == 0 for polygon in polygons) else None
+    return masks.any_px(rles_of(shape, size_hw))
 
 
 def outlines_of(segmentations: Sequence[msgspec.Raw]) -> Sequence[Polygons] | None:
@@ -104,6 +100,8 @@ class Person:
     """A person drawn: the annotation and the rasters of its pieces, which may overlap."""
 
     annotation: Annotation
+    outlines: Polygons | None
+    """The polygons; None where it is run lengths."""
     rles: list[Rle]
     empty: bool
 
@@ -169,23 +167,20 @@ class CocoLabels:
             union = union_of(people, size_hw)
         except (ValueError, msgspec.DecodeError) as error:
             raise FormatError(image.record.file_name, f"segmentation: {error}") from error
-        target = masks.target_of(masks.decode(union), masks.decode(crowd) if crowd else None)
-        objects = touching_objects(image, masks.decode(union), size_hw)
+        person = masks.decode(union)
+        target = masks.target_of(person, masks.decode(crowd) if crowd else None)
+        objects = touching_objects(image, person, size_hw)
         if self._foreground.paints:
             target = paint(target, [(masks.decode(rle), self._foreground.policy_of(name)) for name, rle in objects])
         counted = [person.annotation for person in people if self._counts(person, size_hw)]
-        return Label(
-            target,
-            origin_of(people),
-            tuple(sorted({name for name, _ in objects})),
-            *seen(counted),
-            spacing_px=spacing_of(people),
-        )
+        touching = tuple(sorted({name for name, _ in objects}))
+        return Label(target, origin_of(people), touching, *seen(counted), outlines_px=outlines_together(people))
 
     def _people(self, image: CocoImage, size_hw: SizeHW) -> Iterator[Person]:
         for annotation in image.people():
-            rles = rles_of(annotation.segmentation, size_hw)
-            yield Person(annotation, rles, not masks.any_px(rles))
+            shape = shape_of(annotation.segmentation)
+            rles = rles_of(shape, size_hw)
+            yield Person(annotation, shape if isinstance(shape, list) else None, rles, not masks.any_px(rles))
 
     def _counts(self, person: Person, size_hw: SizeHW) -> int:
         """How many people a raster counts for: none where it is empty or a small figure."""
@@ -225,12 +220,14 @@ def touching_objects(image: CocoImage, person: masks.Mask, size_hw: SizeHW) -> l
     reach: Rle | None = None
     found = []
     box = masks.box_of(person)
+    if box is None:
+        return []
     for name, annotation in image.others():
-        polygons = polygons_of(annotation)
-        if box is None or (polygons is not None and not reaches(polygons, box)):
-            continue
         try:
-            rle = rle_of(annotation.segmentation, size_hw)
+            shape = shape_of(annotation.segmentation)
+            if isinstance(shape, list) and not reaches(shape, box):
+                continue
+            rle = masks.union_rle(rles_of(shape, size_hw), size_hw)
         except (ValueError, msgspec.DecodeError):
             continue
         reach = reach or masks.encode(masks.grow(person, REACH_PX))
@@ -244,7 +241,8 @@ def reaches(polygons: Polygons, box: tuple[int, int, int, int]) -> bool:
     left, top, right, bottom = box
     far = REACH_PX + 1
     return any(
-        min(polygon[0::2]) <= right + far
+        len(polygon) > 1
+        and min(polygon[0::2]) <= right + far
         and max(polygon[0::2]) >= left - far
         and min(polygon[1::2]) <= bottom + far
         and max(polygon[1::2]) >= top - far
@@ -253,17 +251,16 @@ def reaches(polygons: Polygons, box: tuple[int, int, int, int]) -> bool:
 
 
 def origin_of(people: Sequence[Person]) -> str:
-    """`rle` where any person is one, else `polygon`; `none` where there is nobody."""
-    kinds = {bytes(person.annotation.segmentation).lstrip()[:1] for person in people}
-    return "rle" if b"{" in kinds else "polygon" if kinds else "none"
+    """`rle` where anyone is run lengths, else `polygon`; `none` where there is nobody."""
+    if not people:
+        return "none"
+    return "rle" if any(person.outlines is None for person in people) else "polygon"
 
 
-def spacing_of(people: Sequence[Person]) -> float | None:
-    """Length of the people's outlines per vertex, px; None where anyone is no polygon."""
-    outlines = [polygons_of(person.annotation) for person in people]
-    if any(outline is None for outline in outlines):
-        return None
-    return spacing_px([polygon for outline in outlines if outline for polygon in outline])
+def outlines_together(people: Sequence[Person]) -> Polygons | None:
+    """The polygons of all people; None where anyone is run lengths, or there is nobody."""
+    outlines = [person.outlines for person in people if person.outlines is not None]
+    return [polygon for found in outlines for polygon in found] if people and len(outlines) == len(people) else None
 
 
 def seen(people: Sequence[Annotation]) -> tuple[bool | None, int | None]:

@@ -9,9 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.masks import SizeHW
-from curate.sources import Limits
-
-Polygons = Sequence[Sequence[float]]
+from curate.sources import Limits, Polygons
 
 
 def settle(
@@ -73,14 +71,14 @@ def measure_outlines(outlines: Polygons) -> NDArray[np.float64]:
     return np.stack([*corners, area, perimeter])
 
 
-def spacing_px(outlines: Polygons) -> float | None:
-    """Mean length of the polygons' edges in px; None where there is no polygon.
+def spacing_px(outlines: Polygons | None) -> float | None:
+    """Length of the outlines per vertex, in px; None where there is no polygon.
 
     >>> spacing_px([[0, 0, 4, 0, 4, 3, 0, 3]])
     3.5
     """
     length, vertices = 0.0, 0
-    for outline in outlines:
+    for outline in outlines or ():
         points = np.asarray(outline, np.float64).reshape(-1, 2)
         length += float(np.hypot(*(np.roll(points, -1, axis=0) - points).T).sum())
         vertices += len(points)

@@ -13,7 +13,7 @@ import pytest
 from curate import schema
 from curate.dataset import Dataset, Header, digest_of, open_dataset, read_table, verify
 from curate.errors import ExistsError, MissingError, UsageError
-from curate.images import png_bytes
+from curate.images import target_png
 from curate.masks import area_fraction
 from curate.revise import check_place, existing_revision, revise
 from tests.drawing import target
@@ -37,7 +37,7 @@ def revised(parent: Dataset, out: Path, **changes: Any) -> Header:
 
 
 def with_mask(parent: Dataset, sample_id: str, new: np.ndarray) -> dict[str, Any]:
-    data = png_bytes(new)
+    data = target_png(new)
     digest = hashlib.sha256(data).hexdigest()
     is_it = pl.col("sample_id") == sample_id
     samples = parent.samples.with_columns(

@@ -17,7 +17,7 @@ from PIL import Image
 from curate import schema
 from curate.dataset import Dataset, finish_dataset, open_dataset
 from curate.files import staged_folder
-from curate.images import png_bytes, read_size_hw
+from curate.images import target_png, read_size_hw
 from curate.masks import PERSON, Target, area_fraction, touched_edges
 
 
@@ -59,7 +59,7 @@ def _row(staging: Path, sample_id: str, photo: Photo) -> dict[str, object]:
         shutil.copyfile(photo.image, staging / image)
     else:
         Image.fromarray(picture(sample_id, photo.target.shape)).save(staging / image)
-    (staging / mask).write_bytes(png_bytes(photo.target))
+    (staging / mask).write_bytes(target_png(photo.target))
     height, width = read_size_hw(staging / image)
     row: dict[str, object] = {
         "sample_id": sample_id,
