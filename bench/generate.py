@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +29,8 @@ CHUNK = 8192
 """Images drawn at once; annotations are shuffled within a chunk, as COCO's do not stand in the order of its images."""
 IDS_PER_IMAGE = 64
 """Annotation ids set aside for an image, more than any has on average over a chunk."""
-TRAIN_IDS = 581_930
-"""Image ids of COCO 2017 lie below this; longer files go on with as many gaps."""
+TRAIN_IDS, IDS_PER_BLOCK = 581_930, 118_287
+"""Image ids of COCO 2017 lie below the first, and train2017 has so many; longer files go on with as many gaps."""
 
 _LICENCES = (
     ("Attribution-NonCommercial-ShareAlike License", "by-nc-sa/2.0"),
@@ -57,7 +58,11 @@ def write_coco(path: Path, images: int, seed: int = 0, processes: int = 2) -> No
 
 def image_ids(images: int, seed: int) -> NDArray[np.int64]:
     """A distinct id for each image, in no order, with gaps as COCO's have; (N,)."""
-    return np.random.default_rng([seed, 1]).permutation(max(TRAIN_IDS, 5 * images))[:images] + 1
+    blocks = [
+        TRAIN_IDS * block + np.random.default_rng([seed, 1, block]).permutation(TRAIN_IDS)[:IDS_PER_BLOCK]
+        for block in range(-(-images // IDS_PER_BLOCK))
+    ]
+    return np.concatenate(blocks)[:images] + 1
 
 
 def file_name(image_id: int) -> str:
@@ -70,8 +75,11 @@ def file_name(image_id: int) -> str:
 
 
 def scenes_of(first: int, images: int, seed: int) -> Scenes:
-    """The scenes of the chunk that begins with image `first`."""
-    return draw_scenes(np.random.default_rng([seed, 2, first]), min(CHUNK, images - first))
+    """The scenes of the chunk that begins with image `first`.
+
+    A chunk is drawn whole and cut, so that a file's images are the first ones of any longer file's.
+    """
+    return draw_scenes(np.random.default_rng([seed, 2, first]), CHUNK).first(images - first)
 
 
 def categories() -> list[dict[str, object]]:
@@ -85,8 +93,9 @@ def image_records(scenes: Scenes, ids: NDArray[np.int64]) -> list[str]:
     hosts = "http://images.cocodataset.org/train2017", "http://farm4.staticflickr.com"
     return [
         f'{{"license": {licence}, "file_name": "{image:012d}.jpg", "coco_url": "{hosts[0]}/{image:012d}.jpg", '
-        f'"height": {height}, "width": {width}, "date_captured": "2013-11-{image % 28 + 1:02d} {image % 24:02d}:46:58", '
-        f'"flickr_url": "{hosts[1]}/{image % 9000 + 1000}/{image * 8191 % 10**10:010d}_ba19663418_z.jpg", "id": {image}}}'
+        f'"height": {height}, "width": {width}, '
+        f'"date_captured": "2013-11-{image % 28 + 1:02d} {image % 24:02d}:46:58", "flickr_url": '
+        f'"{hosts[1]}/{image % 9000 + 1000}/{image * 8191 % 10**10:010d}_ba19663418_z.jpg", "id": {image}}}'
         for licence, width, height, image in zip(
             scenes.licence.tolist(), scenes.width.tolist(), scenes.height.tolist(), ids.tolist(), strict=False
         )
@@ -153,7 +162,7 @@ def _head() -> str:
     return f'{{"info": {json.dumps(info)}, "licenses": {json.dumps(licences)}, "images": ['
 
 
-def _write_joined(file: object, chunks: Iterable[list[str]]) -> None:
+def _write_joined(file: TextIO, chunks: Iterable[list[str]]) -> None:
     for number, texts in enumerate(chunks):
         file.write((", " if number else "") + ", ".join(texts))
 
@@ -166,7 +175,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--photos", type=Path, metavar="DIR", help="Also write a photograph for each image.")
     given = parser.parse_args()
-    write_coco(given.path, given.images, given.seed)
+    if given.photos is not None:
+        from bench.photos import write_photos
+
+        write_photos(given.photos, given.images, given.seed)
+    partial_path = given.path.with_name(f".{given.path.name}.partial")
+    write_coco(partial_path, given.images, given.seed)
+    partial_path.replace(given.path)  # a file that is there is whole, and so are its photographs
 
 
 if __name__ == "__main__":

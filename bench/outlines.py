@@ -1,4 +1,4 @@
-"""Polygons and run lengths of generated figures: blobs of a given area, with as many vertices as COCO's outlines have."""
+"""Outlines of generated figures: blobs of a given area, with as many vertices and runs as COCO's have."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _blobs(
     wave = 1 + 0.18 * np.cos(2 * angle + phase[0]) + 0.12 * np.cos(5 * angle + phase[1])
     wave += 0.06 * rng.normal(0, 1, len(polygon))
     corners = centre[polygon] + (wave[:, None] * radius[polygon]) * np.stack([np.cos(angle), np.sin(angle)], 1)
-    return np.clip(corners, 0, size_wh[polygon]).round(2)
+    return np.clip(corners, 0, size_wh[polygon]).round(2)  # type: ignore[no-any-return]
 
 
 def _polygon_areas(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.categories import OBJECTS, PERSON_ID
 
-SIZES = ((640, 480), (640, 427), (480, 640), (427, 640), (640, 426), (640, 425), (500, 375), (640, 424), (375, 500))
-SIZES += ((640, 428), (612, 612), (640, 360), (640, 399), (478, 640), (333, 500), (640, 640))
+SIZES = (
+    *((640, 480), (640, 427), (480, 640), (427, 640), (640, 426), (640, 425), (500, 375), (640, 424)),
+    *((375, 500), (640, 428), (612, 612), (640, 360), (640, 399), (478, 640), (333, 500), (640, 640)),
+)
 """(width, height) px, the commonest first."""
 _SIZE_SHARES = np.array([26, 17, 9, 6, 5, 5, 6, 4, 3, 4, 3, 3, 3, 2, 2, 2], float)
 
@@ -50,6 +51,14 @@ class Scenes:
     licence: NDArray[np.int64]
     figures: Figures
 
+    def first(self, images: int) -> Scenes:
+        """The first images and what stands in them."""
+        if images >= len(self.width):
+            return self
+        figures, end = self.figures, int(np.searchsorted(self.figures.image, images))
+        cut = Figures(figures.image[:end], figures.category[:end], figures.crowd[:end], figures.share[:end])
+        return Scenes(self.width[:images], self.height[:images], self.licence[:images], cut)
+
 
 def draw_scenes(rng: np.random.Generator, images: int) -> Scenes:
     """That many images with what stands in them."""
@@ -68,7 +77,9 @@ def draw_figures(rng: np.random.Generator, images: int) -> Figures:
     around = people[image]
     shares = np.array([one.share for one in OBJECTS])
     category = np.where(
-        person, PERSON_ID, np.array([one.id for one in OBJECTS])[rng.choice(len(OBJECTS), len(image), p=shares / shares.sum())]
+        person,
+        PERSON_ID,
+        np.array([one.id for one in OBJECTS])[rng.choice(len(OBJECTS), len(image), p=shares / shares.sum())],
     )
     chance = np.where(person, np.where(around > 2, _CROWDED, _UNCROWDED), _OTHER_CROWDS)
     crowd = rng.random(len(image)) < chance
@@ -96,4 +107,5 @@ def draw_shares(
     few = np.exp(np.log(0.085) + 1.45 * near + 0.3 * normal) / np.maximum(around, 1)
     many = np.exp(np.log(0.011) + 1.2 * near + 1.2 * normal)
     other = np.exp(np.log(0.006) + 1.95 * normal)
-    return np.clip(np.where(person, np.where(around <= 2, few, many), other), 5e-5, np.where(person, 0.75, 0.9))
+    share = np.where(person, np.where(around <= 2, few, many), other)
+    return np.clip(share, 5e-5, np.where(person, 0.75, 0.9))  # type: ignore[no-any-return]
