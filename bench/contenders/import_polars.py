@@ -1,0 +1,3 @@
+"""Import polars and end: what every program with polars pays."""
+
+import polars  # noqa: F401
