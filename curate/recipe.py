@@ -77,6 +77,10 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     seed: int | None = None
     """None: 0, and with `from` the splits stay as they are."""
 
+    def __post_init__(self) -> None:
+        """Raise UsageError where a value is out of range or two contradict each other."""
+        check_ranges(self)
+
     def sources(self) -> int:
         """Number of sources named."""
         return len(self.coco) + len(self.voc) + len(self.pairs) + len(self.pool) + len(self.zoo)
@@ -150,7 +154,6 @@ def make_recipe(options: dict[str, Any], where: str = "recipe") -> Recipe:
     except msgspec.ValidationError as error:
         known = ", ".join(option_name(field) for field in Recipe.__struct_fields__)
         raise UsageError(f"{where}: {error}. Known keys: {known}") from error
-    check_ranges(recipe)
     return recipe
 
 

@@ -16,7 +16,7 @@ from curate import schema
 from curate.dataset import Dataset, Source
 from curate.errors import CurateError
 from curate.files import sha256_files
-from curate.images import exif_orientation, target_png, same_aspect
+from curate.images import exif_orientation, same_aspect, target_png
 from curate.masks import PERSON, SizeHW, Target
 from label.formats.record import HandLabel, Refusal
 from label.match import NoMatch, SampleIndex, index_samples, match

@@ -17,7 +17,7 @@ from PIL import Image
 from curate import schema
 from curate.dataset import Dataset, finish_dataset, open_dataset
 from curate.files import staged_folder
-from curate.images import target_png, read_size_hw
+from curate.images import read_size_hw, target_png
 from curate.masks import PERSON, Target, area_fraction, touched_edges
 
 
