@@ -11,6 +11,7 @@ import polars as pl
 
 from curate.dataset import FunnelStep
 from curate.sources import Note
+from curate.splits import parse_split
 
 if TYPE_CHECKING:
     from curate.build import Built
@@ -87,7 +88,9 @@ def report_selection(selection: Selection, *, as_json: bool) -> None:
 def report_built(built: Built, *, as_json: bool) -> None:
     """Print the funnel of what was written, its splits and its digest."""
     header = built.header
-    empty = [split for split in ("train", "val", "test") if not header.counts.get(split)]
+    shares = parse_split(header.recipe.get("split"))
+    asked = shares.ratios or shares.counts or {}
+    empty = [split for split, share in asked.items() if share and not header.counts.get(split)]
     if empty:
         print(
             f"note: too few images for every split: {', '.join(empty)} {'has' if len(empty) == 1 else 'have'} none",
