@@ -136,7 +136,8 @@ def list_folder(path: Path, layout: Layout, inside: Inside) -> Folder:
         MissingError: An image set is a link that leads out of the source.
     """
     masks = frozenset({layout.mask_suffix})
-    lists = [inside.check(found) for pattern in layout.lists for found in sorted(path.glob(pattern))]
+    found = sorted(name for pattern in layout.lists for name in path.glob(pattern) if not name.name.startswith("."))
+    lists = [inside.check(name) for name in found]
     return Folder(
         path,
         layout,

@@ -93,6 +93,7 @@ def test_images_are_those_of_the_segmentation_sets_where_there_are_any(tmp_path:
     assert source.candidates["sample_id"].to_list() == ["voc-a", "voc-b", "voc-c", "voc-d"]
     assert source.notes == []
     image_set(tmp_path, "train.txt", "c\na\n\n")
+    image_set(tmp_path, "._train.txt", "b\n")
     image_set(tmp_path, "val.txt", "c -1\n../JPEGImages/d\n")
     source = read(tmp_path)
     assert source.candidates["sample_id"].to_list() == ["voc-d", "voc-a", "voc-c"]
@@ -294,6 +295,23 @@ def test_only_the_object_that_touches_is_painted_and_measured(
     assert not label.target[:, 40:].any(), "the dog and the bottle far away"
     assert label.touching == ("dog",)
     assert labels.measure(0, Limits()).area == (label.target == 255).sum() / (label.target != 128).sum()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_what_is_measured_is_what_is_drawn(tmp_path: Path, seed: int) -> None:
+    chance = np.random.default_rng(seed)
+    drawn = chance.choice(np.array([0, 0, 5, 12, 13, 15, 255], np.uint8), (8, 12)).repeat(5, 0).repeat(5, 1)
+    voc_image(tmp_path, "a", drawn, ["person"])
+    if seed % 2:
+        palette_png(tmp_path / "SegmentationObject" / "a.png", np.where(drawn == 255, 255, drawn % 7).astype(np.uint8))
+    if seed % 3 == 0:
+        photo(tmp_path / "JPEGImages" / "a.jpg", (80, 120))
+    policies = [("include", "exclude"), ("ignore", "include"), ("exclude", "ignore"), ("ignore", "ignore")]
+    held, animals = policies[seed % 4]
+    labels = read(tmp_path, held=held, animals=animals, min_person_area=0.01).labels
+    target = labels.draw(0).target
+    assert labels.measure(0, Limits()).area == (target == 255).sum() / (target != 128).sum()
+    assert ((target == 255) >= np.kron(drawn == 15, np.ones(np.array(target.shape) // drawn.shape, bool))).all()
 
 
 def test_policies_take_the_class_names_of_the_folder(tmp_path: Path) -> None:

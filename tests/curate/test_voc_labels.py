@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from curate.masks import Mask
 from curate.sources.voc_labels import (
     Scene,
     classes_of_objects,
@@ -123,3 +126,40 @@ def test_people_count_by_the_pixels_in_their_box() -> None:
 )
 def test_a_head_shows_where_everyone_with_parts_has_one(parts: list[tuple[str, ...]], seen: bool | None) -> None:
     assert head_of([VocObject("person", parts=names) for names in parts]) is seen
+
+
+def within(mask: Mask, px: int) -> Mask:
+    """Brute force: the pixels at most `px` from the mask, diagonal steps being as long as straight ones."""
+    rows, columns = np.nonzero(mask)
+    at = np.indices(mask.shape)
+    far = [np.maximum(abs(at[0] - row), abs(at[1] - column)) for row, column in zip(rows, columns, strict=True)]
+    found: Mask = np.min(far, axis=0) <= px if far else np.zeros_like(mask)
+    return found
+
+
+def flood(of_class: Mask, start: tuple[int, int]) -> Mask:
+    """Brute force: the connected region around a pixel."""
+    region = np.zeros_like(of_class)
+    region[start] = True
+    while True:
+        larger = within(region, 1) & of_class
+        if (larger == region).all():
+            return region
+        region = larger
+
+
+@settings(derandomize=True, deadline=None, max_examples=60)
+@given(st.integers(0, 10**6))
+def test_touching_regions_equal_brute_force(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    classes = random.choice(np.array([0, 0, 0, 12, 5, 15, 255], np.uint8), (4, 6)).repeat(3, 0).repeat(3, 1)
+    classes = np.where(random.random(classes.shape) < 0.1, 0, classes).astype(np.uint8)
+    person = classes == 15
+    near = within(person | ((classes == 255) & within(person, 5)), 2)
+    for name, region in touching_regions(Scene(classes), person, OTHERS):
+        value = next(value for value, other in OTHERS.items() if other == name)
+        starts = np.argwhere(near & (classes == value))
+        expected = np.any([flood(classes == value, tuple(start)) for start in starts], axis=0)
+        assert (region == expected).all()
+    missed = set(np.unique(classes[near])) & OTHERS.keys()
+    assert {name for name, _ in touching_regions(Scene(classes), person, OTHERS)} == {OTHERS[v] for v in missed}
