@@ -26,8 +26,6 @@ HEAD = slice(0, 5)
 """Nose, eyes and ears among the 17 keypoints of a person."""
 KEYPOINTS = 17
 VISIBLE = 2
-AT_ONCE = 2000
-"""Images whose polygons are in memory at the same time."""
 
 
 class RunLengths(msgspec.Struct, gc=False):
@@ -123,15 +121,13 @@ class CocoLabels:
         if self._foreground.min_person_area or self._foreground.paints:
             return crowd, small
         plain = [at for at, row in enumerate(rows) if not self._images[row].has_crowds_or_groups()]
-        for start in range(0, len(plain), AT_ONCE):
-            part = plain[start : start + AT_ONCE]
-            images = [self._images[rows[at]] for at in part]
-            enough = None if limits.most_people is None else limits.most_people + 1
-            people = [image.people()[:enough] for image in images]
-            outlines = outlines_of([one.segmentation for found in people for one in found])
-            if outlines is not None:
-                sizes = [image.record.size_hw for image in images]
-                crowd[part], small[part] = settle(outlines, [len(found) for found in people], sizes, limits)
+        images = [self._images[rows[at]] for at in plain]
+        enough = None if limits.most_people is None else limits.most_people + 1
+        people = [image.people()[:enough] for image in images]
+        outlines = outlines_of([one.segmentation for found in people for one in found])
+        if outlines is not None:
+            sizes = [image.record.size_hw for image in images]
+            crowd[plain], small[plain] = settle(outlines, [len(found) for found in people], sizes, limits)
         return crowd, small
 
     def measure(self, row: int, limits: Limits) -> Measure:
