@@ -22,7 +22,12 @@ from curate.sources.lookup import ImageFinder, usual_folders
 from curate.sources.names import person_classes, sample_keys
 
 
-def read_coco(named: Mapping[str, Sequence[Path]], image_roots: Sequence[Path], foreground: Foreground) -> list[Read]:
+def read_coco(
+    named: Mapping[str, Sequence[Path]],
+    image_roots: Sequence[Path],
+    foreground: Foreground,
+    photos: Mapping[Path, Path] | None = None,
+) -> list[Read]:
     """COCO sources as candidates.
 
     An image that stands in several files, of whichever source, or twice in one, is one image of the first source; its
@@ -34,6 +39,7 @@ def read_coco(named: Mapping[str, Sequence[Path]], image_roots: Sequence[Path], 
         named: Source name -> its instance files.
         image_roots: Folders with the photographs; without any, the usual ones beside each file.
         foreground: Which categories are a person, and what else is painted.
+        photos: The folder of a file's photographs, where it is known.
 
     Raises:
         MissingError: A file is not there.
@@ -53,8 +59,7 @@ def read_coco(named: Mapping[str, Sequence[Path]], image_roots: Sequence[Path], 
                     data = path.read_bytes()
                 hashes[path] = hashing.submit(sha256_bytes, data)
                 file = decode_coco(path, data, gathered.notes)
-                roots = usual_folders(path) if not image_roots else []
-                finder = ImageFinder(roots, image_roots, path.stem.rpartition("_")[2])
+                finder = photo_finder(path, image_roots, (photos or {}).get(path))
                 gathered.add(name, path, file, finder, foreground)
             notes[name] = gathered.notes[before:]
     digests = {path: future.result() for path, future in hashes.items()}
@@ -65,6 +70,14 @@ def read_coco(named: Mapping[str, Sequence[Path]], image_roots: Sequence[Path], 
         source_of(name, {path: digests[path] for path in paths}, by_source[name], notes[name], foreground)
         for name, paths in named.items()
     ]
+
+
+def photo_finder(path: Path, image_roots: Sequence[Path], folder: Path | None) -> ImageFinder:
+    """Finds a file's photographs: in their folder where it is known, else where the user says, else as usual."""
+    if folder is not None:
+        return ImageFinder([folder])
+    roots = usual_folders(path) if not image_roots else []
+    return ImageFinder(roots, image_roots, path.stem.rpartition("_")[2])
 
 
 def source_of(
