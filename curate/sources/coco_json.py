@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -77,6 +77,31 @@ class CocoFile(msgspec.Struct):
     licenses: list[Licence] = []
 
 
+class Segment(msgspec.Struct, gc=False):
+    """`annotations[].segments_info[]` of a panoptic file: `id` is the colour of its pixels."""
+
+    id: Number
+    category_id: Number
+    iscrowd: Number | bool | None = 0
+
+
+class PanopticRecord(msgspec.Struct, gc=False):
+    """`annotations[]` of a panoptic file: the PNG of an image and the segments in it."""
+
+    image_id: Number | str
+    file_name: str
+    segments_info: list[Segment]
+
+
+class PanopticFile(msgspec.Struct):
+    """The parts of a COCO panoptic file that are read."""
+
+    images: list[ImageRecord]
+    categories: list[Category]
+    annotations: list[PanopticRecord]
+    licenses: list[Licence] = []
+
+
 class RawCocoFile(msgspec.Struct):
     """The same with every record undecoded, to read on past damaged ones."""
 
@@ -86,7 +111,13 @@ class RawCocoFile(msgspec.Struct):
     licenses: list[msgspec.Raw] = []
 
 
-Record = TypeVar("Record", ImageRecord, Annotation, Category, Licence)
+class RawPanopticRecord(msgspec.Struct):
+    """What tells the annotations of a panoptic file from others."""
+
+    segments_info: msgspec.Raw
+
+
+Record = TypeVar("Record", ImageRecord, Annotation, PanopticRecord, Category, Licence)
 
 
 @contextmanager
@@ -101,8 +132,8 @@ def collection_paused() -> Iterator[None]:
             gc.enable()
 
 
-def decode_coco(path: Path, data: bytes, notes: list[Note]) -> CocoFile:
-    """A COCO file's records; damaged ones are left out and noted.
+def decode_coco(path: Path, data: bytes, notes: list[Note]) -> CocoFile | PanopticFile:
+    """A COCO file's records, of whichever kind it is; damaged ones are left out and noted.
 
     Args:
         path: The file, for errors and notes.
@@ -123,18 +154,29 @@ def decode_coco(path: Path, data: bytes, notes: list[Note]) -> CocoFile:
         raise FormatError(path, f"{error}. Expected a whole COCO instance JSON; fetch it again", byte) from error
 
 
-def _decode_records(path: Path, data: bytes, notes: list[Note]) -> CocoFile:
+def _decode_records(path: Path, data: bytes, notes: list[Note]) -> CocoFile | PanopticFile:
     """All records at once or, where one of them is damaged, one by one."""
-    try:
+    with suppress(msgspec.ValidationError):
         return msgspec.json.decode(data, type=CocoFile)
-    except msgspec.ValidationError:
-        raw = msgspec.json.decode(data, type=RawCocoFile)
-    return CocoFile(
-        images=list(_sound(path, "images", raw.images, ImageRecord, notes)),
-        categories=list(_sound(path, "categories", raw.categories, Category, notes)),
-        annotations=list(_sound(path, "annotations", raw.annotations, Annotation, notes)),
-        licenses=list(_sound(path, "licenses", raw.licenses, Licence, notes)),
-    )
+    with suppress(msgspec.ValidationError):  # of a panoptic file the first annotation has failed by now
+        return msgspec.json.decode(data, type=PanopticFile)
+    raw = msgspec.json.decode(data, type=RawCocoFile)
+    images = list(_sound(path, "images", raw.images, ImageRecord, notes))
+    categories = list(_sound(path, "categories", raw.categories, Category, notes))
+    licences = list(_sound(path, "licenses", raw.licenses, Licence, notes))
+    if any(map(_has_segments, raw.annotations)):
+        records = list(_sound(path, "annotations", raw.annotations, PanopticRecord, notes))
+        return PanopticFile(images, categories, records, licences)
+    annotations = list(_sound(path, "annotations", raw.annotations, Annotation, notes))
+    return CocoFile(images, categories, annotations, licences)
+
+
+def _has_segments(raw: msgspec.Raw) -> bool:
+    try:
+        msgspec.json.decode(raw, type=RawPanopticRecord)
+    except msgspec.DecodeError:
+        return False
+    return True
 
 
 def _sound(path: Path, part: str, raws: list[msgspec.Raw], kind: type[Record], notes: list[Note]) -> Iterator[Record]:

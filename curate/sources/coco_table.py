@@ -30,10 +30,11 @@ OTHER, PERSON, CROWD = range(3)
 
 @dataclass(frozen=True)
 class Categories:
-    """The categories of one file: id -> name, and the ids that are a person."""
+    """The categories of one file: id -> name, and the ids that are a person; of a panoptic file they are segments'."""
 
     names: dict[Number, str]
     people: frozenset[Number]
+    panoptic: bool = False
 
     def kind(self, annotation: Annotation) -> int:
         """OTHER, PERSON or CROWD."""
