@@ -16,7 +16,7 @@ from curate.foreground import Foreground
 from curate.images import MAX_PIXELS
 from curate.sources import CANDIDATES, Note, Read
 from curate.sources.coco_json import CocoFile, Id, ImageRecord, Number, PanopticFile, collection_paused, decode_coco
-from curate.sources.coco_labels import CocoLabels
+from curate.sources.coco_labels import CocoLabels, damaged_keypoints
 from curate.sources.coco_table import Categories, CocoImage, size_problem, table_of
 from curate.sources.lookup import ImageFinder, usual_folders
 from curate.sources.names import person_classes, sample_keys
@@ -129,6 +129,7 @@ class _Gathered:
         categories = Categories(names, frozenset(people), isinstance(file, PanopticFile))
         listing = file if isinstance(file, CocoFile) else CocoFile(file.images, file.categories)
         table = table_of(path, listing, categories, self.notes)
+        self.notes += damaged_keypoints(path, listing.annotations, people)
         licences = {licence.id: licence.name or licence.url for licence in file.licenses}
         ids = set()
         for index, record in enumerate(file.images):

@@ -6,6 +6,7 @@ Building Python floats for polygons nobody looks at is nearly all of the cost of
 from __future__ import annotations
 
 import gc
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +17,9 @@ import msgspec
 from curate.errors import FormatError
 from curate.masks import SizeHW
 from curate.sources import Note
+
+NO_NUMBER = re.compile(rb'"(?:[^"\\]|\\.)*+"|(-?(?:NaN|Infinity))')
+"""A text, which is passed over, or what stands for a number and is none."""
 
 Number = int | float
 """Ids and sizes: some tools write 5.0, which equals 5."""
@@ -55,6 +59,10 @@ class ImageRecord(msgspec.Struct, gc=False):
         return (int(height), int(width)) if height % 1 == width % 1 == 0 else (0, 0)
 
 
+NO_KEYPOINTS = msgspec.Raw(b"")
+"""The very object that stands where an annotation has none."""
+
+
 class Annotation(msgspec.Struct, gc=False):
     """`annotations[]`; the segmentation stays as it stands in the file until a mask is asked for."""
 
@@ -63,7 +71,7 @@ class Annotation(msgspec.Struct, gc=False):
     id: Id = None
     iscrowd: Number | bool | None = 0
     segmentation: msgspec.Raw = msgspec.Raw(b"[]")
-    keypoints: msgspec.Raw = msgspec.Raw(b"")
+    keypoints: msgspec.Raw = NO_KEYPOINTS
     people: Number | None = None
     """How many people one annotation stands for; our own exports say so, where only their union is known."""
 
@@ -145,13 +153,27 @@ def decode_coco(path: Path, data: bytes, notes: list[Note]) -> CocoFile | Panopt
     """
     data = data.removeprefix(b"\xef\xbb\xbf")
     try:
-        return _decode_records(path, data, notes)
+        return _decode_with_nan(path, data, notes)
     except msgspec.ValidationError as error:
         advice = "Expected a COCO instance file: an object with images, annotations and categories"
         raise FormatError(path, f"{error}. {advice}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         byte = f"byte {len(data)}" if "truncated" in str(error) else ""
         raise FormatError(path, f"{error}. Expected a whole COCO instance JSON; fetch it again", byte) from error
+
+
+def _decode_with_nan(path: Path, data: bytes, notes: list[Note]) -> CocoFile | PanopticFile:
+    """The records, with null for the NaN and Infinity that Python writes and JSON does not have."""
+    try:
+        return _decode_records(path, data, notes)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        if b"NaN" not in data and b"Infinity" not in data:
+            raise
+    mended = NO_NUMBER.sub(lambda found: b"null" if found[1] else found[0], data)
+    notes.append(Note("files hold NaN or Infinity, which is no JSON; it counts as missing", str(path)))
+    return _decode_records(path, mended, notes)
 
 
 def _decode_records(path: Path, data: bytes, notes: list[Note]) -> CocoFile | PanopticFile:
