@@ -108,7 +108,7 @@ def test_beside_instances_they_add_heads_and_change_nothing_else(
     found, expected = both.labels.draw(0), alone.labels.draw(0)
     assert (found.target == expected.target).all()
     assert (found.head_visible, found.keypoints) == (True, 2)
-    assert (found.touching, found.origin, found.spacing_px) == (("dog",), "polygon", expected.spacing_px)
+    assert (found.touching, found.origin, found.outlines_px) == (("dog",), "polygon", expected.outlines_px)
     assert [note.what for one in reads for note in one.notes] == ["image records stand twice and count once"]
 
 
@@ -312,10 +312,10 @@ def test_on_real_photographs_only_the_heads_change(real_data: Path) -> None:
     for name, label in alone.items():
         for joined in (both[name], turned[name]):
             assert (joined.target == label.target).all()
-            assert (joined.touching, joined.origin, joined.spacing_px) == (
+            assert (joined.touching, joined.origin, joined.outlines_px) == (
                 label.touching,
                 label.origin,
-                label.spacing_px,
+                label.outlines_px,
             )
             assert (joined.head_visible, joined.keypoints) == expected[name]
         assert (label.head_visible, label.keypoints) == (None, None)

@@ -103,7 +103,7 @@ def test_alone_its_segments_are_the_people_the_crowds_and_what_touches_them(tmp_
     assert ((label.target == 255) == (SCENE == PERSON)).all()
     assert ((label.target == 128) == (SCENE == CROWD)).all()
     assert (label.origin, label.touching) == ("palette", ("dog", "grass-merged"))
-    assert (label.head_visible, label.spacing_px, label.tags) == (None, None, ())
+    assert (label.head_visible, label.outlines_px, label.tags) == (None, None, ())
 
 
 def test_an_image_of_stuff_alone_shows_nobody(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_beside_instances_it_adds_objects_and_counts_nobody_twice(tmp_path: Path
     assert both.labels.measure(0, ANYTHING) == alone.labels.measure(0, ANYTHING)
     found, expected = both.labels.draw(0), alone.labels.draw(0)
     assert (found.target == expected.target).all()
-    assert (found.origin, found.spacing_px) == ("polygon", expected.spacing_px)
+    assert (found.origin, found.outlines_px) == ("polygon", expected.outlines_px)
     assert (found.touching, expected.touching) == (("dog", "grass-merged"), ("dog",))
     assert sorted(both.source.sha256) == ["instances_val2017.json", "panoptic_val2017.json"]
 
