@@ -342,16 +342,21 @@ def test_a_file_without_the_category_says_which_it_has(tmp_path: Path) -> None:
 
 def test_a_build_from_both_files_passes_its_check(tmp_path: Path) -> None:
     files = [
-        panoptic_file(tmp_path, dict.fromkeys((1, 2), (SCENE, SEGMENTS))),
-        instances_file(tmp_path, [person(1, box(10, 0, 30, 40), id=1)]),
+        panoptic_file(tmp_path, dict.fromkeys((1, 2, 3), (SCENE, SEGMENTS))),
+        instances_file(tmp_path, [person(1, box(10, 0, 30, 40), id=1), person(2, box(10, 0, 30, 40), id=2)], images=2),
     ]
-    for number in (1, 2):
+    damage(tmp_path / "annotations" / "panoptic_val2017" / "000002.png", "cut")
+    for number in (1, 2, 3):
         photo(tmp_path / "val2017" / f"{number:06d}.jpg", seed=number)
     build_dataset(make_recipe({"coco": [f"coco={path}" for path in files]}), tmp_path / "out")
     dataset = open_dataset(tmp_path / "out")
     assert list(verify(dataset)) == []
     columns = dataset.samples.select("sample_id", "people", "origin", "tags").rows()
-    assert columns == [("coco-000001", 1, "polygon", []), ("coco-000002", 1, "palette", ["crowd"])]
+    assert columns == [
+        ("coco-000001", 1, "polygon", []),
+        ("coco-000002", 1, "polygon", [WITHOUT]),
+        ("coco-000003", 1, "palette", ["crowd"]),
+    ]
 
 
 small_ids = st.lists(st.lists(st.sampled_from([0, 1, 2, 256, 65_536]), min_size=4, max_size=4), min_size=3, max_size=3)
