@@ -193,8 +193,8 @@ def changed_columns(both: pl.DataFrame) -> dict[str, pl.DataFrame]:
 
 
 def changed_options(a: dict[str, Any], b: dict[str, Any]) -> list[tuple[str, Any, Any]]:
-    """The options that differ, those of `a` in their order first; null, an empty list and no mention are the same."""
-    one, other = ({key: None if value == [] else value for key, value in side.items()} for side in (a, b))
+    """The options that differ, those of `a` in their order first; null, nothing listed and no mention are the same."""
+    one, other = ({key: None if value in ([], {}) else value for key, value in side.items()} for side in (a, b))
     return [(key, one.get(key), other.get(key)) for key in {**a, **b} if one.get(key) != other.get(key)]
 
 

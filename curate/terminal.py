@@ -125,9 +125,11 @@ def percent(share: float) -> str:
 def value_words(value: object) -> str:
     """A value as a user would write it.
 
-    >>> value_words(["person", "rider"]), value_words(None), value_words(0.2)
-    ('person,rider', 'none', '0.2')
+    >>> value_words(["person", "rider"]), value_words({"coco": 10}), value_words(None), value_words(0.2)
+    ('person,rider', 'coco=10', 'none', '0.2')
     """
+    if isinstance(value, dict):
+        value = [f"{key}={value_words(one)}" for key, one in value.items()]
     if isinstance(value, list | tuple):
         return ",".join(map(value_words, value)) or "none"
     return "none" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -176,7 +176,7 @@ def test_the_same_samples_with_other_options_are_told_apart(run: Run) -> None:
 
 
 def test_options_are_compared_as_they_are_stated() -> None:
-    a = {"seed": None, "folds": 0, "voc": [], "where": "", "min-area": 0.2}
+    a = {"seed": None, "folds": 0, "voc": [], "take": {}, "where": "", "min-area": 0.2}
     b = {"seed": 0, "min-area": 0.2, "person": ["rider"]}
     assert changed_options(a, b) == [
         ("seed", None, 0), ("folds", 0, None), ("where", "", None), ("person", None, ["rider"])
