@@ -169,6 +169,8 @@ def measure(
 ) -> tuple[pl.DataFrame, list[Note]]:
     """The candidates with exact `people`, `crowd` and `area` where the stated number of people leaves it open."""
     enough = pl.col("people").is_null() | (pl.col("people") >= recipe.min_people)
+    if recipe.backgrounds:
+        enough |= pl.col("people") == 0  # they may yet show a crowd, which is no empty scene
     wanted = candidates.filter(pl.col("unreadable").is_null() & (enough | pl.col("kind").is_not_null()))
     limits = Limits(recipe.min_people, recipe.max_people, recipe.min_area)
     rows = list(wanted.select("read", "row").iter_rows())
