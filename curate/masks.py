@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
+cv2.setNumThreads(0)  # the unit of parallel work here is the image, and its thread pool does not live on in a fork
+
 BACKGROUND, IGNORE, PERSON = 0, 128, 255
 
 FAR = 10

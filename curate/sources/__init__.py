@@ -54,15 +54,17 @@ class Note:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a measurement may leave out.
+    """What the rules allow, so that a measurement may leave out what cannot matter any more.
 
     Attributes:
-        most_people: An image that shows more people, or a crowd, need not be measured to the end.
+        least_people: An image that shows fewer people is dropped.
+        most_people: An image that shows more people, or a crowd, is dropped and need not be measured to the end.
+        least_area: An image whose foreground covers less of it is dropped.
     """
 
+    least_people: int = 1
     most_people: int | None = None
     least_area: float = 0.0
-    """An image whose people cover less of it is dropped; only `settled` makes use of it."""
 
 
 @dataclass(frozen=True)

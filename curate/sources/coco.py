@@ -15,25 +15,32 @@ from curate.files import readable_faults, sha256_bytes, sha256_file
 from curate.foreground import Foreground
 from curate.images import MAX_PIXELS
 from curate.sources import CANDIDATES, Note, Read
-from curate.sources.coco_json import CocoFile, Id, Number, collection_paused, decode_coco
-from curate.sources.coco_labels import CocoLabels
+from curate.sources.coco_json import CocoFile, Id, ImageRecord, Number, PanopticFile, collection_paused, decode_coco
+from curate.sources.coco_labels import CocoLabels, damaged_keypoints
 from curate.sources.coco_table import Categories, CocoImage, size_problem, table_of
 from curate.sources.lookup import ImageFinder, usual_folders
 from curate.sources.names import person_classes, sample_keys
+from curate.sources.panoptic import PanopticLabel, PanopticLabels, label_images, png_finder
 
 
-def read_coco(named: Mapping[str, Sequence[Path]], image_roots: Sequence[Path], foreground: Foreground) -> list[Read]:
+def read_coco(
+    named: Mapping[str, Sequence[Path]],
+    image_roots: Sequence[Path],
+    foreground: Foreground,
+    photos: Mapping[Path, Path] | None = None,
+) -> list[Read]:
     """COCO sources as candidates.
 
     An image that stands in several files, of whichever source, or twice in one, is one image of the first source; its
-    annotations are joined, each once, so that a keypoints file adds what it knows to an instances file. The same image
-    means: the same id, file name and size, and where both files' folders hold a photograph of that name, the same
-    photograph.
+    annotations are joined, each once, so that a keypoints file adds what it knows to an instances file, and a panoptic
+    file the objects that the others have no categories for (see `curate.sources.panoptic`). The same image means: the
+    same id, file name and size, and where both files' folders hold a photograph of that name, the same photograph.
 
     Args:
-        named: Source name -> its instance files.
+        named: Source name -> its instances, keypoints and panoptic files, in any order.
         image_roots: Folders with the photographs; without any, the usual ones beside each file.
         foreground: Which categories are a person, and what else is painted.
+        photos: The folder of a file's photographs, where it is known.
 
     Raises:
         MissingError: A file is not there.
@@ -53,8 +60,7 @@ def read_coco(named: Mapping[str, Sequence[Path]], image_roots: Sequence[Path], 
                     data = path.read_bytes()
                 hashes[path] = hashing.submit(sha256_bytes, data)
                 file = decode_coco(path, data, gathered.notes)
-                roots = usual_folders(path) if not image_roots else []
-                finder = ImageFinder(roots, image_roots, path.stem.rpartition("_")[2])
+                finder = photo_finder(path, image_roots, (photos or {}).get(path))
                 gathered.add(name, path, file, finder, foreground)
             notes[name] = gathered.notes[before:]
     digests = {path: future.result() for path, future in hashes.items()}
@@ -62,15 +68,30 @@ def read_coco(named: Mapping[str, Sequence[Path]], image_roots: Sequence[Path], 
     for image in gathered.images:
         by_source[image.source].append(image)
     return [
-        source_of(name, {path: digests[path] for path in paths}, by_source[name], notes[name], foreground)
+        source_of(
+            name, {path: digests[path] for path in paths}, by_source[name], notes[name], foreground, gathered.panoptic
+        )
         for name, paths in named.items()
     ]
 
 
+def photo_finder(path: Path, image_roots: Sequence[Path], folder: Path | None) -> ImageFinder:
+    """Finds a file's photographs: in their folder where it is known, else where the user says, else as usual."""
+    if folder is not None:
+        return ImageFinder([folder])
+    roots = usual_folders(path) if not image_roots else []
+    return ImageFinder(roots, image_roots, path.stem.rpartition("_")[2])
+
+
 def source_of(
-    name: str, digests: Mapping[Path, str], images: Sequence[CocoImage], notes: list[Note], foreground: Foreground
+    name: str,
+    digests: Mapping[Path, str],
+    images: Sequence[CocoImage],
+    notes: list[Note],
+    foreground: Foreground,
+    panoptic: Mapping[int, PanopticLabel] | None,
 ) -> Read:
-    """One source with the images that are its own."""
+    """One source with the images that are its own; `panoptic` are labels by `id()` of their image."""
     often = Counter(path.name for path in digests)
     hashes = {
         path.name if often[path.name] == 1 else f"{path.parent.name}/{path.name}": digest
@@ -78,7 +99,11 @@ def source_of(
     }
     licences = {image.licence for image in images}
     source = dataset.Source("coco", name, licences.pop() if len(licences) == 1 else None, hashes)
-    return Read(source, candidates_of(name, images), CocoLabels(images, foreground), notes)
+    candidates = candidates_of(name, images)
+    if panoptic is None:
+        return Read(source, candidates, CocoLabels(images, foreground), notes)
+    labels = PanopticLabels(images, panoptic, foreground)
+    return Read(source, labels.restate(candidates), labels, notes)
 
 
 class _Gathered:
@@ -87,9 +112,12 @@ class _Gathered:
     def __init__(self) -> None:
         self.images: list[CocoImage] = []
         self.notes: list[Note] = []
+        self.panoptic: dict[int, PanopticLabel] | None = None
         self._known: dict[tuple[Id, str, Number, Number], CocoImage] = {}
 
-    def add(self, source: str, path: Path, file: CocoFile, finder: ImageFinder, foreground: Foreground) -> None:
+    def add(
+        self, source: str, path: Path, file: CocoFile | PanopticFile, finder: ImageFinder, foreground: Foreground
+    ) -> None:
         """Add one file's images and annotations."""
         names = {category.id: category.name for category in file.categories}
         people = check_person(path, foreground.person, names)
@@ -98,7 +126,10 @@ class _Gathered:
             for value in people
             if str(value) in foreground.person and people[value].casefold() != "person"
         ]
-        table = table_of(path, file, Categories(names, frozenset(people)), self.notes)
+        categories = Categories(names, frozenset(people), isinstance(file, PanopticFile))
+        listing = file if isinstance(file, CocoFile) else CocoFile(file.images, file.categories)
+        table = table_of(path, listing, categories, self.notes)
+        self.notes += damaged_keypoints(path, listing.annotations, people)
         licences = {licence.id: licence.name or licence.url for licence in file.licenses}
         ids = set()
         for index, record in enumerate(file.images):
@@ -108,11 +139,16 @@ class _Gathered:
             ids.add(record.id)
             licence = licences.get(record.license) if record.license is not None else None
             self._add_image(CocoImage(source, record, licence, finder, table, index), path)
+        if isinstance(file, PanopticFile):
+            images = {record.id: self._known[key_of(record)] for record in reversed(file.images)}
+            self.panoptic = {} if self.panoptic is None else self.panoptic
+            pngs = png_finder(path, finder.walked)
+            label_images(path, file, categories, images, pngs, self.panoptic, self.notes)
 
     def _add_image(self, image: CocoImage, path: Path) -> None:
         """Add an image, or what a further record of it brings to the one that is there."""
         record = image.record
-        key = (record.id, record.file_name, record.height, record.width)
+        key = key_of(record)
         known = self._known.setdefault(key, image)
         if known is not image and same_photo(record.file_name, known.finder, image.finder):
             self.notes.append(Note("image records stand twice and count once", f"{path}: {record.file_name}"))
@@ -120,6 +156,11 @@ class _Gathered:
             return
         self._known[key] = image
         self.images.append(image)
+
+
+def key_of(record: ImageRecord) -> tuple[Id, str, Number, Number]:
+    """What two records of one image have in common."""
+    return record.id, record.file_name, record.height, record.width
 
 
 def same_photo(file_name: str, one: ImageFinder, other: ImageFinder) -> bool:

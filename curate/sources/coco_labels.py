@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -16,7 +16,7 @@ from curate.errors import FormatError
 from curate.foreground import Foreground, paint
 from curate.masks import Rle, SizeHW
 from curate.sources import Label, Limits, Measure, Note, Polygons, unknown
-from curate.sources.coco_json import Annotation
+from curate.sources.coco_json import NO_KEYPOINTS, Annotation, Number
 from curate.sources.coco_table import CocoImage, size_problem, stands_for
 from curate.sources.outlines import settle
 
@@ -26,8 +26,6 @@ HEAD = slice(0, 5)
 """Nose, eyes and ears among the 17 keypoints of a person."""
 KEYPOINTS = 17
 VISIBLE = 2
-AT_ONCE = 2000
-"""Images whose polygons are in memory at the same time."""
 
 
 class RunLengths(msgspec.Struct, gc=False):
@@ -39,6 +37,7 @@ class RunLengths(msgspec.Struct, gc=False):
 
 _segmentation = msgspec.json.Decoder(list[list[float]] | RunLengths | None)
 _polygons = msgspec.json.Decoder(list[list[float]])
+_keypoints = msgspec.json.Decoder(list[float] | None)
 _many_polygons = msgspec.json.Decoder(list[list[list[float]]])
 
 
@@ -123,15 +122,13 @@ class CocoLabels:
         if self._foreground.min_person_area or self._foreground.paints:
             return crowd, small
         plain = [at for at, row in enumerate(rows) if not self._images[row].has_crowds_or_groups()]
-        for start in range(0, len(plain), AT_ONCE):
-            part = plain[start : start + AT_ONCE]
-            images = [self._images[rows[at]] for at in part]
-            enough = None if limits.most_people is None else limits.most_people + 1
-            people = [image.people()[:enough] for image in images]
-            outlines = outlines_of([one.segmentation for found in people for one in found])
-            if outlines is not None:
-                sizes = [image.record.size_hw for image in images]
-                crowd[part], small[part] = settle(outlines, [len(found) for found in people], sizes, limits)
+        images = [self._images[rows[at]] for at in plain]
+        enough = None if limits.most_people is None else limits.most_people + 1
+        people = [image.people()[:enough] for image in images]
+        outlines = outlines_of([one.segmentation for found in people for one in found])
+        if outlines is not None:
+            sizes = [image.record.size_hw for image in images]
+            crowd[plain], small[plain] = settle(outlines, [len(found) for found in people], sizes, limits)
         return crowd, small
 
     def measure(self, row: int, limits: Limits) -> Measure:
@@ -278,7 +275,20 @@ def seen(people: Sequence[Annotation]) -> tuple[bool | None, int | None]:
 def visibility(annotation: Annotation) -> list[int]:
     """The flag v of each of the 17 keypoints; none where there are no such keypoints."""
     try:
-        values = msgspec.json.decode(bytes(annotation.keypoints) or b"[]", type=list[float])
+        values = _keypoints.decode(bytes(annotation.keypoints) or b"null") or []
     except msgspec.DecodeError:
         return []
     return [int(flag) for flag in values[2::3]] if len(values) == 3 * KEYPOINTS else []
+
+
+def damaged_keypoints(path: Path, annotations: Sequence[Annotation], people: Container[Number]) -> list[Note]:
+    """A Note for each person of a file whose keypoints cannot be used; the person counts all the same."""
+    what = f"keypoints are not the {KEYPOINTS} of a person and were left out"
+    return [
+        Note(what, f"{path} at annotations[{index}]")
+        for index, annotation in enumerate(annotations)
+        if annotation.keypoints is not NO_KEYPOINTS
+        and annotation.category_id in people
+        and bytes(annotation.keypoints) not in (b"[]", b"null")
+        and not visibility(annotation)
+    ]

@@ -54,7 +54,7 @@ def settle(
     shown = np.bincount(image_of_person, seen, total)
     most = limits.most_people if limits.most_people is not None else shown.max()
     few = np.asarray(counts) <= most
-    small = sound & few & (shown >= 1) & (most_px < limits.least_area * sizes.prod(axis=1))
+    small = sound & few & (shown >= limits.least_people) & (most_px < limits.least_area * sizes.prod(axis=1))
     return shown > most, small
 
 

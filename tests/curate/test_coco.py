@@ -91,9 +91,9 @@ def test_an_empty_raster_is_nobody_and_is_reported(tmp_path: Path, segmentation:
 def test_counting_stops_early_only_where_the_limit_is_surely_exceeded(tmp_path: Path) -> None:
     empty = [person(1, []) for _ in range(5)]
     source = one(tmp_path, *empty, person(1, box(0, 0, 6, 6)), person(1, box(8, 8, 9, 9)))
-    assert source.labels.measure(0, Limits(2)).people == 2
-    assert source.labels.measure(0, Limits(2)).area == 37 / PIXELS
-    assert source.labels.measure(0, Limits(1)).area is None
+    assert source.labels.measure(0, Limits(most_people=2)).people == 2
+    assert source.labels.measure(0, Limits(most_people=2)).area == 37 / PIXELS
+    assert source.labels.measure(0, Limits(most_people=1)).area is None
 
 
 def test_touching_names_other_objects_within_two_pixels(tmp_path: Path) -> None:
