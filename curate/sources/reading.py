@@ -34,7 +34,9 @@ class Named:
     photos: dict[Path, Path] = field(default_factory=dict)
 
 
-def read_sources(recipe: Recipe, watch: Watch = unwatched, *, download: bool = True) -> list[Read]:
+def read_sources(
+    recipe: Recipe, watch: Watch = unwatched, *, download: bool = True, mapped: bool = False
+) -> list[Read]:
     """Every source of the recipe, in the order COCO, VOC, pairs, pool.
 
     Args:
@@ -50,7 +52,7 @@ def read_sources(recipe: Recipe, watch: Watch = unwatched, *, download: bool = T
     if roots and not named.coco:
         raise UsageError("--images: says where the photographs of --coco lie, and no --coco is given")
     tick = watch("reading", len(named.coco) + len(named.voc) + len(named.pairs) + len(named.pool))
-    reads = read_coco(named.coco, roots, foreground, named.photos)
+    reads = read_coco(named.coco, roots, foreground, named.photos, mapped=mapped)
     tick(len(reads))
     for name, root in named.voc.items():
         reads.append(read_voc(name, root, foreground))

@@ -18,7 +18,7 @@ from curate.files import readable_faults, sha256_files
 from curate.foreground import Foreground
 from curate.images import fit_mask, read_indices, read_size_hw
 from curate.masks import SizeHW, Target
-from curate.sources import CANDIDATES, Label, Limits, Measure, Note, Read, measure_target, unknown
+from curate.sources import CANDIDATES, Label, Limits, Measure, Note, Read, measure_target
 from curate.sources.lookup import IMAGE_SUFFIXES
 from curate.sources.names import person_classes, sample_keys
 
@@ -185,9 +185,9 @@ class VocLabels:
         """The photograph's file."""
         return self._images[row].image
 
-    def settled(self, rows: Sequence[int], limits: Limits) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Nothing is known without reading the mask."""
-        return unknown(rows), unknown(rows)
+    def measure_many(self, rows: Sequence[int], limits: Limits) -> list[Measure | None]:
+        """What many labels show, each measured by itself."""
+        return [self.measure(row, limits) for row in rows]
 
     def measure(self, row: int, limits: Limits) -> Measure:
         """People from the object mask, else from the XML; area from the class mask."""
