@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import CurateError, ExistsError, MachineError, MissingError, UsageError
+from curate.threads import map_threads
 
 
 def sha256_file(path: Path) -> str:
@@ -40,10 +41,11 @@ def sha256_files(folder: Path, paths: Iterable[Path]) -> dict[str, str]:
     One line in a header stands for thousands of mask files this way; files beside `folder` itself go under ".".
     """
     hashers: dict[str, Any] = {}
-    for path in sorted(paths):
+    ordered = sorted(paths, key=str)
+    for path, digest in zip(ordered, map_threads(sha256_file, ordered), strict=True):
         part, name = path.parent.relative_to(folder).as_posix(), path.name
         hasher = hashers.setdefault(part, hashlib.sha256())
-        hasher.update(f"{name}\0{sha256_file(path)}\n".encode("utf-8", "surrogateescape"))
+        hasher.update(f"{name}\0{digest}\n".encode("utf-8", "surrogateescape"))
     return {part: hasher.hexdigest() for part, hasher in hashers.items()}
 
 

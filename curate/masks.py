@@ -262,6 +262,21 @@ def boundary_band(mask: Mask, width_px: int) -> Mask:
     return band
 
 
+def value_counts(values: NDArray[np.integer]) -> dict[int, int]:
+    """The values of a label image of any shape, ascending, each with its number of pixels.
+
+    >>> value_counts(np.array([[0, 15], [15, 255]], np.uint8))
+    {0: 1, 15: 2, 255: 1}
+    """
+    if values.dtype in (np.uint8, np.uint16) and 0 < values.size < 2**24:  # exact up to there, and ten times as fast
+        flat: Any = values.reshape(1, -1)
+        bins = 2 ** (8 * values.itemsize)
+        counts = cv2.calcHist([flat], [0], None, [bins], [0, bins]).ravel()
+        return {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
+    found, numbers = np.unique(values, return_counts=True)
+    return {int(value): int(number) for value, number in zip(found, numbers, strict=True)}
+
+
 def grow(mask: Mask, reach_px: int = 2) -> Mask:
     """The mask and every pixel within `reach_px` of it (chessboard distance)."""
     kernel = np.ones((2 * reach_px + 1, 2 * reach_px + 1), np.uint8)
