@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import resource
+import select
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import msgspec
 
+PATROL_S = 0.1
 ROOT = Path(__file__).resolve().parents[1]
 """The repository, from which contenders are started, so that they import its modules."""
 
@@ -61,7 +65,7 @@ def run_fresh(command: Command) -> Outcome:
     with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
         begun = time.perf_counter()
         process = subprocess.Popen(command, cwd=ROOT, stdout=stdout, stderr=stderr)
-        _, status, usage = os.wait4(process.pid, 0)
+        status, usage, forked_mib = wait_watching(process.pid)
         wall_s = time.perf_counter() - begun
         process.returncode = os.waitstatus_to_exitcode(status)
         for stream in (stdout, stderr):
@@ -70,7 +74,44 @@ def run_fresh(command: Command) -> Outcome:
             said = stderr.read().decode(errors="replace").strip()[-2000:]
             raise BenchError(f"{' '.join(map(str, command))}: ended with {process.returncode}: {said}")
         printed = msgspec.json.decode(stdout.read() or b"{}", type=dict[str, Any])
-    return Outcome(Cost(wall_s, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024), printed)
+    peak_mib = max(usage.ru_maxrss / 1024, forked_mib)
+    return Outcome(Cost(wall_s, usage.ru_utime + usage.ru_stime, peak_mib), printed)
+
+
+def wait_watching(pid: int) -> tuple[int, resource.struct_rusage, float]:
+    """Wait for a process: its status, its usage, and the most MiB it held together with those it forked, if it did.
+
+    What several processes share counts once (the proportional set size of Linux), looked at every PATROL_S.
+    """
+    peak_mib, ended = 0.0, os.pidfd_open(pid)
+    try:
+        while not select.select([ended], [], [], PATROL_S)[0]:
+            family = children_of(pid)
+            peak_mib = max(peak_mib, sum(map(proportional_mib, [pid, *family])) if family else 0.0)
+    finally:
+        os.close(ended)
+    _, status, usage = os.wait4(pid, 0)
+    return status, usage, peak_mib
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes a process has forked."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended meanwhile
+            # The name before the last bracket may hold anything; the state and the parent come after it.
+            parent = int(path.read_text().rpartition(")")[2].split()[1])
+            found += [int(path.parent.name)] if parent == pid else []
+    return found
+
+
+def proportional_mib(pid: int) -> float:
+    """The proportional set size of a process; 0 where it has ended."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("Pss:")), 0.0)
 
 
 def in_turns(commands: Mapping[str, Command], runs: int) -> dict[str, list[Outcome]]:

@@ -12,7 +12,7 @@ from curate import schema
 from curate.choose import choose
 from curate.dataset import FunnelStep, Header, Source, finish_dataset, open_dataset
 from curate.errors import CurateError, ExistsError
-from curate.examples import drop_strips, kept_strip, sheet_page
+from curate.examples import drop_strips, kept_strip, sheet_page, version_words
 from curate.files import link_or_copy, readable_faults, staged_folder
 from curate.recipe import Recipe, recipe_options
 from curate.selection import Selection, select
@@ -128,11 +128,13 @@ def fill(staging: Path, selection: Selection, watch: Watch) -> tuple[Header, Sel
     samples = chosen.kept.select(schema.SAMPLES.names()).cast(schema.SAMPLES)
     funnel = [*chosen.funnel, FunnelStep("kept", "kept", samples.height)]
     strips = [kept_strip(staging, samples), *drop_strips(chosen.drops, chosen.candidates, chosen.reads)]
-    write_sheet(staging / "sheet.png", sheet_page(strips, samples.height, chosen.drops.height))
+    name, version = (parent.header.name, parent.header.version + 1) if parent else (recipe.name, 1)
+    page = sheet_page(version_words(name, version), strips, samples.height, chosen.drops.height)
+    write_sheet(staging / "sheet.png", page)
     header = finish_dataset(
         staging,
-        name=parent.header.name if parent else recipe.name,
-        version=parent.header.version + 1 if parent else 1,
+        name=name,
+        version=version,
         parent=parent.header.digest if parent else None,
         recipe=recipe_options(recipe),
         sources=sources_of(selection),

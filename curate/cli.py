@@ -15,7 +15,9 @@ from curate.files import explain_oserror
 COMMANDS = {
     "build": ("curate.commands:build", "Choose images from COCO, VOC and pairs; write a dataset version."),
     "check": ("curate.commands:check", "Verify a dataset version: files, hashes, tables, splits."),
-    "sheet": ("curate.commands:sheet", "Draw a contact sheet of a dataset version."),
+    "show": ("curate.look_cli:show", "Say what a dataset version holds, or all that is known about one image."),
+    "diff": ("curate.look_cli:diff", "Say what makes one dataset version another than a second."),
+    "sheet": ("curate.look_cli:sheet", "Draw a contact sheet of a dataset version."),
     "export": ("curate.export_cli:export", "Write a dataset version for other tools: COCO JSON or a VOC folder."),
     "label": ("label.cli:label", "Take hand labels in."),
     "train": ("train.cli:train", "Train, score and predict."),

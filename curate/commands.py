@@ -1,4 +1,4 @@
-"""The commands `curate build`, `curate check` and `curate sheet`."""
+"""The commands `curate build` and `curate check`."""
 
 from __future__ import annotations
 
@@ -239,45 +239,3 @@ def check(dataset: Path) -> int:
     if not findings:
         click.echo(f"{dataset}: sound, {opened.samples.height} images, digest {opened.header.digest[:12]}")
     return 1 if findings else 0
-
-
-@click.command()
-@click.argument("dataset", type=FOLDER)
-@click.option("--out", type=FOLDER, metavar="PNG", help="File to write.  [default: DATASET/sheet.png]")
-@click.option(
-    "--rows", type=click.IntRange(1, 200), default=6, metavar="N", help="Rows of kept images.", show_default=True
-)
-def sheet(dataset: Path, out: Path | None, rows: int) -> None:
-    """Draw a contact sheet of a dataset version: kept images with masks, and examples of every drop.
-
-    \b
-    Example:
-      curate sheet people --rows 10 --out people.png
-    """
-    from curate.dataset import open_dataset
-    from curate.examples import redraw_sheet
-    from curate.files import readable_faults
-    from curate.sheet import write_sheet
-
-    opened = open_dataset(dataset)
-    page = redraw_sheet(opened, sources_at_hand(opened.header.recipe), rows)
-    out = out or dataset / "sheet.png"
-    with readable_faults(out):
-        write_sheet(out, page)
-    click.echo(out)
-
-
-def sources_at_hand(options: dict[str, Any]) -> Sequence[Any]:
-    """The sources of a built dataset where they still lie where they lay, else none."""
-    from curate.dataset import open_dataset
-    from curate.errors import CurateError
-    from curate.recipe import make_recipe
-    from curate.sources.reading import read_sources
-    from curate.sources.version import read_versions
-
-    try:
-        recipe = make_recipe(options)
-        return read_versions(open_dataset(Path(recipe.from_)), recipe.merge) if recipe.from_ else read_sources(recipe)
-    except CurateError as error:
-        click.echo(f"note: dropped images are not shown ({error})", err=True)
-        return []

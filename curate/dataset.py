@@ -7,18 +7,21 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from curate import images, schema
+from curate import schema
 from curate.errors import CurateError, FormatError, MissingError, VersionError
 from curate.files import sha256_file, write_atomic
-from curate.masks import Target, area_fraction
 from curate.threads import map_threads, unwatched
+
+if TYPE_CHECKING:  # opening a dataset reads tables; what decodes pixels is imported where pixels are asked for
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from curate.masks import Target
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -69,10 +72,14 @@ class Dataset:
 
     def image(self, row: dict[str, Any]) -> NDArray[np.uint8]:
         """The row's photograph, (H, W, 3) uint8 RGB."""
+        from curate import images
+
         return images.read_image(self.root / row["image"], (row["height"], row["width"]))
 
     def target(self, row: dict[str, Any]) -> Target:
         """The row's target, (H, W) uint8 of 0, 128, 255."""
+        from curate import images
+
         return images.read_target(self.root / row["mask"], (row["height"], row["width"]))
 
 
@@ -204,6 +211,9 @@ def verify(dataset: Dataset) -> Iterator[str]:
 
 def verify_row(dataset: Dataset, row: dict[str, Any]) -> Iterator[str]:
     """Findings about one sample's two files."""
+    from curate import images
+    from curate.masks import area_fraction
+
     for column in ("image", "mask"):
         path = dataset.root / row[column]
         if not path.is_file():

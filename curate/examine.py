@@ -17,10 +17,11 @@ from curate.errors import CurateError
 from curate.files import sha256_bytes, sha256_file
 from curate.images import examine_image, target_png
 from curate.masks import Mask
+from curate.processes import map_processes
 from curate.sources import Label, Read
 from curate.sources.lookup import IMAGE_SUFFIXES
 from curate.sources.outlines import spacing_px
-from curate.threads import Tick, map_threads
+from curate.threads import Tick
 
 PHOTO = pl.Schema({"path": pl.String, "image_sha256": pl.String, "signature": pl.Binary, "damage": pl.String})
 """What reading a photograph gives; `damage` says why it cannot be used."""
@@ -46,7 +47,8 @@ DRAWN = pl.Schema(
 
 def read_photos(frame: pl.DataFrame, reads: Sequence[Read], tick: Tick) -> pl.DataFrame:
     """The frame with the columns of PHOTO: every photograph found, read to its end and hashed."""
-    found = map_threads(lambda row: read_photo(row, reads[row["read"]]), frame.to_dicts(), tick)
+    rows = frame.to_dicts()
+    found = map_processes(lambda part: [read_photo(row, reads[row["read"]]) for row in part], rows, tick)
     return frame.hstack(pl.DataFrame(found, schema=PHOTO, orient="row"))
 
 
@@ -92,7 +94,8 @@ def draw_masks(
         traits: The names of TRAITS that are measured; the others stay null.
         tick: Told of progress.
     """
-    found = map_threads(lambda row: draw_mask(row, reads[row["read"]], folder, traits), frame.to_dicts(), tick)
+    rows = frame.to_dicts()
+    found = map_processes(lambda part: [draw_mask(row, reads[row["read"]], folder, traits) for row in part], rows, tick)
     drawn = pl.DataFrame(found, schema=DRAWN, orient="row")
     return frame.drop(column for column in DRAWN if column in frame.columns).hstack(drawn)
 

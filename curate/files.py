@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,13 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def sha256_bytes(data: bytes) -> str:
+def map_file(path: Path) -> bytes | mmap:
+    """A file's bytes without copying them; they are what the file holds when they are looked at."""
+    with path.open("rb") as file:
+        return mmap(file.fileno(), 0, access=ACCESS_READ) if os.fstat(file.fileno()).st_size else b""
+
+
+def sha256_bytes(data: bytes | mmap) -> str:
     """Hex digest of bytes."""
     return hashlib.sha256(data).hexdigest()
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from curate.masks import BACKGROUND, IGNORE, PERSON, Mask, Target
+if TYPE_CHECKING:  # a recipe names what is foreground; only painting it needs what decodes pixels
+    from curate.masks import Mask, Target
 
 Policy = Literal["include", "ignore", "exclude"]
 """Painted 255, painted 128, left as it is."""
@@ -80,6 +81,8 @@ def paint(target: Target, objects: Iterable[tuple[Mask, Policy]]) -> Target:
     >>> paint(np.array([[255, 0, 0]], np.uint8), [(bat, "include")]).tolist()
     [[255, 255, 255]]
     """
+    from curate.masks import BACKGROUND, IGNORE, PERSON
+
     painted = target.copy()
     for mask, policy in sorted(objects, key=lambda one: one[1] == "include"):
         if policy == "include":

@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
+cv2.setNumThreads(0)  # the unit of parallel work here is the image, and its thread pool does not live on in a fork
+
 BACKGROUND, IGNORE, PERSON = 0, 128, 255
 
 FAR = 10
@@ -50,7 +52,12 @@ def rles_of_polygons(polygons: Sequence[Sequence[float]], size_hw: SizeHW) -> li
         # NaN makes the sum NaN, and min and max may pass over it.
         if not math.isfinite(sum(polygon)) or min(polygon) < -reach or max(polygon) > reach:
             raise ValueError(f"a polygon reaches far outside the image of {height}x{width} px (HxW)")
-    return coco_mask.frPyObjects(usable, height, width) if usable else []
+    return draw_polygons(usable, size_hw)
+
+
+def draw_polygons(polygons: Sequence[Sequence[float] | NDArray[np.float64]], size_hw: SizeHW) -> list[Rle]:
+    """An rle for each flat polygon of at least three points that is known to lie in or near the image."""
+    return coco_mask.frPyObjects(polygons, *size_hw) if polygons else []
 
 
 def rle_of_counts(counts: Sequence[int], size_hw: SizeHW) -> Rle:

@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from curate import schema
 from curate.dataset import Dataset, FunnelStep, open_dataset
 from curate.decisions import Decision, read_decisions
 from curate.errors import UsageError
 from curate.placing import UNLABELLED
+from curate.processes import map_processes
 from curate.recipe import Recipe
 from curate.rules import (
     Rule,
@@ -25,11 +24,14 @@ from curate.rules import (
     side_rule,
     unreadable_rule,
 )
-from curate.sources import Limits, Note, Read
+from curate.sources import Limits, Measure, Note, Read
 from curate.sources.reading import read_sources
 from curate.sources.version import read_versions
 from curate.splits import place
-from curate.threads import Watch, map_threads, unwatched
+from curate.threads import Watch, unwatched
+
+AT_ONCE = 2048
+"""Labels measured together: enough to look at all their corners in one go, few enough to hold them."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def select(recipe: Recipe, watch: Watch = unwatched, *, exact_drops: bool = True
             The same images are dropped by the same rules either way.
     """
     parent = open_dataset(Path(recipe.from_)) if recipe.from_ is not None else None
-    reads = read_versions(parent, recipe.merge) if parent else read_sources(recipe, watch)
+    reads = read_versions(parent, recipe.merge) if parent else read_sources(recipe, watch, mapped=not exact_drops)
     decisions = read_decisions(Path(recipe.decisions)) if recipe.decisions is not None else {}
     candidates = join_decisions(gather(reads), decisions)
     notes = [note for read in reads for note in read.notes] + unknown_decisions(candidates, decisions)
@@ -165,29 +167,16 @@ def measure(
 ) -> tuple[pl.DataFrame, list[Note]]:
     """The candidates with exact `people`, `crowd` and `area` where the stated number of people leaves it open."""
     enough = pl.col("people").is_null() | (pl.col("people") >= recipe.min_people)
+    if recipe.backgrounds:
+        enough |= pl.col("people") == 0  # they may yet show a crowd, which is no empty scene
     wanted = candidates.filter(pl.col("unreadable").is_null() & (enough | pl.col("kind").is_not_null()))
-    limits = Limits(recipe.max_people, recipe.min_area)
-    if not exact_drops and recipe.min_people == 1 and not recipe.backgrounds:
-        wanted = wanted.filter(~pl.Series(surely_dropped(wanted, reads, limits), dtype=pl.Boolean))
+    limits = Limits(recipe.min_people, recipe.max_people, 0.0 if exact_drops else recipe.min_area)
     rows = list(wanted.select("read", "row").iter_rows())
     tick = watch("measuring", len(rows))
-    found = map_threads(lambda at: reads[at[0]].labels.measure(at[1], limits), rows, tick)
-    table = pl.DataFrame(
-        {
-            "sample_id": wanted["sample_id"],
-            "exact": [one.people for one in found],
-            "crowd": [one.crowd for one in found],
-            "area": [one.area for one in found],
-            "damage": [one.unreadable for one in found],
-        },
-        schema={
-            "sample_id": pl.String,
-            "exact": pl.Int64,
-            "crowd": pl.Boolean,
-            "area": pl.Float64,
-            "damage": pl.String,
-        },
-    )
+    found = map_processes(lambda part: measure_part(part, reads, limits), rows, tick, AT_ONCE)
+    told = [(one.people, one.crowd, one.area, one.unreadable) if one else (None,) * 4 for one in found]
+    columns = {"exact": pl.Int64, "crowd": pl.Boolean, "area": pl.Float64, "damage": pl.String}
+    table = wanted.select("sample_id").hstack(pl.DataFrame(told, schema=columns, orient="row"))
     joined = candidates.join(table, on="sample_id", how="left", maintain_order="left")
     measured = joined.with_columns(
         stated=pl.col("people"),
@@ -195,18 +184,23 @@ def measure(
         crowd=pl.col("crowd").fill_null(False),
         unreadable=pl.coalesce("unreadable", "damage"),
     )
-    return measured.drop("exact", "damage"), [note for one in found for note in one.notes]
+    return measured.drop("exact", "damage"), [note for one in found if one for note in one.notes]
 
 
-def surely_dropped(wanted: pl.DataFrame, reads: Sequence[Read], limits: Limits) -> NDArray[np.bool_]:
-    """Which rows the rules `crowd` and `area` drop for sure, by what they state and without drawing them; (N,) bool."""
-    dropped = np.zeros(wanted.height, bool)
-    numbered = wanted.with_row_index("at")
-    for index, read in enumerate(reads):
-        mine = numbered.filter(pl.col("read") == index)
-        crowd, small = read.labels.settled(mine["row"].to_list(), limits)
-        dropped[mine["at"].to_numpy()] = crowd | small
-    return dropped
+def measure_part(rows: Sequence[tuple[int, int]], reads: Sequence[Read], limits: Limits) -> list[Measure | None]:
+    """What labels show; None for one that is surely dropped by the rule `crowd` or `area`.
+
+    Args:
+        rows: Index into `reads` and the candidate's `row`.
+        reads: The sources.
+        limits: What the rules allow.
+    """
+    found: dict[tuple[int, int], Measure | None] = {}
+    for index in {read for read, _ in rows}:
+        mine = [row for read, row in rows if read == index]
+        measured = reads[index].labels.measure_many(mine, limits)
+        found.update(zip(((index, row) for row in mine), measured, strict=True))
+    return [found[at] for at in rows]
 
 
 def choose_backgrounds(measured: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:

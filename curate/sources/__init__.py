@@ -11,9 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from curate import dataset
 from curate.masks import Target, area_fraction
@@ -54,15 +52,17 @@ class Note:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a measurement may leave out.
+    """What the rules allow, so that a measurement may leave out what cannot matter any more.
 
     Attributes:
-        most_people: An image that shows more people, or a crowd, need not be measured to the end.
+        least_people: An image that shows fewer people is dropped.
+        most_people: An image that shows more people, or a crowd, is dropped and need not be measured to the end.
+        least_area: An image whose foreground covers less of it is dropped.
     """
 
+    least_people: int = 1
     most_people: int | None = None
     least_area: float = 0.0
-    """An image whose people cover less of it is dropped; only `settled` makes use of it."""
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,8 @@ class Label:
 class Labels(Protocol):
     """The labels of one source; `row` is the candidate table's column. Called from several threads."""
 
-    def settled(self, rows: Sequence[int], limits: Limits) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Which images surely show too many people, and which surely too small ones; (N,) each, False where unknown."""
+    def measure_many(self, rows: Sequence[int], limits: Limits) -> list[Measure | None]:
+        """What many labels show; None for one that is surely dropped by the rule `crowd` or `area`, unmeasured."""
 
     def measure(self, row: int, limits: Limits) -> Measure:
         """What the label shows."""
@@ -138,11 +138,6 @@ class Read:
     labels: Labels
     notes: list[Note] = field(default_factory=list)
     carried: pl.DataFrame | None = None
-
-
-def unknown(rows: Sequence[int]) -> NDArray[np.bool_]:
-    """The answer of a source that can say nothing of an image without reading its mask."""
-    return np.zeros(len(rows), bool)
 
 
 def measure_target(target: Target, people: int, notes: tuple[Note, ...] = (), where: str = "") -> Measure:

@@ -11,29 +11,40 @@ import polars as pl
 
 from curate import dataset
 from curate.errors import CurateError, FormatError
-from curate.files import readable_faults, sha256_bytes, sha256_file
+from curate.files import map_file, readable_faults, sha256_bytes, sha256_file
 from curate.foreground import Foreground
 from curate.images import MAX_PIXELS
 from curate.sources import CANDIDATES, Note, Read
-from curate.sources.coco_json import CocoFile, Id, Number, collection_paused, decode_coco
-from curate.sources.coco_labels import CocoLabels
+from curate.sources.coco_json import CocoFile, Id, ImageRecord, Number, PanopticFile, collection_paused, decode_coco
+from curate.sources.coco_labels import CocoLabels, damaged_keypoints
 from curate.sources.coco_table import Categories, CocoImage, size_problem, table_of
 from curate.sources.lookup import ImageFinder, usual_folders
 from curate.sources.names import person_classes, sample_keys
+from curate.sources.panoptic import PanopticLabel, PanopticLabels, label_images, png_finder
 
 
-def read_coco(named: Mapping[str, Sequence[Path]], image_roots: Sequence[Path], foreground: Foreground) -> list[Read]:
+def read_coco(
+    named: Mapping[str, Sequence[Path]],
+    image_roots: Sequence[Path],
+    foreground: Foreground,
+    photos: Mapping[Path, Path] | None = None,
+    *,
+    mapped: bool = False,
+) -> list[Read]:
     """COCO sources as candidates.
 
     An image that stands in several files, of whichever source, or twice in one, is one image of the first source; its
-    annotations are joined, each once, so that a keypoints file adds what it knows to an instances file. The same image
-    means: the same id, file name and size, and where both files' folders hold a photograph of that name, the same
-    photograph.
+    annotations are joined, each once, so that a keypoints file adds what it knows to an instances file, and a panoptic
+    file the objects that the others have no categories for (see `curate.sources.panoptic`). The same image means: the
+    same id, file name and size, and where both files' folders hold a photograph of that name, the same photograph.
 
     Args:
-        named: Source name -> its instance files.
+        named: Source name -> its instances, keypoints and panoptic files, in any order.
         image_roots: Folders with the photographs; without any, the usual ones beside each file.
         foreground: Which categories are a person, and what else is painted.
+        photos: The folder of a file's photographs, where it is known.
+        mapped: Whether files are mapped instead of read, which saves copying them; for a look that ends before anyone
+            can change them.
 
     Raises:
         MissingError: A file is not there.
@@ -42,19 +53,16 @@ def read_coco(named: Mapping[str, Sequence[Path]], image_roots: Sequence[Path], 
     gathered = _Gathered()
     notes: dict[str, list[Note]] = {}
     hashes: dict[Path, Future[str]] = {}
-    with (
-        collection_paused(),
-        ThreadPoolExecutor(1) as hashing,
-    ):  # goes on beside the decoding, which needs the interpreter
+    # Hashing goes on beside the decoding, which needs the interpreter.
+    with collection_paused(), ThreadPoolExecutor(1) as hashing:
         for name, paths in named.items():
             before = len(gathered.notes)
             for path in paths:
                 with readable_faults(path):
-                    data = path.read_bytes()
+                    data = map_file(path) if mapped else path.read_bytes()
                 hashes[path] = hashing.submit(sha256_bytes, data)
                 file = decode_coco(path, data, gathered.notes)
-                roots = usual_folders(path) if not image_roots else []
-                finder = ImageFinder(roots, image_roots, path.stem.rpartition("_")[2])
+                finder = photo_finder(path, image_roots, (photos or {}).get(path))
                 gathered.add(name, path, file, finder, foreground)
             notes[name] = gathered.notes[before:]
     digests = {path: future.result() for path, future in hashes.items()}
@@ -62,15 +70,30 @@ def read_coco(named: Mapping[str, Sequence[Path]], image_roots: Sequence[Path], 
     for image in gathered.images:
         by_source[image.source].append(image)
     return [
-        source_of(name, {path: digests[path] for path in paths}, by_source[name], notes[name], foreground)
+        source_of(
+            name, {path: digests[path] for path in paths}, by_source[name], notes[name], foreground, gathered.panoptic
+        )
         for name, paths in named.items()
     ]
 
 
+def photo_finder(path: Path, image_roots: Sequence[Path], folder: Path | None) -> ImageFinder:
+    """Finds a file's photographs: in their folder where it is known, else where the user says, else as usual."""
+    if folder is not None:
+        return ImageFinder([folder])
+    roots = usual_folders(path) if not image_roots else []
+    return ImageFinder(roots, image_roots, path.stem.rpartition("_")[2])
+
+
 def source_of(
-    name: str, digests: Mapping[Path, str], images: Sequence[CocoImage], notes: list[Note], foreground: Foreground
+    name: str,
+    digests: Mapping[Path, str],
+    images: Sequence[CocoImage],
+    notes: list[Note],
+    foreground: Foreground,
+    panoptic: Mapping[int, PanopticLabel] | None,
 ) -> Read:
-    """One source with the images that are its own."""
+    """One source with the images that are its own; `panoptic` are labels by `id()` of their image."""
     often = Counter(path.name for path in digests)
     hashes = {
         path.name if often[path.name] == 1 else f"{path.parent.name}/{path.name}": digest
@@ -78,7 +101,11 @@ def source_of(
     }
     licences = {image.licence for image in images}
     source = dataset.Source("coco", name, licences.pop() if len(licences) == 1 else None, hashes)
-    return Read(source, candidates_of(name, images), CocoLabels(images, foreground), notes)
+    candidates = candidates_of(name, images)
+    if panoptic is None:
+        return Read(source, candidates, CocoLabels(images, foreground), notes)
+    labels = PanopticLabels(images, panoptic, foreground)
+    return Read(source, labels.restate(candidates), labels, notes)
 
 
 class _Gathered:
@@ -87,9 +114,12 @@ class _Gathered:
     def __init__(self) -> None:
         self.images: list[CocoImage] = []
         self.notes: list[Note] = []
+        self.panoptic: dict[int, PanopticLabel] | None = None
         self._known: dict[tuple[Id, str, Number, Number], CocoImage] = {}
 
-    def add(self, source: str, path: Path, file: CocoFile, finder: ImageFinder, foreground: Foreground) -> None:
+    def add(
+        self, source: str, path: Path, file: CocoFile | PanopticFile, finder: ImageFinder, foreground: Foreground
+    ) -> None:
         """Add one file's images and annotations."""
         names = {category.id: category.name for category in file.categories}
         people = check_person(path, foreground.person, names)
@@ -98,28 +128,62 @@ class _Gathered:
             for value in people
             if str(value) in foreground.person and people[value].casefold() != "person"
         ]
-        table = table_of(path, file, Categories(names, frozenset(people)), self.notes)
-        licences = {licence.id: licence.name or licence.url for licence in file.licenses}
-        ids = set()
-        for index, record in enumerate(file.images):
-            if record.id in ids:
-                what = "image ids stand for two files; the annotations went to the first"
-                self.notes.append(Note(what, f"{path}: id {record.id}"))
-            ids.add(record.id)
-            licence = licences.get(record.license) if record.license is not None else None
-            self._add_image(CocoImage(source, record, licence, finder, table, index), path)
+        categories = Categories(names, frozenset(people), isinstance(file, PanopticFile))
+        listing = file if isinstance(file, CocoFile) else CocoFile(file.images, file.categories)
+        table = table_of(path, listing, categories, self.notes)
+        self.notes += damaged_keypoints(path, listing.annotations, people)
+        licences: dict[Id, str | None] = {one.id: one.name or one.url for one in file.licenses if one.id is not None}
+        images = [
+            CocoImage(
+                source, record, None if record.license is None else licences.get(record.license), finder, table, index
+            )
+            for index, record in enumerate(file.images)
+        ]
+        twice = repeated_ids(file.images)
+        self.notes += [
+            Note("image ids stand for two files; the annotations went to the first", f"{path}: id {one}")
+            for one in twice
+        ]
+        if self._known or twice:
+            joined = sum(self._add_image(image, path) for image in images)
+            if joined:
+                what = "files repeat images of an earlier one; each counts once"
+                self.notes.append(Note(what, f"{path}: {joined} images"))
+        else:
+            self.images = images
+            self._known = {key_of(image.record): image for image in images}
+        if isinstance(file, PanopticFile):
+            by_id = {record.id: self._known[key_of(record)] for record in reversed(file.images)}
+            self.panoptic = {} if self.panoptic is None else self.panoptic
+            pngs = png_finder(path, finder.walked)
+            label_images(path, file, categories, by_id, pngs, self.panoptic, self.notes)
 
-    def _add_image(self, image: CocoImage, path: Path) -> None:
-        """Add an image, or what a further record of it brings to the one that is there."""
+    def _add_image(self, image: CocoImage, path: Path) -> bool:
+        """Add an image, or what a further record of it brings to one of another file; whether it did the latter."""
         record = image.record
-        key = (record.id, record.file_name, record.height, record.width)
+        key = key_of(record)
         known = self._known.setdefault(key, image)
         if known is not image and same_photo(record.file_name, known.finder, image.finder):
-            self.notes.append(Note("image records stand twice and count once", f"{path}: {record.file_name}"))
+            if known.table is image.table:
+                self.notes.append(Note("image records stand twice and count once", f"{path}: {record.file_name}"))
             known.add(image.parts())
-            return
+            return known.table is not image.table
         self._known[key] = image
         self.images.append(image)
+        return False
+
+
+def repeated_ids(records: Sequence[ImageRecord]) -> list[Id]:
+    """The ids of records, once for each record that comes after another of the same id."""
+    if len({record.id for record in records}) == len(records):
+        return []
+    seen: set[Id] = set()
+    return [record.id for record in records if record.id in seen or seen.add(record.id)]  # type: ignore[func-returns-value]
+
+
+def key_of(record: ImageRecord) -> tuple[Id, str, Number, Number]:
+    """What two records of one image have in common."""
+    return record.id, record.file_name, record.height, record.width
 
 
 def same_photo(file_name: str, one: ImageFinder, other: ImageFinder) -> bool:

@@ -6,8 +6,10 @@ Building Python floats for polygons nobody looks at is nearly all of the cost of
 from __future__ import annotations
 
 import gc
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from mmap import mmap
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,6 +18,9 @@ import msgspec
 from curate.errors import FormatError
 from curate.masks import SizeHW
 from curate.sources import Note
+
+NO_NUMBER = re.compile(rb'"(?:[^"\\]|\\.)*+"|(-?(?:NaN|Infinity))')
+"""A text, which is passed over, or what stands for a number and is none."""
 
 Number = int | float
 """Ids and sizes: some tools write 5.0, which equals 5."""
@@ -55,6 +60,10 @@ class ImageRecord(msgspec.Struct, gc=False):
         return (int(height), int(width)) if height % 1 == width % 1 == 0 else (0, 0)
 
 
+NO_KEYPOINTS = msgspec.Raw(b"")
+"""The very object that stands where an annotation has none."""
+
+
 class Annotation(msgspec.Struct, gc=False):
     """`annotations[]`; the segmentation stays as it stands in the file until a mask is asked for."""
 
@@ -63,7 +72,7 @@ class Annotation(msgspec.Struct, gc=False):
     id: Id = None
     iscrowd: Number | bool | None = 0
     segmentation: msgspec.Raw = msgspec.Raw(b"[]")
-    keypoints: msgspec.Raw = msgspec.Raw(b"")
+    keypoints: msgspec.Raw = NO_KEYPOINTS
     people: Number | None = None
     """How many people one annotation stands for; our own exports say so, where only their union is known."""
 
@@ -77,6 +86,31 @@ class CocoFile(msgspec.Struct):
     licenses: list[Licence] = []
 
 
+class Segment(msgspec.Struct, gc=False):
+    """`annotations[].segments_info[]` of a panoptic file: `id` is the colour of its pixels."""
+
+    id: Number
+    category_id: Number
+    iscrowd: Number | bool | None = 0
+
+
+class PanopticRecord(msgspec.Struct, gc=False):
+    """`annotations[]` of a panoptic file: the PNG of an image and the segments in it."""
+
+    image_id: Number | str
+    file_name: str
+    segments_info: list[Segment]
+
+
+class PanopticFile(msgspec.Struct):
+    """The parts of a COCO panoptic file that are read."""
+
+    images: list[ImageRecord]
+    categories: list[Category]
+    annotations: list[PanopticRecord]
+    licenses: list[Licence] = []
+
+
 class RawCocoFile(msgspec.Struct):
     """The same with every record undecoded, to read on past damaged ones."""
 
@@ -86,7 +120,15 @@ class RawCocoFile(msgspec.Struct):
     licenses: list[msgspec.Raw] = []
 
 
-Record = TypeVar("Record", ImageRecord, Annotation, Category, Licence)
+class RawPanopticRecord(msgspec.Struct):
+    """What tells the annotations of a panoptic file from others."""
+
+    segments_info: msgspec.Raw
+
+
+Buffer = bytes | mmap
+"""A file's bytes: read, or mapped."""
+Record = TypeVar("Record", ImageRecord, Annotation, PanopticRecord, Category, Licence)
 
 
 @contextmanager
@@ -101,8 +143,8 @@ def collection_paused() -> Iterator[None]:
             gc.enable()
 
 
-def decode_coco(path: Path, data: bytes, notes: list[Note]) -> CocoFile:
-    """A COCO file's records; damaged ones are left out and noted.
+def decode_coco(path: Path, data: Buffer, notes: list[Note]) -> CocoFile | PanopticFile:
+    """A COCO file's records, of whichever kind it is; damaged ones are left out and noted.
 
     Args:
         path: The file, for errors and notes.
@@ -112,9 +154,10 @@ def decode_coco(path: Path, data: bytes, notes: list[Note]) -> CocoFile:
     Raises:
         FormatError: The JSON is cut off or malformed (with the byte), or it is no COCO instance file.
     """
-    data = data.removeprefix(b"\xef\xbb\xbf")
+    if data[:3] == b"\xef\xbb\xbf":
+        data = data[3:]
     try:
-        return _decode_records(path, data, notes)
+        return _decode_with_nan(path, data, notes)
     except msgspec.ValidationError as error:
         advice = "Expected a COCO instance file: an object with images, annotations and categories"
         raise FormatError(path, f"{error}. {advice}") from error
@@ -123,18 +166,43 @@ def decode_coco(path: Path, data: bytes, notes: list[Note]) -> CocoFile:
         raise FormatError(path, f"{error}. Expected a whole COCO instance JSON; fetch it again", byte) from error
 
 
-def _decode_records(path: Path, data: bytes, notes: list[Note]) -> CocoFile:
-    """All records at once or, where one of them is damaged, one by one."""
+def _decode_with_nan(path: Path, data: Buffer, notes: list[Note]) -> CocoFile | PanopticFile:
+    """The records, with null for the NaN and Infinity that Python writes and JSON does not have."""
     try:
-        return msgspec.json.decode(data, type=CocoFile)
+        return _decode_records(path, data, notes)
     except msgspec.ValidationError:
-        raw = msgspec.json.decode(data, type=RawCocoFile)
-    return CocoFile(
-        images=list(_sound(path, "images", raw.images, ImageRecord, notes)),
-        categories=list(_sound(path, "categories", raw.categories, Category, notes)),
-        annotations=list(_sound(path, "annotations", raw.annotations, Annotation, notes)),
-        licenses=list(_sound(path, "licenses", raw.licenses, Licence, notes)),
-    )
+        raise
+    except msgspec.DecodeError:
+        if data.find(b"NaN") < 0 and data.find(b"Infinity") < 0:
+            raise
+    mended = NO_NUMBER.sub(lambda found: b"null" if found[1] else found[0], data)
+    notes.append(Note("files hold NaN or Infinity, which is no JSON; it counts as missing", str(path)))
+    return _decode_records(path, mended, notes)
+
+
+def _decode_records(path: Path, data: Buffer, notes: list[Note]) -> CocoFile | PanopticFile:
+    """All records at once or, where one of them is damaged, one by one."""
+    with suppress(msgspec.ValidationError):
+        return msgspec.json.decode(data, type=CocoFile)
+    with suppress(msgspec.ValidationError):  # of a panoptic file the first annotation has failed by now
+        return msgspec.json.decode(data, type=PanopticFile)
+    raw = msgspec.json.decode(data, type=RawCocoFile)
+    images = list(_sound(path, "images", raw.images, ImageRecord, notes))
+    categories = list(_sound(path, "categories", raw.categories, Category, notes))
+    licences = list(_sound(path, "licenses", raw.licenses, Licence, notes))
+    if any(map(_has_segments, raw.annotations)):
+        records = list(_sound(path, "annotations", raw.annotations, PanopticRecord, notes))
+        return PanopticFile(images, categories, records, licences)
+    annotations = list(_sound(path, "annotations", raw.annotations, Annotation, notes))
+    return CocoFile(images, categories, annotations, licences)
+
+
+def _has_segments(raw: msgspec.Raw) -> bool:
+    try:
+        msgspec.json.decode(raw, type=RawPanopticRecord)
+    except msgspec.DecodeError:
+        return False
+    return True
 
 
 def _sound(path: Path, part: str, raws: list[msgspec.Raw], kind: type[Record], notes: list[Note]) -> Iterator[Record]:

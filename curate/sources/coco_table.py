@@ -30,10 +30,11 @@ OTHER, PERSON, CROWD = range(3)
 
 @dataclass(frozen=True)
 class Categories:
-    """The categories of one file: id -> name, and the ids that are a person."""
+    """The categories of one file: id -> name, and the ids that are a person; of a panoptic file they are segments'."""
 
     names: dict[Number, str]
     people: frozenset[Number]
+    panoptic: bool = False
 
     def kind(self, annotation: Annotation) -> int:
         """OTHER, PERSON or CROWD."""
@@ -159,20 +160,40 @@ def stands_for(annotation: Annotation) -> int:
 
 
 def not_yet_known(annotations: Sequence[Annotation], there: Sequence[Annotation]) -> list[Annotation]:
-    """The annotations an image does not have yet; the keypoints of one it has go to the one it has.
-
-    The same means: the same id with the same segmentation, as the instances and the keypoints file of COCO have it.
-    """
+    """The annotations an image does not have yet; what else is known of one it has goes to the one it has."""
     known: dict[Id, Annotation] = {one.id: one for one in there}
     new = []
     for annotation in annotations:
         old = known.get(annotation.id) if annotation.id is not None else None
-        if old is None or bytes(old.segmentation) != bytes(annotation.segmentation):
+        if old is None or not same_object(old, annotation):
             new.append(annotation)
             known.setdefault(annotation.id, annotation)
-        elif bytes(annotation.keypoints):
+            continue
+        if bytes(annotation.keypoints):
             old.keypoints = annotation.keypoints
+        if bytes(old.segmentation) in NO_SHAPE:
+            old.segmentation = annotation.segmentation
     return new
+
+
+NO_SHAPE = frozenset({b"[]", b"null"})
+"""A segmentation that is left out, as files of boxes and of keypoints do."""
+
+
+def same_object(one: Annotation, other: Annotation) -> bool:
+    """Whether two annotations of one image and one id are of one object, as in COCO's instances and keypoints files.
+
+    They are where they have the same segmentation, in whatever spelling, or where one has none.
+    """
+    shapes = bytes(one.segmentation), bytes(other.segmentation)
+    if shapes[0] == shapes[1]:
+        return True
+    if NO_SHAPE & set(shapes):
+        return one.category_id == other.category_id
+    try:
+        return msgspec.json.decode(shapes[0]) == msgspec.json.decode(shapes[1])  # type: ignore[no-any-return]
+    except msgspec.DecodeError:
+        return False
 
 
 def table_of(path: Path, file: CocoFile, categories: Categories, notes: list[Note]) -> Table:

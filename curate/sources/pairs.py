@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from curate import dataset
 from curate.errors import CurateError, MissingError, UsageError
@@ -18,7 +16,7 @@ from curate.files import readable_faults, sha256_files
 from curate.foreground import Foreground
 from curate.images import check_regular, read_size_hw
 from curate.masks import SizeHW, Target
-from curate.sources import CANDIDATES, Label, Limits, Measure, Note, Read, measure_target, unknown
+from curate.sources import CANDIDATES, Label, Limits, Measure, Note, Read, measure_target
 from curate.sources.fitting import fit_target
 from curate.sources.folders import files_below, name_problem, printable
 from curate.sources.lookup import IMAGE_SUFFIXES, Inside
@@ -199,9 +197,9 @@ class PairLabels:
         """The photograph's file."""
         return self._inside.check(self._pairs[row].image)
 
-    def settled(self, rows: Sequence[int], limits: Limits) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Nothing is known without reading the mask."""
-        return unknown(rows), unknown(rows)
+    def measure_many(self, rows: Sequence[int], limits: Limits) -> list[Measure | None]:
+        """What many labels show, each measured by itself."""
+        return [self.measure(row, limits) for row in rows]
 
     def measure(self, row: int, limits: Limits) -> Measure:
         """People and area from the mask file, at the image's size."""

@@ -9,14 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from curate import dataset, masks
 from curate.errors import CurateError, MissingError
 from curate.files import readable_faults, sha256_bytes
 from curate.images import read_size_hw
 from curate.masks import SizeHW
-from curate.sources import CANDIDATES, Label, Limits, Measure, Read, unknown
+from curate.sources import CANDIDATES, Label, Limits, Measure, Read
 from curate.sources.folders import files_below, name_problem, printable
 from curate.sources.lookup import IMAGE_SUFFIXES, Inside
 from curate.sources.names import sample_keys
@@ -93,9 +92,9 @@ class PoolLabels:
         """The photograph's file."""
         return self._inside.check(self._photos[row].path)
 
-    def settled(self, rows: Sequence[int], limits: Limits) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Nothing is known without reading the mask."""
-        return unknown(rows), unknown(rows)
+    def measure_many(self, rows: Sequence[int], limits: Limits) -> list[Measure | None]:
+        """What many labels show, each measured by itself."""
+        return [self.measure(row, limits) for row in rows]
 
     def measure(self, row: int, limits: Limits) -> Measure:
         """Nobody, as far as is known."""

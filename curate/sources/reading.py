@@ -16,29 +16,43 @@ from curate.sources.pairs import read_pairs
 from curate.sources.pool import read_pool
 from curate.sources.voc import read_voc
 from curate.threads import Watch, unwatched
+from curate.zoo import ZooSet, parse_zoo, read_zoo
 
 
 @dataclass(frozen=True)
 class Named:
-    """The sources to read: name -> its paths."""
+    """The sources to read: name -> its paths.
+
+    Attributes:
+        photos: The folder with the photographs of a COCO file, where it is known.
+    """
 
     coco: dict[str, list[Path]] = field(default_factory=dict)
     voc: dict[str, Path] = field(default_factory=dict)
     pairs: dict[str, tuple[Path, Path]] = field(default_factory=dict)
     pool: dict[str, Path] = field(default_factory=dict)
+    photos: dict[Path, Path] = field(default_factory=dict)
 
 
-def read_sources(recipe: Recipe, watch: Watch = unwatched) -> list[Read]:
-    """Every source of the recipe, in the order COCO, VOC, pairs, pool."""
-    named = named_sources(recipe) if recipe.sources() else usual_sources()
+def read_sources(
+    recipe: Recipe, watch: Watch = unwatched, *, download: bool = True, mapped: bool = False
+) -> list[Read]:
+    """Every source of the recipe, in the order COCO, VOC, pairs, pool.
+
+    Args:
+        recipe: Names the sources.
+        watch: Told of progress.
+        download: Whether a data set of the zoo that is not there is downloaded.
+    """
     roots, foreground = [Path(folder) for folder in recipe.images], recipe.foreground
     for root in roots:
         if not root.is_dir():
             raise MissingError(f"--images {root}: is not a folder. Name the folder that holds the photographs")
+    named = named_sources(recipe, download=download) if recipe.sources() else usual_sources()
     if roots and not named.coco:
         raise UsageError("--images: says where the photographs of --coco lie, and no --coco is given")
     tick = watch("reading", len(named.coco))
-    reads = read_coco(named.coco, roots, foreground)
+    reads = read_coco(named.coco, roots, foreground, named.photos, mapped=mapped)
     tick(len(named.coco))
     reads += [read_voc(name, root, foreground, watch) for name, root in named.voc.items()]
     reads += [read_pairs(name, images, masks, foreground, watch) for name, (images, masks) in named.pairs.items()]
@@ -46,23 +60,31 @@ def read_sources(recipe: Recipe, watch: Watch = unwatched) -> list[Read]:
     return reads
 
 
-def named_sources(recipe: Recipe) -> Named:
+def named_sources(recipe: Recipe, *, download: bool = True) -> Named:
     """The recipe's sources by name; COCO files of one given name are one source.
 
     Raises:
-        UsageError: Two sources have one name.
+        UsageError: Two sources have one name, or the zoo has no such data set.
         MachineError: A data set of the zoo cannot be downloaded.
+        MissingError: It lacks what is needed.
     """
+    for text in recipe.zoo:
+        parse_zoo(text)  # all of them, before any is downloaded
+    zoo = [read_zoo(text, download=download) for text in recipe.zoo]
     coco: dict[str, list[Path]] = {}
     for name, path in named_paths("coco", recipe.coco):
         coco.setdefault(name, []).append(path)
+    for name, found in named_zoo("coco", recipe.coco, zoo):
+        coco.setdefault(name, []).extend(found.paths)
     voc = named_paths("voc", recipe.voc)
+    voc += [(name, path) for name, found in named_zoo("voc", recipe.voc, zoo) for path in found.paths]
     pairs = named_paths("pairs", [images for images, _ in recipe.pairs])
     pool = named_paths("pool", recipe.pool)
-    check_unique([*coco, *(name for found in (voc, pairs, pool) for name, _ in found)])
+    check_unique([*coco, *(name for paths in (voc, pairs, pool) for name, _ in paths)])
     masks = [Path(folder) for _, folder in recipe.pairs]
     folders = {name: (images, folder) for (name, images), folder in zip(pairs, masks, strict=True)}
-    return Named(coco, dict(voc), folders, dict(pool))
+    photos = {path: folder for found in zoo for path, folder in zip(found.paths, found.photos, strict=False)}
+    return Named(coco, dict(voc), folders, dict(pool), photos)
 
 
 def named_paths(kind: str, texts: Sequence[str]) -> list[tuple[str, Path]]:
@@ -70,6 +92,13 @@ def named_paths(kind: str, texts: Sequence[str]) -> list[tuple[str, Path]]:
     split = [split_name(text) for text in texts]
     names = source_names(kind, [name for name, _ in split])
     return [(name, Path(path)) for name, (_, path) in zip(names, split, strict=True)]
+
+
+def named_zoo(kind: str, texts: Sequence[str], zoo: Sequence[ZooSet]) -> list[tuple[str, ZooSet]]:
+    """The data sets of a kind with their names, which go on counting after the sources named by path."""
+    mine = [found for found in zoo if found.kind == kind]
+    given = [*(split_name(text)[0] for text in texts), *(found.name for found in mine)]
+    return list(zip(source_names(kind, given)[len(texts) :], mine, strict=True))
 
 
 def usual_sources() -> Named:

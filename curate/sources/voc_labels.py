@@ -19,7 +19,7 @@ from curate.errors import CurateError, FormatError, MismatchError, MissingError
 from curate.foreground import Foreground, paint
 from curate.images import read_indices
 from curate.masks import Mask, SizeHW, Target, value_counts
-from curate.sources import Label, Limits, Measure, Note, measure_target, unknown
+from curate.sources import Label, Limits, Measure, Note, measure_target
 from curate.sources.fitting import fit_target
 from curate.sources.lookup import Inside
 from curate.sources.sbd import read_sbd_classes, read_sbd_objects
@@ -98,9 +98,9 @@ class VocLabels:
         """The photograph's file."""
         return self._inside.check(self._images[row].image)
 
-    def settled(self, rows: Sequence[int], limits: Limits) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Nothing is known without reading the mask."""
-        return unknown(rows), unknown(rows)
+    def measure_many(self, rows: Sequence[int], limits: Limits) -> list[Measure | None]:
+        """What many labels show, each measured by itself."""
+        return [self.measure(row, limits) for row in rows]
 
     def measure(self, row: int, limits: Limits) -> Measure:
         """People from the object mask, else from the XML; area from the class mask."""

@@ -378,3 +378,15 @@ def test_images_without_people_on_purpose_are_left_alone(tmp_path: Path, coco: s
     samples = open_dataset(tmp_path / "three").samples
     assert samples.filter(empty)["split"].to_list() == ["background"]
     assert child.header.funnel[-1].remaining == samples.height == sum(share >= 0.5 for share in SHARES) + 1
+
+
+def test_a_crowd_is_no_empty_scene(tmp_path: Path) -> None:
+    crowd = person(1, {"size": list(SIZE_HW), "counts": [0, 240, 2160]}, iscrowd=1)
+    images = [image(number) for number in (1, 2, 3)]
+    path = coco_file(tmp_path / "a.json", images, [crowd, person(3, box(0, 0, 30, 40))])
+    for number in (1, 2, 3):
+        photo(tmp_path / f"{number:06d}.jpg", seed=number)
+    build_dataset(recipe(coco=[str(path)], backgrounds=2), tmp_path / "out")
+    kept = dict(open_dataset(tmp_path / "out").samples.select("sample_id", "split").iter_rows())
+    assert {name for name, split in kept.items() if split == "background"} == {"coco-000002"}
+    assert "coco-000001" not in kept

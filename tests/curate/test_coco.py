@@ -91,9 +91,9 @@ def test_an_empty_raster_is_nobody_and_is_reported(tmp_path: Path, segmentation:
 def test_counting_stops_early_only_where_the_limit_is_surely_exceeded(tmp_path: Path) -> None:
     empty = [person(1, []) for _ in range(5)]
     source = one(tmp_path, *empty, person(1, box(0, 0, 6, 6)), person(1, box(8, 8, 9, 9)))
-    assert source.labels.measure(0, Limits(2)).people == 2
-    assert source.labels.measure(0, Limits(2)).area == 37 / PIXELS
-    assert source.labels.measure(0, Limits(1)).area is None
+    assert source.labels.measure(0, Limits(most_people=2)).people == 2
+    assert source.labels.measure(0, Limits(most_people=2)).area == 37 / PIXELS
+    assert source.labels.measure(0, Limits(most_people=1)).area is None
 
 
 def test_touching_names_other_objects_within_two_pixels(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_an_image_in_two_files_is_one_with_the_annotations_of_both(tmp_path: Pat
     source = read(first, second)
     assert source.candidates["sample_id"].to_list() == ["coco-000001", "coco-000002", "coco-000003"]
     assert source.labels.measure(0, Limits()).people == 2
-    assert [note.what for note in source.notes] == ["image records stand twice and count once"]
+    assert [note.what for note in source.notes] == ["files repeat images of an earlier one; each counts once"]
     assert sorted(source.source.sha256) == ["a.json", "b.json"]
 
 
@@ -152,7 +152,7 @@ def test_an_image_in_two_sources_belongs_to_the_first(tmp_path: Path) -> None:
     assert one.candidates["sample_id"].to_list() == ["coco-000001"]
     assert two.candidates["sample_id"].to_list() == ["coco-2-000002"]
     assert one.labels.measure(0, Limits()).people == 2
-    assert [note.what for note in two.notes] == ["image records stand twice and count once"]
+    assert [note.what for note in two.notes] == ["files repeat images of an earlier one; each counts once"]
 
 
 def test_one_name_for_two_photographs_is_two_images(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from curate.cli import main
 from curate.dataset import open_dataset
@@ -221,22 +220,6 @@ def test_check_of_what_is_no_dataset_is_an_error(run: Run) -> None:
     code, _, err = run("check", "none")
     assert code == 1
     assert err == "error: none: is not a dataset (no dataset.json in it). Build one with: curate build --out none\n"
-
-
-def test_the_contact_sheet_is_redrawn_the_same(run: Run, coco: str) -> None:
-    run("build", "--coco", coco, "--min-area", "0.2", "--max-people", "2", "--out", "out")
-    assert run("sheet", "out", "--out", "again.png") == (0, "again.png\n", "")
-    assert Path("again.png").read_bytes() == Path("out/sheet.png").read_bytes()
-    run("sheet", "out", "--rows", "1", "--out", "short.png")
-    assert Image.open("short.png").size <= Image.open("again.png").size
-
-
-def test_a_sheet_without_its_sources_says_so(run: Run, coco: str) -> None:
-    run("build", "--coco", coco, "--min-area", "0.2", "--out", "out")
-    Path("set").rename("moved")
-    code, out, err = run("sheet", "out")
-    assert (code, out) == (0, "out/sheet.png\n")
-    assert "note: dropped images are not shown" in err
 
 
 def test_notes_are_summed_up(run: Run) -> None:

@@ -1,0 +1,132 @@
+"""Work spread over the machine's cores by forking, for work that holds the interpreter's lock.
+
+pycocotools draws and decodes with the lock held, so threads gain nothing there. A forked process sees everything this
+one has read without copying it, works on its share, and sends the results back. It touches nothing but numpy,
+pycocotools, Pillow, single-threaded OpenCV and files: polars and torch have threads of their own, which do not live on
+in a fork.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
+from typing import Any, TypeVar
+
+from curate.errors import MachineError
+from curate.threads import Tick
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+PART = 256
+"""Items worked on at once: enough to make what is done for all of them together pay."""
+WORTH_FORKING = 2 * PART
+"""From this many items on; a fork costs some hundredths of a second."""
+
+
+def map_processes(
+    function: Callable[[Sequence[Item]], list[Result]], items: Sequence[Item], tick: Tick, part: int = PART
+) -> list[Result]:
+    """The results in the order of the items; the first error stops the rest.
+
+    Args:
+        function: From some items to one picklable result for each.
+        items: What it is called with, `part` of them at a time.
+        tick: Told how many more items are done.
+        part: Number of items of a part.
+
+    Raises:
+        MachineError: A process was ended from outside.
+    """
+    parts = [items[start : start + part] for start in range(0, len(items), part)]
+    workers = min(os.cpu_count() or 1, len(parts)) if sys.platform == "linux" and len(items) >= WORTH_FORKING else 1
+    shares = [range(first, len(parts), workers) for first in range(workers)]
+    results: list[list[Result]] = [[] for _ in parts]
+
+    def take(index: int, found: list[Result]) -> None:
+        results[index] = found
+        tick(len(found))
+
+    children = [_fork(function, parts, share) for share in shares[1:]]
+    try:
+        readers = [
+            _Reader(connection, share, take) for (_, connection), share in zip(children, shares[1:], strict=True)
+        ]
+        for index in shares[0]:
+            take(index, function(parts[index]))
+            for reader in readers:
+                reader.check()
+        for reader in readers:
+            reader.join()
+            reader.check()
+    finally:
+        for process, connection in children:
+            process.terminate()
+            process.join()
+            connection.close()
+    return [result for found in results for result in found]
+
+
+def _fork(
+    function: Callable[[Sequence[Item]], list[Result]], parts: Sequence[Sequence[Item]], share: range
+) -> tuple[Any, Connection]:
+    """A process that works on its share of the parts, and the connection its results come through."""
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(function, parts, share, sender), daemon=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # newer Pythons warn of forks beside threads; see above
+        process.start()
+    sender.close()
+    return process, receiver
+
+
+def _work(
+    function: Callable[[Sequence[Item]], list[Result]],
+    parts: Sequence[Sequence[Item]],
+    share: range,
+    sender: Connection,
+) -> None:
+    """What a forked process does: each part's results, or the error that ended it, are sent."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            for index in share:
+                sender.send(function(parts[index]))
+        except (BrokenPipeError, KeyboardInterrupt):
+            return  # the process that asked is gone, or being ended
+        except BaseException as error:
+            sender.send(error)
+
+
+class _Reader(threading.Thread):
+    """Takes in what one forked process sends, so that it never waits."""
+
+    def __init__(self, connection: Connection, share: range, take: Callable[[int, list[Any]], None]) -> None:
+        super().__init__(daemon=True)
+        self._connection, self._share, self._take = connection, share, take
+        self._error: BaseException | None = None
+        self.start()
+
+    def run(self) -> None:
+        """Take one result for each part of the share."""
+        try:
+            for index in self._share:
+                found = self._connection.recv()
+                if isinstance(found, BaseException):
+                    raise found
+                self._take(index, found)
+        except (EOFError, OSError):
+            told = "a working process was ended from outside. Is there enough memory? Run it again"
+            self._error = MachineError(told)
+        except BaseException as error:
+            self._error = error
+
+    def check(self) -> None:
+        """Raise the error the process ended with, if there is one."""
+        if self._error is not None:
+            raise self._error

@@ -1,0 +1,74 @@
+"""Tables and bars of text."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curate.terminal import bar, beside, described, glued, histogram, paragraph, printable, shorten, table, words
+
+
+@settings(derandomize=True, deadline=None, max_examples=150)
+@given(st.floats(0, 1), st.floats(0, 1), st.integers(1, 40))
+def test_bars_grow_with_their_share_and_stay_within_their_width(one: float, other: float, width: int) -> None:
+    small, large = sorted((one, other))
+    assert len(bar(small, width)) <= len(bar(large, width)) <= width
+    assert bool(bar(small, width)) == (small > 0)
+    assert bar(1, width) == "█" * width
+
+
+def test_a_histogram_of_nothing_has_no_bars() -> None:
+    assert histogram({"1": 0, "2": 0}, 10) == ["1  0", "2  0"]
+    assert histogram({}, 10) == []
+
+
+def test_a_table_aligns_its_columns() -> None:
+    assert table([["a", "10", "x"], ["bcd", "2", ""]], "lrl") == ["a    10  x", "bcd   2"]
+    assert table([], "lr") == []
+
+
+def test_blocks_stand_side_by_side() -> None:
+    assert beside(["a", "b", "c"], ["1"], 4) == ["a   1", "b", "c"]
+    assert beside([], ["1", "2"], 2) == ["  1", "  2"]
+
+
+def test_text_is_wrapped_between_words_and_glue_holds() -> None:
+    lines = paragraph("label", ", ".join(glued(f"number {number}") for number in range(20)))
+    assert max(map(len, lines)) <= 80
+    assert all(line.strip().startswith(("label", "number")) for line in lines)
+    assert " ".join(" ".join(lines).split()) == "label " + ", ".join(f"number {number}" for number in range(20))
+    assert paragraph("label", "") == ["label"]
+    assert len(paragraph("label", "x" * 200)) == 1
+
+
+def test_only_so_many_words_are_listed() -> None:
+    assert words("tags", {"a": 3, "b": 2, "c": 1}, 2) == ["tags        a 3, b 2 and 1 more"]
+    assert words("tags", {}) == ["tags        none"]
+
+
+def test_descriptions_wrap_in_their_own_column() -> None:
+    lines = described([("one", "1", "word " * 30), ("another", "20", "")])
+    assert lines[0].startswith("one       1  word")
+    assert lines[1].startswith(" " * 13 + "word")
+    assert lines[-1] == "another  20"
+
+
+@pytest.mark.parametrize(
+    ("text", "short"),
+    [
+        ("a b c", "a b c"),
+        ("two  spaces", "two spaces"),
+        ("one two three four", "one two..."),
+        ("x" * 30, "x" * 9 + "..."),
+    ],
+    ids=["short", "spaces", "cut between words", "one long word"],
+)
+def test_text_is_cut_between_words(text: str, short: str) -> None:
+    assert shorten(text, 12) == short
+
+
+def test_an_output_without_blocks_gets_signs_it_has() -> None:
+    assert printable("██▌ é", "ascii") == "### ?"
+    assert printable("██▌ é", "utf-8") == "██▌ é"
+    assert printable("██▌", None) == "██▌"
