@@ -17,7 +17,7 @@ import os, sys, threading, time
 
 strike, step, *words = sys.argv[1:]
 CHANGES = {"open", "os.mkdir", "os.rename", "os.link", "os.remove", "os.rmdir", "shutil.copyfile", "shutil.rmtree"}
-here, done, lock = os.getcwd(), 0, threading.Lock()
+here, done, lock, first = os.getcwd(), 0, threading.Lock(), os.getpid()
 
 
 def notice(event, arguments):
@@ -31,12 +31,15 @@ def notice(event, arguments):
     with lock:
         done += 1
         mine = done
-    if mine == int(step) and strike == "hold":
+    if strike == "kill worker":
+        if mine > int(step) and os.getpid() != first:
+            os.kill(os.getpid(), 9)
+    elif mine == int(step) and (strike == "hold" or (strike == "hold worker" and os.getpid() != first)):
         os.close(os.open("held", os.O_CREAT))
         while not os.path.exists("go on"):
             time.sleep(0.01)
-    elif mine == int(step):
-        os.kill(os.getpid(), int(strike))
+    elif mine == int(step) and strike.isdecimal():
+        os.kill(first, int(strike))
 
 
 sys.addaudithook(notice)
@@ -66,11 +69,17 @@ class Ended:
 
 
 def start(folder: Path, words: list[str], strike: str = "none", step: int = 0) -> subprocess.Popen[str]:
-    """`curate WORDS` in `folder`, with PROGRAM's strike: the number of a signal, `hold`, `count` or `none`."""
+    """`curate WORDS` in `folder`, with PROGRAM's strike.
+
+    It is the number of a signal, `hold`, `count` or `none`; of a forked process that works for it `kill worker` or
+    `hold worker`.
+    """
     command = [sys.executable, "-c", PROGRAM, strike, str(step), *words]
     environ = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, cwd=folder, env=environ, stdout=pipe, stderr=pipe, text=True)
+    return subprocess.Popen(
+        command, cwd=folder, env=environ, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+    )
 
 
 def end(process: subprocess.Popen[str]) -> Ended:
@@ -102,9 +111,9 @@ def strike_after(folder: Path, words: list[str], delay_s: float, number: int = s
     return end(process)
 
 
-def hold_at_step(folder: Path, words: list[str], step: int) -> subprocess.Popen[str]:
+def hold_at_step(folder: Path, words: list[str], step: int, strike: str = "hold") -> subprocess.Popen[str]:
     """`curate WORDS`, which waits before its `step`-th change until `let_go`; returns when it waits."""
-    process = start(folder, words, "hold", step)
+    process = start(folder, words, strike, step)
     while not (folder / "held").exists():
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)

@@ -18,6 +18,7 @@ import pytest
 
 from curate.dataset import open_dataset
 from curate.errors import MissingError
+from curate.processes import WORTH_FORKING
 from tests.curate import striking
 from tests.curate.scenes import coco_set
 from tests.curate.striking import Ended
@@ -167,6 +168,42 @@ def test_a_request_to_end_at_some_steps(folder: Path, peace: Peace, number: int,
 @pytest.mark.parametrize(("number", "code", "words"), ENDS, ids=["Ctrl-C", "SIGTERM"])
 def test_a_request_to_end_at_every_step(folder: Path, peace: Peace, number: int, code: int, words: str) -> None:
     check_ends(folder, peace, number, code, words, list(range(LOCKED, peace.steps_over_old)))
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with so many photographs that the work is shared by forked processes."""
+    folder = tmp_path_factory.mktemp("many")
+    coco_set(folder / "set", [0.5] * WORTH_FORKING)
+    return folder
+
+
+def test_a_forked_process_dies_with_the_one_it_works_for(many: Path) -> None:
+    held = striking.hold_at_step(many, FORCED, 150, "hold worker")
+    held.kill()
+    held.wait()
+    (many / "held").unlink()
+    again = striking.run(many, FORCED)
+    assert (again.code, again.errors) == (0, [])
+    assert leftovers(many) == []
+
+
+def test_a_forked_process_that_is_killed_ends_the_build_with_one_line(many: Path) -> None:
+    shutil.rmtree(many / "out", ignore_errors=True)
+    ended = striking.end(striking.start(many, NEW, "kill worker", 100))
+    told = "error: a working process was ended from outside. Is there enough memory? Run it again"
+    assert (ended.code, ended.errors) == (1, [told])
+    assert leftovers(many) == []
+    assert not (many / "out").exists()
+
+
+def test_ctrl_c_at_a_terminal_reaches_forked_processes_too_and_is_one_line(many: Path) -> None:
+    process = striking.hold_at_step(many, FORCED, 150, "hold worker")
+    os.killpg(process.pid, signal.SIGINT)
+    ended = striking.end(process)
+    (many / "held").unlink()
+    assert (ended.code, ended.errors) == (130, ["error: interrupted"])
+    assert leftovers(many) == []
 
 
 BUSY = "error: out: another process is writing it now. Wait for it, or choose another --out"
