@@ -17,7 +17,7 @@ from curate.files import explain_oserror
 
 COMMANDS = {
     "build": ("curate.commands:build", "Choose images from COCO, VOC and pairs; write a dataset version."),
-    "check": ("curate.commands:check", "Verify a dataset version: files, hashes, tables, splits."),
+    "check": ("curate.check_cli:check", "Verify a dataset version: header, tables, files, rules."),
     "show": ("curate.look_cli:show", "Say what a dataset version holds, or all that is known about one image."),
     "diff": ("curate.look_cli:diff", "Say what makes one dataset version another than a second."),
     "sheet": ("curate.look_cli:sheet", "Draw a contact sheet of a dataset version."),
