@@ -72,7 +72,7 @@ def map_processes(
             reader.check()
     finally:
         for process, connection in children:
-            process.terminate()
+            process.kill()  # it has nothing to clear up, and may not have come to heed other signals yet
             process.join()
             connection.close()
     return [result for found in results for result in found]
