@@ -45,7 +45,7 @@ class Note:
 
     Attributes:
         what: What happened, ready to stand after a count: "masks were resized to their image (nearest)".
-        where: The image or file it happened to.
+        where: The image or file it happened to; empty where it is about no single one, and `what` is a whole sentence.
     """
 
     what: str
@@ -78,6 +78,7 @@ class Measure:
         area: Foreground pixels / pixels that count (all but crowd, void and what is ignored), of the very target that
             `draw` gives; None where counting stopped early.
         unreadable: What is wrong with the label, or None.
+        doubtful: Whether it leaves pixels open that may be a person's; borders drawn between objects are none.
         notes: What was done to it.
     """
 
@@ -85,6 +86,7 @@ class Measure:
     crowd: bool = False
     area: float | None = None
     unreadable: str | None = None
+    doubtful: bool = False
     notes: tuple[Note, ...] = ()
 
 

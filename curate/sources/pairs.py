@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -153,7 +153,8 @@ class PairLabels:
         where = str(self._pairs[row].mask)
         notes = (Note(mask.reading, where),) * bool(mask.reading)
         notes += (Note("masks were resized to their image (nearest)", where),) * (fitted is not mask.target)
-        return measure_target(fitted, mask.people, notes, where)
+        doubtful = bool((fitted == masks.IGNORE).any())
+        return replace(measure_target(fitted, mask.people, notes, where), doubtful=doubtful)
 
     def draw(self, row: int) -> Label:
         """The target at the image's size."""

@@ -47,7 +47,7 @@ def test_solid_is_what_surely_is(polygon: list[float], expected: bool) -> None:
 @often
 @given(st.lists(people, min_size=1, max_size=4), st.sampled_from([None, 1, 2]), st.sampled_from([0.0, 0.05, 0.5]))
 def test_what_is_settled_is_never_wrong(images: list[list[list[list[float]]]], most: int | None, least: float) -> None:
-    limits = Limits(most, least)
+    limits = Limits(1, most, least)
     everyone = [person for image in images for person in image]
     crowd, small = settle(everyone, [len(image) for image in images], [SIZE_HW] * len(images), limits)
     assert not (crowd & small).any()
@@ -69,9 +69,9 @@ def test_what_is_settled_is_never_wrong(images: list[list[list[list[float]]]], m
 
 def test_what_is_plain_is_settled() -> None:
     one, other = [rectangle(5, 5, 20, 20)], [rectangle(30, 5, 20, 20)]
-    crowd, small = settle([one, other, one, other], [2, 1, 1], [SIZE_HW] * 3, Limits(1, 0.3))
+    crowd, small = settle([one, other, one, other], [2, 1, 1], [SIZE_HW] * 3, Limits(1, 1, 0.3))
     assert (crowd.tolist(), small.tolist()) == ([True, False, False], [False, True, True])
-    assert [found.tolist() for found in settle([], [0, 0], [SIZE_HW] * 2, Limits(1, 0.3))] == [[False] * 2] * 2
+    assert [found.tolist() for found in settle([], [0, 0], [SIZE_HW] * 2, Limits(1, 1, 0.3))] == [[False] * 2] * 2
 
 
 def test_spacing_is_the_length_per_vertex() -> None:
