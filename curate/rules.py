@@ -262,8 +262,9 @@ def take_rule(label: str) -> Rule:
 
 def decision_rule() -> Rule:
     """No reviewer excluded the image."""
-    excluded = pl.col("verdict").eq_missing("exclude")
-    return Rule("decision", "not excluded by a reviewer", ~excluded, detail=pl.col("verdict_note"))
+    excluded, note = pl.col("verdict").eq_missing("exclude"), pl.col("verdict_note")
+    reason = pl.when(note.fill_null("") == "").then(pl.lit("a reviewer excluded it")).otherwise(note)
+    return Rule("decision", "not excluded by a reviewer", ~excluded, detail=reason)
 
 
 def percent(fraction: float) -> str:

@@ -102,6 +102,7 @@ class Label:
         keypoints: Fewest visible keypoints of such a person; None where there is none.
         outlines_px: The people's flat polygons [x0, y0, x1, y1, ...]; None where anyone is none.
         tags: Words for the `tags` column, such as `difficult` and `truncated`.
+        png: The target as a file of ours, byte for byte, where it was read from one.
     """
 
     target: Target
@@ -111,6 +112,7 @@ class Label:
     keypoints: int | None = None
     outlines_px: Polygons | None = None
     tags: tuple[str, ...] = ()
+    png: bytes | None = None
 
 
 class Labels(Protocol):

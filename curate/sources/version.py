@@ -74,5 +74,5 @@ class VersionLabels:
     def draw(self, row: int) -> Label:
         """The target as it is."""
         stated = self._rows[row]
-        target = self._dataset.target(stated)
-        return Label(target, stated["origin"], tuple(stated["touching"]), stated["head_visible"])
+        target, png = self._dataset.target(stated), (self._dataset.root / stated["mask"]).read_bytes()
+        return Label(target, stated["origin"], tuple(stated["touching"]), stated["head_visible"], png=png)
