@@ -10,10 +10,12 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
 from curate.errors import CurateError, ExistsError, MachineError, MissingError, UsageError
+from curate.threads import map_threads
 
 
 def sha256_file(path: Path) -> str:
@@ -22,7 +24,13 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def sha256_bytes(data: bytes) -> str:
+def map_file(path: Path) -> bytes | mmap:
+    """A file's bytes without copying them; they are what the file holds when they are looked at."""
+    with path.open("rb") as file:
+        return mmap(file.fileno(), 0, access=ACCESS_READ) if os.fstat(file.fileno()).st_size else b""
+
+
+def sha256_bytes(data: bytes | mmap) -> str:
     """Hex digest of bytes."""
     return hashlib.sha256(data).hexdigest()
 
@@ -33,10 +41,11 @@ def sha256_files(folder: Path, paths: Iterable[Path]) -> dict[str, str]:
     One line in a header stands for thousands of mask files this way; files beside `folder` itself go under ".".
     """
     hashers: dict[str, Any] = {}
-    for path in sorted(paths):
+    ordered = sorted(paths, key=str)
+    for path, digest in zip(ordered, map_threads(sha256_file, ordered), strict=True):
         part, name = path.parent.relative_to(folder).as_posix(), path.name
         hasher = hashers.setdefault(part, hashlib.sha256())
-        hasher.update(f"{name}\0{sha256_file(path)}\n".encode("utf-8", "surrogateescape"))
+        hasher.update(f"{name}\0{digest}\n".encode("utf-8", "surrogateescape"))
     return {part: hasher.hexdigest() for part, hasher in hashers.items()}
 
 

@@ -164,15 +164,45 @@ def read_indices(path: Path) -> NDArray[np.integer]:
     """A label image as its stored values (H, W): palette indices, grey levels or 16-bit ids, no colour conversion.
 
     An image with colour or alpha is returned as (H, W, C) uint8.
+
+    Raises:
+        FormatError: As `read_header`; also where values would be lost: colours of 16 bits, and fractions.
     """
     with read_header(path) as image:
+        tiles = getattr(image, "tile", ())
+        deep = image.mode in ("RGB", "RGBA") and any(str(tile[3]).endswith(";16B") for tile in tiles)
+        if image.mode == "F":
+            return _whole_numbers(path, _decoded(path, image, None))
         keep = image.mode in ("P", "L", "1", "I;16", "I", "RGB", "RGBA", "LA")
-        return _decoded(path, image, None if keep else "RGB")
+        values = _decoded(path, image, "I" if image.mode == "I;16B" else None if keep else "RGB")
+    if deep and (values.shape[2] == 3 or values[..., 3].min() == 255):
+        raise FormatError(path, "has colours of 16 bits, of which 8 are read. Save it as a grey image")
+    return values
+
+
+def _whole_numbers(path: Path, values: NDArray[np.generic]) -> NDArray[np.int32]:
+    with np.errstate(invalid="ignore"):
+        whole = values.astype(np.int32)
+    if (whole != values).any():
+        raise FormatError(path, "holds fractions. Save it with whole numbers, such as 0 and 255")
+    return whole
+
+
+def is_inverted_palette(path: Path) -> bool:
+    """Whether an image has a palette that begins with white and black: its first index is the lighter one.
+
+    Programs that make a palette of a black and white picture number the colours as they come.
+    """
+    with read_header(path) as image:
+        return image.mode == "P" and (image.getpalette("RGB") or [])[:6] == [255, 255, 255, 0, 0, 0]
 
 
 def _decoded(path: Path, image: Image.Image, mode: str | None) -> NDArray[np.uint8]:
     _load(path, image)
-    return np.array(image.convert(mode) if mode else image)
+    try:
+        return np.array(image.convert(mode) if mode else image)
+    except (OSError, ValueError) as error:
+        raise FormatError(path, f"the pixels cannot be read as {mode} ({error})") from error
 
 
 def _load(path: Path, image: Image.Image) -> None:

@@ -166,7 +166,9 @@ def sources_at_hand(options: dict[str, Any]) -> Sequence[Any]:
         return []
     try:
         recipe = make_recipe(options)
-        return read_versions(open_dataset(Path(recipe.from_)), recipe.merge) if recipe.from_ else read_sources(recipe)
+        if recipe.from_:
+            return read_versions(open_dataset(Path(recipe.from_)), recipe.merge)
+        return read_sources(recipe, download=False)
     except CurateError as error:
         click.echo(f"{bare} ({error})", err=True)
         return []

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from curate import schema
 from curate.dataset import Dataset, FunnelStep, open_dataset
@@ -85,7 +83,7 @@ def select(recipe: Recipe, watch: Watch = unwatched, *, exact_drops: bool = True
             The same images are dropped by the same rules either way.
     """
     parent = open_dataset(Path(recipe.from_)) if recipe.from_ is not None else None
-    reads = read_versions(parent, recipe.merge) if parent else read_sources(recipe, watch)
+    reads = read_versions(parent, recipe.merge) if parent else read_sources(recipe, watch, mapped=not exact_drops)
     decisions = read_decisions(Path(recipe.decisions)) if recipe.decisions is not None else {}
     candidates = join_decisions(gather(reads), decisions)
     notes = [note for read in reads for note in read.notes] + unknown_decisions(candidates, decisions)
@@ -171,10 +169,10 @@ def measure(
     if recipe.backgrounds:
         enough |= pl.col("people") == 0  # they may yet show a crowd, which is no empty scene
     wanted = candidates.filter(pl.col("unreadable").is_null() & (enough | pl.col("kind").is_not_null()))
-    limits = Limits(recipe.min_people, recipe.max_people, recipe.min_area)
+    limits = Limits(recipe.min_people, recipe.max_people, 0.0 if exact_drops else recipe.min_area)
     rows = list(wanted.select("read", "row").iter_rows())
     tick = watch("measuring", len(rows))
-    found = map_processes(lambda part: measure_part(part, reads, limits, bounds=not exact_drops), rows, tick, AT_ONCE)
+    found = map_processes(lambda part: measure_part(part, reads, limits), rows, tick, AT_ONCE)
     told = [(one.people, one.crowd, one.area, one.unreadable, one.doubtful) if one else (None,) * 5 for one in found]
     columns = {"exact": pl.Int64, "crowd": pl.Boolean, "area": pl.Float64, "damage": pl.String}
     columns |= {"doubtful": pl.Boolean}
@@ -190,32 +188,20 @@ def measure(
     return measured.drop("exact", "damage"), [note for one in found if one for note in one.notes]
 
 
-def measure_part(
-    rows: Sequence[tuple[int, int]], reads: Sequence[Read], limits: Limits, *, bounds: bool
-) -> list[Measure | None]:
-    """What labels show; None for one that its bounds alone drop, by the rule `crowd` or `area`, where those will do.
+def measure_part(rows: Sequence[tuple[int, int]], reads: Sequence[Read], limits: Limits) -> list[Measure | None]:
+    """What labels show; None for one that is surely dropped by the rule `crowd` or `area`.
 
     Args:
         rows: Index into `reads` and the candidate's `row`.
         reads: The sources.
         limits: What the rules allow.
-        bounds: Whether bounds will do.
     """
-    dropped = surely_dropped(rows, reads, limits) if bounds else np.zeros(len(rows), bool)
-    return [
-        None if settled else reads[read].labels.measure(row, limits)
-        for (read, row), settled in zip(rows, dropped.tolist(), strict=True)
-    ]
-
-
-def surely_dropped(rows: Sequence[tuple[int, int]], reads: Sequence[Read], limits: Limits) -> NDArray[np.bool_]:
-    """Which rows the rules `crowd` and `area` drop for sure, by what they state and without drawing them; (N,) bool."""
-    dropped = np.zeros(len(rows), bool)
+    found: dict[tuple[int, int], Measure | None] = {}
     for index in {read for read, _ in rows}:
-        mine = [at for at, (read, _) in enumerate(rows) if read == index]
-        crowd, small = reads[index].labels.settled([rows[at][1] for at in mine], limits)
-        dropped[mine] = crowd | small
-    return dropped
+        mine = [row for read, row in rows if read == index]
+        measured = reads[index].labels.measure_many(mine, limits)
+        found.update(zip(((index, row) for row in mine), measured, strict=True))
+    return [found[at] for at in rows]
 
 
 def choose_backgrounds(measured: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:

@@ -23,7 +23,9 @@ def unwatched(what: str, total: int) -> Tick:
     return lambda steps: None
 
 
-def map_threads(function: Callable[[Item], Result], items: Sequence[Item], tick: Tick) -> list[Result]:
+def map_threads(
+    function: Callable[[Item], Result], items: Sequence[Item], tick: Tick = lambda steps: None
+) -> list[Result]:
     """The results in the order of the items; the first error stops the rest.
 
     Args:

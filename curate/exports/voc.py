@@ -26,7 +26,8 @@ from curate.exports import Exported, Row, Splits, bbox_xywh, check_name, lay_ima
 from curate.images import read_header
 from curate.masks import Target
 from curate.sources import Note
-from curate.sources.voc import CLASSES, VOID
+from curate.sources.voc import CLASSES
+from curate.sources.voc_labels import VOID
 from curate.threads import Watch, map_threads, unwatched
 
 PERSON_CLASS = CLASSES.index("person")

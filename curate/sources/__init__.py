@@ -11,9 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from curate import dataset
 from curate.masks import Target, area_fraction
@@ -118,8 +116,8 @@ class Label:
 class Labels(Protocol):
     """The labels of one source; `row` is the candidate table's column. Called from several threads."""
 
-    def settled(self, rows: Sequence[int], limits: Limits) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Which images surely show too many people, and which surely too small ones; (N,) each, False where unknown."""
+    def measure_many(self, rows: Sequence[int], limits: Limits) -> list[Measure | None]:
+        """What many labels show; None for one that is surely dropped by the rule `crowd` or `area`, unmeasured."""
 
     def measure(self, row: int, limits: Limits) -> Measure:
         """What the label shows."""
@@ -144,11 +142,6 @@ class Read:
     labels: Labels
     notes: list[Note] = field(default_factory=list)
     carried: pl.DataFrame | None = None
-
-
-def unknown(rows: Sequence[int]) -> NDArray[np.bool_]:
-    """The answer of a source that can say nothing of an image without reading its mask."""
-    return np.zeros(len(rows), bool)
 
 
 def measure_target(target: Target, people: int, notes: tuple[Note, ...] = (), where: str = "") -> Measure:

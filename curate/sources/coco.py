@@ -11,7 +11,7 @@ import polars as pl
 
 from curate import dataset
 from curate.errors import CurateError, FormatError
-from curate.files import readable_faults, sha256_bytes, sha256_file
+from curate.files import map_file, readable_faults, sha256_bytes, sha256_file
 from curate.foreground import Foreground
 from curate.images import MAX_PIXELS
 from curate.sources import CANDIDATES, Note, Read
@@ -28,6 +28,8 @@ def read_coco(
     image_roots: Sequence[Path],
     foreground: Foreground,
     photos: Mapping[Path, Path] | None = None,
+    *,
+    mapped: bool = False,
 ) -> list[Read]:
     """COCO sources as candidates.
 
@@ -41,6 +43,8 @@ def read_coco(
         image_roots: Folders with the photographs; without any, the usual ones beside each file.
         foreground: Which categories are a person, and what else is painted.
         photos: The folder of a file's photographs, where it is known.
+        mapped: Whether files are mapped instead of read, which saves copying them; for a look that ends before anyone
+            can change them.
 
     Raises:
         MissingError: A file is not there.
@@ -49,15 +53,13 @@ def read_coco(
     gathered = _Gathered()
     notes: dict[str, list[Note]] = {}
     hashes: dict[Path, Future[str]] = {}
-    with (
-        collection_paused(),
-        ThreadPoolExecutor(1) as hashing,
-    ):  # goes on beside the decoding, which needs the interpreter
+    # Hashing goes on beside the decoding, which needs the interpreter.
+    with collection_paused(), ThreadPoolExecutor(1) as hashing:
         for name, paths in named.items():
             before = len(gathered.notes)
             for path in paths:
                 with readable_faults(path):
-                    data = path.read_bytes()
+                    data = map_file(path) if mapped else path.read_bytes()
                 hashes[path] = hashing.submit(sha256_bytes, data)
                 file = decode_coco(path, data, gathered.notes)
                 finder = photo_finder(path, image_roots, (photos or {}).get(path))
@@ -130,32 +132,53 @@ class _Gathered:
         listing = file if isinstance(file, CocoFile) else CocoFile(file.images, file.categories)
         table = table_of(path, listing, categories, self.notes)
         self.notes += damaged_keypoints(path, listing.annotations, people)
-        licences = {licence.id: licence.name or licence.url for licence in file.licenses}
-        ids = set()
-        for index, record in enumerate(file.images):
-            if record.id in ids:
-                what = "image ids stand for two files; the annotations went to the first"
-                self.notes.append(Note(what, f"{path}: id {record.id}"))
-            ids.add(record.id)
-            licence = licences.get(record.license) if record.license is not None else None
-            self._add_image(CocoImage(source, record, licence, finder, table, index), path)
+        licences: dict[Id, str | None] = {one.id: one.name or one.url for one in file.licenses if one.id is not None}
+        images = [
+            CocoImage(
+                source, record, None if record.license is None else licences.get(record.license), finder, table, index
+            )
+            for index, record in enumerate(file.images)
+        ]
+        twice = repeated_ids(file.images)
+        self.notes += [
+            Note("image ids stand for two files; the annotations went to the first", f"{path}: id {one}")
+            for one in twice
+        ]
+        if self._known or twice:
+            joined = sum(self._add_image(image, path) for image in images)
+            if joined:
+                what = "files repeat images of an earlier one; each counts once"
+                self.notes.append(Note(what, f"{path}: {joined} images"))
+        else:
+            self.images = images
+            self._known = {key_of(image.record): image for image in images}
         if isinstance(file, PanopticFile):
-            images = {record.id: self._known[key_of(record)] for record in reversed(file.images)}
+            by_id = {record.id: self._known[key_of(record)] for record in reversed(file.images)}
             self.panoptic = {} if self.panoptic is None else self.panoptic
             pngs = png_finder(path, finder.walked)
-            label_images(path, file, categories, images, pngs, self.panoptic, self.notes)
+            label_images(path, file, categories, by_id, pngs, self.panoptic, self.notes)
 
-    def _add_image(self, image: CocoImage, path: Path) -> None:
-        """Add an image, or what a further record of it brings to the one that is there."""
+    def _add_image(self, image: CocoImage, path: Path) -> bool:
+        """Add an image, or what a further record of it brings to one of another file; whether it did the latter."""
         record = image.record
         key = key_of(record)
         known = self._known.setdefault(key, image)
         if known is not image and same_photo(record.file_name, known.finder, image.finder):
-            self.notes.append(Note("image records stand twice and count once", f"{path}: {record.file_name}"))
+            if known.table is image.table:
+                self.notes.append(Note("image records stand twice and count once", f"{path}: {record.file_name}"))
             known.add(image.parts())
-            return
+            return known.table is not image.table
         self._known[key] = image
         self.images.append(image)
+        return False
+
+
+def repeated_ids(records: Sequence[ImageRecord]) -> list[Id]:
+    """The ids of records, once for each record that comes after another of the same id."""
+    if len({record.id for record in records}) == len(records):
+        return []
+    seen: set[Id] = set()
+    return [record.id for record in records if record.id in seen or seen.add(record.id)]  # type: ignore[func-returns-value]
 
 
 def key_of(record: ImageRecord) -> tuple[Id, str, Number, Number]:

@@ -9,6 +9,7 @@ import gc
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from mmap import mmap
 from pathlib import Path
 from typing import TypeVar
 
@@ -125,6 +126,8 @@ class RawPanopticRecord(msgspec.Struct):
     segments_info: msgspec.Raw
 
 
+Buffer = bytes | mmap
+"""A file's bytes: read, or mapped."""
 Record = TypeVar("Record", ImageRecord, Annotation, PanopticRecord, Category, Licence)
 
 
@@ -140,7 +143,7 @@ def collection_paused() -> Iterator[None]:
             gc.enable()
 
 
-def decode_coco(path: Path, data: bytes, notes: list[Note]) -> CocoFile | PanopticFile:
+def decode_coco(path: Path, data: Buffer, notes: list[Note]) -> CocoFile | PanopticFile:
     """A COCO file's records, of whichever kind it is; damaged ones are left out and noted.
 
     Args:
@@ -151,7 +154,8 @@ def decode_coco(path: Path, data: bytes, notes: list[Note]) -> CocoFile | Panopt
     Raises:
         FormatError: The JSON is cut off or malformed (with the byte), or it is no COCO instance file.
     """
-    data = data.removeprefix(b"\xef\xbb\xbf")
+    if data[:3] == b"\xef\xbb\xbf":
+        data = data[3:]
     try:
         return _decode_with_nan(path, data, notes)
     except msgspec.ValidationError as error:
@@ -162,21 +166,21 @@ def decode_coco(path: Path, data: bytes, notes: list[Note]) -> CocoFile | Panopt
         raise FormatError(path, f"{error}. Expected a whole COCO instance JSON; fetch it again", byte) from error
 
 
-def _decode_with_nan(path: Path, data: bytes, notes: list[Note]) -> CocoFile | PanopticFile:
+def _decode_with_nan(path: Path, data: Buffer, notes: list[Note]) -> CocoFile | PanopticFile:
     """The records, with null for the NaN and Infinity that Python writes and JSON does not have."""
     try:
         return _decode_records(path, data, notes)
     except msgspec.ValidationError:
         raise
     except msgspec.DecodeError:
-        if b"NaN" not in data and b"Infinity" not in data:
+        if data.find(b"NaN") < 0 and data.find(b"Infinity") < 0:
             raise
     mended = NO_NUMBER.sub(lambda found: b"null" if found[1] else found[0], data)
     notes.append(Note("files hold NaN or Infinity, which is no JSON; it counts as missing", str(path)))
     return _decode_records(path, mended, notes)
 
 
-def _decode_records(path: Path, data: bytes, notes: list[Note]) -> CocoFile | PanopticFile:
+def _decode_records(path: Path, data: Buffer, notes: list[Note]) -> CocoFile | PanopticFile:
     """All records at once or, where one of them is damaged, one by one."""
     with suppress(msgspec.ValidationError):
         return msgspec.json.decode(data, type=CocoFile)

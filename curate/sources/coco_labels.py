@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 import msgspec
@@ -15,10 +15,10 @@ from curate import masks
 from curate.errors import FormatError
 from curate.foreground import Foreground, paint
 from curate.masks import Rle, SizeHW
-from curate.sources import Label, Limits, Measure, Note, Polygons, unknown
+from curate.sources import Label, Limits, Measure, Note, Polygons
 from curate.sources.coco_json import NO_KEYPOINTS, Annotation, Number
 from curate.sources.coco_table import CocoImage, size_problem, stands_for
-from curate.sources.outlines import settle
+from curate.sources.outlines import Outlines, settle
 
 REACH_PX = 2
 """Objects whose outlines are drawn apart by this much are in contact."""
@@ -83,15 +83,37 @@ def covers(segmentation: msgspec.Raw, size_hw: SizeHW) -> bool:
     return masks.any_px(rles_of(shape, size_hw))
 
 
-def outlines_of(segmentations: Sequence[msgspec.Raw]) -> Sequence[Polygons] | None:
-    """The polygons of many people, decoded in one call; None where any of them is an RLE, damaged, or has no area."""
+def outlines_of(segmentations: Sequence[msgspec.Raw]) -> Outlines | None:
+    """The polygons of many people, decoded in one call; None where anyone is run lengths, damaged, or has no area."""
     try:
-        outlines: Sequence[Polygons] = _many_polygons.decode(b"[" + b",".join(segmentations) + b"]")
+        people: Sequence[Polygons] = _many_polygons.decode(b"[" + b",".join(segmentations) + b"]")
     except msgspec.DecodeError:
         return None
-    lengths = list(map(len, chain.from_iterable(outlines)))
+    lengths = list(map(len, chain.from_iterable(people)))
     odd = lengths and (min(lengths) < 6 or any(length % 2 for length in lengths))
-    return None if odd or not all(outlines) else outlines
+    return None if odd or not all(people) else Outlines.of(people)
+
+
+def people_of(outlines: Outlines, counts: Sequence[int]) -> list[list[list[NDArray[np.float64]]]]:
+    """For each image its people, each as polygons."""
+    polygons, per_person = iter(outlines.polygons()), iter(outlines.per_person.tolist())
+    return [[list(islice(polygons, next(per_person))) for _ in range(count)] for count in counts]
+
+
+def measure_inside(image: CocoImage, people: Sequence[Sequence[NDArray[np.float64]]]) -> Measure:
+    """What an image shows whose people are polygons that nowhere leave it, and that has no crowd."""
+    size_hw = image.record.size_hw
+    rles = [masks.draw_polygons(polygons, size_hw) for polygons in people]
+    empty = sum(not masks.any_px(person) for person in rles)
+    union = masks.union_rle([rle for person in rles for rle in person], size_hw)
+    return Measure(
+        len(people) - empty, False, masks.area_px(union) / (size_hw[0] * size_hw[1]), notes=empty_notes(image, empty)
+    )
+
+
+def empty_notes(image: CocoImage, empty: int) -> tuple[Note, ...]:
+    """A note for each annotation of a person without a pixel."""
+    return (Note("person annotations have an empty raster and count as nobody", image.record.file_name),) * empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,20 +138,29 @@ class CocoLabels:
         image = self._images[row]
         return image.finder.find(image.record.file_name)
 
-    def settled(self, rows: Sequence[int], limits: Limits) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Which images surely show more people than allowed, and which surely too small ones; see `settle`."""
-        crowd, small = unknown(rows), unknown(rows)
+    def measure_many(self, rows: Sequence[int], limits: Limits) -> list[Measure | None]:
+        """What many labels show; None where the corners of its polygons alone drop one, see `settle`."""
         if self._foreground.min_person_area or self._foreground.paints:
-            return crowd, small
+            return [self.measure(row, limits) for row in rows]
         plain = [at for at, row in enumerate(rows) if not self._images[row].has_crowds_or_groups()]
         images = [self._images[rows[at]] for at in plain]
         enough = None if limits.most_people is None else limits.most_people + 1
         people = [image.people()[:enough] for image in images]
         outlines = outlines_of([one.segmentation for found in people for one in found])
-        if outlines is not None:
-            sizes = [image.record.size_hw for image in images]
-            crowd[plain], small[plain] = settle(outlines, [len(found) for found in people], sizes, limits)
-        return crowd, small
+        if outlines is None:
+            return [self.measure(row, limits) for row in rows]
+        counts, sizes = [len(found) for found in people], [image.record.size_hw for image in images]
+        settled = settle(outlines, counts, sizes, limits)
+        shapes = people_of(outlines, counts)
+        told: dict[int, Measure | None] = {}
+        for at, image, shape, crowd, small, inside in zip(
+            plain, images, shapes, settled.crowd, settled.small, settled.inside, strict=True
+        ):
+            if crowd or small:
+                told[at] = None
+            elif inside and (enough is None or len(shape) < enough):
+                told[at] = measure_inside(image, shape)
+        return [told[at] if at in told else self.measure(row, limits) for at, row in enumerate(rows)]
 
     def measure(self, row: int, limits: Limits) -> Measure:
         """The union's area without decoding a mask; stops as soon as `most_people` is known to be exceeded."""
@@ -149,8 +180,7 @@ class CocoLabels:
             area = self._area(image, people, not_counted, size_hw)
         except (ValueError, msgspec.DecodeError) as error:
             return Measure(unreadable=f"segmentation: {error}")
-        empty = sum(person.empty for person in people)
-        notes = (Note("person annotations have an empty raster and count as nobody", image.record.file_name),) * empty
+        notes = empty_notes(image, sum(person.empty for person in people))
         return Measure(count, crowded, area, doubtful=not_counted is not None, notes=notes)
 
     def draw(self, row: int) -> Label:

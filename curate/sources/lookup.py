@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -32,6 +33,7 @@ class ImageFinder:
 
     def __init__(self, roots: Sequence[Path], walked: Sequence[Path] = (), prefer: str = "") -> None:
         self.roots, self.walked, self.prefer = [*walked, *roots], walked, prefer
+        self._inside = Inside(self.roots)
         self._by_name: dict[str, list[Path]] | None = None
 
     def find(self, file_name: str) -> Path:
@@ -45,8 +47,8 @@ class ImageFinder:
         for root in self.roots:
             for candidate in (root / relative, root / self.prefer / relative) if inside else ():
                 if exists(candidate):
-                    return check_inside(candidate, self.roots)
-        return check_inside(self._find_below(relative.name, file_name), self.roots)
+                    return self._inside.check(candidate)
+        return self._inside.check(self._find_below(relative.name, file_name))
 
     def _find_below(self, name: str, asked: str) -> Path:
         if self._by_name is None:
@@ -61,19 +63,44 @@ class ImageFinder:
         return preferred[0]
 
 
-def check_inside(path: Path, roots: Sequence[Path]) -> Path:
-    """The path itself, where the file it leads to lies inside one of the roots the user named.
+class Inside:
+    """Tells whether the files of a source lie inside the folders the user named, wherever links lead.
 
     A folder from a stranger may hold links to any file of this machine, and what is linked would be taken into a
-    dataset and sent around with it.
-
-    Raises:
-        MissingError: A link leads out of the roots.
+    dataset and sent around with it. Where a folder really lies is looked up once, so that a file costs one look.
     """
-    real = os.path.realpath(path)
-    if any(real.startswith(os.path.realpath(root).rstrip(os.sep) + os.sep) for root in roots):
-        return path
-    raise MissingError(f"{path}: is a link that leads out of {roots[0]}, to {real}. Copy the file, or name its folder")
+
+    def __init__(self, roots: Sequence[Path]) -> None:
+        self._roots = list(roots)
+        self._real_roots = tuple(os.path.realpath(root).rstrip(os.sep) + os.sep for root in roots)
+        self._real_folders: dict[str, str] = {}
+
+    def check(self, path: Path) -> Path:
+        """The path itself, where the file it leads to lies inside one of the roots.
+
+        Raises:
+            MissingError: A link leads out of the roots.
+        """
+        folder, separator, name = str(path).rpartition(os.sep)
+        folder += separator
+        if folder not in self._real_folders:
+            self._real_folders[folder] = os.path.realpath(folder)
+        real = f"{self._real_folders[folder]}{os.sep}{name}"
+        if name in ("", "..") or is_link(real):
+            real = os.path.realpath(path)
+        if real.startswith(self._real_roots):
+            return path
+        raise MissingError(
+            f"{path}: is a link that leads out of {self._roots[0]}, to {real}. Copy the file, or name its folder"
+        )
+
+
+def is_link(path: str) -> bool:
+    """Whether a link stands there."""
+    try:
+        return stat.S_ISLNK(os.lstat(path).st_mode)
+    except (OSError, ValueError):
+        return False
 
 
 def exists(path: Path) -> bool:

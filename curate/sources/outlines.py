@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
+from functools import cached_property
+from itertools import chain, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,45 +18,43 @@ CLEAR_PX = 1.5
 pixel of where it is."""
 
 
-def settle(
-    people: Sequence[Polygons], counts: Sequence[int], sizes_hw: Sequence[SizeHW], limits: Limits
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which images surely show more than `limits.most_people`, and which surely somebody who covers too little.
+@dataclass(frozen=True)
+class Outlines:
+    """The polygons of many people, all in one array.
 
-    Rasterising costs ten times more than looking at the corners, and most people of COCO are many or small. A polygon's
-    raster lies within its box grown by a pixel; and it is not empty where `solid` finds a point well inside. Whatever
-    is not settled that way, an image with a polygon that leaves it among it, is False and left to rasterising.
-
-    Args:
-        people: The people of all images, one after the other, each as flat polygons [x0, y0, x1, y1, ...] of at least
-            three points.
-        counts: Number of people of each image.
-        sizes_hw: Size of each image.
-        limits: What is allowed.
-
-    Returns:
-        Two (N,) bool: too many people; too small an area. An image of too many is not called too small.
+    Attributes:
+        flat: (2 E,) float64: x0, y0, x1, y1, ... of one polygon after the other.
+        starts: (N,) the first point of each polygon.
+        per_person: (P,) number of polygons of each person.
     """
-    total, outlines = len(counts), list(chain.from_iterable(people))
-    if not outlines:
-        return np.zeros(total, bool), np.zeros(total, bool)
-    image_of_person = np.repeat(np.arange(total), counts)
-    person_of = np.repeat(np.arange(len(people)), list(map(len, people)))
-    image_of, sizes = image_of_person[person_of], np.array(sizes_hw, np.float64)
-    edges = edges_of(outlines)
-    left, top, right, bottom = boxes_of(edges)
-    height, width = sizes[image_of].T
-    outside = (left < 0) | (top < 0) | (right > width) | (bottom > height)
-    sound = np.bincount(image_of, outside, total) == 0
-    most_px = np.bincount(image_of, (right - left + 2) * (bottom - top + 2), total)
-    # A polygon far outside makes its person unreadable, whatever the others are like.
-    seen = np.bincount(person_of, solid(edges), len(people)) > 0
-    seen &= np.bincount(person_of, outside, len(people)) == 0
-    shown = np.bincount(image_of_person, seen, total)
-    most = limits.most_people if limits.most_people is not None else shown.max()
-    few = np.asarray(counts) <= most
-    small = sound & few & (shown >= limits.least_people) & (most_px < limits.least_area * sizes.prod(axis=1))
-    return shown > most, small
+
+    flat: NDArray[np.float64]
+    starts: NDArray[np.int64]
+    per_person: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, people: Sequence[Polygons]) -> Outlines:
+        """From each person's flat polygons of at least three points."""
+        polygons = list(chain.from_iterable(people))
+        lengths = np.fromiter(map(len, polygons), np.int64, len(polygons))
+        flat = np.fromiter(chain.from_iterable(polygons), np.float64, int(lengths.sum()))
+        starts = (np.cumsum(lengths) - lengths) // 2
+        return cls(flat, starts, np.fromiter(map(len, people), np.int64, len(people)))
+
+    def polygons(self) -> list[NDArray[np.float64]]:
+        """Each polygon, as a view."""
+        bounds = [*(2 * self.starts).tolist(), self.flat.size]
+        return [self.flat[start:end] for start, end in pairwise(bounds)]
+
+    @cached_property
+    def edges(self) -> Edges:
+        """The edges of all polygons."""
+        x, y = self.flat[0::2], self.flat[1::2]
+        ends = np.append(self.starts[1:], x.size)
+        following = np.arange(1, x.size + 1)
+        following[ends - 1] = self.starts
+        polygon = np.repeat(np.arange(self.starts.size), ends - self.starts)
+        return Edges(x, y, x[following], y[following], polygon, self.starts)
 
 
 @dataclass(frozen=True)
@@ -76,21 +75,58 @@ class Edges:
     starts: NDArray[np.int64]
 
 
-def edges_of(outlines: Polygons) -> Edges:
-    """The edges of flat polygons, each of at least one point."""
-    lengths = np.fromiter(map(len, outlines), np.int64, len(outlines)) // 2
-    flat = np.fromiter(chain.from_iterable(outlines), np.float64, 2 * int(lengths.sum()))
-    x, y = flat[0::2], flat[1::2]
-    starts = np.cumsum(lengths) - lengths
-    following = np.arange(1, x.size + 1)
-    following[starts + lengths - 1] = starts
-    return Edges(x, y, x[following], y[following], np.repeat(np.arange(len(outlines)), lengths), starts)
+@dataclass(frozen=True)
+class Settled:
+    """What corners alone tell of images; (N,) bool each.
+
+    Attributes:
+        crowd: Surely more people than allowed.
+        small: Surely as many people as wanted, none too many, and too small an area.
+        inside: No polygon leaves its image.
+    """
+
+    crowd: NDArray[np.bool_]
+    small: NDArray[np.bool_]
+    inside: NDArray[np.bool_]
+
+
+def settle(outlines: Outlines, counts: Sequence[int], sizes_hw: Sequence[SizeHW], limits: Limits) -> Settled:
+    """Which images surely show too many people, and which surely people who cover too little.
+
+    Rasterising costs ten times more than looking at the corners, and most people of COCO are many or small. A polygon's
+    raster lies within its box grown by a pixel; and it is not empty where `solid` finds a point well inside. Whatever
+    is not settled that way, an image with a polygon that leaves it among it, is left to rasterising.
+
+    Args:
+        outlines: The people of all images, one image after the other.
+        counts: Number of people of each image.
+        sizes_hw: Size of each image.
+        limits: What is allowed.
+    """
+    total, people = len(counts), outlines.per_person.size
+    if not outlines.starts.size:
+        return Settled(np.zeros(total, bool), np.zeros(total, bool), np.ones(total, bool))
+    image_of_person = np.repeat(np.arange(total), counts)
+    person_of = np.repeat(np.arange(people), outlines.per_person)
+    image_of, sizes = image_of_person[person_of], np.array(sizes_hw, np.float64)
+    left, top, right, bottom = boxes_of(outlines.edges)
+    height, width = sizes[image_of].T
+    outside = (left < 0) | (top < 0) | (right > width) | (bottom > height)
+    inside = np.bincount(image_of, outside, total) == 0
+    most_px = np.bincount(image_of, (right - left + 2) * (bottom - top + 2), total)
+    # A polygon far outside makes its person unreadable, whatever the others are like.
+    seen = np.bincount(person_of, solid(outlines.edges), people) > 0
+    seen &= np.bincount(person_of, outside, people) == 0
+    shown = np.bincount(image_of_person, seen, total)
+    most = limits.most_people if limits.most_people is not None else shown.max()
+    few = inside & (np.asarray(counts) <= most) & (shown >= limits.least_people)
+    return Settled(shown > most, few & (most_px < limits.least_area * sizes.prod(axis=1)), inside)
 
 
 def boxes_of(edges: Edges) -> NDArray[np.float64]:
     """Left, top, right and bottom of each polygon, px; (4, N).
 
-    >>> boxes_of(edges_of([[0, 0, 4, 0, 4, 3, 0, 3]])).ravel().tolist()
+    >>> boxes_of(Outlines.of([[[0, 0, 4, 0, 4, 3, 0, 3]]]).edges).ravel().tolist()
     [0.0, 0.0, 4.0, 3.0]
     """
     least = [np.minimum.reduceat(values, edges.starts) for values in (edges.x, edges.y)]
@@ -104,7 +140,8 @@ def solid(edges: Edges) -> NDArray[np.bool_]:
     An outline's length and area would not tell: of one that is traced twice, pycocotools draws nothing. The point
     tried is the middle of the longest piece that the polygon has of the column in the middle of its box.
 
-    >>> solid(edges_of([[0, 0, 9, 0, 9, 9, 0, 9], [0, 0, 9, 0, 9, 2, 0, 2], [0, 0, 9, 0, 9, 9, 0, 9] * 2])).tolist()
+    >>> square, flat = [0, 0, 9, 0, 9, 9, 0, 9], [0, 0, 9, 0, 9, 2, 0, 2]
+    >>> solid(Outlines.of([[square, flat, square * 2]]).edges).tolist()
     [True, False, False]
     """
     left, _, right, _ = boxes_of(edges)

@@ -1,125 +1,175 @@
-"""Image and mask pairs matched by name: binary, alpha, instance and class masks, and MATLAB matrices."""
+"""Image and mask pairs: two folders matched by name, the masks of any of the kinds that `mask_files` reads."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from curate import dataset, masks
-from curate.errors import CurateError, FormatError, MissingError, UsageError
+from curate import dataset
+from curate.errors import CurateError, MissingError, UsageError
 from curate.files import readable_faults, sha256_files
 from curate.foreground import Foreground
-from curate.images import fit_mask, read_indices, read_size_hw
-from curate.masks import SizeHW, Target
-from curate.sources import CANDIDATES, Label, Limits, Measure, Note, Read, measure_target, unknown
-from curate.sources.lookup import IMAGE_SUFFIXES
-from curate.sources.matlab import read_matrix
-from curate.sources.names import person_values, sample_keys
+from curate.images import check_regular, read_size_hw
+from curate.masks import IGNORE, SizeHW, Target
+from curate.sources import CANDIDATES, Label, Limits, Measure, Note, Read, measure_target
+from curate.sources.fitting import fit_target
+from curate.sources.folders import files_below, name_problem, printable
+from curate.sources.lookup import IMAGE_SUFFIXES, Inside
+from curate.sources.mask_files import MASK_SUFFIXES, PairMask, read_mask
+from curate.sources.names import person_values, sample_keys, without_suffix
+from curate.threads import Watch, map_threads, unwatched
 
-MASK_SUFFIXES = frozenset({".png", ".mat", ".bmp", ".tif", ".tiff", ".gif"})
-VOID = 255
-MOST_INSTANCES = 100
-"""Consecutive ids up to here are read as instances; more are hardly people."""
+ENDINGS = ("mask", "masks", "matte", "seg", "segmentation", "label", "labels", "gt", "alpha", "instance", "instances")
+"""Words that tools put behind the image's name, after `_`, `-` or `.`: `1_mask.png` is the mask of `1.jpg`."""
+_ENDING = re.compile(rf"(?<=[^/])[_\-. ](?:{'|'.join(ENDINGS)})$", re.IGNORECASE)
+LONELY = "masks have no image of their name and were left out"
+UNNAMED = "sources of masks know no categories: --held and --animals change nothing in them"
 
 
 @dataclass(frozen=True)
 class Pair:
-    """An image with its mask, or with what is wrong."""
+    """An image with its mask, or with what is wrong.
 
+    Attributes:
+        file: The image's path relative to its folder.
+        image: The image.
+        mask: Its mask; None where there is none, or no single one.
+        size_hw: Of the image; None where it cannot be told.
+        problem: Why the pair cannot be used, or None.
+    """
+
+    file: str
     image: Path
     mask: Path | None
     size_hw: SizeHW | None
     problem: str | None
 
 
-@dataclass(frozen=True)
-class PairMask:
-    """A mask file understood: the target at the mask's own size and how many people it shows."""
-
-    target: Target
-    people: int
-    reading: str
-    """How it was read, where that is a guess the user should know of; else empty."""
-
-
-def read_pairs(name: str, images: Path, masks_folder: Path, foreground: Foreground) -> Read:
+def read_pairs(name: str, images: Path, masks: Path, foreground: Foreground, watch: Watch = unwatched) -> Read:
     """Two folders as candidates, matched by relative path without its ending.
 
     Args:
         name: The source's name.
-        images: Folder of photographs, searched through.
-        masks_folder: Folder of masks, searched through.
+        images: Folder of photographs, searched through. Links are followed inside it only.
+        masks: Folder of masks, the same.
         foreground: With values among its `person`, these mask values are a person; names say nothing here.
+        watch: Told of progress.
 
     Raises:
         MissingError: One of the folders is not there.
         UsageError: Both are the same folder.
     """
-    for folder in (images, masks_folder):
+    for folder in (images, masks):
         if not folder.is_dir():
             raise MissingError(f"{folder}: is not a folder. --pairs takes a folder of images and a folder of masks")
-    if images.resolve() == masks_folder.resolve():
+    if images.resolve() == masks.resolve():
         raise UsageError(f"--pairs: {images} is given as both. Put the masks into a folder of their own")
-    with readable_faults(masks_folder):
-        masks_by_stem = by_stem(masks_folder, MASK_SUFFIXES)
-        pairs = list(match(images, masks_folder, masks_by_stem))
-        used = [pair.mask for pair in pairs if pair.mask]
-        source = dataset.Source("pairs", name, None, sha256_files(masks_folder, used))
-    stems = by_stem(images, IMAGE_SUFFIXES)
-    lonely = [paths[0] for stem, paths in masks_by_stem.items() if stem not in stems]
-    notes = [Note("masks have no image of their name and were left out", str(path)) for path in lonely]
-    candidates = candidates_of(name, images, pairs)
-    return Read(source, candidates, PairLabels(pairs, person_values(foreground.person)), notes)
+    with readable_faults(masks):
+        photos = files_below(images, IMAGE_SUFFIXES, without=masks)
+        found = files_below(masks, MASK_SUFFIXES, without=images)
+        partners = match(photos.files, found.files)
+        insides = Inside([images]), Inside([masks])
+        tick = watch(f"reading {name}", len(photos.files))
+        pairs = map_threads(partial(look_up, images, masks, insides, partners), photos.files, tick)
+        source = dataset.Source("pairs", name, None, sha256_files(masks, [one.mask for one in pairs if one.mask]))
+    lonely = sorted(set(found.files).difference(*(one.masks for one in partners.values())))
+    notes = [Note(LONELY, printable(str(masks / file))) for file in lonely]
+    notes += [Note(UNNAMED, name)] * foreground.paints
+    labels = PairLabels(pairs, person_values(foreground.person), foreground.min_person_area, insides[0])
+    return Read(source, candidates_of(name, pairs), labels, [*photos.notes, *found.notes, *notes])
 
 
-def by_stem(folder: Path, suffixes: frozenset[str]) -> dict[str, list[Path]]:
-    """The files below a folder by their relative path without the ending; hidden ones are passed over."""
-    found: dict[str, list[Path]] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in suffixes and not path.name.startswith("."):
-            found.setdefault(path.relative_to(folder).with_suffix("").as_posix(), []).append(path)
-    return found
+@dataclass(frozen=True)
+class Partners:
+    """The masks that by their names belong to an image, and another image they could belong to as well."""
+
+    masks: list[str]
+    rival: str | None
 
 
-def match(images: Path, masks_folder: Path, masks_by_stem: dict[str, list[Path]]) -> Iterator[Pair]:
-    """A Pair for every image, sorted by name."""
-    for stem, paths in by_stem(images, IMAGE_SUFFIXES).items():
-        found = masks_by_stem.get(stem, [])
-        for path in paths:
-            problem = mismatch(path, paths, found, masks_folder)
-            size_hw = None
-            try:
-                size_hw = read_size_hw(path)
-            except CurateError as error:
-                problem = problem or str(error)
-            yield Pair(path, None if problem else found[0], size_hw, problem)
+def match(photos: Sequence[str], masks: Sequence[str]) -> dict[str, Partners]:
+    """Which masks belong to which photo, by their relative paths.
+
+    A mask's name without its ending is that of its photo (`1.png` for `1.jpg`), the photo's whole name (`1.jpg.png`),
+    or that of its photo and one of ENDINGS (`1_mask.png`), tried in this order.
+
+    >>> match(["a/1.jpg", "2.jpg"], ["a/1-matte.png", "2.png", "3.png"])
+    {'a/1.jpg': Partners(masks=['a/1-matte.png'], rival=None), '2.jpg': Partners(masks=['2.png'], rival=None)}
+    """
+    whole, by_stem = set(photos), group(photos)
+    found: dict[str, list[str]] = {photo: [] for photo in photos}
+    rivals: dict[str, str] = {}
+    for mask in masks:
+        stem = without_suffix(mask)
+        if stem not in by_stem and stem in whole:
+            found[stem].append(mask)
+            continue
+        owners = by_stem.get(stem) or by_stem.get(without_ending(stem), [])
+        for owner in owners:
+            found[owner].append(mask)
+            if len(owners) > 1:
+                rivals[owner] = owners[owner == owners[0]]
+    return {photo: Partners(found[photo], rivals.get(photo)) for photo in photos}
 
 
-def mismatch(image: Path, images: list[Path], found: list[Path], folder: Path) -> str | None:
+def group(photos: Sequence[str]) -> dict[str, list[str]]:
+    """The photos by their relative path without the ending."""
+    by_stem: dict[str, list[str]] = {}
+    for photo in photos:
+        by_stem.setdefault(without_suffix(photo), []).append(photo)
+    return by_stem
+
+
+def without_ending(stem: str) -> str:
+    """A mask's name without the word that says it is one; the name itself where there is none.
+
+    >>> without_ending("a/1_mask"), without_ending("mask")
+    ('a/1', 'mask')
+    """
+    return _ENDING.sub("", stem)
+
+
+def look_up(
+    images: Path, masks: Path, insides: tuple[Inside, Inside], partners: dict[str, Partners], file: str
+) -> Pair:
+    """An image's size and its mask."""
+    image, partner, size_hw = images / file, partners[file], None
+    try:
+        size_hw = read_size_hw(insides[0].check(image))
+        problem = name_problem(file) or mismatch(image, partner, masks)
+        if problem:
+            return Pair(file, image, None, size_hw, problem)
+        mask = insides[1].check(masks / partner.masks[0])
+        check_regular(mask)
+    except CurateError as error:
+        return Pair(file, image, None, size_hw, printable(str(error)))
+    return Pair(file, image, mask, size_hw, None)
+
+
+def mismatch(image: Path, partner: Partners, masks: Path) -> str | None:
     """Why an image has no mask of its own, or None."""
-    if not found:
-        return f"no mask: {folder} holds none called {image.stem}"
-    if len(found) > 1:
-        return f"{found[0].name} and {found[1].name} could both be its mask"
-    if len(images) > 1 and image != images[0]:
-        return f"{images[0].name} has the same name and takes the mask"
+    if not partner.masks:
+        return f"no mask: {masks} holds none called {image.stem}"
+    if len(partner.masks) > 1:
+        return f"{partner.masks[0]} and {partner.masks[1]} could both be its mask"
+    if partner.rival is not None:
+        return f"the mask {partner.masks[0]} could also belong to {partner.rival}"
     return None
 
 
-def candidates_of(name: str, folder: Path, pairs: Sequence[Pair]) -> pl.DataFrame:
+def candidates_of(name: str, pairs: Sequence[Pair]) -> pl.DataFrame:
     """The candidate table of a pairs source; people are known only when the masks are read."""
-    files = [pair.image.relative_to(folder).as_posix() for pair in pairs]
     return pl.DataFrame(
         {
-            "sample_id": [f"{name}-{key}" for key in sample_keys(files)],
+            "sample_id": [f"{name}-{key}" for key in sample_keys([pair.file for pair in pairs])],
             "source": [name] * len(pairs),
             "row": range(len(pairs)),
-            "folder": [file.rpartition("/")[0] for file in files],
+            "folder": [printable(pair.file.rpartition("/")[0]) for pair in pairs],
             "width": [pair.size_hw and pair.size_hw[1] for pair in pairs],
             "height": [pair.size_hw and pair.size_hw[0] for pair in pairs],
             "people": [None] * len(pairs),
@@ -131,99 +181,45 @@ def candidates_of(name: str, folder: Path, pairs: Sequence[Pair]) -> pl.DataFram
 
 
 class PairLabels:
-    """The labels of a pairs source, read from its mask files when asked for."""
+    """The labels of a pairs source, read from its mask files when asked for.
 
-    def __init__(self, pairs: Sequence[Pair], values: frozenset[int]) -> None:
-        self._pairs, self._values = pairs, values
+    Args:
+        pairs: By row.
+        values: The mask values that are a person; none to tell from each mask.
+        min_person_area: From which share of the mask on a figure counts as one of the people.
+        inside: Holds photographs to their folder.
+    """
+
+    def __init__(self, pairs: Sequence[Pair], values: frozenset[int], min_person_area: float, inside: Inside) -> None:
+        self._pairs, self._values, self._min_person_area, self._inside = pairs, values, min_person_area, inside
 
     def image(self, row: int) -> Path:
         """The photograph's file."""
-        return self._pairs[row].image
+        return self._inside.check(self._pairs[row].image)
 
-    def settled(self, rows: Sequence[int], limits: Limits) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Nothing is known without reading the mask."""
-        return unknown(rows), unknown(rows)
+    def measure_many(self, rows: Sequence[int], limits: Limits) -> list[Measure | None]:
+        """What many labels show, each measured by itself."""
+        return [self.measure(row, limits) for row in rows]
 
     def measure(self, row: int, limits: Limits) -> Measure:
         """People and area from the mask file, at the image's size."""
         try:
-            mask, fitted = self._read(self._pairs[row])
+            mask, target, notes = self._read(self._pairs[row])
         except CurateError as error:
             return Measure(unreadable=str(error))
         where = str(self._pairs[row].mask)
-        notes = (Note(mask.reading, where),) * bool(mask.reading)
-        notes += (Note("masks were resized to their image (nearest)", where),) * (fitted is not mask.target)
-        doubtful = bool((fitted == masks.IGNORE).any())
-        return replace(measure_target(fitted, mask.people, notes, where), doubtful=doubtful)
+        notes = (Note(mask.reading, where),) * bool(mask.reading) + notes
+        least_px = self._min_person_area * mask.target.size
+        people = sum(pixels >= least_px for pixels in mask.figures_px)
+        return replace(measure_target(target, people, notes, where), doubtful=bool((target == IGNORE).any()))
 
     def draw(self, row: int) -> Label:
         """The target at the image's size."""
-        return Label(self._read(self._pairs[row])[1], "hand")
+        _, target, resized = self._read(self._pairs[row])
+        return Label(target, "hand", tags=("resized",) * bool(resized))
 
-    def _read(self, pair: Pair) -> tuple[PairMask, Target]:
+    def _read(self, pair: Pair) -> tuple[PairMask, Target, tuple[Note, ...]]:
         if pair.mask is None or pair.size_hw is None:
-            raise MissingError(f"{pair.image}: no mask")
+            raise MissingError(f"{pair.image}: {pair.problem}")
         mask = read_mask(pair.mask, self._values)
-        return mask, fit_mask(mask.target, pair.size_hw, pair.mask)
-
-
-def read_mask(path: Path, values: frozenset[int]) -> PairMask:
-    """A mask file of any of the known kinds.
-
-    Args:
-        path: `.mat`, or an image Pillow reads.
-        values: The values that are a person; empty to tell from the mask itself.
-
-    Raises:
-        FormatError: The file is damaged, or its values are of none of the known kinds.
-    """
-    if path.suffix.lower() == ".mat":
-        matrix = read_matrix(path)
-        person = np.isin(matrix, list(values)) if values else matrix > 0
-        return PairMask(masks.target_of(person), int(person.any()), "")
-    stored = read_indices(path)
-    indices = stored if stored.ndim == 2 else single_channel(path, stored)
-    return understand(path, indices, values)
-
-
-def single_channel(path: Path, stored: NDArray[np.integer]) -> NDArray[np.integer]:
-    """The channel of a colour image that is the mask: alpha where it is used, else grey.
-
-    Raises:
-        FormatError: The image has colours.
-    """
-    channels = stored.shape[2]
-    alpha = stored[..., -1] if channels in (2, 4) else None
-    if alpha is not None and alpha.min() < 255:
-        return np.where(alpha >= 128, np.uint8(255), np.uint8(0))
-    colours = stored[..., :3] if channels >= 3 else stored[..., :1]
-    if (colours != colours[..., :1]).any():
-        raise FormatError(path, "is a colour image; expected grey levels, palette indices or alpha")
-    return np.ascontiguousarray(colours[..., 0])
-
-
-def understand(path: Path, indices: NDArray[np.integer], values: frozenset[int]) -> PairMask:
-    """A label image's meaning from the values in it (H, W).
-
-    With `values` these are a person and 255 is void. Without: {0, 255} and {0, 1} are one person, {0, 128, 255} is a
-    target of ours, and consecutive ids from 1 are instances (255 beside them is void).
-
-    Raises:
-        FormatError: None of these; the message names the values found.
-    """
-    found = [int(value) for value in np.unique(indices)]
-    ids = [value for value in found if value]
-    if values:
-        void = (indices == VOID) if VOID not in values else None
-        person = np.isin(indices, list(values))
-        return PairMask(masks.target_of(person, void), int(person.any()), "")
-    if ids in ([], [255], [128, 255], [128]):
-        return PairMask(masks.target_of(indices == 255, indices == 128), int(255 in ids), "")
-    instances = [value for value in ids if value != VOID]
-    if instances == list(range(1, len(instances) + 1)) and len(instances) <= MOST_INSTANCES:
-        reading = "masks hold ids from 1 on, each read as one person" if len(instances) > 1 else ""
-        person = (indices > 0) & (indices != VOID)
-        return PairMask(masks.target_of(person, indices == VOID), len(instances), reading)
-    listed = ", ".join(map(str, found[:6])) + (", ..." if len(found) > 6 else "")
-    advice = "Expected {0, 255}, {0, 1}, alpha or ids 1, 2, 3, ...; name the person's values with --person"
-    raise FormatError(path, f"holds the values {listed}. {advice}")
+        return (mask, *fit_target(mask.target, pair.size_hw, pair.mask, pair.image))

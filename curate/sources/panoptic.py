@@ -211,9 +211,9 @@ class PanopticLabels:
         """The photograph's file."""
         return self._plain.image(row)
 
-    def settled(self, rows: Sequence[int], limits: Limits) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """What the polygons of instances settle; of segments, only the PNG tells."""
-        return self._plain.settled(rows, limits)
+    def measure_many(self, rows: Sequence[int], limits: Limits) -> list[Measure | None]:
+        """What many labels show, each measured by itself."""
+        return [self.measure(row, limits) for row in rows]
 
     def measure(self, row: int, limits: Limits) -> Measure:
         """The label measured; the PNG is read where people are its segments, or where it can be painted."""

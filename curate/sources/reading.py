@@ -34,7 +34,9 @@ class Named:
     photos: dict[Path, Path] = field(default_factory=dict)
 
 
-def read_sources(recipe: Recipe, watch: Watch = unwatched, *, download: bool = True) -> list[Read]:
+def read_sources(
+    recipe: Recipe, watch: Watch = unwatched, *, download: bool = True, mapped: bool = False
+) -> list[Read]:
     """Every source of the recipe, in the order COCO, VOC, pairs, pool.
 
     Args:
@@ -49,18 +51,12 @@ def read_sources(recipe: Recipe, watch: Watch = unwatched, *, download: bool = T
     named = named_sources(recipe, download=download) if recipe.sources() else usual_sources()
     if roots and not named.coco:
         raise UsageError("--images: says where the photographs of --coco lie, and no --coco is given")
-    tick = watch("reading", len(named.coco) + len(named.voc) + len(named.pairs) + len(named.pool))
-    reads = read_coco(named.coco, roots, foreground, named.photos)
-    tick(len(reads))
-    for name, root in named.voc.items():
-        reads.append(read_voc(name, root, foreground))
-        tick(1)
-    for name, (images, masks) in named.pairs.items():
-        reads.append(read_pairs(name, images, masks, foreground))
-        tick(1)
-    for name, folder in named.pool.items():
-        reads.append(read_pool(name, folder))
-        tick(1)
+    tick = watch("reading", len(named.coco))
+    reads = read_coco(named.coco, roots, foreground, named.photos, mapped=mapped)
+    tick(len(named.coco))
+    reads += [read_voc(name, root, foreground, watch) for name, root in named.voc.items()]
+    reads += [read_pairs(name, images, masks, foreground, watch) for name, (images, masks) in named.pairs.items()]
+    reads += [read_pool(name, folder, watch) for name, folder in named.pool.items()]
     return reads
 
 

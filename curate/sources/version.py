@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from curate.dataset import Dataset, Source, open_dataset
-from curate.sources import CANDIDATES, Label, Limits, Measure, Note, Read, unknown
+from curate.sources import CANDIDATES, Label, Limits, Measure, Note, Read
 
 
 def read_versions(parent: Dataset, merged: str | None) -> list[Read]:
@@ -62,9 +60,9 @@ class VersionLabels:
         """The photograph's file."""
         return self._dataset.root / str(self._rows[row]["image"])
 
-    def settled(self, rows: Sequence[int], limits: Limits) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Nothing is known without reading the mask."""
-        return unknown(rows), unknown(rows)
+    def measure_many(self, rows: Sequence[int], limits: Limits) -> list[Measure | None]:
+        """What many labels show, each measured by itself."""
+        return [self.measure(row, limits) for row in rows]
 
     def measure(self, row: int, limits: Limits) -> Measure:
         """What the table states; a crowd stands in the tags."""

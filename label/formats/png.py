@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from curate import images
 from curate.errors import CurateError, FormatError, UsageError
 from curate.masks import IGNORE, PERSON, SizeHW, Target, target_of
-from curate.sources.pairs import read_mask, single_channel
+from curate.sources.mask_files import read_mask, single_channel
 from label.formats.record import Drawing, HandLabel, Refusal, files_under, relative_name
 
 SUFFIX = ".png"
@@ -43,7 +43,7 @@ def read(path: Path, person: tuple[str, ...] | None, ignore: tuple[str, ...] | N
     Args:
         path: A PNG or a folder of them, at any depth.
         person: The values that are person; None where it shows from the values themselves.
-        ignore: The values not to be counted, beside 255 where it is void (`curate.sources.pairs.understand`).
+        ignore: The values not to be counted, beside 255 where it is void (`curate.sources.mask_files.understand`).
 
     Raises:
         UsageError: A value is not a number from 0 to 65535.

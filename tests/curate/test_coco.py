@@ -141,7 +141,7 @@ def test_an_image_in_two_files_is_one_with_the_annotations_of_both(tmp_path: Pat
     source = read(first, second)
     assert source.candidates["sample_id"].to_list() == ["coco-000001", "coco-000002", "coco-000003"]
     assert source.labels.measure(0, Limits()).people == 2
-    assert [note.what for note in source.notes] == ["image records stand twice and count once"]
+    assert [note.what for note in source.notes] == ["files repeat images of an earlier one; each counts once"]
     assert sorted(source.source.sha256) == ["a.json", "b.json"]
 
 
@@ -152,7 +152,7 @@ def test_an_image_in_two_sources_belongs_to_the_first(tmp_path: Path) -> None:
     assert one.candidates["sample_id"].to_list() == ["coco-000001"]
     assert two.candidates["sample_id"].to_list() == ["coco-2-000002"]
     assert one.labels.measure(0, Limits()).people == 2
-    assert [note.what for note in two.notes] == ["image records stand twice and count once"]
+    assert [note.what for note in two.notes] == ["files repeat images of an earlier one; each counts once"]
 
 
 def test_one_name_for_two_photographs_is_two_images(tmp_path: Path) -> None:

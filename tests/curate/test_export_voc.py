@@ -14,7 +14,7 @@ from curate.dataset import Dataset, open_dataset
 from curate.exports.voc import annotation_xml, class_png, colour_map, export_voc, image_sets
 from curate.funnel import sum_up
 from curate.recipe import make_recipe
-from curate.sources.voc import people_in_xml
+from curate.sources.voc_xml import read_objects
 from tests.curate.exporting import BORDER, PEOPLE, small_dataset, tree
 from tests.label.making import Photo, make_dataset, picture
 
@@ -135,7 +135,7 @@ def test_words_xml_cannot_hold_are_made_harmless(tmp_path: Path, dataset: Datase
     path = tmp_path / "a.xml"
     path.write_bytes(annotation_xml(row, PEOPLE, 3, "p"))
     assert "<license>a?&lt;b&gt;&amp;?</license>" in path.read_text()
-    assert people_in_xml(path, frozenset({"person"})) == 2
+    assert [(one.name, one.people) for one in read_objects(path)] == [("person", 2)]
 
 
 def test_grey_photographs_have_one_channel(tmp_path: Path) -> None:

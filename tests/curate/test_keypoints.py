@@ -109,7 +109,9 @@ def test_beside_instances_they_add_heads_and_change_nothing_else(
     assert (found.target == expected.target).all()
     assert (found.head_visible, found.keypoints) == (True, 2)
     assert (found.touching, found.origin, found.outlines_px) == (("dog",), "polygon", expected.outlines_px)
-    assert [note.what for one in reads for note in one.notes] == ["image records stand twice and count once"]
+    assert [note.what for one in reads for note in one.notes] == [
+        "files repeat images of an earlier one; each counts once"
+    ]
 
 
 def spelled(segmentation: Any, how: str) -> bytes:

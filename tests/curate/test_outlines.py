@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from curate import masks
 from curate.sources import Limits
-from curate.sources.outlines import edges_of, settle, solid, spacing_px
+from curate.sources.outlines import Outlines, settle, solid, spacing_px
 from tests.curate.shapes import polygons, rectangle, star
 
 SIZE_HW = (40, 60)
@@ -21,7 +21,7 @@ people = st.lists(st.lists(polygons(SIZE_HW), min_size=1, max_size=3), max_size=
 @given(st.lists(polygons(SIZE_HW), min_size=1, max_size=5))
 def test_a_solid_polygon_has_pixels(outlines: list[list[float]]) -> None:
     inside = [polygon for polygon in outlines if max(polygon) < 100]
-    for polygon, found in zip(inside, solid(edges_of(inside)) if inside else (), strict=True):
+    for polygon, found in zip(inside, solid(Outlines.of([inside]).edges) if inside else (), strict=True):
         # Beyond the image there are no pixels, so the polygon is drawn on a larger one.
         moved = (np.array(polygon) + 40).tolist()
         assert not found or masks.any_px(masks.rles_of_polygons([moved], (150, 170)))
@@ -41,7 +41,7 @@ def test_a_solid_polygon_has_pixels(outlines: list[list[float]]) -> None:
     ids=["box", "traced twice", "thin", "a line", "star", "circle wound twice", "bow tie, cut where it is thinnest"],
 )
 def test_solid_is_what_surely_is(polygon: list[float], expected: bool) -> None:
-    assert solid(edges_of([polygon])).tolist() == [expected]
+    assert solid(Outlines.of([[polygon]]).edges).tolist() == [expected]
 
 
 @often
@@ -49,7 +49,8 @@ def test_solid_is_what_surely_is(polygon: list[float], expected: bool) -> None:
 def test_what_is_settled_is_never_wrong(images: list[list[list[list[float]]]], most: int | None, least: float) -> None:
     limits = Limits(1, most, least)
     everyone = [person for image in images for person in image]
-    crowd, small = settle(everyone, [len(image) for image in images], [SIZE_HW] * len(images), limits)
+    settled = settle(Outlines.of(everyone), [len(image) for image in images], [SIZE_HW] * len(images), limits)
+    crowd, small = settled.crowd, settled.small
     assert not (crowd & small).any()
     for image, too_many, too_small in zip(images, crowd, small, strict=True):
         if not (too_many or too_small):
@@ -69,9 +70,11 @@ def test_what_is_settled_is_never_wrong(images: list[list[list[list[float]]]], m
 
 def test_what_is_plain_is_settled() -> None:
     one, other = [rectangle(5, 5, 20, 20)], [rectangle(30, 5, 20, 20)]
-    crowd, small = settle([one, other, one, other], [2, 1, 1], [SIZE_HW] * 3, Limits(1, 1, 0.3))
+    settled = settle(Outlines.of([one, other, one, other]), [2, 1, 1], [SIZE_HW] * 3, Limits(1, 1, 0.3))
+    crowd, small = settled.crowd, settled.small
     assert (crowd.tolist(), small.tolist()) == ([True, False, False], [False, True, True])
-    assert [found.tolist() for found in settle([], [0, 0], [SIZE_HW] * 2, Limits(1, 1, 0.3))] == [[False] * 2] * 2
+    nobody = settle(Outlines.of([]), [0, 0], [SIZE_HW] * 2, Limits(1, 1, 0.3))
+    assert [nobody.crowd.tolist(), nobody.small.tolist()] == [[False] * 2] * 2
 
 
 def test_spacing_is_the_length_per_vertex() -> None:

@@ -1,7 +1,8 @@
-"""Pairs: what a mask's values mean, matching by name, and damage."""
+"""Pairs: matching by name, links, and what damage costs. What a mask's values mean: test_mask_files.py."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from curate.errors import FormatError, MissingError, UsageError
-from curate.sources import Read
-from curate.sources.pairs import read_mask, read_pairs
-from tests.curate.scenes import SIZE_HW, mask_png, matrix_file, palette_png, photo
+from curate.errors import MissingError, UsageError
+from curate.foreground import Foreground
+from curate.sources import Limits, Read
+from curate.sources.pairs import match, read_pairs
+from tests.curate.scenes import SIZE_HW, mask_png, matrix_file, photo
 
 PIXELS = SIZE_HW[0] * SIZE_HW[1]
 
@@ -24,102 +26,16 @@ def left(share: float) -> np.ndarray[Any, np.dtype[np.bool_]]:
     return drawn
 
 
-def read(root: Path, *person: str) -> Read:
+def read(root: Path, **foreground: Any) -> Read:
     """The two folders below `root` as a source."""
-    return read_pairs("pairs", root / "images", root / "masks", person or ("person",))
+    return read_pairs("pairs", root / "images", root / "masks", Foreground(**foreground))
 
 
-def png(path: Path, values: Any, mode: str | None = None) -> Path:
-    """An image of these values."""
-    Image.fromarray(np.array(values, np.uint8), mode=mode).save(path) if mode else Image.fromarray(
-        np.array(values, np.uint8)
-    ).save(path)
+def png(path: Path, values: np.ndarray[Any, Any]) -> Path:
+    """A grey PNG of these values."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(values).save(path)
     return path
-
-
-@pytest.mark.parametrize(
-    ("values", "people", "expected"),
-    [
-        ([[0, 255]], 1, [[0, 255]]),
-        ([[0, 1]], 1, [[0, 255]]),
-        ([[0, 0]], 0, [[0, 0]]),
-        ([[255, 255]], 1, [[255, 255]]),
-        ([[1, 1]], 1, [[255, 255]]),
-        ([[0, 128, 255]], 1, [[0, 128, 255]]),
-        ([[0, 128]], 0, [[0, 128]]),
-        ([[0, 1, 2, 3]], 3, [[0, 255, 255, 255]]),
-        ([[0, 1, 2, 255]], 2, [[0, 255, 255, 128]]),
-    ],
-    ids=["0 255", "0 1", "empty", "full", "full of 1", "target", "void alone", "instances", "instances and void"],
-)
-def test_values_tell_what_a_mask_means(tmp_path: Path, values: Any, people: int, expected: Any) -> None:
-    for path in (png(tmp_path / "a.png", values), palette_png(tmp_path / "p.png", np.array(values, np.uint8))):
-        understood = read_mask(path, frozenset())
-        assert understood.people == people
-        assert understood.target.tolist() == expected
-
-
-def test_instances_are_said_to_be_a_guess(tmp_path: Path) -> None:
-    assert "each read as one person" in read_mask(png(tmp_path / "a.png", [[0, 1, 2]]), frozenset()).reading
-    assert read_mask(png(tmp_path / "b.png", [[0, 1]]), frozenset()).reading == ""
-
-
-@pytest.mark.parametrize(
-    ("values", "words"),
-    [
-        ([[0, 2, 3]], "holds the values 0, 2, 3"),
-        ([[0, 15, 255]], "holds the values 0, 15, 255"),
-        ([list(range(0, 254, 7))], "holds the values 0, 7, 14, 21, 28, 35, ..."),
-        ([list(range(120))], "holds the values 0, 1, 2, 3, 4, 5, ..."),
-    ],
-    ids=["gap", "class", "grey", "too many"],
-)
-def test_values_that_tell_nothing_are_refused(tmp_path: Path, values: Any, words: str) -> None:
-    with pytest.raises(FormatError, match=rf"{words}.*name the person's values with --person"):
-        read_mask(png(tmp_path / "a.png", values), frozenset())
-
-
-def test_named_values_are_the_person_and_255_is_void(tmp_path: Path) -> None:
-    path = palette_png(tmp_path / "a.png", np.array([[0, 12, 15, 255]], np.uint8))
-    assert read_mask(path, frozenset({15})).target.tolist() == [[0, 0, 255, 128]]
-    assert read_mask(path, frozenset({12, 255})).target.tolist() == [[0, 255, 0, 255]]
-    assert read_mask(path, frozenset({99})).people == 0
-
-
-def test_alpha_counts_from_128_on(tmp_path: Path) -> None:
-    alpha = np.array([[0, 127, 128, 255]], np.uint8)
-    rgba = np.dstack([np.full((1, 4, 3), 77, np.uint8), alpha])
-    assert read_mask(png(tmp_path / "a.png", rgba), frozenset()).target.tolist() == [[0, 0, 255, 255]]
-    grey_alpha = np.dstack([np.full((1, 4), 9, np.uint8), alpha])
-    Image.fromarray(grey_alpha, mode="LA").save(tmp_path / "la.png")
-    assert read_mask(tmp_path / "la.png", frozenset()).target.tolist() == [[0, 0, 255, 255]]
-
-
-def test_an_opaque_grey_image_is_read_by_its_grey_and_a_coloured_one_refused(tmp_path: Path) -> None:
-    grey = np.repeat(np.array([[0, 255]], np.uint8)[..., None], 3, axis=2)
-    opaque = np.dstack([grey, np.full((1, 2), 255, np.uint8)])
-    for name, values in (("rgb.png", grey), ("rgba.png", opaque)):
-        assert read_mask(png(tmp_path / name, values), frozenset()).target.tolist() == [[0, 255]]
-    coloured = grey.copy()
-    coloured[0, 0, 1] = 40
-    with pytest.raises(FormatError, match="is a colour image"):
-        read_mask(png(tmp_path / "c.png", coloured), frozenset())
-
-
-def test_bits_and_sixteen_bits_are_read(tmp_path: Path) -> None:
-    Image.fromarray(np.array([[False, True]])).save(tmp_path / "bits.png")
-    Image.fromarray(np.array([[0, 1, 2]], np.uint16)).save(tmp_path / "ids.png")
-    assert read_mask(tmp_path / "bits.png", frozenset()).target.tolist() == [[0, 255]]
-    assert read_mask(tmp_path / "ids.png", frozenset()).people == 2
-    Image.fromarray(np.array([[0, 1000]], np.uint16)).save(tmp_path / "ids.png")
-    assert read_mask(tmp_path / "ids.png", frozenset({1000})).target.tolist() == [[0, 255]]
-
-
-def test_a_matrix_is_one_person_wherever_it_is_set(tmp_path: Path) -> None:
-    path = matrix_file(tmp_path / "a.mat", groundtruth=np.array([[0, 3], [58, 0]], np.uint8), other=np.eye(3))
-    understood = read_mask(path, frozenset())
-    assert (understood.people, understood.target.tolist()) == (1, [[0, 255], [255, 0]])
-    assert read_mask(path, frozenset({3})).target.tolist() == [[0, 255], [0, 0]]
 
 
 def test_pairs_are_matched_by_path_without_ending(tmp_path: Path) -> None:
@@ -130,7 +46,7 @@ def test_pairs_are_matched_by_path_without_ending(tmp_path: Path) -> None:
     source = read(tmp_path)
     assert source.candidates["sample_id"].to_list() == ["pairs-1", "pairs-2"]
     assert source.candidates["people"].to_list() == [None, None]
-    assert [source.labels.measure(row, None).area for row in (0, 1)] == [0.5, 0.25]
+    assert [source.labels.measure(row, Limits()).area for row in (0, 1)] == [0.5, 0.25]
     assert source.labels.draw(0).origin == "hand"
     assert sorted(source.source.sha256) == [".", "deep"]
 
@@ -159,8 +75,8 @@ def test_what_could_be_two_pairs_is_unreadable(tmp_path: Path) -> None:
     candidates = read(tmp_path).candidates
     assert candidates["sample_id"].n_unique() == 3
     assert candidates["unreadable"].to_list() == [
-        None,
-        "1.jpg has the same name and takes the mask",
+        "the mask 1.png could also belong to 1.png",
+        "the mask 1.png could also belong to 1.jpg",
         "2.mat and 2.png could both be its mask",
     ]
 
@@ -171,11 +87,11 @@ def test_a_mask_of_the_same_shape_is_resized_and_noted_any_other_refused(tmp_pat
     mask_png(tmp_path / "masks" / "1.png", left(0.5)[::2, ::2])
     mask_png(tmp_path / "masks" / "2.png", left(0.5)[:, ::2])
     source = read(tmp_path)
-    found = source.labels.measure(0, None)
+    found = source.labels.measure(0, Limits())
     assert found.area == 0.5
     assert [note.what for note in found.notes] == ["masks were resized to their image (nearest)"]
     assert "expected a mask of 40x60 (HxW) or the same aspect ratio, got 40x30" in (
-        source.labels.measure(1, None).unreadable or ""
+        source.labels.measure(1, Limits()).unreadable or ""
     )
 
 
@@ -188,7 +104,7 @@ def test_damage_costs_one_image(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "masks" / "2.png").write_bytes(content)
     source = read(tmp_path)
     assert "not an image" in source.candidates["unreadable"][0]
-    assert "not an image" in (source.labels.measure(1, None).unreadable or "")
+    assert "not an image" in (source.labels.measure(1, Limits()).unreadable or "")
     assert source.labels.measure(2, None).area == 0.5
 
 
@@ -197,4 +113,158 @@ def test_wrong_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(MissingError, match="masks: is not a folder"):
         read(tmp_path)
     with pytest.raises(UsageError, match="is given as both"):
-        read_pairs("pairs", tmp_path / "images", tmp_path / "images", ["person"])
+        read_pairs("pairs", tmp_path / "images", tmp_path / "images", Foreground())
+
+
+@pytest.mark.parametrize(
+    ("photos", "masks", "expected"),
+    [
+        (["1.jpg"], ["1.png"], {"1.jpg": ["1.png"]}),
+        (["1.jpg"], ["1_mask.png"], {"1.jpg": ["1_mask.png"]}),
+        (["1.jpg"], ["1-mask.png"], {"1.jpg": ["1-mask.png"]}),
+        (["1.jpg"], ["1_matte.png"], {"1.jpg": ["1_matte.png"]}),
+        (["1.jpg"], ["1_SEG.PNG"], {"1.jpg": ["1_SEG.PNG"]}),
+        (["1.jpg"], ["1.mask.gif"], {"1.jpg": ["1.mask.gif"]}),
+        (["a/1.jpg", "b/1.jpg"], ["b/1_gt.png"], {"a/1.jpg": [], "b/1.jpg": ["b/1_gt.png"]}),
+        (["1.jpg", "1.png"], ["1.jpg.png", "1.png.png"], {"1.jpg": ["1.jpg.png"], "1.png": ["1.png.png"]}),
+        (["1.jpg", "1_mask.jpg"], ["1_mask.png"], {"1.jpg": [], "1_mask.jpg": ["1_mask.png"]}),
+        (["mask.jpg", "_mask.jpg"], ["mask.png", "_mask.png"], {"mask.jpg": ["mask.png"], "_mask.jpg": ["_mask.png"]}),
+        (["1.jpg"], ["10_mask.png", "1_masked.png", "1_mask_2.png", "1mask.png"], {"1.jpg": []}),
+        (["1.jpg"], ["1_mask_seg.png"], {"1.jpg": []}),
+        (["1.jpg"], ["1.png", "1_mask.png"], {"1.jpg": ["1.png", "1_mask.png"]}),
+        (["1.jpg"], ["1_mask.png", "1-mask.png"], {"1.jpg": ["1_mask.png", "1-mask.png"]}),
+    ],
+)
+def test_masks_find_their_photo_by_name(photos: list[str], masks: list[str], expected: dict[str, list[str]]) -> None:
+    assert {photo: partner.masks for photo, partner in match(photos, masks).items()} == expected
+
+
+def test_a_mask_named_with_an_ending_is_read_and_two_are_never_guessed_between(tmp_path: Path) -> None:
+    for name in ("1", "2"):
+        photo(tmp_path / "images" / f"{name}.jpg")
+    mask_png(tmp_path / "masks" / "1_mask.png", left(0.5))
+    mask_png(tmp_path / "masks" / "2_mask.png", left(0.5))
+    mask_png(tmp_path / "masks" / "2.png", left(0.25))
+    source = read(tmp_path)
+    assert source.candidates["unreadable"].to_list() == [None, "2.png and 2_mask.png could both be its mask"]
+    assert source.labels.measure(0, Limits()).area == 0.5
+    assert source.notes == []
+
+
+def test_figures_count_from_a_share_of_the_mask_on(tmp_path: Path) -> None:
+    photo(tmp_path / "images" / "1.jpg")
+    ids = np.zeros(SIZE_HW, np.uint8)
+    ids[:, :30], ids[:, 30:36] = 1, 2
+    png(tmp_path / "masks" / "1.png", ids[::2, ::2])
+    for share, people in ((0.0, 2), (0.1, 2), (0.11, 1), (0.6, 0)):
+        found = read(tmp_path, min_person_area=share).labels.measure(0, Limits())
+        assert (found.people, found.area) == (people, 0.6)
+    ids[:, 30:36] = 1
+    png(tmp_path / "masks" / "1.png", ids * 255)
+    assert read(tmp_path, min_person_area=0.6).labels.measure(0, Limits()).people == 1
+    assert read(tmp_path, min_person_area=0.61).labels.measure(0, Limits()).people == 0
+
+
+def test_a_resized_mask_is_tagged(tmp_path: Path) -> None:
+    for name, step in (("1", 1), ("2", 2)):
+        photo(tmp_path / "images" / f"{name}.jpg")
+        mask_png(tmp_path / "masks" / f"{name}.png", left(0.5)[::step, ::step])
+    labels = read(tmp_path).labels
+    assert [labels.draw(row).tags for row in (0, 1)] == [(), ("resized",)]
+    assert labels.draw(1).target.shape == SIZE_HW
+
+
+@pytest.mark.parametrize("turn", [5, 6, 7, 8])
+def test_a_mask_drawn_on_a_photo_that_exif_turns_says_so(tmp_path: Path, turn: int) -> None:
+    path = photo(tmp_path / "images" / "1.jpg")
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    Image.open(path).save(path, exif=exif)
+    mask_png(tmp_path / "masks" / "1.png", left(0.5).T.copy())
+    problem = read(tmp_path).labels.measure(0, Limits()).unreadable or ""
+    assert "expected a mask of 40x60 (HxW), the stored raster of its photo, got 60x40" in problem
+    assert f"EXIF orientation {turn}" in problem
+
+
+def test_policies_that_change_nothing_are_said(tmp_path: Path) -> None:
+    photo(tmp_path / "images" / "1.jpg")
+    mask_png(tmp_path / "masks" / "1.png", left(0.5))
+    notes = read(tmp_path, held="include").notes
+    assert [(note.what, note.where) for note in notes] == [
+        ("sources of masks know no categories: --held and --animals change nothing in them", "pairs")
+    ]
+    assert read(tmp_path).notes == []
+
+
+def test_links_are_followed_inside_their_folder_only(tmp_path: Path) -> None:
+    secret = photo(tmp_path / "secret.jpg")
+    mask_png(tmp_path / "secret.png", left(0.5))
+    photo(tmp_path / "images" / "deep" / "1.jpg")
+    mask_png(tmp_path / "masks" / "deep" / "1.png", left(0.5))
+    for name, photo_link, mask_link in (
+        ("2", "deep/1.jpg", "deep/1.png"),
+        ("3", "../secret.jpg", "deep/1.png"),
+        ("4", "deep/1.jpg", "../secret.png"),
+        ("5", "none.jpg", "deep/1.png"),
+        ("6", "deep/1.jpg", "none.png"),
+    ):
+        (tmp_path / "images" / f"{name}.jpg").symlink_to(photo_link)
+        (tmp_path / "masks" / f"{name}.png").symlink_to(mask_link)
+    source = read(tmp_path)
+    found = dict(source.candidates.select("sample_id", "unreadable").iter_rows())
+    assert found["pairs-1"] is None
+    assert found["pairs-2"] is None
+    assert f"is a link that leads out of {tmp_path / 'images'}, to {secret}" in (found["pairs-3"] or "")
+    assert f"is a link that leads out of {tmp_path / 'masks'}, to {tmp_path / 'secret.png'}" in (found["pairs-4"] or "")
+    assert "cannot be opened" in (found["pairs-5"] or "")
+    assert "cannot be opened" in (found["pairs-6"] or "")
+    row = source.candidates.filter(sample_id="pairs-3")["row"].item()
+    with pytest.raises(MissingError, match="leads out"):
+        source.labels.image(row)
+
+
+def test_folders_and_pipes_in_place_of_files_cost_one_image_each(tmp_path: Path) -> None:
+    for name in ("1", "2", "3", "4", "5"):
+        photo(tmp_path / "images" / f"{name}.jpg")
+        mask_png(tmp_path / "masks" / f"{name}.png", left(0.5))
+    for path in ("images/1.jpg", "images/2.jpg", "masks/3.png", "masks/4.png"):
+        (tmp_path / path).unlink()
+    for path in ("images/1.jpg", "masks/3.png"):
+        os.mkfifo(tmp_path / path)
+    for path in ("images/2.jpg", "masks/4.png"):
+        (tmp_path / path).mkdir()
+    unreadable = read(tmp_path).candidates["unreadable"].to_list()
+    assert all("is not a regular file" in problem for problem in unreadable[:4])
+    assert unreadable[4] is None
+
+
+def test_masks_kept_below_the_images_are_no_images(tmp_path: Path) -> None:
+    photo(tmp_path / "1.jpg")
+    mask_png(tmp_path / "masks" / "1.png", left(0.5))
+    source = read_pairs("pairs", tmp_path, tmp_path / "masks", Foreground())
+    assert source.candidates.select("sample_id", "unreadable").rows() == [("pairs-1", None)]
+
+
+def test_a_name_that_is_no_text_costs_one_image(tmp_path: Path) -> None:
+    for name in (os.fsdecode(b"\xff/1"), os.fsdecode(b"\xfe"), "2"):
+        photo(tmp_path / "images" / f"{name}.jpg")
+        mask_png(tmp_path / "masks" / f"{name}.png", left(0.5))
+    candidates = read(tmp_path).candidates
+    problems = sorted(str(problem) for problem in candidates["unreadable"])
+    assert problems[0] == "None"
+    assert all("the name is not UTF-8" in problem for problem in problems[1:])
+    assert candidates.height == 3
+
+
+def test_a_scene_parsing_set_is_read_by_the_persons_value(tmp_path: Path) -> None:
+    values = np.zeros(SIZE_HW, np.uint8)
+    values[:, :15], values[:, 15:] = 13, 5
+    values[:4] = 0
+    photo(tmp_path / "images" / "validation" / "ADE_val_00000001.jpg")
+    png(tmp_path / "masks" / "validation" / "ADE_val_00000001.png", values)
+    source = read(tmp_path, person=("13",))
+    label = source.labels.draw(0)
+    assert source.candidates["folder"].to_list() == ["validation"]
+    assert ((label.target == 255) == (values == 13)).all()
+    assert not (label.target == 128).any()
+    assert source.labels.measure(0, Limits()).area == (values == 13).mean()
