@@ -147,10 +147,14 @@ def fill(staging: Path, selection: Selection, watch: Watch) -> tuple[Header, Sel
 
 
 def sources_of(selection: Selection) -> list[Source]:
-    """The sources for the header; with `--from` those of the parent, and of the dataset that is merged into it."""
+    """The sources for the header; with `--from` those of the parent, and of a dataset that is joined to it."""
     if selection.parent is None:
         return [read.source for read in selection.reads]
-    return [*selection.parent.header.sources, *(read.source for read in selection.reads[1:])]
+    sources = list(selection.parent.header.sources)
+    if selection.recipe.merge is not None:
+        joined = open_dataset(Path(selection.recipe.merge)).header.sources
+        sources += [*(source for source in joined if source not in sources), selection.reads[1].source]
+    return sources
 
 
 def lay_files(staging: Path, kept: pl.DataFrame, watch: Watch) -> None:

@@ -5,38 +5,26 @@ Each step takes a Selection and returns one with more columns and fewer rows.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from curate import schema
-from curate.dataset import FunnelStep, open_dataset
+from curate.arrange import with_places, with_splits
+from curate.dataset import FunnelStep
 from curate.decisions import WEIGHTS
-from curate.duplicates import near_pairs, signature
-from curate.examine import draw_masks, file_names, read_photos, signatures_of
-from curate.images import examine_image
-from curate.placing import (
-    UNLABELLED,
-    Item,
-    Placement,
-    copies,
-    neighbours_of,
-    place_images,
-    settle_splits,
-)
+from curate.errors import UsageError
+from curate.examine import DRAWN, draw_masks, read_photos
+from curate.placing import UNLABELLED
 from curate.recipe import Recipe
 from curate.rules import (
     Rule,
     body_part_rule,
     decision_rule,
-    duplicate_rule,
     intact_rule,
-    leak_rule,
     parse_where,
     parts_rule,
     people_rule,
@@ -48,8 +36,8 @@ from curate.rules import (
 )
 from curate.selection import Selection
 from curate.sources import Note
-from curate.splits import fold_groups, parse_split, place
-from curate.threads import Watch, map_threads
+from curate.splits import parse_split, place
+from curate.threads import Watch
 
 
 def choose(selection: Selection, masks_folder: Path, watch: Watch) -> Selection:
@@ -64,29 +52,31 @@ def choose(selection: Selection, masks_folder: Path, watch: Watch) -> Selection:
     selection = with_masks(selection, masks_folder, watch)
     selection = with_carried(selection)
     selection = with_places(selection, watch)
-    selection = last_rules(selection)
+    selection = last_rules(selection, last_rules_of(selection.recipe))
     selection = with_splits(selection)
     return with_enough_backgrounds(selection)
 
 
 def preview(selection: Selection, watch: Watch) -> Selection:
     """What a dry run can tell: the rules that need no photograph's pixels, and the notes of what it leaves out."""
-    recipe = selection.recipe
-    if drawn_rules(recipe) or recipe.where is not None:
+    asked = columns_of(selection.recipe.where)
+    if drawn_rules(selection.recipe) or asked & set(DRAWN):
         selection = with_masks(selection, None, watch)
     selection = with_carried(selection)
-    rules, notes = last_rules_of(recipe), []
-    if recipe.where is not None:
-        missing = set(parse_where(recipe.where).meta.root_names()) - set(selection.kept.columns)
-        if missing:
-            rules = [rule for rule in rules if rule.name != "where"]
-            notes = [
-                Note("rules are left out of a dry run, which reads no photograph", f"where ({sorted(missing)[0]})")
-            ]
-    selection = with_over(selection)
-    for rule in rules:
-        selection = selection.apply([rule], exempt=exempt_of(rule, recipe))
+    if selection.recipe.resplits:
+        selection = replace(selection, kept=selection.kept.drop("group", "split", "fold", strict=False))
+    missing = sorted(asked - (set(selection.kept.columns) - {"mask_sha256"}))
+    left_out = [f"where ({missing[0]})"] if missing else []
+    left_out += [f"split {selection.recipe.split}"] if parse_split(selection.recipe.split).counts else []
+    notes = [Note("rules are left out of a dry run, which reads no photograph", what) for what in left_out]
+    rules = [rule for rule in last_rules_of(selection.recipe) if rule.name != "where" or not missing]
+    selection = last_rules(selection, rules)
     return with_enough_backgrounds(replace(selection, notes=selection.notes + notes))
+
+
+def columns_of(where: str | None) -> set[str]:
+    """The columns a condition asks for."""
+    return set(parse_where(where).meta.root_names()) if where is not None else set()
 
 
 def with_photos(selection: Selection, watch: Watch) -> Selection:
@@ -145,118 +135,18 @@ def carry(row: dict[str, Any], verdict: str | None) -> dict[str, Any]:
     }
 
 
-def with_places(selection: Selection, watch: Watch) -> Selection:
-    """Groups and splits, near duplicates together; copies are dropped where asked for, and leaks always."""
-    recipe = selection.recipe
-    kept = in_order(selection, earlier_test(recipe))
-    outside, outside_signatures = outside_test(recipe, kept, watch)
-    watch("finding duplicates", 0)
-    pairs = near_pairs(np.concatenate([outside_signatures, signatures_of(kept)])) if kept.height else ()
-    items = [*outside, *items_of(kept, recipe)]
-    near = neighbours_of(map(tuple, pairs), len(items))
-    originals = copies(items, near, "near" if recipe.duplicates == "near" else "exact")
-    exact = [
-        other is not None and items[other].sha256 == one.sha256 for one, other in zip(items, originals, strict=True)
-    ]
-    names = [None if other is None else items[other].sample_id for other in originals]
-    kept = kept.with_columns(
-        copy_of=pl.Series(names[len(outside) :], dtype=pl.String),
-        copy_exact=pl.Series(exact[len(outside) :], dtype=pl.Boolean),
-        index=pl.int_range(len(outside), len(items)),
-    )
-    selection = replace(selection, kept=kept.sort("sample_id"))
-    if recipe.duplicates != "keep":
-        selection = selection.apply([duplicate_rule(recipe.duplicates)], exempt=())
-    chosen = [*range(len(outside)), *sorted(selection.kept["index"])]
-    placements = place_chosen(items, near, chosen, recipe)
-    return with_placements(selection, [placements[index] for index in selection.kept["index"]])
+def last_rules(selection: Selection, rules: Sequence[Rule]) -> Selection:
+    """The selection after rules over whole rows: an expression, the sample of each source, a reviewer's decisions.
 
-
-def in_order(selection: Selection, test: frozenset[str]) -> pl.DataFrame:
-    """The kept rows in the order images look back at one another: those with a split first, then by source and size."""
-    recipe = selection.recipe
-    kept = (
-        selection.kept
-        if "group" in selection.kept.columns
-        else selection.kept.with_columns(
-            group=pl.lit(None, pl.String), split=pl.lit(None, pl.String), fold=pl.lit(-1, pl.Int8)
-        )
-    )
-    labelled = pl.col("split") if not recipe.resplits else pl.lit(None, pl.String)
-    tested = pl.when(pl.col("image_sha256").is_in(list(test))).then(pl.lit("test"))
-    kept = kept.with_columns(fixed=pl.coalesce("kind", tested, labelled))
-    pixels = pl.col("width").cast(pl.Int64) * pl.col("height")
-    return kept.sort(pl.col("fixed").is_null(), "read", -pixels, "sample_id")
-
-
-def earlier_test(recipe: Recipe) -> frozenset[str]:
-    """The hashes of the photographs in the test split of `--test-from`."""
-    if recipe.test_from is None:
-        return frozenset()
-    samples = open_dataset(Path(recipe.test_from)).samples
-    return frozenset(samples.filter(pl.col("split") == "test")["image_sha256"])
-
-
-def outside_test(recipe: Recipe, kept: pl.DataFrame, watch: Watch) -> tuple[list[Item], np.ndarray[Any, Any]]:
-    """The images of an earlier test split that are not among those kept, with their signatures."""
-    empty = np.zeros((0, signature(np.zeros((32, 32), np.uint8)).size), np.uint8)
-    if recipe.test_from is None:
-        return [], empty
-    earlier = open_dataset(Path(recipe.test_from))
-    here = set(kept["image_sha256"])
-    rows = [row for row in earlier.rows("test") if row["image_sha256"] not in here]
-    tick = watch("reading the earlier test split", len(rows))
-    found = map_threads(
-        lambda row: signature(examine_image(earlier.root / row["image"], (row["height"], row["width"]))), rows, tick
-    )
-    items = [
-        Item(row["sample_id"], row["image_sha256"][:16], row["image_sha256"], "test", outside=True) for row in rows
-    ]
-    return items, np.stack(found) if found else empty
-
-
-def items_of(kept: pl.DataFrame, recipe: Recipe) -> list[Item]:
-    """The rows as they are placed."""
-    return [
-        Item(row["sample_id"], unit_of(row, recipe), row["image_sha256"], row["fixed"], row["area"], row["people"])
-        for row in kept.to_dicts()
-    ]
-
-
-def unit_of(row: dict[str, Any], recipe: Recipe) -> str:
-    """What a row is never split apart from: its value of `--group-by`, its earlier group, else its own content."""
-    value = row[recipe.group_by] if recipe.group_by is not None else None
-    if value is not None:
-        return hashlib.sha256(f"{recipe.group_by}\0{value}".encode("utf-8", "surrogateescape")).hexdigest()[:16]
-    return str(row["group"] or row["image_sha256"][:16])
-
-
-def place_chosen(
-    items: Sequence[Item], near: Sequence[Sequence[int]], chosen: Sequence[int], recipe: Recipe
-) -> dict[int, Placement]:
-    """The placements of some of the items, by their index; the others do not exist for them."""
-    number = {index: position for position, index in enumerate(chosen)}
-    around = [[number[other] for other in near[index] if other in number] for index in chosen]
-    shares = parse_split(recipe.split)
-    placed = place_images([items[index] for index in chosen], around, shares, recipe.seed or 0)
-    return dict(zip(chosen, placed, strict=True))
-
-
-def with_placements(selection: Selection, placements: Sequence[Placement]) -> Selection:
-    """The selection with `group`, `split` and `leak`; what leaks is dropped."""
-    kept = selection.kept.with_columns(
-        group=pl.Series([one.group for one in placements], dtype=pl.String),
-        split=pl.Series([one.split for one in placements], dtype=pl.String),
-        leak=pl.Series([one.leak for one in placements], dtype=pl.String),
-    )
-    return replace(selection, kept=file_names(kept)).apply([leak_rule()], exempt=())
-
-
-def last_rules(selection: Selection) -> Selection:
-    """The rules over whole rows: the user's expression, the sample of each source, a reviewer's decisions."""
-    for rule in last_rules_of(selection.recipe):
+    Raises:
+        UsageError: The expression cannot be computed of some image.
+    """
+    for rule in rules:
         selection = with_over(selection) if rule.name == "take" else selection
-        selection = selection.apply([rule], exempt=exempt_of(rule, selection.recipe))
+        try:
+            selection = selection.apply([rule], exempt=exempt_of(rule, selection.recipe))
+        except pl.exceptions.PolarsError as error:
+            raise UsageError(f"--where {selection.recipe.where!r}: {str(error).splitlines()[0]}") from error
     return selection
 
 
@@ -272,51 +162,27 @@ def last_rules_of(recipe: Recipe) -> list[Rule]:
 
 def exempt_of(rule: Rule, recipe: Recipe) -> Sequence[str]:
     """The kinds of images a rule passes over: an expression about people does not take the pool away."""
-    about_splits = recipe.where is not None and "split" in parse_where(recipe.where).meta.root_names()
-    return UNLABELLED if rule.name == "where" and not about_splits else ()
+    return UNLABELLED if rule.name == "where" and "split" not in columns_of(recipe.where) else ()
 
 
 def with_over(selection: Selection) -> Selection:
     """The selection with `over`: the cap of the image's source where the seeded sample of it leaves the image out.
 
-    The sample is those with the lowest hashes of seed and name. Empty scenes that are kept on purpose do not count.
+    The sample is those with the lowest hashes of seed and name, after the images of an earlier test split that is kept.
+    Empty scenes that are kept on purpose do not count.
     """
     seed, over = selection.recipe.seed or 0, {}
+    first: set[str] = set()
+    if selection.recipe.test_from is not None and "fixed" in selection.kept.columns:
+        first = set(selection.kept.filter(pl.col("fixed") == "test")["sample_id"])
     for source, most in selection.recipe.take.items():
         mine = pl.col("kind").ne_missing("background") & (pl.col("source") == source)
-        names = sorted(selection.kept.filter(mine)["sample_id"], key=lambda name: place(seed, "take", name))
+        names = sorted(
+            selection.kept.filter(mine)["sample_id"], key=lambda name: (name not in first, place(seed, "take", name))
+        )
         over.update(dict.fromkeys(names[most:], most))
     values = [over.get(name) for name in selection.kept["sample_id"]]
     return replace(selection, kept=selection.kept.with_columns(over=pl.Series(values, dtype=pl.Int64)))
-
-
-def with_splits(selection: Selection) -> Selection:
-    """The final splits and folds of what is left; what fixed counts leave over is dropped."""
-    recipe, seed = selection.recipe, selection.recipe.seed or 0
-    shares, kept = parse_split(recipe.split), selection.kept
-    if recipe.resplits:
-        rows = kept.filter(~pl.col("split").is_in(UNLABELLED)).select("group", "split", "area", "people").to_dicts()
-        splits = settle_splits(rows, shares, seed, fixed_test=recipe.test_from is not None)
-        found = [split if split in UNLABELLED else splits[group] for group, split in kept["group", "split"].iter_rows()]
-        asked = sum((shares.counts or {}).values())
-        over = [None if split is not None else asked for split in found]
-        kept = kept.with_columns(split=pl.Series(found, dtype=pl.String), over=pl.Series(over, dtype=pl.Int64))
-        selection = replace(selection, kept=kept)
-        if shares.counts is not None:
-            selection = selection.apply([take_rule(f"split {recipe.split}")], exempt=())
-    return with_folds(selection, seed)
-
-
-def with_folds(selection: Selection, seed: int) -> Selection:
-    """The selection with the folds of its training split."""
-    recipe, kept = selection.recipe, selection.kept
-    if not (recipe.resplits or recipe.folds):
-        return selection
-    folds: dict[str, int] = {}
-    if recipe.folds:
-        folds = fold_groups(set(kept.filter(pl.col("split") == "train")["group"]), recipe.folds, seed)
-    found = [folds.get(group, -1) if split == "train" else -1 for group, split in kept["group", "split"].iter_rows()]
-    return replace(selection, kept=kept.with_columns(fold=pl.Series(found, dtype=pl.Int8)))
 
 
 def with_enough_backgrounds(selection: Selection) -> Selection:
@@ -327,8 +193,8 @@ def with_enough_backgrounds(selection: Selection) -> Selection:
     ranked = sorted(mine["sample_id"], key=lambda name: place(seed, "background", name))
     spare = kept.filter(pl.col("sample_id").is_in(ranked[recipe.backgrounds :]))
     if mine.height < recipe.backgrounds:
-        told = f"--backgrounds {recipe.backgrounds}: only {mine.height} such images"
-        selection = replace(selection, notes=[*selection.notes, Note("kinds of images are too few", told)])
+        told = f"--backgrounds {recipe.backgrounds}: only {mine.height} empty scenes can be used"
+        selection = replace(selection, notes=[*selection.notes, Note(told, "")])
     if not spare.height:
         return selection
     rule = people_rule(recipe.min_people)

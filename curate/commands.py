@@ -177,7 +177,7 @@ def build(out: Path | None, dry_run: bool, as_json: bool, force: bool, **options
 
 def recipe_of(options: dict[str, Any]) -> Any:
     """The recipe from the command line on top of `--recipe`."""
-    from curate.recipe import load_recipe, make_recipe
+    from curate.recipe import load_recipe, make_recipe, put_on_top
     from curate.sources.names import split_take, split_words
 
     named = options.pop("recipe")
@@ -187,13 +187,9 @@ def recipe_of(options: dict[str, Any]) -> Any:
             given[field] = split_words(given[field], f"--{field.replace('_', '-')}")
     if "take" in given:
         given["take"] = dict(split_take(text) for text in given["take"])
-    base = make_recipe(load_recipe(named), f"recipe {named}") if named else None
-    return make_recipe({**(recipe_fields(base) if base else {}), **given}, "options")
-
-
-def recipe_fields(recipe: Any) -> dict[str, Any]:
-    """A recipe's fields by their names."""
-    return {field: getattr(recipe, field) for field in recipe.__struct_fields__}
+    base = load_recipe(named) if named else {}
+    make_recipe(base, f"recipe {named}")  # its own mistakes are told as its own
+    return make_recipe(put_on_top(base, given), "options")
 
 
 def say_usual_sources(recipe: Any) -> None:

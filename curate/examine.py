@@ -110,7 +110,7 @@ def draw_mask(row: dict[str, Any], read: Read, folder: Path | None, traits: Coll
     person = target == masks.PERSON
     sha256 = None
     if folder is not None:
-        encoded = target_png(target)
+        encoded = label.png if label.png is not None else target_png(target)
         (folder / f"{row['sample_id']}.png").write_bytes(encoded)
         sha256 = sha256_bytes(encoded)
     return {

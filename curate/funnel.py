@@ -11,7 +11,6 @@ import polars as pl
 
 from curate.dataset import FunnelStep
 from curate.sources import Note
-from curate.splits import parse_split
 
 if TYPE_CHECKING:
     from curate.build import Built
@@ -51,11 +50,14 @@ def shown_steps(funnel: Sequence[FunnelStep]) -> list[FunnelStep]:
 
 
 def sum_up(notes: Iterable[Note]) -> list[str]:
-    """One line for each kind of note: how often, what, and where first."""
+    """One line for each kind of note: how often, what, and where first; what is about no single place, as it stands."""
     where: dict[str, list[str]] = {}
     for note in notes:
         where.setdefault(note.what, []).append(note.where)
-    return [f"{len(places)} {what}; the first: {min(places)}" for what, places in sorted(where.items())]
+    return [
+        f"{len(places)} {what}; the first: {min(places)}" if any(places) else what
+        for what, places in sorted(where.items())
+    ]
 
 
 def say_notes(notes: Iterable[Note]) -> None:
@@ -88,14 +90,6 @@ def report_selection(selection: Selection, *, as_json: bool) -> None:
 def report_built(built: Built, *, as_json: bool) -> None:
     """Print the funnel of what was written, its splits and its digest."""
     header = built.header
-    shares = parse_split(header.recipe.get("split"))
-    asked = shares.ratios or shares.counts or {}
-    empty = [split for split, share in asked.items() if share and not header.counts.get(split)]
-    if empty:
-        print(
-            f"note: too few images for every split: {', '.join(empty)} {'has' if len(empty) == 1 else 'have'} none",
-            file=sys.stderr,
-        )
     if built.done_before:
         print(f"{built.out}: holds this recipe with these inputs already, nothing to do", file=sys.stderr)
     if as_json:

@@ -1,14 +1,14 @@
 """Which images are copies of which, which group and split each image belongs to, and which would leak.
 
-Images come in a fixed order (first source first, larger pictures first, then by name), and each looks only at those
-before it. So an image that is added later, by a further source or under a later name, never moves one that was there:
-it joins the group it is nearly the same picture as, and where it is that of two groups in different splits, it is the
-newcomer that goes, as a leak.
+Images come in a fixed order (first source first, then by name), and each looks only at those before it. So an image
+that is added later, by a further source or under a later name, never moves one that was there: it joins the group it is
+nearly the same picture as, and where it is that of two groups in different splits, it is the newcomer that goes, as a
+leak, and leaves no trace.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,26 +29,29 @@ class Item:
         unit: Images of one unit are never split apart: its own content, the value of `--group-by`, or an earlier group.
         sha256: Of its bytes.
         fixed: The split it must have, or None.
-        area, people: For the bins.
-        outside: Whether it is an image of another dataset that only keeps others away.
     """
 
     sample_id: str
     unit: str
     sha256: str
     fixed: str | None = None
-    area: float = 0.0
-    people: int = 0
-    outside: bool = False
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where an image goes: its group, its split, or why it leaks."""
+    """Where an image goes.
+
+    Attributes:
+        group: Its group.
+        split: Its split.
+        leak: Why it must go, or None.
+        ties: The groups an image without people must not be learned from beside, where one of them is held out.
+    """
 
     group: str
     split: str
     leak: str | None = None
+    ties: tuple[str, ...] = ()
 
 
 def neighbours_of(pairs: Iterable[tuple[int, int]], total: int) -> list[list[int]]:
@@ -87,76 +90,79 @@ class _Groups:
     def __init__(self) -> None:
         self._parent: dict[str, str] = {}
         self.split: dict[str, str] = {}
+        self._age: dict[str, int] = {}
+
+    def __contains__(self, unit: str) -> bool:
+        return unit in self._parent
 
     def root(self, unit: str) -> str:
         """The first unit of a unit's group."""
-        while self._parent.get(unit, unit) != unit:
-            self._parent[unit] = self._parent.get(self._parent[unit], self._parent[unit])
+        while self._parent[unit] != unit:
+            self._parent[unit] = self._parent[self._parent[unit]]
             unit = self._parent[unit]
         return unit
 
-    def open(self, unit: str, split: str) -> None:
-        """Begin a group."""
-        self._parent[unit] = unit
-        self.split[unit] = split
-
-    def join(self, unit: str, roots: Sequence[str]) -> None:
-        """Put a unit, and all these groups of one split, into the first of the groups."""
-        self._parent[unit] = roots[0]
-        for other in roots[1:]:
-            self._parent[other] = roots[0]
-            self.split.pop(other, None)
+    def join(self, unit: str, split: str, roots: Iterable[str]) -> None:
+        """Put a unit, a new one or one of a group, and all these groups of its split into one group: the oldest."""
+        if unit not in self:
+            self._parent[unit], self.split[unit], self._age[unit] = unit, split, len(self._age)
+        together = {self.root(unit), *roots}
+        oldest = min(together, key=self._age.__getitem__)
+        for other in together - {oldest}:
+            self._parent[other] = oldest
+            del self.split[other]
 
 
-def place_images(items: Sequence[Item], near: Sequence[Sequence[int]], shares: Shares, seed: int) -> list[Placement]:
+def place_images(
+    items: Sequence[Item], near: Sequence[Sequence[int]], shares: Shares, seed: int, *, fixed_test: bool = False
+) -> list[Placement]:
     """Group, split or leak of each image, in the order given.
 
     Args:
-        items: In their order, those with a fixed split first; pool and background images have one. Where any has
-            `test`, an earlier test split is kept as it is: no other image joins it, and one that looks like it leaks.
+        items: In their order, those with a fixed split first; pool and background images have one.
         near: Neighbours of each, by `neighbours_of`.
         shares: What `--split` asks for.
         seed: Of the hash that decides.
+        fixed_test: Whether those fixed to `test` are an earlier test split that is kept as it is: no other image joins
+            it, and one that looks like it leaks.
     """
-    groups, leaks = _Groups(), dict[int, str]()
-    units: dict[str, list[int]] = defaultdict(list)
+    groups = _Groups()
+    placed: dict[int, str] = {}
+    """The unit of each labelled image that has its place."""
+    found: dict[int, Placement] = {}
     for number, item in enumerate(items):
-        if item.fixed not in UNLABELLED:
-            units[item.unit].append(number)
-    placed: set[int] = set()
-    fixed_test = any(item.fixed == "test" for item in items)
-    for unit, members in units.items():
-        split = next((items[member].fixed for member in members if items[member].fixed), None)
-        around = {member: _around(member, near, placed, items, groups, unit) for member in members}
-        roots = list(dict.fromkeys(root for found in around.values() for root in found))
-        if split is None:
-            open_roots = [root for root in roots if not (fixed_test and groups.split[root] == "test")]
-            split = groups.split[open_roots[0]] if open_roots else own_split(unit, shares, seed, fixed_test)
-        alike = [root for root in roots if groups.split[root] == split]
-        if alike:
-            groups.join(unit, alike)
+        if item.fixed in UNLABELLED:
+            continue
+        around = list(dict.fromkeys(groups.root(placed[other]) for other in near[number] if other in placed))
+        split = split_for(item, around, groups, shares, seed, fixed_test=fixed_test)
+        allowed = item.fixed == split or (item.fixed is None and not (fixed_test and split == "test"))
+        if allowed and all(groups.split[root] == split for root in around):
+            groups.join(item.unit, split, around)
+            placed[number] = item.unit
         else:
-            groups.open(unit, split)
-        for member in members:
-            other = [root for root in around[member] if groups.split.get(groups.root(root)) != split]
-            apart = items[member].fixed != split and (
-                items[member].fixed is not None or (fixed_test and split == "test")
-            )
-            if other or apart:
-                leaks[member] = leak_reason(member, near, placed, items, groups)
-        placed |= set(members) - leaks.keys()
-    return [placement(number, item, near, groups, leaks, placed, items) for number, item in enumerate(items)]
+            found[number] = Placement(item.unit, split, leak_reason(items, near[number], placed, groups, split))
+    for number, unit in placed.items():
+        group = groups.root(unit)
+        found[number] = Placement(group, groups.split[group])
+    for number in range(len(items)):
+        if number not in found:
+            found[number] = place_unlabelled(items, number, near[number], placed, groups, found)
+    return [found[number] for number in range(len(items))]
 
 
-def _around(
-    member: int, near: Sequence[Sequence[int]], placed: set[int], items: Sequence[Item], groups: _Groups, unit: str
-) -> list[str]:
-    """The groups of an image's placed neighbours, other units' only, each once."""
-    others = [other for other in near[member] if other in placed and items[other].unit != unit]
-    return list(dict.fromkeys(groups.root(items[other].unit) for other in others))
+def split_for(
+    item: Item, around: Sequence[str], groups: _Groups, shares: Shares, seed: int, *, fixed_test: bool
+) -> str:
+    """The split an image has: its unit's, else the one fixed for it, else its first neighbour's, else its hash's."""
+    if item.unit in groups:
+        return groups.split[groups.root(item.unit)]
+    if item.fixed is not None:
+        return item.fixed
+    open_to_it = [groups.split[root] for root in around if not (fixed_test and groups.split[root] == "test")]
+    return open_to_it[0] if open_to_it else own_split(item.unit, shares, seed, fixed_test=fixed_test)
 
 
-def own_split(unit: str, shares: Shares, seed: int, fixed_test: bool) -> str:
+def own_split(unit: str, shares: Shares, seed: int, *, fixed_test: bool) -> str:
     """The split of a unit on its own; with counts all are one until they are counted.
 
     Where an earlier test split is kept as it is, what would fall into the test split goes to training.
@@ -169,16 +175,16 @@ def own_split(unit: str, shares: Shares, seed: int, fixed_test: bool) -> str:
 
 
 def leak_reason(
-    member: int, near: Sequence[Sequence[int]], placed: set[int], items: Sequence[Item], groups: _Groups
+    items: Sequence[Item], near: Sequence[int], placed: Mapping[int, str], groups: _Groups, split: str
 ) -> str:
-    """Which images tie the image to which splits."""
+    """Which images tie an image to which splits; `split` is that of its own group."""
     told: dict[str, str] = {}
-    for other in near[member]:
+    for other in near:
         if other in placed:
-            split = groups.split[groups.root(items[other].unit)]
-            told.setdefault(split, f"{items[other].sample_id} ({split})")
+            found = groups.split[groups.root(placed[other])]
+            told.setdefault(found, f"{items[other].sample_id} ({found})")
     if not told:
-        return "its group stands in another split already"
+        return f"its group stands in the split {split} already"
     return f"is nearly the same picture as {' and '.join(told.values())}"
 
 
@@ -207,22 +213,43 @@ def settle_splits(
     return {**splits, **count_groups(sizes, bins, counts, seed)}
 
 
-def placement(
-    number: int,
-    item: Item,
-    near: Sequence[Sequence[int]],
-    groups: _Groups,
-    leaks: Mapping[int, str],
-    placed: set[int],
+def place_unlabelled(
     items: Sequence[Item],
+    number: int,
+    near: Sequence[int],
+    placed: Mapping[int, str],
+    groups: _Groups,
+    found: Mapping[int, Placement],
 ) -> Placement:
-    """One image's placement; one without a label follows the group it looks like, but is never learned from a test."""
-    if item.fixed not in UNLABELLED:
-        group = groups.root(item.unit)
-        return Placement(group, groups.split[group], leaks.get(number))
-    kin = [other for other in near[number] if other in placed]
-    group = groups.root(items[kin[0]].unit) if kin else item.unit
-    held_out = {items[other].sample_id: groups.split[groups.root(items[other].unit)] for other in kin}
-    told = next((f"{name} ({split})" for name, split in held_out.items() if split != LEARNED), None)
-    reason = f"is nearly the same picture as {told}" if told and item.fixed == "background" else None
-    return Placement(group, item.fixed or LEARNED, reason)
+    """The placement of an image without a label or without people: it follows the group it belongs to or looks like.
+
+    Photographs of the pool that look alike are one group too, so that they stay together once they are labelled.
+    """
+    item = items[number]
+    own = [groups.root(item.unit)] if item.unit in groups else []
+    ties = tuple(dict.fromkeys(own + [groups.root(placed[other]) for other in near if other in placed]))
+    split = item.fixed or LEARNED
+    alike = [
+        found[other].group for other in near if other < number and items[other].fixed == split == "pool" and not ties
+    ]
+    group = [*ties, *alike, item.unit][0]
+    return Placement(group, split, tie_reason(split, [(tie, groups.split[tie]) for tie in ties]), ties)
+
+
+def tie_reason(kind: str, ties: Sequence[tuple[str, str]]) -> str | None:
+    """Why an image without a label or without people must go, by the groups it belongs to or looks like; or None.
+
+    An empty scene is learned from: it must not look like a picture that is held out. A photograph of the pool gets a
+    label one day: it must not stand between two splits.
+
+    Args:
+        kind: `background` or `pool`.
+        ties: Its groups with their splits.
+    """
+    splits = {split: group for group, split in reversed(ties)}
+    held_out = [split for split in splits if split != LEARNED] if kind == "background" else list(splits)[1:]
+    if not held_out:
+        return None
+    return (
+        f"belongs to, or is nearly the same picture as, {' and '.join(f'group {g} ({s})' for s, g in splits.items())}"
+    )

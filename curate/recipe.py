@@ -13,7 +13,7 @@ from curate.errors import FormatError, MissingError, UsageError
 from curate.files import readable_faults
 from curate.foreground import ANIMALS, HELD, Foreground, Policy
 from curate.packaged import data_folder
-from curate.rules import check_where
+from curate.rules import parse_where
 from curate.splits import parse_split
 
 
@@ -164,6 +164,8 @@ LEAST = {
     **{"backgrounds": 0, "folds": 0},
 }
 """Whole numbers and the least each can be."""
+KEYPOINTS = 17
+"""Of a person, in COCO."""
 
 
 def check_ranges(recipe: Recipe) -> None:
@@ -185,17 +187,20 @@ def check_ranges(recipe: Recipe) -> None:
         raise UsageError("--folds 1: 2 or more, or 0 for none")
     if recipe.folds > 100:
         raise UsageError(f"--folds {recipe.folds}: at most 100")
+    if recipe.min_keypoints > KEYPOINTS:
+        raise UsageError(f"--min-keypoints {recipe.min_keypoints}: a person has {KEYPOINTS}")
     for name, most in recipe.take.items():
         if most < 0:
             raise UsageError(f"--take {name}={most}: a number of images is wanted")
     check_versions(recipe)
     check_group_by(recipe)
-    parse_split(recipe.split)
-    check_where(recipe.where)
+    check_counts(recipe)
 
 
-FIXED_IN_MASKS = ("person", "min_person_area", "held", "animals")
+FIXED_IN_MASKS = ("person", "min_person_area", "held", "animals", "held_categories", "animal_categories")
 """Options that decide how a mask is drawn, which a finished version has behind it."""
+NOT_STORED = ("min_keypoints", "max_spacing")
+"""Options that ask for what annotations know and a finished version does not hold."""
 
 
 def check_versions(recipe: Recipe) -> None:
@@ -204,9 +209,9 @@ def check_versions(recipe: Recipe) -> None:
         if recipe.merge is not None:
             raise UsageError(f"--merge {recipe.merge}: joins a dataset to another one; name that with --from")
         return
-    if recipe.sources():
+    if recipe.sources() or recipe.images:
         raise UsageError(
-            "--from starts from a dataset's own images; leave --coco, --voc, --pairs, --pool and --zoo out"
+            "--from starts from a dataset's own images; leave --coco, --images, --voc, --pairs, --pool and --zoo out"
         )
     if recipe.backgrounds:
         raise UsageError(
@@ -218,6 +223,14 @@ def check_versions(recipe: Recipe) -> None:
             raise UsageError(
                 f"--{option_name(field)}: the masks of {recipe.from_} are drawn already. Build it anew from its sources"
             )
+    for field in NOT_STORED:
+        if getattr(recipe, field):
+            raise UsageError(
+                f"--{option_name(field)}: {recipe.from_} holds masks, no keypoints and polygons. "
+                "Build it anew from its sources"
+            )
+    if recipe.group_by == "folder":
+        raise UsageError(f"--group-by folder: {recipe.from_} holds no folders. Build it anew from its sources")
 
 
 def check_group_by(recipe: Recipe) -> None:
@@ -226,6 +239,31 @@ def check_group_by(recipe: Recipe) -> None:
     known = ["folder", *(column for column in schema.SAMPLES if column not in unknown)]
     if recipe.group_by is not None and recipe.group_by not in known:
         raise UsageError(f"--group-by {recipe.group_by}: is no column. Columns: {', '.join(known)}")
+
+
+def check_counts(recipe: Recipe) -> None:
+    """Raise UsageError where `--split` or `--where` makes no sense, or asks for what is decided only after it."""
+    counts = parse_split(recipe.split).counts
+    if recipe.where is None:
+        return
+    asked = parse_where(recipe.where).meta.root_names()
+    if "split" in asked and counts is not None:
+        raise UsageError(f"--where {recipe.where!r}: images are counted out to splits last of all. Leave `split` out")
+    if "fold" in asked and (recipe.resplits or recipe.folds):
+        raise UsageError(f"--where {recipe.where!r}: folds are made last of all. Leave `fold` out")
+
+
+def put_on_top(base: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    """A recipe's options by name with further ones on top; a `take` of one source leaves those of the others.
+
+    >>> put_on_top({"min-area": 0.3, "take": {"coco": 1000, "voc": 700}}, {"min_area": 0.2, "take": {"coco": 60}})
+    {'min-area': 0.2, 'take': {'coco': 60, 'voc': 700}}
+    """
+    below = {option_name(key): value for key, value in base.items()}
+    above = {option_name(key): value for key, value in options.items()}
+    takes = [found["take"] for found in (below, above) if isinstance(found.get("take"), dict)]
+    both = {"take": {**takes[0], **takes[1]}} if len(takes) == 2 else {}
+    return {**below, **above, **both}
 
 
 def recipe_options(recipe: Recipe) -> dict[str, Any]:

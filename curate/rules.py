@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
@@ -195,8 +196,7 @@ def where_rule(text: str) -> Rule:
     condition = parse_where(text)
     names = list(dict.fromkeys(condition.meta.root_names()))
     values = [pl.format(f"{name} is {{}}", shown(name)) for name in names]
-    detail = pl.concat_str(values, separator=", ") if values else pl.lit("it never holds")
-    return Rule("where", f"where {text}", condition, detail=detail)
+    return Rule("where", f"where {text}", condition, detail=pl.concat_str(values, separator=", "))
 
 
 def shown(column: str) -> pl.Expr:
@@ -222,15 +222,31 @@ def parse_where(text: str) -> pl.Expr:
         raise UsageError(f"--where {text!r}: {what}. Columns: {columns}. Texts stand in single quotes") from error
     except pl.exceptions.PolarsError as error:
         raise UsageError(f"--where {text!r}: {str(error).splitlines()[0]}. {example}") from error
-    if found.schema["where"] != pl.Boolean or found.height:
+    if found.schema["where"] != pl.Boolean or looks_at_others(condition):
         raise UsageError(f"--where {text!r}: is no condition that one image meets or not. {example}")
     return condition
 
 
-def check_where(text: str | None) -> None:
-    """Raise UsageError where `text` is no condition."""
-    if text is not None:
-        parse_where(text)
+PROBES: dict[Any, list[Any]] = {
+    **{kind: [0, 1, 2] for kind in (pl.Int8, pl.Int16, pl.Int32)},
+    **{kind: [0.05, 0.5, 0.95] for kind in (pl.Float32, pl.Float64)},
+    **{pl.Boolean: [True, False, None], pl.String: ["a", "b", "c"], schema.STRINGS: [[], ["a"], ["a", "b"]]},
+}
+"""Values of each type that differ from image to image."""
+
+
+def looks_at_others(condition: pl.Expr) -> bool:
+    """Whether a condition hangs on which other images there are, as one with `avg(area)` does, or on no image at all.
+
+    Told by trying: of a few rows, alone and among a thousand, it must say the same.
+    """
+    rows = pl.DataFrame({name: PROBES[kind] * 400 for name, kind in schema.SAMPLES.items()}, schema=schema.SAMPLES)
+    try:
+        together = rows.select(where=condition)["where"]
+        alone = pl.concat([rows[at : at + 1].select(where=condition) for at in range(3)])["where"]
+    except pl.exceptions.PolarsError:  # of these values it cannot be computed, as a cast may fail; of real ones it may
+        return False
+    return together.len() != rows.height or not together.head(3).equals(alone)
 
 
 def take_rule(label: str) -> Rule:
@@ -246,8 +262,9 @@ def take_rule(label: str) -> Rule:
 
 def decision_rule() -> Rule:
     """No reviewer excluded the image."""
-    excluded = pl.col("verdict").eq_missing("exclude")
-    return Rule("decision", "not excluded by a reviewer", ~excluded, detail=pl.col("verdict_note"))
+    excluded, note = pl.col("verdict").eq_missing("exclude"), pl.col("verdict_note")
+    reason = pl.when(note.fill_null("") == "").then(pl.lit("a reviewer excluded it")).otherwise(note)
+    return Rule("decision", "not excluded by a reviewer", ~excluded, detail=reason)
 
 
 def percent(fraction: float) -> str:

@@ -87,22 +87,21 @@ def select(recipe: Recipe, watch: Watch = unwatched, *, exact_drops: bool = True
     decisions = read_decisions(Path(recipe.decisions)) if recipe.decisions is not None else {}
     candidates = join_decisions(gather(reads), decisions)
     notes = [note for read in reads for note in read.notes] + unknown_decisions(candidates, decisions)
-    notes += unknown_takes(recipe, [read.source.name for read in reads], candidates)
+    notes += unknown_takes(recipe, reads, candidates)
     measured, found = measure(candidates, reads, recipe, watch, exact_drops=exact_drops)
     measured = choose_backgrounds(measured, recipe)
     start = FunnelStep("looked at", "looked at", candidates.height)
     nothing = schema.DROPS.to_frame()
     selection = Selection(recipe, reads, parent, measured, measured, nothing, [start], notes + found)
-    return selection.apply([unreadable_rule("readable label")], exempt=()).apply(label_rules(recipe))
+    selection = selection.apply([unreadable_rule("readable label")], exempt=()).apply(people_rules(recipe))
+    return selection.apply([side_rule(recipe.min_side)], exempt=()) if recipe.min_side else selection
 
 
-def label_rules(recipe: Recipe) -> list[Rule]:
-    """The rules that need no photograph, in the order they are applied."""
+def people_rules(recipe: Recipe) -> list[Rule]:
+    """The rules about people that need no photograph, in the order they are applied."""
     rules = [people_rule(recipe.min_people)]
     rules += [crowd_rule(recipe.max_people)] if recipe.max_people is not None else []
-    rules += [area_rule(recipe.min_area, recipe.max_area)]
-    rules += [side_rule(recipe.min_side)] if recipe.min_side else []
-    return rules
+    return [*rules, area_rule(recipe.min_area, recipe.max_area)]
 
 
 def gather(reads: Sequence[Read]) -> pl.DataFrame:
@@ -153,9 +152,9 @@ def unknown_decisions(candidates: pl.DataFrame, decisions: dict[str, Decision]) 
     return [Note("decisions are about images that were not looked at", sample_id) for sample_id in unknown]
 
 
-def unknown_takes(recipe: Recipe, names: Sequence[str], candidates: pl.DataFrame) -> list[Note]:
+def unknown_takes(recipe: Recipe, reads: Sequence[Read], candidates: pl.DataFrame) -> list[Note]:
     """A Note for each source that `--take` names and that is not there."""
-    known = {*names, *candidates["source"].unique()}
+    known = {*candidates["source"].unique(), *(read.source.name for read in reads if read.carried is None)}
     return [
         Note(f"sources of --take are not there; there are: {', '.join(sorted(known))}", name)
         for name in sorted(recipe.take.keys() - known)
@@ -174,14 +173,16 @@ def measure(
     rows = list(wanted.select("read", "row").iter_rows())
     tick = watch("measuring", len(rows))
     found = map_processes(lambda part: measure_part(part, reads, limits), rows, tick, AT_ONCE)
-    told = [(one.people, one.crowd, one.area, one.unreadable) if one else (None,) * 4 for one in found]
+    told = [(one.people, one.crowd, one.area, one.unreadable, one.doubtful) if one else (None,) * 5 for one in found]
     columns = {"exact": pl.Int64, "crowd": pl.Boolean, "area": pl.Float64, "damage": pl.String}
+    columns |= {"doubtful": pl.Boolean}
     table = wanted.select("sample_id").hstack(pl.DataFrame(told, schema=columns, orient="row"))
     joined = candidates.join(table, on="sample_id", how="left", maintain_order="left")
     measured = joined.with_columns(
         stated=pl.col("people"),
         people=pl.coalesce("exact", "people"),
         crowd=pl.col("crowd").fill_null(False),
+        doubtful=pl.col("doubtful").fill_null(False),
         unreadable=pl.coalesce("unreadable", "damage"),
     )
     return measured.drop("exact", "damage"), [note for one in found if one for note in one.notes]
@@ -211,7 +212,8 @@ def choose_backgrounds(measured: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
     if not recipe.backgrounds:
         return measured
     nobody = (pl.col("people") == 0) & (pl.col("stated").fill_null(0) == 0) & (pl.col("area").fill_null(0) == 0)
-    empty = measured.filter(pl.col("unreadable").is_null() & pl.col("kind").is_null() & nobody & ~pl.col("crowd"))
+    sure = pl.col("unreadable").is_null() & ~pl.col("crowd") & ~pl.col("doubtful")
+    empty = measured.filter(nobody & sure & pl.col("kind").is_null())
     seed = recipe.seed or 0
     ranked = sorted(empty["sample_id"], key=lambda name: place(seed, "background", name))
     chosen = pl.col("sample_id").is_in(ranked[: spare(recipe.backgrounds)])

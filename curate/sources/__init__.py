@@ -43,7 +43,7 @@ class Note:
 
     Attributes:
         what: What happened, ready to stand after a count: "masks were resized to their image (nearest)".
-        where: The image or file it happened to.
+        where: The image or file it happened to; empty where it is about no single one, and `what` is a whole sentence.
     """
 
     what: str
@@ -76,6 +76,7 @@ class Measure:
         area: Foreground pixels / pixels that count (all but crowd, void and what is ignored), of the very target that
             `draw` gives; None where counting stopped early.
         unreadable: What is wrong with the label, or None.
+        doubtful: Whether it leaves pixels open that may be a person's; borders drawn between objects are none.
         notes: What was done to it.
     """
 
@@ -83,6 +84,7 @@ class Measure:
     crowd: bool = False
     area: float | None = None
     unreadable: str | None = None
+    doubtful: bool = False
     notes: tuple[Note, ...] = ()
 
 
@@ -98,6 +100,7 @@ class Label:
         keypoints: Fewest visible keypoints of such a person; None where there is none.
         outlines_px: The people's flat polygons [x0, y0, x1, y1, ...]; None where anyone is none.
         tags: Words for the `tags` column, such as `difficult` and `truncated`.
+        png: The target as a file of ours, byte for byte, where it was read from one.
     """
 
     target: Target
@@ -107,6 +110,7 @@ class Label:
     keypoints: int | None = None
     outlines_px: Polygons | None = None
     tags: tuple[str, ...] = ()
+    png: bytes | None = None
 
 
 class Labels(Protocol):

@@ -176,11 +176,12 @@ class CocoLabels:
                 count += self._counts(person, size_hw)
                 if most is not None and count > most:
                     return Measure(stated, False)
-            area = self._area(image, people, self._not_counted(image, size_hw), size_hw)
+            not_counted = self._not_counted(image, size_hw)
+            area = self._area(image, people, not_counted, size_hw)
         except (ValueError, msgspec.DecodeError) as error:
             return Measure(unreadable=f"segmentation: {error}")
         notes = empty_notes(image, sum(person.empty for person in people))
-        return Measure(count, crowded, area, notes=notes)
+        return Measure(count, crowded, area, doubtful=not_counted is not None, notes=notes)
 
     def draw(self, row: int) -> Label:
         """The target: people 255, crowds 128 where no person is, held objects and animals as the recipe says."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from curate.errors import CurateError, MissingError, UsageError
 from curate.files import readable_faults, sha256_files
 from curate.foreground import Foreground
 from curate.images import check_regular, read_size_hw
-from curate.masks import SizeHW, Target
+from curate.masks import IGNORE, SizeHW, Target
 from curate.sources import CANDIDATES, Label, Limits, Measure, Note, Read, measure_target
 from curate.sources.fitting import fit_target
 from curate.sources.folders import files_below, name_problem, printable
@@ -210,7 +210,8 @@ class PairLabels:
         where = str(self._pairs[row].mask)
         notes = (Note(mask.reading, where),) * bool(mask.reading) + notes
         least_px = self._min_person_area * mask.target.size
-        return measure_target(target, sum(pixels >= least_px for pixels in mask.figures_px), notes, where)
+        people = sum(pixels >= least_px for pixels in mask.figures_px)
+        return replace(measure_target(target, people, notes, where), doubtful=bool((target == IGNORE).any()))
 
     def draw(self, row: int) -> Label:
         """The target at the image's size."""

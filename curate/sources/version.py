@@ -15,23 +15,22 @@ from curate.sources import CANDIDATES, Label, Limits, Measure, Note, Read
 def read_versions(parent: Dataset, merged: str | None) -> list[Read]:
     """The samples of a dataset, and of a second one that is joined to it, as candidates.
 
-    An image that stands in both under one name counts once, with the first one's label. Where one name stands for two
-    different photographs, the second dataset's gets six digits of its hash behind it.
+    An image that stands in both counts once, with the first one's name and label; the same means the same bytes. Where
+    one name stands for two different photographs, the second dataset's gets six digits of its hash behind it.
     """
     reads = [read_version(parent, parent.samples)]
     if merged is None:
         return reads
     other = open_dataset(Path(merged))
-    ours = parent.samples.select("sample_id", ours="image_sha256")
-    joined = other.samples.join(ours, on="sample_id", how="left", maintain_order="left")
-    same = joined.filter(pl.col("ours") == pl.col("image_sha256"))
-    clash = pl.col("ours").is_not_null()
+    same = pl.col("image_sha256").is_in(parent.samples["image_sha256"].implode())
+    clash = pl.col("sample_id").is_in(parent.samples["sample_id"].implode())
     renamed = pl.concat_str("sample_id", pl.lit("-"), pl.col("image_sha256").str.head(6))
-    left = joined.filter(pl.col("ours").ne_missing(pl.col("image_sha256"))).with_columns(
-        sample_id=pl.when(clash).then(renamed).otherwise("sample_id")
-    )
-    notes = [Note("images stand in both datasets; the first one's label is kept", name) for name in same["sample_id"]]
-    return [*reads, read_version(other, left.drop("ours"), notes)]
+    left = other.samples.filter(~same).with_columns(sample_id=pl.when(clash).then(renamed).otherwise("sample_id"))
+    notes = [
+        Note("images stand in both datasets; the first one's label is kept", name)
+        for name in other.samples.filter(same)["sample_id"]
+    ]
+    return [*reads, read_version(other, left, notes)]
 
 
 def read_version(dataset: Dataset, samples: pl.DataFrame, notes: Sequence[Note] = ()) -> Read:
@@ -73,5 +72,5 @@ class VersionLabels:
     def draw(self, row: int) -> Label:
         """The target as it is."""
         stated = self._rows[row]
-        target = self._dataset.target(stated)
-        return Label(target, stated["origin"], tuple(stated["touching"]), stated["head_visible"])
+        target, png = self._dataset.target(stated), (self._dataset.root / stated["mask"]).read_bytes()
+        return Label(target, stated["origin"], tuple(stated["touching"]), stated["head_visible"], png=png)

@@ -13,7 +13,7 @@ from curate.sources.outlines import Outlines, settle, solid, spacing_px
 from tests.curate.shapes import polygons, rectangle, star
 
 SIZE_HW = (40, 60)
-often = settings(derandomize=True, deadline=None, max_examples=400)
+often = settings(derandomize=True, deadline=None, max_examples=250)
 people = st.lists(st.lists(polygons(SIZE_HW), min_size=1, max_size=3), max_size=4)
 
 
