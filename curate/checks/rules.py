@@ -14,8 +14,8 @@ from curate.choose import drawn_rules, exempt_of, last_rules_of
 from curate.duplicates import near_pairs
 from curate.placing import UNLABELLED
 from curate.recipe import Recipe
-from curate.rules import Rule, apply_rule, parse_where
-from curate.selection import label_rules
+from curate.rules import Rule, apply_rule, parse_where, side_rule
+from curate.selection import people_rules
 from curate.splits import parse_split
 
 ADVICE = "Build again with --force"
@@ -61,7 +61,8 @@ def check_rules(
 
 def rules_of(recipe: Recipe) -> list[tuple[Rule, Sequence[str]]]:
     """The rules that rows and masks can be held against, each with the splits it passes over."""
-    rules: list[tuple[Rule, Sequence[str]]] = [(rule, UNLABELLED) for rule in label_rules(recipe)]
+    rules: list[tuple[Rule, Sequence[str]]] = [(rule, UNLABELLED) for rule in people_rules(recipe)]
+    rules += [(side_rule(recipe.min_side), ())] if recipe.min_side else []
     rules += [(rule, UNLABELLED) for rule in drawn_rules(recipe)]
     if not met_before_splits(recipe):
         rules += [(rule, exempt_of(rule, recipe)) for rule in last_rules_of(recipe) if rule.name == "where"]

@@ -382,7 +382,7 @@ STRICT = [
     ({"min-people": 2}, "people", 12),
     ({"max-people": 1}, "crowd", 0),
     ({"min-area": 0.4, "max-area": 0.6}, "area", 7),
-    ({"min-side": 41}, "side", 12),
+    ({"min-side": 41}, "side", 15),
     ({"intact": 2}, "intact", 12),
     ({"max-stairs": 0.1}, "coarse", 12),
     ({"where": "area > 0.5 and source = 'coco'"}, "where", 7),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
+from math import cos, sin
 from pathlib import Path
 from typing import Any
 
@@ -80,10 +82,10 @@ def scenes() -> dict[str, list[dict[str, Any]]]:
         "head": [person(0, half, keypoints=keypoints(9, head=True))],
         "hand": [person(0, inner, keypoints=keypoints(2, head=True))],
         "parts": [person(0, [*box(4, 4, 14, 14), *box(24, 4, 34, 14), *box(44, 4, 54, 14)])],
-        "round": [person(0, [[v for a in range(40) for v in (30 + 18 * math.cos(a / 6.4), 24 + 18 * math.sin(a / 6.4))]])],
+        "round": [person(0, [[v for a in range(40) for v in (30 + 18 * cos(a / 6.4), 24 + 18 * sin(a / 6.4))]])],
         "coarse": [person(0, [ring])],
-        "dog": [person(0, left), {"image_id": 0, "category_id": DOG, "iscrowd": 0, "segmentation": box(32, 20, 60, 40)}],
-        "ball": [person(0, inner), {"image_id": 0, "category_id": BALL, "iscrowd": 0, "segmentation": box(40, 20, 46, 26)}],
+        "dog": [person(0, left), person(0, box(32, 20, 60, 40), category_id=DOG)],
+        "ball": [person(0, inner), person(0, box(40, 20, 46, 26), category_id=BALL)],
         "missing": [person(0, half)],
         "truncated": [person(0, half)],
         "turned": [person(0, half)],
@@ -162,7 +164,7 @@ def sources(defects: Defects) -> dict[str, Any]:
 
 def taken(funnel: list[FunnelStep]) -> dict[str, int]:
     """How many images each rule took, by the funnel."""
-    steps = [(now.rule, before.remaining - now.remaining) for before, now in zip(funnel, funnel[1:], strict=False)]
+    steps = [(now.rule, before.remaining - now.remaining) for before, now in pairwise(funnel)]
     found: dict[str, int] = {}
     for rule, count in steps:
         found[rule] = found.get(rule, 0) + count
@@ -183,7 +185,8 @@ def test_every_image_looked_at_is_kept_or_dropped_once(defects: Defects, options
     try:
         built = build(out, **sources(defects), decisions=defects.decisions, **options)
     except (CurateError, UsageError) as error:  # nothing left, or too few to make folds of
-        assert "Loosen it" in str(error) or "--folds" in str(error)
+        if not re.search("Loosen it|--folds", str(error)):
+            raise
         return
     dataset = open_dataset(out)
     shutil.rmtree(out)
@@ -191,7 +194,7 @@ def test_every_image_looked_at_is_kept_or_dropped_once(defects: Defects, options
     assert len(names) == len(set(names)) == LOOKED_AT
     assert dict(dataset.drops.group_by("rule").len().iter_rows()) == taken(built.header.funnel)
     assert built.header.funnel[-1].remaining == dataset.samples.height == built.header.counts["images"]
-    order = [step for step in in_order(built.header.funnel)]
+    order = list(in_order(built.header.funnel))
     last = schema.RULES.index("decision")
     assert order[: order.index(last) + 1] == sorted(order[: order.index(last) + 1])
     assert dataset.drops["detail"].null_count() == 0
