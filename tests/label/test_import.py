@@ -83,7 +83,8 @@ def test_masks_come_in_and_the_rest_is_named(curate: Any, tmp_path: Path) -> Non
         "or leave it out",
         "left out: masks/9.png: no sample is called 9, nor holds its image. Name it by its sample_id, or add the image "
         "first",
-        "left out: masks/torn.png: is not an image Pillow can read (Truncated File Read). Export this mask again as a PNG",
+        "left out: masks/torn.png: is not an image Pillow can read (Truncated File Read). Export this mask again as a "
+        "PNG",
         "left out: masks/x/pairs-2.png: was drawn on 2x4 (HxW), but pairs-2 has 4x4; expected that size or the same "
         "aspect ratio: it belongs to another image or another crop; mend it or leave it out",
         "note: 1 .txt file beside the labels not read",
