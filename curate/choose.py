@@ -204,5 +204,5 @@ def with_enough_backgrounds(selection: Selection) -> Selection:
         step if number < first else FunnelStep(step.rule, step.label, step.remaining - spare.height)
         for number, step in enumerate(selection.funnel)
     ]
-    kept = kept.filter(~pl.col("sample_id").is_in(spare["sample_id"]))
+    kept = kept.filter(~pl.col("sample_id").is_in(spare["sample_id"].implode()))
     return replace(selection, kept=kept, drops=pl.concat([selection.drops, dropped]), funnel=funnel)

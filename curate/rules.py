@@ -6,6 +6,7 @@ the list is the order they are applied in; an image is dropped by the first rule
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -214,7 +215,7 @@ def parse_where(text: str) -> pl.Expr:
     """
     example = "For example: --where \"area > 0.3 and people == 1 and source = 'coco'\""
     try:
-        condition = pl.sql_expr(text)
+        condition = pl.sql_expr(quote_group(text))
         found = schema.SAMPLES.to_frame().select(condition.alias("where"))
     except pl.exceptions.ColumnNotFoundError as error:
         columns = ", ".join(schema.SAMPLES)
@@ -225,6 +226,16 @@ def parse_where(text: str) -> pl.Expr:
     if found.schema["where"] != pl.Boolean or looks_at_others(condition):
         raise UsageError(f"--where {text!r}: is no condition that one image meets or not. {example}")
     return condition
+
+
+def quote_group(text: str) -> str:
+    """The expression with the column `group`, whose name is a word of SQL, in double quotes.
+
+    >>> print(quote_group("group = 'a group' and area > 0"))
+    "group" = 'a group' and area > 0
+    """
+    parts = re.split(r"""('(?:[^']|'')*'|"[^"]*")""", text)
+    return "".join(re.sub(r"\bgroup\b", '"group"', part) if not part.startswith(("'", '"')) else part for part in parts)
 
 
 PROBES: dict[Any, list[Any]] = {

@@ -1,0 +1,247 @@
+"""Every rule on a source with every kind of defect: what is dropped, why, in which order, and what a dry run tells."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from curate import schema
+from curate.build import Built
+from curate.choose import preview
+from curate.dataset import FunnelStep, open_dataset
+from curate.errors import CurateError
+from curate.selection import select
+from curate.threads import unwatched
+from tests.curate.pictures import (
+    SIZE_HW,
+    build,
+    pairs_of,
+    picture,
+    recipe,
+    samples,
+)
+from tests.curate.scenes import box, coco_file, image, person
+
+HEIGHT, WIDTH = SIZE_HW
+DOG, BALL = 18, 37
+CATEGORIES = [{"id": 1, "name": "person"}, {"id": DOG, "name": "dog"}, {"id": BALL, "name": "sports ball"}]
+
+
+@dataclass(frozen=True)
+class Defects:
+    """A COCO file with its photographs, a pool and pairs of masks."""
+
+    root: Path
+    coco: str
+    pairs: tuple[str, str]
+    pool: str
+    decisions: str
+
+
+def keypoints(visible: int, *, head: bool) -> list[int]:
+    """17 keypoints of which some are visible, the head's first or last."""
+    flags = [2] * visible + [1] * (17 - visible)
+    return [value for flag in (flags if head else reversed(flags)) for value in (5, 5, flag)]
+
+
+def scenes() -> dict[str, list[dict[str, Any]]]:
+    """File name -> its annotations."""
+    crowd = {"size": [HEIGHT, WIDTH], "counts": [0, 480, HEIGHT * WIDTH - 480]}
+    half, left = box(0, 0, WIDTH, HEIGHT / 2), box(0, 0, WIDTH / 2, HEIGHT)
+    inner = box(10, 10, 40, 40)
+    ring = [8, 8, 40, 8, 40, 40, 24, 44, 8, 40]
+    circle = [value for a in range(40) for value in (30 + 18 * math.cos(a / 6.4), 24 + 18 * math.sin(a / 6.4))]
+    dog = {"image_id": 0, "category_id": DOG, "iscrowd": 0, "segmentation": box(32, 20, 60, 40)}
+    ball = {"image_id": 0, "category_id": BALL, "iscrowd": 0, "segmentation": box(40, 20, 46, 26)}
+    found: dict[str, list[dict[str, Any]]] = {
+        f"a{number}": [person(0, box(4, 4, 4 + 6 * number, 40))] for number in range(1, 9)
+    }
+    found |= {f"full{number}": [person(0, half)] for number in range(5)}
+    found |= {
+        "nobody": [],
+        "nobody2": [{"image_id": 0, "category_id": DOG, "iscrowd": 0, "segmentation": half}],
+        "nobody3": [],
+        "crowd-only": [person(0, crowd, iscrowd=1)],
+        "crowd": [person(0, left), person(0, crowd, iscrowd=1)],
+        "three": [person(0, box(20 * n, 0, 20 * n + 18, 40)) for n in range(3)],
+        "two": [person(0, box(4, 4, 20, 40)), person(0, box(30, 4, 60, 40))],
+        "figure": [person(0, inner), person(0, box(50, 2, 53, 5))],
+        "empty-outline": [person(0, [[10, 10, 20, 10, 30, 10]])],
+        "no-outline": [person(0, [])],
+        "damaged": [person(0, {"size": [3, 3], "counts": [9]})],
+        "far": [person(0, box(9000, 0, 9010, 5)), person(0, half)],
+        "headless": [person(0, half, keypoints=keypoints(9, head=False))],
+        "head": [person(0, half, keypoints=keypoints(9, head=True))],
+        "hand": [person(0, inner, keypoints=keypoints(2, head=True))],
+        "parts": [person(0, [*box(4, 4, 14, 14), *box(24, 4, 34, 14), *box(44, 4, 54, 14)])],
+        "round": [person(0, [circle])],
+        "coarse": [person(0, [ring])],
+        "dog": [person(0, left), dog],
+        "ball": [person(0, inner), ball],
+        "missing": [person(0, half)],
+        "truncated": [person(0, half)],
+        "turned": [person(0, half)],
+        "same": [person(0, half)],
+        "near": [person(0, half)],
+        "small": [person(0, box(2, 2, 20, 20))],
+    }  # fmt: skip
+    return found
+
+
+@pytest.fixture(scope="module")
+def defects(tmp_path_factory: pytest.TempPathFactory) -> Defects:
+    """The scenes on disk."""
+    root = tmp_path_factory.mktemp("defects")
+    images, annotations = [], []
+    for number, (name, found) in enumerate(scenes().items(), 1):
+        size_hw = (24, 32) if name == "small" else SIZE_HW
+        seed, copy = {"same": (1, 0), "near": (2, 1)}.get(name, (number, 0))
+        path = picture(root / "images" / f"{name}.png", seed, copy, size_hw)
+        images.append(image(number, path.name, size_hw))
+        annotations += [one | {"image_id": number} for one in found]
+    (root / "images" / "missing.png").unlink()
+    whole = (root / "images" / "truncated.png").read_bytes()
+    (root / "images" / "truncated.png").write_bytes(whole[: len(whole) // 2])
+    picture(root / "images" / "turned.png", 400, 0, (WIDTH, HEIGHT))
+    pairs = pairs_of(root / "pairs", {"p1": 500, "p2": 501, "p3": (3, 1)})
+    Image.new("L", (WIDTH, HEIGHT)).save(root / "pairs" / "masks" / "p2.png")
+    for name, one in (("q1", 600), ("q2", 601)):
+        picture(root / "pool" / f"{name}.png", one)
+    verdicts = {"coco-full0": "exclude", "coco-a5": "hard", "pool-q2": "exclude"}
+    lines = [json.dumps({"sample_id": name, "verdict": verdict, "note": "seen"}) for name, verdict in verdicts.items()]
+    (root / "decisions.jsonl").write_text("\n".join(lines))
+    path = coco_file(root / "a.json", images, annotations, categories=CATEGORIES)
+    return Defects(root, str(path), pairs, str(root / "pool"), str(root / "decisions.jsonl"))
+
+
+LOOKED_AT = len(scenes()) + 3 + 2
+VALUES: dict[str, list[Any]] = {
+    "min_area": [0.1, 0.4],
+    "max_area": [0.5, 0.9],
+    "min_people": [2],
+    "max_people": [2, 3],
+    "min_person_area": [0.01, 0.2],
+    "min_side": [20, 40],
+    "intact": [0, 1, 2, 3],
+    "min_keypoints": [1, 5],
+    "max_parts": [1, 2],
+    "max_spacing": [0.1, 0.4],
+    "max_stairs": [0.02, 0.2],
+    "duplicates": ["exact", "near"],
+    "where": ["area > 0.3", "people = 1 and width > 40", "not array_contains(touching, 'dog')", "head_visible",
+              "group >= '4'", "split <> 'pool'"],
+    "take": [{"coco": 10}, {"coco": 5, "pool": 1}, {"pairs": 0}],
+    "backgrounds": [1, 2, 5],
+    "held": ["include", "ignore"],
+    "animals": ["include", "ignore"],
+    "split": ["8/4", "60/20/20", "5/3/2"],
+    "folds": [2],
+    "group_by": ["source", "edges"],
+    "seed": [1, 2],
+}  # fmt: skip
+options = (
+    st.sets(st.sampled_from(sorted(VALUES)), max_size=5)
+    .flatmap(lambda names: st.fixed_dictionaries({name: st.sampled_from(VALUES[name]) for name in sorted(names)}))
+    .filter(lambda found: "split" not in found.get("where", "") or "/" not in found.get("split", ""))
+)
+seldom = settings(
+    derandomize=True, deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+def sources(defects: Defects) -> dict[str, Any]:
+    """All sources."""
+    return {"coco": [defects.coco], "pairs": [defects.pairs], "pool": [defects.pool]}
+
+
+def taken(funnel: list[FunnelStep]) -> dict[str, int]:
+    """How many images each rule took, by the funnel."""
+    steps = [(now.rule, before.remaining - now.remaining) for before, now in pairwise(funnel)]
+    found: dict[str, int] = {}
+    for rule, count in steps:
+        found[rule] = found.get(rule, 0) + count
+    return {rule: count for rule, count in found.items() if count}
+
+
+def steps_in_order(funnel: list[FunnelStep]) -> list[int]:
+    """The position of each step's rule among the schema's; `unreadable` stands wherever something is read."""
+    return [schema.RULES.index(step.rule) for step in funnel if step.rule not in ("looked at", "unreadable", "kept")]
+
+
+def built_or_told(out: Path, **options: Any) -> Built | str:
+    """A version, or the reason why there is none."""
+    try:
+        return build(out, **options)
+    except CurateError as error:
+        return str(error)
+
+
+@seldom
+@given(options)
+def test_every_image_looked_at_is_kept_or_dropped_once(defects: Defects, options: dict[str, Any]) -> None:
+    out = defects.root / "out"
+    built = built_or_told(out, **sources(defects), decisions=defects.decisions, **options)
+    if isinstance(built, str):
+        assert "Loosen it" in built or "--folds" in built
+        return
+    dataset = open_dataset(out)
+    shutil.rmtree(out)
+    names = [*dataset.samples["sample_id"], *dataset.drops["sample_id"]]
+    assert len(names) == len(set(names)) == LOOKED_AT
+    assert dict(dataset.drops.group_by("rule").len().iter_rows()) == taken(built.header.funnel)
+    assert built.header.funnel[-1].remaining == dataset.samples.height == built.header.counts["images"]
+    order = steps_in_order(built.header.funnel)
+    until = order.index(schema.RULES.index("decision")) + 1
+    assert order[:until] == sorted(order[:until])
+    assert dataset.drops["detail"].null_count() == 0
+    assert (dataset.drops["detail"].str.len_chars() > 0).all()
+    kinds = dataset.samples.group_by("split").len()
+    assert dict(kinds.iter_rows()).get("background", 0) <= options.get("backgrounds", 0)
+
+
+@seldom
+@given(options)
+def test_a_dry_run_tells_what_the_labels_decide(defects: Defects, options: dict[str, Any]) -> None:
+    """On the photographs that are fine and no copies: the same images kept, and the same funnel."""
+    fine = [name for name in scenes() if name not in ("missing", "truncated", "turned", "same", "near")]
+    fixed = {"split": None, "folds": 0, "duplicates": "keep", "group_by": None}
+    chosen = recipe(**{**sources(defects), "pairs": [], "decisions": defects.decisions, **options, **fixed,
+                       "coco": [only(defects, fine)]})  # fmt: skip
+    seen = preview(select(chosen, exact_drops=False), unwatched)
+    left_out = [note.where for note in seen.notes if "left out of a dry run" in note.what]
+    assert bool(left_out) == ((chosen.where or "").startswith(("split", "group")))
+    out = defects.root / "dry"
+    built = built_or_told(out, **{field: getattr(chosen, field) for field in chosen.__struct_fields__})
+    if isinstance(built, str):
+        assert seen.kept.is_empty()
+        return
+    kept = samples(out)["sample_id"].to_list()
+    shutil.rmtree(out)
+    if not left_out:
+        assert seen.kept["sample_id"].to_list() == kept
+        assert taken(seen.funnel) == taken(built.header.funnel)
+        quiet = ("unreadable", "leak", "kept")
+        assert [step for step in seen.funnel if step.rule not in quiet] == [
+            step for step in built.header.funnel if step.rule not in quiet
+        ]
+
+
+def only(defects: Defects, names: list[str]) -> str:
+    """The COCO file with some of its images alone."""
+    content = json.loads(Path(defects.coco).read_text())
+    content["images"] = [one for one in content["images"] if one["file_name"][:-4] in names]
+    ids = {one["id"] for one in content["images"]}
+    content["annotations"] = [one for one in content["annotations"] if one["image_id"] in ids]
+    path = defects.root / "fine.json"
+    path.write_text(json.dumps(content))
+    return str(path)
