@@ -52,20 +52,20 @@ def rule_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--min-side", type=int, metavar="PX", help="Least length of the shorter side.  [default: any]"),
         click.option(
             "--intact", type=int, metavar="N",
-            help="Heads visible where keypoints tell, and cut by at most N image edges.  [default: any]",
+            help="Heads visible where keypoints tell, and cut by at most N image edges, such as 1.  [default: any]",
         ),
         click.option(
             "--min-keypoints", type=int, metavar="N",
-            help="Fewest visible keypoints of 17, where labelled: no hand or foot alone.  [default: any]",
+            help="Fewest visible keypoints of 17, where labelled, such as 5: no hand or foot alone.  [default: any]",
         ),
         click.option("--max-parts", type=int, metavar="N", help="Most separate parts of the mask.  [default: any]"),
         click.option(
             "--max-spacing", type=float, metavar="FRACTION",
-            help="Largest mean distance of polygon vertices, as a share of the diagonal.  [default: any]",
+            help="Largest mean distance of polygon vertices, as a share of the diagonal, such as 0.08.  [default: any]",
         ),
         click.option(
             "--max-stairs", type=float, metavar="FRACTION",
-            help="Largest stairs of a blocky outline, as a share of the diagonal.  [default: any]",
+            help="Largest stairs of a blocky outline, as a share of the diagonal, such as 0.005.  [default: any]",
         ),
         click.option(
             "--duplicates", type=click.Choice(["keep", "exact", "near"]), metavar="keep|exact|near",
