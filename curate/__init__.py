@@ -26,7 +26,8 @@ __all__ = [
 
 if TYPE_CHECKING:
     from curate.build import Built, build_dataset
-    from curate.dataset import Dataset, open_dataset, verify
+    from curate.check import verify
+    from curate.dataset import Dataset, open_dataset
     from curate.errors import CurateError
     from curate.exports import Exported
     from curate.exports.coco import export_coco
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
 else:  # a type checker that sees `__getattr__` takes every name for one of ours
     _HOMES = {
         "curate.build": ("Built", "build_dataset"),
-        "curate.dataset": ("Dataset", "open_dataset", "verify"),
+        "curate.check": ("verify",),
+        "curate.dataset": ("Dataset", "open_dataset"),
         "curate.errors": ("CurateError",),
         "curate.exports": ("Exported",),
         "curate.exports.coco": ("export_coco",),

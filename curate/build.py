@@ -78,6 +78,7 @@ def write_dataset(selection: Selection, out: Path, *, force: bool = False, watch
     if selection.kept.is_empty():
         raise CurateError(f"{out}: not written, no image is left: {explain_empty(selection)}")
     with readable_faults(out), staged_folder(out, force=True) as staging:
+        check_out(out, selection.recipe, force=force)  # once more, now that nobody else can be writing there
         header, chosen = fill(staging, selection, watch)
         if force or not out.exists() or is_empty_folder(out):
             return Built(out, header, chosen.drops, chosen.notes)

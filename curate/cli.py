@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
@@ -14,7 +17,7 @@ from curate.files import explain_oserror
 
 COMMANDS = {
     "build": ("curate.commands:build", "Choose images from COCO, VOC and pairs; write a dataset version."),
-    "check": ("curate.commands:check", "Verify a dataset version: files, hashes, tables, splits."),
+    "check": ("curate.check_cli:check", "Verify a dataset version: header, tables, files, rules."),
     "show": ("curate.look_cli:show", "Say what a dataset version holds, or all that is known about one image."),
     "diff": ("curate.look_cli:diff", "Say what makes one dataset version another than a second."),
     "sheet": ("curate.look_cli:sheet", "Draw a contact sheet of a dataset version."),
@@ -57,19 +60,42 @@ def cli(debug: bool) -> None:
     """
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: the program ends as it does at Ctrl-C, so that what was begun is cleared away."""
+
+
+@contextmanager
+def termination_noticed() -> Iterator[None]:
+    """SIGTERM raises Terminated, unless somebody else takes care of it already."""
+
+    def end(number: int, frame: object) -> None:
+        raise Terminated
+
+    try:
+        free = signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        before = signal.signal(signal.SIGTERM, end) if free else None
+    except ValueError:  # not the main thread, which alone is told of signals
+        before = None
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+
+
 def main(arguments: list[str] | None = None) -> None:
-    """Run the program and exit: 0 done, 1 a data problem, 2 usage, 130 interrupted."""
+    """Run the program and exit: 0 done, 1 a data problem, 2 usage, 130 interrupted, 143 terminated."""
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments or bool(os.environ.get("CURATE_DEBUG"))
     try:
-        code = cli.main(arguments, prog_name="curate", standalone_mode=False)
+        with termination_noticed():
+            code = cli.main(arguments, prog_name="curate", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
-    except click.Abort:
-        fail("interrupted", 130)
-    except KeyboardInterrupt:
-        fail("interrupted", 130)
+    except (click.Abort, KeyboardInterrupt) as stop:
+        terminated = isinstance(stop.__cause__ or stop, Terminated)  # click makes an Abort of it
+        fail("terminated", 143) if terminated else fail("interrupted", 130)
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)

@@ -1,4 +1,4 @@
-"""The commands `curate build` and `curate check`."""
+"""The command `curate build`."""
 
 from __future__ import annotations
 
@@ -212,26 +212,3 @@ def watching() -> Iterator[Any]:
 
     with bars() as watch:
         yield watch
-
-
-@click.command()
-@click.argument("dataset", type=FOLDER)
-def check(dataset: Path) -> int:
-    """Verify a dataset version: every file, hash, mask value and size, and that no group is split.
-
-    Prints one line per finding. Exit code 0: sound; 1: there are findings.
-
-    \b
-    Example:
-      curate check people
-    """
-    from curate.dataset import open_dataset, verify
-
-    opened = open_dataset(dataset)
-    findings = 0
-    for line in verify(opened):
-        click.echo(line)
-        findings += 1
-    if not findings:
-        click.echo(f"{dataset}: sound, {opened.samples.height} images, digest {opened.header.digest[:12]}")
-    return 1 if findings else 0

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +16,8 @@ import msgspec
 import polars as pl
 
 from curate import schema
-from curate.errors import CurateError, FormatError, MissingError, VersionError
-from curate.files import sha256_file, write_atomic
-from curate.threads import map_threads, unwatched
+from curate.errors import FormatError, MissingError, VersionError
+from curate.files import write_atomic
 
 if TYPE_CHECKING:  # opening a dataset reads tables; what decodes pixels is imported where pixels are asked for
     import numpy as np
@@ -96,17 +98,7 @@ def open_dataset(root: Path | str, digest: str | None = None) -> Dataset:
         VersionError: The digest is another.
     """
     root = Path(root)
-    header_path = root / "dataset.json"
-    if not header_path.is_file():
-        raise MissingError(
-            f"{root}: is not a dataset (no dataset.json in it). Build one with: curate build --out {root}"
-        )
-    try:
-        header = msgspec.json.decode(header_path.read_bytes(), type=Header)
-    except msgspec.DecodeError as error:
-        raise FormatError(header_path, f"is damaged ({error}). Build the dataset again with --force") from error
-    if header.format != schema.FORMAT:
-        raise FormatError(header_path, f"has format {header.format}, this program reads {schema.FORMAT}. Update it")
+    header = read_header(root)
     if digest is not None and header.digest != digest:
         raise VersionError(
             f"{root}: has digest {header.digest[:12]}, expected {digest[:12]}. "
@@ -117,18 +109,64 @@ def open_dataset(root: Path | str, digest: str | None = None) -> Dataset:
     return Dataset(root, header, samples, drops)
 
 
+def read_header(root: Path) -> Header:
+    """The header of the dataset version in folder `root`.
+
+    Raises:
+        MissingError: There is none, so this is no dataset (or one that was never finished).
+        FormatError: It is damaged, or of another format.
+    """
+    header_path = root / "dataset.json"
+    if not header_path.is_file():
+        raise MissingError(
+            f"{root}: is not a dataset (no dataset.json in it). Build one with: curate build --out {root}"
+        )
+    try:
+        header = msgspec.json.decode(header_path.read_bytes(), type=Header)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise FormatError(header_path, f"is damaged ({error}). Build the dataset again with --force") from error
+    if header.format != schema.FORMAT:
+        raise FormatError(header_path, f"has format {header.format}, this program reads {schema.FORMAT}. Update it")
+    return header
+
+
 def read_table(path: Path, columns: pl.Schema) -> pl.DataFrame:
     """A Parquet table with exactly these columns; anything else is a MissingError or FormatError."""
     if not path.is_file():
         raise MissingError(f"{path}: is missing. Make it again with the command that writes it")
     try:
-        frame = pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise FormatError(path, f"is not a readable Parquet table ({str(error).splitlines()[0]})") from error
+        with panics_unheard():
+            frame = pl.read_parquet(path, glob=False, hive_partitioning=False)  # the path is a name, not a pattern
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        raise FormatError(
+            path, f"is not a readable Parquet table ({(str(error).splitlines() or [type(error).__name__])[0]})"
+        ) from error
     if frame.schema != columns:
         wrong = sorted(set(columns.items()) ^ set(frame.schema.items()), key=str)
         raise FormatError(path, f"has other columns than expected, first: {wrong[0] if wrong else 'their order'}")
     return frame
+
+
+_reading = threading.Lock()
+
+
+@contextmanager
+def panics_unheard() -> Iterator[None]:
+    """Nothing reaches stderr: of some damaged files polars prints pages before it raises, and one line is enough."""
+    with _reading:
+        try:
+            stderr = os.dup(2)
+        except OSError:  # it is closed
+            yield
+            return
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            os.close(nowhere)
 
 
 def write_table(path: Path, frame: pl.DataFrame) -> None:
@@ -187,47 +225,3 @@ def finish_dataset(
     encoded = msgspec.json.format(msgspec.json.encode(header), indent=2)
     write_atomic(staging / "dataset.json", encoded + b"\n")
     return header
-
-
-def verify(dataset: Dataset) -> Iterator[str]:
-    """Findings, one line each: files missing, changed or undecodable, rows that contradict their files."""
-    if digest_of(dataset.samples) != dataset.header.digest:
-        yield f"{dataset.root}/samples.parquet: its digest is not the header's; the table was changed after the build"
-    for column in ("sample_id", "image", "mask"):
-        for value in dataset.samples.filter(pl.col(column).is_duplicated())[column].unique().sort():
-            yield f"{dataset.root}/samples.parquet: {column} {value} stands twice"
-    learned = dataset.samples.filter(pl.col("split") != "pool").with_columns(
-        pl.col("split").replace("background", "train")
-    )
-    splits = learned.group_by("group").agg(pl.col("split").n_unique()).filter(pl.col("split") > 1)
-    for group in splits["group"].sort():
-        yield f"{dataset.root}/samples.parquet: group {group} is spread over several splits"
-    for part in ("images", "masks"):
-        listed = set(dataset.samples[part.removesuffix("s")])
-        present = {f"{part}/{path.name}" for path in (dataset.root / part).glob("*")}
-        for path in sorted(present - listed):
-            yield f"{dataset.root / path}: stands in no row of samples.parquet"
-    rows = dataset.rows()
-    for found in map_threads(lambda row: list(verify_row(dataset, row)), rows, unwatched("verifying", len(rows))):
-        yield from found
-
-
-def verify_row(dataset: Dataset, row: dict[str, Any]) -> Iterator[str]:
-    """Findings about one sample's two files."""
-    from curate import images
-    from curate.masks import area_fraction
-
-    for column in ("image", "mask"):
-        path = dataset.root / row[column]
-        if not path.is_file():
-            yield f"{path}: is missing"
-        elif sha256_file(path) != row[f"{column}_sha256"]:
-            yield f"{path}: was changed after the build (its hash differs)"
-    try:
-        images.check_image(dataset.root / row["image"], (row["height"], row["width"]))
-        area = area_fraction(dataset.target(row))
-    except CurateError as error:
-        yield str(error)
-        return
-    if abs(area - row["area"]) > 1e-9:
-        yield f"{dataset.root}: {row['sample_id']} says area {row['area']:.4f}, its mask has {area:.4f}"

@@ -35,6 +35,10 @@ class FormatError(CurateError):
         self.path, self.place, self.problem = Path(path), place, problem
         super().__init__(f"{path}{f' at {place}' if place else ''}: {problem}")
 
+    def __reduce__(self) -> tuple[type[FormatError], tuple[Path, str, str]]:
+        """What a forked process sends of it."""
+        return type(self), (self.path, self.problem, self.place)
+
 
 class MismatchError(CurateError):
     """Two things that must agree do not.
@@ -47,8 +51,12 @@ class MismatchError(CurateError):
     """
 
     def __init__(self, where: Path | str, expected: object, got: object, advice: str = "") -> None:
-        self.where, self.expected, self.got = str(where), expected, got
+        self.where, self.expected, self.got, self.advice = str(where), expected, got, advice
         super().__init__(f"{where}: expected {expected}, got {got}{f'. {advice}' if advice else ''}")
+
+    def __reduce__(self) -> tuple[type[MismatchError], tuple[str, object, object, str]]:
+        """What a forked process sends of it."""
+        return type(self), (self.where, self.expected, self.got, self.advice)
 
 
 class MissingError(CurateError):

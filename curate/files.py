@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import CurateError, ExistsError, MachineError, MissingError, UsageError
+from curate.exchange import exchange
 from curate.threads import map_threads
 
 
@@ -80,28 +81,29 @@ def staged_folder(out: Path, *, force: bool = False) -> Iterator[Path]:
     """A temporary sibling folder that becomes `out` when the block ends well, and vanishes when it does not.
 
     A block that removes the folder itself withdraws what it made: `out` stays as it is. The folder is locked while it
-    is written; what a killed process left of it is cleared by the next one.
+    is written; what a killed process left of it is cleared by the next one. Where `out` is a link to a folder, that
+    folder is the one that is made or replaced.
 
     Raises:
-        ExistsError: `out` exists and `force` is false, or another process is writing it now.
+        ExistsError: `out` exists and `force` is false, or is no folder, or another process is writing it now.
         UsageError: `out` has no name of its own, as `.` and `..` have none.
     """
     if out.name in ("", ".."):
         raise UsageError(f"{out or '.'}: is the current folder or one above it. Name a folder of its own")
+    out = Path(os.path.realpath(out)) if out.is_symlink() else out
     staging = out.with_name(f".{out.name}.partial")
     descriptor = _lock_new_folder(staging, out)
     try:
         _restore_interrupted_swap(out)
-        if out.exists() and not force:
-            raise ExistsError(f"{out}: exists already. Choose another --out, or pass --force to replace it")
+        if out.exists() and not (force and out.is_dir()):
+            advice = "Choose another --out" + (", or pass --force to replace it" if out.is_dir() else "")
+            raise ExistsError(f"{out}: exists already{'' if out.is_dir() else ' and is no folder'}. {advice}")
         yield staging
         if staging.exists():
             _sync_tree(staging)
             _swap_in(staging, out)
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
     finally:
+        _discard(staging, descriptor)
         os.close(descriptor)
 
 
@@ -134,33 +136,69 @@ def _lock_new_folder(staging: Path, out: Path) -> int:
     staging.parent.mkdir(parents=True, exist_ok=True)
     while True:
         staging.mkdir(exist_ok=True)
-        descriptor = os.open(staging, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            raise ExistsError(
-                f"{out}: another process is writing it now. Wait for it, or choose another --out"
-            ) from None
+            descriptor = _open_locked(staging, out)
+        except FileNotFoundError:  # the process that made it has just finished
+            continue
         # The folder may have been renamed into place between mkdir and flock: then this lock guards nothing.
-        with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(descriptor), staging.stat()):
-                break
+        if _is_at(staging, descriptor):
+            break
         os.close(descriptor)
     for leftover in staging.iterdir():
         shutil.rmtree(leftover) if leftover.is_dir() and not leftover.is_symlink() else leftover.unlink()
     return descriptor
 
 
+def _open_locked(folder: Path, out: Path) -> int:
+    """A descriptor of the folder, never of what a link leads to, that holds an exclusive lock on it."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise ExistsError(f"{out}: another process is writing it now. Wait for it, or choose another --out") from None
+    return descriptor
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    """Whether the path names the very folder of the descriptor."""
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    return False
+
+
+def _discard(staging: Path, descriptor: int) -> None:
+    """Remove the staged folder where it is still ours; by then another process may have made one of the same name."""
+    if not _is_at(staging, descriptor):
+        return
+    try:
+        shutil.rmtree(staging, ignore_errors=True)
+    except KeyboardInterrupt:  # it asks to end, not to leave half a folder behind
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+
+
 def _swap_in(staging: Path, out: Path) -> None:
+    """Put the staged folder in the place of `out`, at once where the system can: then no kill leaves it without one."""
+    if not out.exists():
+        staging.rename(out)
+        return
+    replaced = _open_locked(out, out)  # it comes to lie where a next process would begin: not before it is gone
+    try:
+        if not exchange(staging, out):
+            _rename_twice(staging, out)
+    finally:
+        _discard(staging, replaced)
+        os.close(replaced)
+
+
+def _rename_twice(staging: Path, out: Path) -> None:
     old = out.with_name(f".{out.name}.old")
-    if out.exists():
-        out.rename(old)
+    out.rename(old)
     try:
         staging.rename(out)
     except OSError:
-        if old.exists():
-            old.rename(out)
+        old.rename(out)
         raise
     shutil.rmtree(old, ignore_errors=True)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import stat
-import struct
 import warnings
-import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from textwrap import shorten
 from typing import TypeVar
 
 import cv2
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from curate.errors import FormatError, MismatchError, MissingError
+from curate.errors import CurateError, FormatError, MismatchError, MissingError
 from curate.masks import SizeHW, Target
 
 Pixel = TypeVar("Pixel", bound=np.generic)
@@ -23,7 +24,17 @@ Pixel = TypeVar("Pixel", bound=np.generic)
 MAX_PIXELS = 200_000_000
 """Images with more pixels are refused from their header alone, before anything is decoded."""
 
+THUMBNAIL_PX = 32
+"""Height and width of what `examine_image` gives."""
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF", "JPEG2000")
+"""What is read, whatever a file is called. Pillow knows more: it would run Ghostscript on an EPS named `a.jpg`."""
+
 Image.MAX_IMAGE_PIXELS = None  # the cap above is checked here, on the header, with a message of our own
+
+UNDECODABLE = "the pixels cannot be decoded"
+
+_PHOTO_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr")
 
 _EXIF_ORIENTATION = 0x0112
 
@@ -46,18 +57,38 @@ def read_header(path: Path) -> Image.Image:
         FormatError: The file is no image, has no pixels, or more than MAX_PIXELS.
     """
     check_regular(path)
+    with _damage_told(path, "is not an image Pillow can read"):
+        image = Image.open(path, formats=FORMATS)
+    width, height = image.size
+    if not 0 < width * height <= MAX_PIXELS:
+        image.close()
+        raise FormatError(path, f"has {width}x{height} pixels; between 1 and {MAX_PIXELS} are read")
+    return image
+
+
+@contextmanager
+def _damage_told(path: Path | str, problem: str) -> Iterator[None]:
+    """Turn whatever Pillow raises into a FormatError of `problem`, and keep its warnings to ourselves.
+
+    Pillow documents a handful of exceptions, but damaged files make it raise nearly every built-in one; a list of
+    those seen so far would let the next one end a build of 100,000 images.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of odd EXIF and palettes; the pixels are what counts
-            image = Image.open(path)
+            yield
     except PermissionError as error:
         raise MissingError(f"{path}: cannot be opened ({error.strerror})") from error
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, struct.error) as error:
-        raise FormatError(path, "is not an image Pillow can read") from error
-    width, height = image.size
-    if not 0 < width * height <= MAX_PIXELS:
-        raise FormatError(path, f"has {width}x{height} pixels; between 1 and {MAX_PIXELS} are read")
-    return image
+    except UnidentifiedImageError as error:
+        raise FormatError(path, problem) from error  # its text is the path again
+    except Exception as error:
+        raise FormatError(path, f"{problem} ({_reason(error)})") from error
+
+
+def _reason(error: Exception) -> str:
+    """An exception's text on one line, with its type where the text was not written for people."""
+    text = shorten(str(error), 120, placeholder="...")
+    return text if text and isinstance(error, OSError | ValueError | SyntaxError) else f"{type(error).__name__} {text}"
 
 
 def read_mask_bytes(data: bytes, size_hw: SizeHW, where: str) -> NDArray[np.bool_]:
@@ -72,14 +103,14 @@ def read_mask_bytes(data: bytes, size_hw: SizeHW, where: str) -> NDArray[np.bool
         FormatError: The bytes are no PNG, or cut off.
         MismatchError: It has another size.
     """
-    try:
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-            found = (image.height, image.width)
-            if found != size_hw:
-                raise MismatchError(where, f"{size_hw[0]}x{size_hw[1]} (HxW)", f"{found[0]}x{found[1]}")
-            values = np.array(image)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError) as error:
-        raise FormatError(where, "is not a PNG that can be decoded") from error
+    with _damage_told(where, "is not a PNG that can be decoded"):
+        image = Image.open(io.BytesIO(data), formats=["PNG"])
+    found = (image.height, image.width)
+    if found != size_hw:
+        raise MismatchError(where, f"{size_hw[0]}x{size_hw[1]} (HxW)", f"{found[0]}x{found[1]}")
+    with _damage_told(where, "is not a PNG that can be decoded"):
+        image.load()
+        values = np.array(image)
     mask: NDArray[np.bool_] = (values if values.ndim == 2 else values[..., 0]) != 0
     return mask
 
@@ -91,13 +122,17 @@ def read_size_hw(path: Path) -> SizeHW:
 
 
 def exif_orientation(path: Path) -> int:
-    """The EXIF orientation an image file carries, 1 (as stored) where it carries none."""
+    """The EXIF orientation an image file carries, 1 (as stored) where it carries none or none that can be read."""
     with read_header(path) as image:
         return _orientation(image)
 
 
 def _orientation(image: Image.Image) -> int:
-    turn = image.getexif().get(_EXIF_ORIENTATION, 1)
+    try:
+        with _damage_told("", "damaged EXIF"):
+            turn = image.getexif().get(_EXIF_ORIENTATION, 1)
+    except CurateError:
+        return 1
     return turn if isinstance(turn, int) else 1
 
 
@@ -129,24 +164,54 @@ def read_thumbnail(path: Path, height_px: int) -> NDArray[np.uint8]:
 def check_image(path: Path, size_hw: SizeHW) -> None:
     """Read a photograph to its end, without keeping its pixels.
 
-    A JPEG is decoded at an eighth of its sides: all of its data is read and so checked, at half the cost.
-
     Raises:
-        As `read_image`.
+        As `examine_image`.
     """
-    with read_header(path) as image:
-        check_size(path, image, size_hw)
-        image.draft(None, (max(1, image.width // 8), max(1, image.height // 8)))
-        _load(path, image)
+    examine_image(path, size_hw)
 
 
 def examine_image(path: Path, size_hw: SizeHW) -> NDArray[np.uint8]:
-    """Interim."""
+    """A photograph read to its end: its brightness as a (THUMBNAIL_PX, THUMBNAIL_PX) uint8 thumbnail.
+
+    The aspect ratio is given up and alpha ignored, so that copies of other sizes, formats and qualities give nearly
+    the same thumbnail. A JPEG is decoded at a scale of down to an eighth and without its colours: all of its data is
+    read and so checked, at half the cost. What a decoder does not notice is not noticed here: a flipped bit in a JPEG
+    often is only a smear.
+
+    Args:
+        path: Image file.
+        size_hw: The size the annotation states.
+
+    Raises:
+        MissingError, FormatError: As `read_header` and `check_photograph`; also where the pixels cannot be decoded.
+        MismatchError: The raster has another size than `size_hw`.
+    """
     with read_header(path) as image:
+        check_photograph(path, image)
         check_size(path, image, size_hw)
-        image.draft(None, (max(1, image.width // 8), max(1, image.height // 8)))
-        _load(path, image)
-        return np.asarray(image.convert("L").resize((32, 32), Image.Resampling.BOX))
+        with _damage_told(path, UNDECODABLE):
+            drafted = image.draft("L", (2 * THUMBNAIL_PX, 2 * THUMBNAIL_PX))
+            # A drafted raster ends in a part of a pixel; leaving it out keeps the copies in register.
+            box = drafted[1] if drafted else None
+            grey = image.convert("L").resize((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BILINEAR, box=box)
+            return np.array(grey)
+
+
+def check_photograph(path: Path, image: Image.Image) -> None:
+    """Raise FormatError where a header is not that of one still picture in RGB or grey of 8 bits a channel.
+
+    Colours of 16 bits a channel, which Pillow reads as their upper 8, pass; grey of 16 bits would be clipped.
+    """
+    if image.mode == "CMYK":
+        raise FormatError(path, "is a CMYK image, made for print; convert it to RGB")
+    if image.mode.startswith(("I", "F")):
+        raise FormatError(path, f"has more than 8 bits a channel (mode {image.mode}); convert it to 8 bits")
+    if image.mode not in _PHOTO_MODES:
+        raise FormatError(path, f"has the colour mode {image.mode}; convert it to RGB")
+    with _damage_told(path, "its frames cannot be counted"):
+        animated = image.format != "MPO" and getattr(image, "is_animated", False)
+    if animated:
+        raise FormatError(path, f"is animated or has several pages ({image.format}); save the picture that is meant")
 
 
 def check_size(path: Path, image: Image.Image, size_hw: SizeHW) -> None:
@@ -198,21 +263,11 @@ def is_inverted_palette(path: Path) -> bool:
 
 
 def _decoded(path: Path, image: Image.Image, mode: str | None) -> NDArray[np.uint8]:
-    _load(path, image)
-    try:
+    """The pixels; any way a damaged file can fail is a FormatError."""
+    with _damage_told(path, UNDECODABLE):
+        image.load()  # not left to numpy, which takes an AttributeError for an object that is no array
+    with _damage_told(path, f"the pixels cannot be read as {mode}"):
         return np.array(image.convert(mode) if mode else image)
-    except (OSError, ValueError) as error:
-        raise FormatError(path, f"the pixels cannot be read as {mode} ({error})") from error
-
-
-def _load(path: Path, image: Image.Image) -> None:
-    """Decode the pixels; any way a damaged file can fail is a FormatError."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image.load()
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, struct.error, zlib.error) as error:
-        raise FormatError(path, f"the pixels cannot be decoded ({error})") from error
 
 
 def read_grey(path: Path, size_hw: SizeHW | None = None) -> NDArray[np.uint8]:

@@ -8,8 +8,10 @@ in a fork.
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 import warnings
@@ -26,6 +28,11 @@ PART = 256
 """Items worked on at once: enough to make what is done for all of them together pay."""
 WORTH_FORKING = 2 * PART
 """From this many items on; a fork costs some hundredths of a second."""
+
+ENDS = {signal.SIGINT, signal.SIGTERM}
+"""Signals that ask a program to end."""
+_PR_SET_PDEATHSIG = 1
+"""From Linux's <sys/prctl.h>."""
 
 
 def map_processes(
@@ -65,7 +72,7 @@ def map_processes(
             reader.check()
     finally:
         for process, connection in children:
-            process.terminate()
+            process.kill()  # it has nothing to clear up, and may not have come to heed other signals yet
             process.join()
             connection.close()
     return [result for found in results for result in found]
@@ -77,12 +84,31 @@ def _fork(
     """A process that works on its share of the parts, and the connection its results come through."""
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(function, parts, share, sender), daemon=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # newer Pythons warn of forks beside threads; see above
-        process.start()
+    process = context.Process(target=_work, args=(function, parts, share, sender, os.getpid()), daemon=True)
+    waiting = signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)  # until the process has said what it makes of them
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # newer Pythons warn of forks beside threads; see above
+            process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, waiting)
     sender.close()
     return process, receiver
+
+
+def _end_with(parent: int) -> None:
+    """This process dies when its parent asks it to, or dies: it holds the parent's locks and writes into its folders.
+
+    Ctrl-C at a terminal reaches both; the parent alone answers.
+    """
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None:
+        prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDS)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def _work(
@@ -90,15 +116,17 @@ def _work(
     parts: Sequence[Sequence[Item]],
     share: range,
     sender: Connection,
+    parent: int,
 ) -> None:
     """What a forked process does: each part's results, or the error that ended it, are sent."""
+    _end_with(parent)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             for index in share:
                 sender.send(function(parts[index]))
-        except (BrokenPipeError, KeyboardInterrupt):
-            return  # the process that asked is gone, or being ended
+        except BrokenPipeError:
+            return  # the process that asked is gone
         except BaseException as error:
             sender.send(error)
 

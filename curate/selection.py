@@ -25,6 +25,7 @@ from curate.rules import (
     unreadable_rule,
 )
 from curate.sources import Limits, Measure, Note, Read
+from curate.sources.coco_json import collection_paused
 from curate.sources.reading import read_sources
 from curate.sources.version import read_versions
 from curate.splits import place
@@ -199,7 +200,8 @@ def measure_part(rows: Sequence[tuple[int, int]], reads: Sequence[Read], limits:
     found: dict[tuple[int, int], Measure | None] = {}
     for index in {read for read, _ in rows}:
         mine = [row for read, row in rows if read == index]
-        measured = reads[index].labels.measure_many(mine, limits)
+        with collection_paused():
+            measured = reads[index].labels.measure_many(mine, limits)
         found.update(zip(((index, row) for row in mine), measured, strict=True))
     return [found[at] for at in rows]
 

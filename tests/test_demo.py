@@ -13,7 +13,8 @@ import polars as pl
 import pytest
 
 from curate import schema
-from curate.dataset import open_dataset, read_table, verify
+from curate.check import verify
+from curate.dataset import open_dataset, read_table
 from tests.conftest import REPOSITORY
 
 pytestmark = pytest.mark.long

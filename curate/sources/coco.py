@@ -133,10 +133,9 @@ class _Gathered:
         table = table_of(path, listing, categories, self.notes)
         self.notes += damaged_keypoints(path, listing.annotations, people)
         licences: dict[Id, str | None] = {one.id: one.name or one.url for one in file.licenses if one.id is not None}
+        damaged = frozenset(listing.damaged)
         images = [
-            CocoImage(
-                source, record, None if record.license is None else licences.get(record.license), finder, table, index
-            )
+            CocoImage(source, record, licences.get(record.license), finder, table, index, None, record.id in damaged)
             for index, record in enumerate(file.images)
         ]
         twice = repeated_ids(file.images)
@@ -167,6 +166,7 @@ class _Gathered:
             if known.table is image.table:
                 self.notes.append(Note("image records stand twice and count once", f"{path}: {record.file_name}"))
             known.add(image.parts())
+            known.damaged |= image.damaged
             return known.table is not image.table
         self._known[key] = image
         self.images.append(image)
@@ -214,8 +214,12 @@ def candidates_of(name: str, images: Sequence[CocoImage]) -> pl.DataFrame:
     files = [image.record.file_name.replace("\\", "/") for image in images]
     sizes = [image.record.size_hw for image in images]
     problems = [
-        None if height > 0 and width > 0 and height * width <= MAX_PIXELS else size_problem((height, width))
-        for height, width in sizes
+        "an annotation of it is damaged, so it is not known what it shows"
+        if image.damaged
+        else None
+        if height > 0 and width > 0 and height * width <= MAX_PIXELS
+        else size_problem((height, width))
+        for image, (height, width) in zip(images, sizes, strict=True)
     ]
     return pl.DataFrame(
         {

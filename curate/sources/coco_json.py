@@ -84,6 +84,8 @@ class CocoFile(msgspec.Struct):
     categories: list[Category]
     annotations: list[Annotation] = []
     licenses: list[Licence] = []
+    damaged: list[Id] = msgspec.field(default_factory=list, name="(damaged)")
+    """Images of which an annotation is damaged. Nothing of the file: found out while it is read."""
 
 
 class Segment(msgspec.Struct, gc=False):
@@ -194,7 +196,24 @@ def _decode_records(path: Path, data: Buffer, notes: list[Note]) -> CocoFile | P
         records = list(_sound(path, "annotations", raw.annotations, PanopticRecord, notes))
         return PanopticFile(images, categories, records, licences)
     annotations = list(_sound(path, "annotations", raw.annotations, Annotation, notes))
-    return CocoFile(images, categories, annotations, licences)
+    damaged = list(_images_of_damaged(raw.annotations)) if len(annotations) < len(raw.annotations) else []
+    return CocoFile(images, categories, annotations, licences, damaged)
+
+
+class RawAnnotation(msgspec.Struct):
+    """What tells whose annotation a damaged one is."""
+
+    image_id: Number | str
+
+
+def _images_of_damaged(raws: list[msgspec.Raw]) -> Iterator[Id]:
+    """The images of the annotations that cannot be decoded, as far as they can be told."""
+    for raw in raws:
+        try:
+            msgspec.json.decode(raw, type=Annotation)
+        except msgspec.DecodeError:
+            with suppress(msgspec.DecodeError, UnicodeDecodeError):
+                yield msgspec.json.decode(raw, type=RawAnnotation).image_id
 
 
 def _has_segments(raw: msgspec.Raw) -> bool:

@@ -108,6 +108,8 @@ class CocoImage(msgspec.Struct, gc=False):
     table: Table
     index: int
     more: list[Part] | None = None
+    damaged: bool = False
+    """Whether an annotation of it cannot be read: what it shows is not known, then."""
 
     def people(self, *, crowd: bool = False) -> list[Annotation]:
         """The annotations of people, or those of crowds of them."""

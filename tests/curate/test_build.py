@@ -13,7 +13,8 @@ import polars as pl
 import pytest
 
 from curate.build import build_dataset
-from curate.dataset import open_dataset, verify
+from curate.check import verify
+from curate.dataset import open_dataset
 from curate.errors import CurateError, ExistsError, MissingError, UsageError
 from curate.recipe import Recipe, make_recipe
 from curate.selection import select

@@ -208,12 +208,13 @@ def test_check_finds_what_was_changed(run: Run, coco: str) -> None:
     code, out, _ = run("check", "out")
     assert code == 1
     assert [re.sub(r"[:].*", "", line) for line in out.splitlines()] == [
+        "out/masks/coco-000003.png",
+        "out/masks/coco-000003.png",
+        "out/images/coco-000004.jpg",
         "out/masks/stray.png",
-        "out/masks/coco-000003.png",
-        "out/masks/coco-000003.png",
-        "out/images/coco-000004.jpg",
-        "out/images/coco-000004.jpg",
+        "out",
     ]
+    assert out.splitlines()[-1] == f"out: 4 findings, 7 images, digest {digest}"
 
 
 def test_check_of_what_is_no_dataset_is_an_error(run: Run) -> None:

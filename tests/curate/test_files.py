@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from curate import files
-from curate.errors import ExistsError, MachineError, MissingError, UsageError
+from curate.errors import CurateError, ExistsError, MachineError, MissingError, UsageError
+from curate.exchange import exchange
 from tests.conftest import REPOSITORY
 
 
@@ -52,6 +53,62 @@ def test_an_existing_folder_is_replaced_only_by_force(tmp_path: Path) -> None:
     assert leftovers(tmp_path) == []
 
 
+def test_where_folders_cannot_trade_places_they_are_renamed_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "exchange", lambda one, other: False)
+    for text in ("one", "two"):
+        write_version(tmp_path / "out", text, force=True)
+        assert (tmp_path / "out" / "part.txt").read_text() == text
+    assert leftovers(tmp_path) == []
+
+
+def test_a_folder_behind_a_link_is_replaced_and_the_link_stays(tmp_path: Path) -> None:
+    write_version(tmp_path / "disk" / "out", "one")
+    (tmp_path / "link").symlink_to(tmp_path / "disk" / "out")
+    for text in ("two", "three"):
+        write_version(tmp_path / "link", text, force=True)
+        assert (tmp_path / "disk" / "out" / "part.txt").read_text() == text
+    assert (tmp_path / "link").is_symlink()
+    assert leftovers(tmp_path) == leftovers(tmp_path / "disk") == []
+
+
+def test_a_link_in_the_place_of_the_staged_folder_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "photo.jpg").write_bytes(b"photo")
+    (tmp_path / ".out.partial").symlink_to(tmp_path / "mine")
+    with pytest.raises(CurateError, match=r"\.out\.partial"), files.readable_faults("out"):
+        write_version(tmp_path / "out", "one")
+    assert (tmp_path / "mine" / "photo.jpg").read_bytes() == b"photo"
+
+
+def test_a_file_in_the_place_of_the_folder_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a letter")
+    with pytest.raises(ExistsError, match="exists already and is no folder"):
+        write_version(tmp_path / "out", "one", force=True)
+    assert (tmp_path / "out").read_text() == "a letter"
+    assert leftovers(tmp_path) == []
+
+
+def test_what_another_process_has_begun_meanwhile_is_left_alone(tmp_path: Path) -> None:
+    staging = tmp_path / ".out.partial"
+    with pytest.raises(RuntimeError), files.staged_folder(tmp_path / "out"):  # noqa: PT012
+        staging.rmdir()
+        staging.mkdir()
+        (staging / "of-another.txt").write_text("begun")
+        raise RuntimeError
+    assert (staging / "of-another.txt").exists()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="renameat2 is Linux's")
+def test_two_folders_trade_places(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write_version(tmp_path / name, name)
+    assert exchange(tmp_path / "one", tmp_path / "two")
+    assert (tmp_path / "one" / "part.txt").read_text() == "two"
+    assert not exchange(tmp_path / "one", tmp_path / "three")
+
+
 def test_a_withdrawn_folder_leaves_what_stood_there(tmp_path: Path) -> None:
     write_version(tmp_path / "out", "one")
     with files.staged_folder(tmp_path / "out", force=True) as staging:
@@ -81,6 +138,7 @@ def test_an_interrupted_swap_is_mended_by_the_next_writer(tmp_path: Path, finish
 
 def test_a_swap_that_fails_puts_the_old_folder_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_version(tmp_path / "out", "old")
+    monkeypatch.setattr(files, "exchange", lambda one, other: False)
     rename = Path.rename
 
     def refuse(path: Path, target: Path) -> Path:

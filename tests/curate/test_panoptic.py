@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from curate.build import build_dataset
-from curate.dataset import open_dataset, verify
+from curate.check import verify
+from curate.dataset import open_dataset
 from curate.errors import CurateError, FormatError
 from curate.foreground import Foreground
 from curate.recipe import make_recipe

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from curate.build import build_dataset
-from curate.dataset import open_dataset, verify
+from curate.check import verify
+from curate.dataset import open_dataset
 from curate.errors import MissingError
 from curate.recipe import make_recipe
 from curate.sources import Limits

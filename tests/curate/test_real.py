@@ -16,7 +16,8 @@ from pycocotools.coco import COCO
 
 from curate import masks
 from curate.build import build_dataset
-from curate.dataset import open_dataset, verify
+from curate.check import verify
+from curate.dataset import open_dataset
 from curate.recipe import make_recipe
 from curate.selection import select
 from curate.sources.coco_labels import rle_of

@@ -11,10 +11,11 @@ import polars as pl
 import pytest
 
 from curate import schema
-from curate.dataset import Dataset, Header, digest_of, open_dataset, read_table, verify
+from curate.check import verify
+from curate.dataset import Dataset, Header, digest_of, open_dataset, read_table
 from curate.errors import ExistsError, MissingError, UsageError
 from curate.images import target_png
-from curate.masks import area_fraction
+from curate.masks import PERSON, area_fraction, touched_edges
 from curate.revise import check_place, existing_revision, revise
 from tests.drawing import target
 from tests.label.making import Photo, make_dataset
@@ -43,6 +44,7 @@ def with_mask(parent: Dataset, sample_id: str, new: np.ndarray) -> dict[str, Any
     samples = parent.samples.with_columns(
         mask_sha256=pl.when(is_it).then(pl.lit(digest)).otherwise("mask_sha256"),
         area=pl.when(is_it).then(pl.lit(area_fraction(new))).otherwise("area"),
+        edges=pl.when(is_it).then(pl.lit(touched_edges(new == PERSON))).otherwise("edges"),
     )
     return {"samples": samples, "masks": {sample_id: data}}
 

@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from curate.dataset import open_dataset, verify
+from curate.check import verify
+from curate.dataset import open_dataset
 from curate.errors import UsageError
 from tests.curate.pictures import build, coco_of, column, numbered, pairs_of, picture, reasons, recipe, samples, told
 

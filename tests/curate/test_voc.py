@@ -437,7 +437,7 @@ def test_damage_to_any_file_costs_its_image_at_most(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_much_damage_to_any_file_costs_its_image_at_most(tmp_path: Path) -> None:
-    damage(tmp_path, range(25, 5000))
+    damage(tmp_path, range(25, 1500))
 
 
 def test_object_masks_of_another_size_make_their_image_unreadable(tmp_path: Path) -> None:

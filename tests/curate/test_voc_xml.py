@@ -119,4 +119,4 @@ def test_random_damage_is_refused_or_read(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_much_random_damage_is_refused_or_read(tmp_path: Path) -> None:
-    damage(tmp_path, range(500, 200_000))
+    damage(tmp_path, range(500, 50_000))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from curate import schema
-from curate.dataset import Dataset, finish_dataset, open_dataset
+from curate.dataset import Dataset, FunnelStep, finish_dataset, open_dataset
 from curate.files import staged_folder
 from curate.images import read_size_hw, target_png
 from curate.masks import PERSON, Target, area_fraction, touched_edges
@@ -45,7 +45,7 @@ def make_dataset(out: Path, photos: Mapping[str, Photo], name: str = "people") -
             parent=None,
             recipe={"min_people": 1},
             sources=[],
-            funnel=[],
+            funnel=[FunnelStep("looked at", "looked at", len(rows))],
             samples=schema.table(rows, schema.SAMPLES),
             drops=schema.table([], schema.DROPS),
         )

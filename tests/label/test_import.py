@@ -20,8 +20,9 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from curate import schema
+from curate.check import verify
 from curate.cli import main
-from curate.dataset import Dataset, open_dataset, read_table, verify
+from curate.dataset import Dataset, open_dataset, read_table
 from curate.errors import FormatError, MissingError, UsageError
 from curate.images import png_bytes, read_size_hw
 from label.importing import Request, import_labels
@@ -82,7 +83,8 @@ def test_masks_come_in_and_the_rest_is_named(curate: Any, tmp_path: Path) -> Non
         "or leave it out",
         "left out: masks/9.png: no sample is called 9, nor holds its image. Name it by its sample_id, or add the image "
         "first",
-        "left out: masks/torn.png: is not an image Pillow can read. Export this mask again as a PNG",
+        "left out: masks/torn.png: is not an image Pillow can read (Truncated File Read). Export this mask again as a "
+        "PNG",
         "left out: masks/x/pairs-2.png: was drawn on 2x4 (HxW), but pairs-2 has 4x4; expected that size or the same "
         "aspect ratio: it belongs to another image or another crop; mend it or leave it out",
         "note: 1 .txt file beside the labels not read",

@@ -1,0 +1,138 @@
+"""What holds for every single row of `samples.parquet`, as polars expressions. Pure; opens nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import polars as pl
+
+from curate import schema
+from curate.checks import REBUILD, Finding
+from curate.decisions import WEIGHTS
+from curate.images import MAX_PIXELS
+from curate.placing import UNLABELLED
+
+OPTIONAL = ("licence", "head_visible")
+"""Columns that may be null."""
+HASH = "^[0-9a-f]{64}$"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What holds for every row.
+
+    Attributes:
+        kind: Of the findings.
+        holds: True for a sound row; null counts as not.
+        found: What stands in a row, as text.
+        expected: What should stand there, as text.
+    """
+
+    kind: str
+    holds: pl.Expr
+    found: pl.Expr
+    expected: pl.Expr
+
+
+def shown(column: str) -> pl.Expr:
+    """`people is 3`."""
+    return pl.format(f"{column} is {{}}", pl.col(column).cast(pl.String).fill_null("null"))
+
+
+def cell(column: str, holds: pl.Expr, expected: str) -> Claim:
+    """A claim about one column."""
+    return Claim(column, holds, shown(column), pl.lit(expected))
+
+
+def filled() -> Claim:
+    """No cell is null but for those of OPTIONAL."""
+    columns = [name for name in schema.SAMPLES if name not in OPTIONAL]
+    empty = [pl.when(pl.col(name).is_null()).then(pl.lit(name)) for name in columns]
+    found = pl.concat_str(empty, separator=", ", ignore_nulls=True) + " is null"
+    return Claim("empty cell", ~pl.any_horizontal(pl.col(*columns).is_null()), found, pl.lit("a value"))
+
+
+def names() -> list[Claim]:
+    """The sample_id is a file's name, and the files are called after it."""
+    name = pl.col("sample_id")
+    safe = name.str.contains(r"^[^/\\\x00]{1,240}$") & ~name.is_in([".", ".."])
+    image = pl.concat_str(pl.lit("images/"), name, pl.lit("."))
+    mask = pl.concat_str(pl.lit("masks/"), name, pl.lit(".png"))
+    suffixed = pl.col("image").str.strip_prefix(image).str.contains("^[a-z0-9]{1,5}$")
+    return [
+        cell("sample_id", safe, "a file name"),
+        Claim("image path", suffixed, shown("image"), image + "<ext>"),
+        Claim("mask path", pl.col("mask") == mask, shown("mask"), mask),
+    ]
+
+
+def people() -> list[Claim]:
+    """Somebody is in every labelled image, and nobody in the others."""
+    labelled, area = ~pl.col("split").is_in(UNLABELLED), pl.col("area")
+    found = pl.format("people is {} and area {} in the split {}", "people", "area", "split")
+    somebody, nobody = (area > 0) & (pl.col("people") >= 1), (area == 0) & (pl.col("people") == 0)
+    return [
+        cell("people", pl.col("people") >= 0, "0 or more"),
+        cell("area", area.is_between(0, 1), "a share, 0 to 1"),
+        Claim("nobody there", ~labelled | somebody, found, pl.lit("somebody, or the split pool or background")),
+        Claim("somebody there", labelled | nobody, found, pl.lit("nobody")),
+    ]
+
+
+def verdicts() -> list[Claim]:
+    """The weight is the one a reviewer's verdict in the tags gives."""
+    tags, weight = pl.col("tags"), pl.col("weight")
+    given = (
+        pl.when(tags.list.contains("relabel"))
+        .then(WEIGHTS["relabel"])
+        .when(tags.list.contains("hard"))
+        .then(WEIGHTS["hard"])
+        .when(weight > 0)
+        .then(weight)
+    )
+    listed = pl.format("[{}]", tags.list.join(", "))
+    found = pl.format("weight is {} with the tags {}", weight, listed)
+    return [
+        cell("weight", weight.is_finite() & (weight >= 0), "0 or more"),
+        Claim("excluded", ~tags.list.contains("exclude"), pl.format("tags are {}", listed), pl.lit("no tag exclude")),
+        Claim("weight and verdict", weight == given, found, pl.lit("0 with the tag relabel alone, 2 with hard")),
+    ]
+
+
+def claims() -> list[Claim]:
+    """Every claim, in the order of the columns."""
+    pixels = pl.col("width").cast(pl.Int64) * pl.col("height")
+    sized = (pl.col("width") > 0) & (pl.col("height") > 0) & (pixels <= MAX_PIXELS)
+    in_train = (pl.col("fold") == -1) | (pl.col("split") == "train")
+    return [
+        filled(),
+        *names(),
+        Claim("size", sized, pl.format("is {}x{} px (WxH)", "width", "height"), pl.lit(f"1 to {MAX_PIXELS} px")),
+        *people(),
+        cell("split", pl.col("split").is_in(schema.SPLITS), f"one of {', '.join(schema.SPLITS)}"),
+        cell("fold", pl.col("fold") >= -1, "-1 or more"),
+        Claim("fold outside train", in_train, pl.format("fold is {} in the split {}", "fold", "split"), pl.lit("-1")),
+        cell("group", pl.col("group").str.len_chars() > 0, "a name"),
+        cell("source", pl.col("source").str.len_chars() > 0, "a name"),
+        cell("origin", pl.col("origin").str.len_chars() > 0, "what the mask was made from"),
+        cell("edges", pl.col("edges").str.contains("^L?T?R?B?$"), "some of the letters LTRB, in this order"),
+        cell("image_sha256", pl.col("image_sha256").str.contains(HASH), "64 hex digits"),
+        cell("mask_sha256", pl.col("mask_sha256").str.contains(HASH), "64 hex digits"),
+        *verdicts(),
+    ]
+
+
+def check_rows(table: str, samples: pl.DataFrame) -> Iterator[Finding]:
+    """Findings about single rows of the samples, whose table is the file `table`."""
+    for claim in claims():
+        broken = samples.filter(~claim.holds.fill_null(False))
+        columns = (column.fill_null("null") for column in (pl.col("sample_id"), claim.found, claim.expected))
+        told = broken.select(column.alias(str(number)) for number, column in enumerate(columns))
+        for name, found, expected in told.iter_rows():
+            yield Finding(claim.kind, f"{table}: {name}", found, expected, REBUILD)
+
+
+def orderly(samples: pl.DataFrame) -> pl.DataFrame:
+    """The rows whose files may be looked for: their paths are inside the dataset, and called after the sample."""
+    return samples.filter(claim.holds.fill_null(False) for claim in names())

@@ -1,0 +1,129 @@
+"""Programs in processes of their own, struck by a signal or held at a chosen change they make on disk."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.conftest import REPOSITORY
+
+PROGRAM = """
+import os, sys, threading, time
+
+strike, step, *words = sys.argv[1:]
+CHANGES = {"open", "os.mkdir", "os.rename", "os.link", "os.remove", "os.rmdir", "shutil.copyfile", "shutil.rmtree"}
+here, done, lock, first = os.getcwd(), 0, threading.Lock(), os.getpid()
+
+
+def notice(event, arguments):
+    global done
+    if event not in CHANGES or not isinstance(arguments[0], (str, os.PathLike)):
+        return
+    if event == "open" and not str(arguments[1]).startswith(("w", "x")):
+        return
+    if not os.path.abspath(arguments[0]).startswith(here):
+        return
+    with lock:
+        done += 1
+        mine = done
+    if strike == "kill worker":
+        if mine > int(step) and os.getpid() != first:
+            os.kill(os.getpid(), 9)
+    elif mine == int(step) and (strike == "hold" or (strike == "hold worker" and os.getpid() != first)):
+        os.close(os.open("held", os.O_CREAT))
+        while not os.path.exists("go on"):
+            time.sleep(0.01)
+    elif mine == int(step) and strike.isdecimal():
+        os.kill(first, int(strike))
+
+
+sys.addaudithook(notice)
+from curate.cli import main
+
+try:
+    main(words)
+finally:
+    if strike == "count":
+        print(done)
+"""
+"""Counts the changes made below the current folder and strikes before the `step`-th is made."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def errors(self) -> list[str]:
+        """What it said on stderr, notes aside."""
+        return [line for line in self.err.splitlines() if line.strip() and not line.startswith("note: ")]
+
+
+def start(folder: Path, words: list[str], strike: str = "none", step: int = 0) -> subprocess.Popen[str]:
+    """`curate WORDS` in `folder`, with PROGRAM's strike.
+
+    It is the number of a signal, `hold`, `count` or `none`; of a forked process that works for it `kill worker` or
+    `hold worker`.
+    """
+    command = [sys.executable, "-c", PROGRAM, strike, str(step), *words]
+    environ = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        command, cwd=folder, env=environ, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+    )
+
+
+def end(process: subprocess.Popen[str]) -> Ended:
+    """Wait for the end of a process."""
+    out, err = process.communicate(timeout=120)
+    return Ended(process.returncode, out, err)
+
+
+def run(folder: Path, words: list[str]) -> Ended:
+    """`curate WORDS` in `folder`, unharmed."""
+    return end(start(folder, words))
+
+
+def count_steps(folder: Path, words: list[str]) -> int:
+    """How many changes on disk `curate WORDS` makes."""
+    return int(end(start(folder, words, "count")).out.split()[-1])
+
+
+def strike_at_step(folder: Path, words: list[str], step: int, number: int = signal.SIGKILL) -> Ended:
+    """`curate WORDS`, struck by a signal before its `step`-th change."""
+    return end(start(folder, words, str(int(number)), step))
+
+
+def strike_after(folder: Path, words: list[str], delay_s: float, number: int = signal.SIGKILL) -> Ended:
+    """`curate WORDS`, struck by a signal after some seconds."""
+    process = start(folder, words)
+    time.sleep(delay_s)
+    process.send_signal(number)
+    return end(process)
+
+
+def hold_at_step(folder: Path, words: list[str], step: int, strike: str = "hold") -> subprocess.Popen[str]:
+    """`curate WORDS`, which waits before its `step`-th change until `let_go`; returns when it waits."""
+    process = start(folder, words, strike, step)
+    while not (folder / "held").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    return process
+
+
+def let_go(folder: Path, process: subprocess.Popen[str]) -> Ended:
+    """Let a held process go on, and wait for its end."""
+    (folder / "go on").touch()
+    ended = end(process)
+    for name in ("held", "go on"):
+        (folder / name).unlink()
+    return ended
