@@ -18,8 +18,9 @@ from PIL import Image
 
 from curate import schema
 from curate.build import Built
+from curate.check import verify
 from curate.choose import preview
-from curate.dataset import FunnelStep, open_dataset, verify
+from curate.dataset import FunnelStep, open_dataset
 from curate.errors import CurateError, UsageError
 from curate.selection import select
 from curate.threads import unwatched

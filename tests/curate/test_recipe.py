@@ -11,8 +11,9 @@ import polars as pl
 import pytest
 
 from curate.build import build_dataset
+from curate.check import verify
 from curate.cli import main
-from curate.dataset import open_dataset, verify
+from curate.dataset import open_dataset
 from curate.decisions import read_decisions
 from curate.errors import CurateError, FormatError, MissingError, UsageError
 from curate.packaged import data_folder
