@@ -235,3 +235,37 @@ def test_go_selfies_builds_on_real_photographs(tmp_path: Path, real_data: Path, 
     assert list(verify(one)) == []
     command("build", "--recipe", str(tmp_path / "one" / "dataset.json"), "--out", str(tmp_path / "two"))
     assert open_dataset(tmp_path / "two").header == one.header
+
+
+def test_a_dataset_made_by_another_command_has_no_recipe(tmp_path: Path) -> None:
+    (tmp_path / "dataset.json").write_text('{"name": "x", "recipe": {"command": "label import"}}')
+    with pytest.raises(
+        UsageError, match=r"dataset.json: was made by label import, not by a recipe\. Choose among .*--from"
+    ):
+        load_recipe(str(tmp_path))
+
+
+def test_sources_that_lie_where_they_usually_do_are_named_in_the_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Callable[..., str]
+) -> None:
+    folder = tmp_path / "datasets" / "coco"
+    (folder / "annotations").mkdir(parents=True)
+    Path(coco_of(folder, numbered(3))).rename(folder / "annotations" / "instances_a.json")
+    monkeypatch.chdir(tmp_path)
+    command("build", "--out", "out")
+    first = open_dataset("out").header
+    assert first.recipe["coco"] == ["coco=datasets/coco/annotations/instances_a.json"]
+    assert "holds this recipe with these inputs already" in command("build", "--out", "out")
+    Path(coco_of(folder, numbered(4))).rename(folder / "annotations" / "instances_b.json")
+    command("build", "--recipe", "out", "--out", "again")
+    assert open_dataset("again").header == first
+
+
+def test_a_recipe_whose_sources_have_changed_is_said(tmp_path: Path, command: Callable[..., str]) -> None:
+    path = coco_of(tmp_path / "coco", numbered(3))
+    command("build", "--coco", path, "--out", str(tmp_path / "one"))
+    again = ("build", "--recipe", str(tmp_path / "one" / "dataset.json"), "--out")
+    assert "not what they were" not in command(*again, str(tmp_path / "two"))
+    picture(tmp_path / "coco" / "images" / "i001.png", 77)
+    assert "its sources are not what they were" in command(*again, str(tmp_path / "three"))
+    assert "not what they were" not in command(*again, str(tmp_path / "four"), "--min-area", "0.1")
