@@ -35,7 +35,7 @@ from curate.recipe import Recipe
 from curate.rules import duplicate_rule, leak_rule, take_rule
 from curate.selection import Selection
 from curate.sources import Note
-from curate.splits import Shares, fold_groups, parse_split, place
+from curate.splits import Shares, fold_groups, fold_of, parse_split
 from curate.threads import Watch, map_threads
 
 
@@ -280,4 +280,4 @@ def kept_folds(kept: pl.DataFrame, groups: Collection[str], seed: int) -> dict[s
     earlier = kept.filter((pl.col("split") == "train") & (pl.col("read") == 0) & (pl.col("fold") >= 0))
     stays: dict[str, int] = dict(earlier.sort("sample_id", descending=True).select("group", "fold").iter_rows())
     count = max(stays.values(), default=-1) + 1
-    return {group: stays.get(group, int(place(seed, "fold", group) * count)) for group in groups} if count else {}
+    return {group: stays.get(group, fold_of(group, count, seed)) for group in groups} if count else {}

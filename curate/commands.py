@@ -52,20 +52,20 @@ def rule_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--min-side", type=int, metavar="PX", help="Least length of the shorter side.  [default: any]"),
         click.option(
             "--intact", type=int, metavar="N",
-            help="Heads visible where keypoints tell, and cut by at most N image edges.  [default: any]",
+            help="Heads visible where keypoints tell, and cut by at most N image edges, such as 1.  [default: any]",
         ),
         click.option(
             "--min-keypoints", type=int, metavar="N",
-            help="Fewest visible keypoints of 17, where labelled: no hand or foot alone.  [default: any]",
+            help="Fewest visible keypoints of 17, where labelled, such as 5: no hand or foot alone.  [default: any]",
         ),
         click.option("--max-parts", type=int, metavar="N", help="Most separate parts of the mask.  [default: any]"),
         click.option(
             "--max-spacing", type=float, metavar="FRACTION",
-            help="Largest mean distance of polygon vertices, as a share of the diagonal.  [default: any]",
+            help="Largest mean distance of polygon vertices, as a share of the diagonal, such as 0.08.  [default: any]",
         ),
         click.option(
             "--max-stairs", type=float, metavar="FRACTION",
-            help="Largest stairs of a blocky outline, as a share of the diagonal.  [default: any]",
+            help="Largest stairs of a blocky outline, as a share of the diagonal, such as 0.005.  [default: any]",
         ),
         click.option(
             "--duplicates", type=click.Choice(["keep", "exact", "near"]), metavar="keep|exact|near",
@@ -151,12 +151,14 @@ def build(out: Path | None, dry_run: bool, as_json: bool, force: bool, **options
     from curate.choose import preview
     from curate.funnel import report_built, report_selection, say_notes, unreadable_notes
     from curate.selection import select
+    from curate.sources.reading import with_usual_sources
 
-    recipe = recipe_of(options)
+    named, recipe = options["recipe"], recipe_of(options)
     out = out or Path("datasets", "built", recipe.name)
+    say_usual_sources(recipe)
+    recipe = with_usual_sources(recipe)
     if not dry_run:
         check_out(out, recipe, force=force)
-    say_usual_sources(recipe)
     with watching() as watch:
         selection = select(recipe, watch, exact_drops=not dry_run)
         selection = preview(selection, watch) if dry_run else selection
@@ -172,7 +174,21 @@ def build(out: Path | None, dry_run: bool, as_json: bool, force: bool, **options
     with watching() as watch:
         built = write_dataset(selection, out, force=force, watch=watch)
     say_notes([*built.notes, *unreadable_notes(built.drops)])
+    say_changed(named, built)
     report_built(built, as_json=as_json)
+
+
+def say_changed(named: str | None, built: Any) -> None:
+    """Tell where a dataset is built again by its own recipe and comes out as another one."""
+    from curate.dataset import read_header
+    from curate.recipe import find_recipe
+
+    path = find_recipe(named) if named is not None else Path()
+    if path.name != "dataset.json":
+        return
+    header = read_header(path.parent)
+    if header.recipe == built.header.recipe and header.digest != built.header.digest:
+        click.echo(f"note: {path} has the digest {header.digest[:12]}: its sources are not what they were", err=True)
 
 
 def recipe_of(options: dict[str, Any]) -> Any:

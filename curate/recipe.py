@@ -111,6 +111,7 @@ def load_recipe(name: str) -> dict[str, Any]:
     Raises:
         MissingError: There is none of this name; the message lists those there are.
         FormatError: The file is not TOML or JSON.
+        UsageError: It is of a dataset that was not built but made by another command.
     """
     path = find_recipe(name)
     with readable_faults(path):
@@ -118,15 +119,25 @@ def load_recipe(name: str) -> dict[str, Any]:
     try:
         if path.suffix == ".json":
             header = msgspec.json.decode(data, type=dict[str, Any])
+            check_built(path, header["recipe"])
             return {"name": header["name"], **header["recipe"]}
         return {"name": path.stem, **tomllib.loads(data.decode("utf-8"))}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.DecodeError, KeyError, TypeError) as error:
         raise FormatError(path, f"is not a recipe ({error}). Expected TOML such as: min-area = 0.2") from error
 
 
+def check_built(path: Path, options: dict[str, Any]) -> None:
+    """Raise UsageError where a dataset has no recipe to build it by."""
+    if "command" in options:
+        told = f"was made by {options['command']}, not by a recipe"
+        raise UsageError(f"{path}: {told}. Choose among its images with --from {path.parent}")
+
+
 def find_recipe(name: str) -> Path:
-    """The file of a recipe, by path or by the name of a shipped one."""
+    """The file of a recipe, by path, by the folder of a built dataset, or by the name of a shipped one."""
     path = Path(name)
+    if (path / "dataset.json").is_file():
+        return path / "dataset.json"
     if path.is_file():
         return path
     shipped = data_folder() / "recipes" / f"{name}.toml"

@@ -26,7 +26,7 @@ from curate.rules import (
 )
 from curate.sources import Limits, Measure, Note, Read
 from curate.sources.coco_json import collection_paused
-from curate.sources.reading import read_sources
+from curate.sources.reading import read_sources, with_usual_sources
 from curate.sources.version import read_versions
 from curate.splits import place
 from curate.threads import Watch, unwatched
@@ -83,6 +83,7 @@ def select(recipe: Recipe, watch: Watch = unwatched, *, exact_drops: bool = True
         exact_drops: Whether a dropped image's area is exact; else many are dropped by a bound, without drawing them.
             The same images are dropped by the same rules either way.
     """
+    recipe = with_usual_sources(recipe)
     parent = open_dataset(Path(recipe.from_)) if recipe.from_ is not None else None
     reads = read_versions(parent, recipe.merge) if parent else read_sources(recipe, watch, mapped=not exact_drops)
     decisions = read_decisions(Path(recipe.decisions)) if recipe.decisions is not None else {}

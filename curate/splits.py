@@ -2,22 +2,23 @@
 
 A group's place is a number in [0, 1) from SHA-256 of the seed and the group's name; the split is the interval it
 falls into. The same thresholds hold in every bin of area and people, so ratios hold in expectation in each of them,
-and a label that is mended moves nothing. A small set can leave an interval empty: then, and only while it is empty,
-the group nearest to the interval is lent to it (see `assign`).
+and a label that is mended moves nothing. In a small set a split may be empty by chance: `curate.placing` gives it one
+of the first groups.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from curate.errors import UsageError
 
 RATIOS = {"train": 0.7, "val": 0.2, "test": 0.1}
 FILL_FROM = 10
-"""From this many groups on, no split is left empty."""
+"""From this many groups on, no split is empty."""
 AREA_BINS = (0.1, 0.2, 0.3, 0.5, 0.7)
 """Fixed edges, never quantiles: an image's bin does not depend on the others."""
 MOST_PEOPLE_BIN = 3
@@ -69,37 +70,26 @@ def place(seed: int, purpose: str, group: str) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def assign(places: dict[str, float], ratios: Sequence[float], fill_from: int) -> dict[str, int]:
-    """The interval of [0, 1) each group falls into.
+def interval_of(value: float, widths: Sequence[float]) -> int:
+    """The interval of [0, 1) a place falls into; one of no width gets nothing.
 
     Args:
-        places: Group -> its place.
-        ratios: Widths of the intervals, in order; they sum to 1. An interval of no width gets nothing.
-        fill_from: From this many groups on, an empty interval borrows the nearest group of the fullest interval.
-
-    Returns:
-        Group -> index of its interval.
+        value: The place.
+        widths: Of the intervals, in order; they sum to 1.
     """
-    edges = [sum(ratios[:index]) for index in range(len(ratios) + 1)]
-    last = max(index for index, ratio in enumerate(ratios) if ratio)  # where the sum is a rounding error below 1
-    chosen = {group: min(last, sum(value >= edge for edge in edges[1:-1])) for group, value in places.items()}
-    if len(places) < max(fill_from, len(ratios)):
-        return chosen
-    for index, ratio in enumerate(ratios):
-        if ratio and index not in chosen.values():
-            sizes = [sum(value == other for value in chosen.values()) for other in range(len(ratios))]
-            fullest = sizes.index(max(sizes))
-            middle = (edges[index] + edges[index + 1]) / 2
-            donors = [group for group, value in chosen.items() if value == fullest]
-            chosen[min(donors, key=lambda group: (abs(places[group] - middle), group))] = index
-    return chosen
+    edges = accumulate(widths[:-1])
+    last = max(index for index, width in enumerate(widths) if width)  # where the sum is a rounding error below 1
+    return min(last, sum(value >= edge for edge in edges))
 
 
-def split_groups(groups: Iterable[str], seed: int, ratios: Mapping[str, float] = RATIOS) -> dict[str, str]:
-    """Group -> `train`, `val` or `test`, in expectation in these ratios (70/20/10)."""
-    names = list(ratios)
-    places = {group: place(seed, "split", group) for group in groups}
-    return {group: names[index] for group, index in assign(places, list(ratios.values()), FILL_FROM).items()}
+def split_of(group: str, seed: int, ratios: Mapping[str, float] = RATIOS) -> str:
+    """`train`, `val` or `test`, in expectation in these ratios."""
+    return list(ratios)[interval_of(place(seed, "split", group), list(ratios.values()))]
+
+
+def fold_of(group: str, folds: int, seed: int) -> int:
+    """The fold of a group by its place alone, 0 to `folds` - 1."""
+    return interval_of(place(seed, "fold", group), [1 / folds] * folds)
 
 
 def bin_of(area: float, people: int) -> tuple[int, int]:
@@ -157,7 +147,7 @@ def shrink(counts: Mapping[str, int], total: int) -> dict[str, int]:
 
 
 def fold_groups(groups: Iterable[str], folds: int, seed: int) -> dict[str, int]:
-    """Group of the training split -> its fold, 0 to `folds` - 1.
+    """Group of the training split -> its fold, 0 to `folds` - 1; an empty fold borrows the nearest of the fullest.
 
     Raises:
         UsageError: There are fewer groups than folds.
@@ -165,4 +155,11 @@ def fold_groups(groups: Iterable[str], folds: int, seed: int) -> dict[str, int]:
     places = {group: place(seed, "fold", group) for group in groups}
     if len(places) < folds:
         raise UsageError(f"--folds {folds}: the training split has only {len(places)} groups of images; ask for fewer")
-    return assign(places, [1 / folds] * folds, folds)
+    chosen = {group: fold_of(group, folds, seed) for group in places}
+    for fold in range(folds):
+        if fold not in chosen.values():
+            sizes = Counter(chosen.values())
+            fullest = max(sorted(sizes), key=sizes.__getitem__)
+            donors = [group for group, found in chosen.items() if found == fullest]
+            chosen[min(donors, key=lambda group: (abs(places[group] - (fold + 0.5) / folds), group))] = fold
+    return chosen

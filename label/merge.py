@@ -8,7 +8,7 @@ import polars as pl
 
 from curate import schema
 from curate.masks import IGNORE, PERSON, Target, area_fraction, iou, target_of, touched_edges
-from curate.splits import assign, place, split_groups
+from curate.splits import fold_of, split_of
 
 POLICIES = ("replace", "union", "intersect")
 
@@ -70,14 +70,11 @@ def placed_row(row: dict[str, Any], samples: pl.DataFrame, seed: int) -> dict[st
     kin = labelled.filter(pl.col("group") == group)
     if kin.height:
         return row | kin.select("split", "fold").row(0, named=True)
-    split = split_groups([group], seed)[group]
+    split = split_of(group, seed)
     folds = max(labelled["fold"].to_list(), default=-1) + 1
     if split != "train" or not folds:
         return row | {"split": split, "fold": -1}
-    return row | {
-        "split": split,
-        "fold": assign({group: place(seed, "fold", group)}, [1 / folds] * folds, folds)[group],
-    }
+    return row | {"split": split, "fold": fold_of(group, folds, seed)}
 
 
 def edit_row(

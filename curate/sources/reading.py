@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
 from curate.errors import MissingError, UsageError
 from curate.packaged import data_folder
 from curate.recipe import Recipe
@@ -17,6 +19,9 @@ from curate.sources.pool import read_pool
 from curate.sources.voc import read_voc
 from curate.threads import Watch, unwatched
 from curate.zoo import ZooSet, parse_zoo, read_zoo
+
+USUAL_FOLDER = Path("datasets")
+"""Below the current folder, where data sets lie that nobody names."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +112,7 @@ def usual_sources() -> Named:
     Raises:
         MissingError: Not even the sample is there.
     """
-    for folder in (Path("datasets"), data_folder() / "sample"):
+    for folder in (USUAL_FOLDER, data_folder() / "sample"):
         named = find_sources(folder)
         if named.coco or named.voc:
             return named
@@ -122,6 +127,18 @@ def find_sources(folder: Path) -> Named:
     places = (folder / "VOC2012", folder / "VOCdevkit" / "VOC2012", folder / "voc" / "VOCdevkit" / "VOC2012")
     voc = next((place for place in places if (place / "JPEGImages").is_dir()), None)
     return Named({"coco": files} if files else {}, {"voc": voc} if voc else {})
+
+
+def with_usual_sources(recipe: Recipe) -> Recipe:
+    """The recipe with the sources under `datasets/` named, where it names none, so that it means the same elsewhere.
+
+    The embedded sample is part of the program and has no name: there it stays without sources.
+    """
+    if recipe.sources() or recipe.from_ is not None:
+        return recipe
+    named = find_sources(USUAL_FOLDER)
+    coco = [f"{name}={path}" for name, paths in named.coco.items() for path in paths]
+    return msgspec.structs.replace(recipe, coco=coco, voc=[f"{name}={path}" for name, path in named.voc.items()])
 
 
 def describe_usual_sources() -> str:

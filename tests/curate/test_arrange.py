@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from PIL import Image
 
 from curate.check import verify
 from curate.dataset import open_dataset
@@ -40,6 +41,48 @@ def test_images_that_come_later_move_nobody(tmp_path: Path) -> None:
     after = column(tmp_path / "c", "split")
     assert {name: after[name] for name in before} == before
     assert after["coco-z"] == "test"
+
+
+@pytest.mark.parametrize("count", [3, 8, 9, 10, 14, 25])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_small_sets_grow_without_moving_anybody(tmp_path: Path, count: int, seed: int) -> None:
+    """Until no split is empty, and beyond; every third newcomer is a copy of an image that was there."""
+    old = numbered(count)
+    build(tmp_path / "a", coco=[coco_of(tmp_path / "coco", old)], seed=seed, group_by="folder")
+    newcomers = {f"j{number:02d}.png": (number // 3, 1) if number % 3 == 0 else 100 + number for number in range(12)}
+    build(tmp_path / "b", coco=[coco_of(tmp_path / "coco", old | newcomers)], seed=seed, group_by="folder")
+    before, after = column(tmp_path / "a", "split"), column(tmp_path / "b", "split")
+    assert {name: after[name] for name in before} == before
+    assert set(after.values()) == {"train", "val", "test"}
+    assert reasons(tmp_path / "b") == {}
+
+
+def saved_again(path: Path, original: Path, side: float, quality: int) -> None:
+    """A smaller JPEG of a picture."""
+    with Image.open(original) as opened:
+        size = (round(opened.width * side), round(opened.height * side))
+        opened.convert("RGB").resize(size, Image.Resampling.BILINEAR).save(path, quality=quality)
+
+
+def test_resized_and_recompressed_copies_follow_their_original(tmp_path: Path) -> None:
+    old = numbered(30)
+    path = coco_of(tmp_path / "coco", old)
+    images, masks = tmp_path / "pairs" / "images", tmp_path / "pairs" / "masks"
+    images.mkdir(parents=True)
+    masks.mkdir()
+    for number, name in enumerate(old):
+        copy = images / f"{name[:-4]}.jpg"
+        saved_again(copy, tmp_path / "coco" / "images" / name, (0.75, 1, 2)[number % 3], (70, 85, 95)[number % 3])
+        with Image.open(copy) as opened:
+            Image.new("L", opened.size, 255).save(masks / f"{name[:-4]}.png")
+    for kind in ("keep", "near"):
+        build(tmp_path / kind, coco=[path], pairs=[(str(images), str(masks))], duplicates=kind)
+    groups = column(tmp_path / "keep", "group")
+    assert all(groups[f"pairs-{name[:-4]}"] == groups[f"coco-{name[:-4]}"] for name in old)
+    assert len(set(groups.values())) == 30
+    dropped = reasons(tmp_path / "near")
+    assert dropped.keys() == {f"pairs-{name[:-4]}" for name in old}
+    assert {rule for rule, _ in dropped.values()} == {"duplicate"}
 
 
 def test_a_larger_copy_that_comes_later_takes_no_picture_out_of_the_test_split(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -17,18 +18,24 @@ from PIL import Image
 
 from curate import schema
 from curate.build import Built
+from curate.check import verify
 from curate.choose import preview
 from curate.dataset import FunnelStep, open_dataset
-from curate.errors import CurateError
+from curate.errors import CurateError, UsageError
 from curate.selection import select
 from curate.threads import unwatched
 from tests.curate.pictures import (
     SIZE_HW,
     build,
+    coco_of,
+    column,
+    numbered,
     pairs_of,
     picture,
+    reasons,
     recipe,
     samples,
+    told,
 )
 from tests.curate.scenes import box, coco_file, image, person
 
@@ -155,7 +162,7 @@ options = (
     .filter(lambda found: "split" not in found.get("where", "") or "/" not in found.get("split", ""))
 )
 seldom = settings(
-    derandomize=True, deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    derandomize=True, deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
@@ -245,3 +252,149 @@ def only(defects: Defects, names: list[str]) -> str:
     path = defects.root / "fine.json"
     path.write_text(json.dumps(content))
     return str(path)
+
+
+def test_a_sample_of_a_source_is_not_its_first_and_stays_when_others_come(tmp_path: Path) -> None:
+    path = coco_of(tmp_path / "coco", numbered(40))
+    pairs = pairs_of(tmp_path / "pairs", {f"p{number}": 100 + number for number in range(8)})
+    build(tmp_path / "a", coco=[path], take={"coco": 10})
+    build(tmp_path / "b", coco=[path], pairs=[pairs], take={"coco": 10, "pairs": 3})
+    build(tmp_path / "c", coco=[path], take={"coco": 10}, seed=1)
+    build(tmp_path / "d", coco=[path], take={"coco": 12})
+    a, b, c, d = (set(column(tmp_path / name, "split")) for name in "abcd")
+    assert len(a) == len(c) == 10
+    assert a != {f"coco-i{number:03d}" for number in range(10)}
+    assert a == {name for name in b if name.startswith("coco")}
+    assert len(b) == 13
+    assert a != c
+    assert a < d
+    drops = open_dataset(tmp_path / "b").drops
+    assert drops.group_by("rule", "source", "limit").len().sort("source").rows() == [
+        ("take", "coco", 10.0, 30), ("take", "pairs", 3.0, 5),
+    ]  # fmt: skip
+
+
+def test_an_expression_chooses_before_the_sample_is_taken(tmp_path: Path) -> None:
+    """In the build and in the dry run: ten of those that meet it, not those among ten that do."""
+    files = numbered(40)
+    path = coco_of(tmp_path / "coco", files, {name: 0.2 if seed % 2 else 0.8 for name, seed in files.items()})
+    options = {"coco": [path], "where": "area > 0.5", "take": {"coco": 10}}
+    build(tmp_path / "out", **options)
+    seen = preview(select(recipe(**options), exact_drops=False), unwatched)
+    assert samples(tmp_path / "out").height == 10
+    assert samples(tmp_path / "out")["area"].min() > 0.5  # type: ignore[operator]
+    assert seen.kept["sample_id"].to_list() == samples(tmp_path / "out")["sample_id"].to_list()
+
+
+def test_an_expression_that_fails_on_an_image_is_told_as_the_users(tmp_path: Path) -> None:
+    path = coco_of(tmp_path / "coco", numbered(3))
+    with pytest.raises(UsageError, match=r"--where 'cast\(source as int\) > 1': conversion from `str` to `i32` failed"):
+        build(tmp_path / "out", coco=[path], where="cast(source as int) > 1")
+    assert not (tmp_path / "out").exists()
+
+
+def empty_scenes(tmp_path: Path, count: int = 30) -> tuple[str, dict[str, int]]:
+    """A COCO file of twenty people and so many empty scenes."""
+    files = {**numbered(20), **numbered(count, 100, "n")}
+    return coco_of(tmp_path / "coco", files, {name: 0.5 if name[0] == "i" else 0.0 for name in files}), files
+
+
+def test_backgrounds_are_a_sample_with_empty_masks_and_the_rest_shows_nobody(tmp_path: Path) -> None:
+    path, _ = empty_scenes(tmp_path)
+    built = build(tmp_path / "out", coco=[path], backgrounds=6, folds=2)
+    dataset = open_dataset(tmp_path / "out")
+    chosen = dataset.samples.filter(pl.col("split") == "background")
+    assert chosen.height == 6
+    assert set(chosen["sample_id"]) != {f"coco-n{number}" for number in range(100, 106)}
+    assert chosen.select("people", "area", "edges", "fold").unique().rows() == [(0, 0.0, "", -1)]
+    assert all(not dataset.target(row).any() for row in chosen.to_dicts())
+    assert dataset.drops.select("rule", "value", "limit", "detail").unique().rows() == [
+        ("people", 0.0, 1.0, "shows nobody")
+    ]
+    assert dataset.drops.height == 24
+    assert [step.remaining for step in built.header.funnel if step.rule == "people"] == [26]
+    assert list(verify(dataset)) == []
+    assert told(built) == []
+
+
+def test_unreadable_empty_scenes_are_replaced(tmp_path: Path) -> None:
+    path, files = empty_scenes(tmp_path)
+    first = build(tmp_path / "a", coco=[path], backgrounds=6)
+    assert first.header.counts["background"] == 6
+    for name in column(tmp_path / "a", "split"):
+        if name.startswith("coco-n"):
+            (tmp_path / "coco" / "images" / f"{name[5:]}.png").write_bytes(b"no image")
+    second = build(tmp_path / "b", coco=[path], backgrounds=6)
+    assert second.header.counts["background"] == 6
+    assert sorted(rule for rule, _ in reasons(tmp_path / "b").values()) == ["people"] * 18 + ["unreadable"] * 6
+    assert len(files) == second.header.counts["images"] + 24
+
+
+def test_fewer_empty_scenes_than_asked_for_are_said(tmp_path: Path) -> None:
+    path, _ = empty_scenes(tmp_path, 3)
+    built = build(tmp_path / "out", coco=[path], backgrounds=5)
+    assert built.header.counts["background"] == 3
+    assert told(built) == ["--backgrounds 5: only 3 empty scenes can be used"]
+
+
+@pytest.mark.parametrize("split", ["60/20/20", "12/4/4"], ids=["ratios", "counts"])
+def test_no_empty_scene_looks_like_a_picture_that_is_held_out(tmp_path: Path, split: str) -> None:
+    """Each empty scene is a copy of a picture of people: by counts, its split is known last of all."""
+    files: dict[str, int | tuple[int, int]] = {**numbered(20), **{f"n{n:03d}.png": (n, 1) for n in range(20)}}
+    path = coco_of(tmp_path / "coco", files, {name: 0.5 if name[0] == "i" else 0.0 for name in files})
+    build(tmp_path / "out", coco=[path], backgrounds=20, split=split)
+    splits = column(tmp_path / "out", "split")
+    held_out = [name for name, found in splits.items() if found in ("val", "test")]
+    assert held_out
+    for name, found in splits.items():
+        twin = name.replace("-n", "-i")
+        assert found != "background" or splits[twin] == "train"
+    leaks = [name for name, (rule, _) in reasons(tmp_path / "out").items() if rule == "leak"]
+    assert leaks == sorted(name.replace("-i", "-n") for name in held_out)
+    assert list(verify(open_dataset(tmp_path / "out"))) == []
+
+
+def test_the_pool_is_kept_without_labels_and_follows_what_it_looks_like(tmp_path: Path) -> None:
+    path = coco_of(tmp_path / "coco", numbered(20))
+    for name, seed in (("p1", 3), ("p2", 900), ("p3", 901), ("p4", 901)):
+        picture(tmp_path / "pool" / f"{name}.png", seed, 2 if name == "p4" else 1)
+    build(tmp_path / "out", coco=[path], pool=[str(tmp_path / "pool")], min_area=0.4, max_people=1, where="area > 0")
+    dataset = open_dataset(tmp_path / "out")
+    pool = dataset.samples.filter(pl.col("split") == "pool")
+    assert pool["sample_id"].to_list() == ["pool-p1", "pool-p2", "pool-p3", "pool-p4"]
+    assert all((dataset.target(row) == 128).all() for row in pool.to_dicts())
+    groups = column(tmp_path / "out", "group")
+    assert groups["pool-p1"] == groups["coco-i003"]
+    assert groups["pool-p2"] != groups["pool-p3"] == groups["pool-p4"]
+    assert list(verify(dataset)) == []
+
+
+def test_a_dry_run_says_what_it_cannot_tell(tmp_path: Path) -> None:
+    path = coco_of(tmp_path / "coco", numbered(5))
+    chosen = recipe(coco=[path], where="split = 'train'", seed=2)
+    seen = preview(select(chosen, exact_drops=False), unwatched)
+    what = "rules are left out of a dry run, which reads no photograph"
+    assert [(note.what, note.where) for note in seen.notes] == [(what, "where (split)")]
+    counted = preview(select(recipe(coco=[path], split="3/1"), exact_drops=False), unwatched)
+    assert [(note.what, note.where) for note in counted.notes] == [(what, "split 3/1")]
+    # With splits that are made anew, those of the version it comes from say nothing.
+    build(tmp_path / "out", coco=[path])
+    child = recipe(from_=str(tmp_path / "out"), seed=5, where="split = 'train'")
+    assert [note.where for note in preview(select(child), unwatched).notes] == ["where (split)"]
+    as_it_is = recipe(from_=str(tmp_path / "out"), where="split = 'train'")
+    seen = preview(select(as_it_is), unwatched)
+    assert seen.notes == []
+    assert seen.kept.height == sum(split == "train" for split in column(tmp_path / "out", "split").values())
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"where": "split = 'train'", "split": "3/1"}, "images are counted out to splits last of all"),
+        ({"where": "fold = 0", "folds": 2}, "folds are made last of all"),
+        ({"where": "fold >= 0"}, "folds are made last of all"),
+    ],
+)
+def test_an_expression_on_what_is_decided_later_is_refused(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        recipe(**options)

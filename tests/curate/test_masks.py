@@ -167,3 +167,57 @@ def test_growing_leaves_its_input_alone() -> None:
     grown = masks.grow(drawing, 1)
     assert drawing.sum() == 1
     assert (grown == mask("###.\n###.\n###.")).all()
+
+
+@pytest.mark.parametrize(
+    ("drawing", "parts"),
+    [("...", 0), ("#.#", 2), ("#..\n.#.\n..#", 1), ("##.\n...\n..#", 2)],
+    ids=["none", "two", "corners hold together", "apart"],
+)
+def test_parts_are_counted_with_eight_neighbours(drawing: str, parts: int) -> None:
+    assert masks.count_parts(mask(drawing)) == parts
+
+
+def test_a_crumb_is_no_part() -> None:
+    person = np.zeros((40, 40), bool)
+    person[:20, :20] = True
+    person[30, 30:33] = True
+    assert masks.count_parts(person) == 1
+    person[30, 33] = person[31, 30] = True
+    assert masks.count_parts(person) == 2
+
+
+def disc(size: int, radius: float) -> Mask:
+    """A disc in the middle of a square."""
+    away = np.arange(size) - (size - 1) / 2
+    inside: Mask = np.hypot(away[:, None], away[None]) <= radius
+    return inside
+
+
+@pytest.mark.parametrize("radius", [8, 20, 60, 150])
+def test_a_finely_drawn_outline_has_no_stairs(radius: int) -> None:
+    assert masks.stairs_px(disc(2 * radius + 20, radius)) in (1, 2)
+
+
+@pytest.mark.parametrize("times", [2, 3, 5, 8])
+def test_a_mask_that_was_enlarged_has_stairs_of_that_size(times: int) -> None:
+    fine = disc(60, 25)
+    coarse = np.kron(fine, np.ones((times, times), bool))
+    assert masks.stairs_px(coarse) == times * (masks.stairs_px(fine) or 0)
+
+
+def test_a_rectangle_is_nothing_but_stairs_and_a_full_image_has_none() -> None:
+    rectangle = np.zeros((50, 60), bool)
+    rectangle[10:40, 10:50] = True
+    assert masks.stairs_px(rectangle) == 30
+    assert masks.stairs_px(np.ones((50, 60), bool)) is None
+    assert masks.stairs_px(np.zeros((50, 60), bool)) is None
+
+
+@everywhere
+@given(drawn)
+def test_straight_runs_cover_the_outline(drawing: Mask) -> None:
+    for one in (drawing, drawing.T):
+        runs = masks.straight_runs(one)
+        assert runs.sum() == np.count_nonzero(one[1:] != one[:-1])
+        assert (runs >= 1).all()

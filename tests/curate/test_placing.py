@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.placing import UNLABELLED, Item, Placement, copies, neighbours_of, place_images, settle_splits, tie_reason
-from curate.splits import Shares, parse_split, place
+from curate.splits import FILL_FROM, Shares, parse_split, place, split_of
 
 often = settings(derandomize=True, deadline=None, max_examples=150)
 RATIOS = parse_split(None)
@@ -47,9 +47,9 @@ class Scene:
 
 @st.composite
 def scenes(draw: st.DrawFn) -> Scene:
-    """Up to 14 images with random neighbours, few units, a fixed test split or the splits of an earlier version."""
-    count = draw(st.integers(1, 14))
-    units = draw(st.lists(st.integers(0, 8), min_size=count, max_size=count))
+    """Up to 16 images with random neighbours and units, a fixed test split or the splits of an earlier version."""
+    count = draw(st.integers(1, 16))
+    units = draw(st.lists(st.integers(0, draw(st.sampled_from([5, 20]))), min_size=count, max_size=count))
     fixed_test = draw(st.booleans())
     fixed_count = draw(st.integers(0, count))
     earlier = st.just("test") if fixed_test else st.sampled_from(["train", "val", "test"])
@@ -85,7 +85,7 @@ def test_what_belongs_together_is_in_one_split(scene: Scene) -> None:
 
 
 @often
-@given(scenes(), st.integers(0, 14))
+@given(scenes(), st.integers(0, 16))
 def test_a_newcomer_moves_nobody(scene: Scene, first: int) -> None:
     before, after = scene.placed(first), scene.placed()
     for number in labelled(scene, after):
@@ -167,6 +167,26 @@ def test_a_newcomer_of_one_unit_follows_it_and_leaks_where_it_looks_like_another
     found = place_images([*old, item("c", unit=unit)], neighbours_of([(1, 2)], 3), RATIOS, 0)
     assert [one.split for one in found] == ["train", "test", "train"]
     assert found[2].leak == "is nearly the same picture as b (test)"
+
+
+@often
+@given(st.sets(st.integers(0, 10_000), min_size=FILL_FROM, max_size=40), st.integers(0, 50))
+def test_from_ten_groups_on_no_split_is_empty_and_the_hash_decides_all_others(units: set[int], seed: int) -> None:
+    items = [item(f"s{number}", unit=f"u{number}") for number in sorted(units)]
+    found = place_images(items, neighbours_of((), len(items)), RATIOS, seed)
+    assert {one.split for one in found} == {"train", "val", "test"}
+    lent = [n for n, one in enumerate(found) if one.split != split_of(items[n].unit, seed)]
+    assert set(lent) <= {FILL_FROM - 2, FILL_FROM - 1}
+    assert (
+        place_images(items[: FILL_FROM - 2], neighbours_of((), FILL_FROM - 2), RATIOS, seed) == found[: FILL_FROM - 2]
+    )
+
+
+def test_no_test_split_is_made_beside_an_earlier_one() -> None:
+    items = [item(f"s{number}", unit=unit_in("train", number)) for number in range(30)]
+    first = [replace(items[0], fixed="test"), *items[1:]]
+    found = place_images(first, neighbours_of((), 30), RATIOS, 0, fixed_test=True)
+    assert [one.split for one in found] == ["test", *["train"] * 8, "val", *["train"] * 20]
 
 
 def test_groups_are_called_after_their_first_unit_and_chains_are_one_group() -> None:

@@ -13,60 +13,45 @@ from hypothesis import strategies as st
 from curate.errors import UsageError
 from curate.splits import (
     AREA_BINS,
-    FILL_FROM,
     MOST_PEOPLE_BIN,
     RATIOS,
-    assign,
     bin_of,
     count_groups,
     fold_groups,
+    fold_of,
+    interval_of,
     parse_split,
     place,
     shrink,
-    split_groups,
+    split_of,
 )
 
-groups = st.sets(st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=8), min_size=FILL_FROM, max_size=80)
+groups = st.sets(st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=8), min_size=10, max_size=80)
 often = settings(derandomize=True, deadline=None, max_examples=150)
 
 
-def natural(names: set[str], seed: int) -> dict[str, str]:
-    """The split of each group by its hash alone, written differently."""
-    split = {}
+@pytest.mark.parametrize(
+    ("value", "widths", "index"),
+    [
+        (0.0, (0.7, 0.2, 0.1), 0),
+        (0.6999, (0.7, 0.2, 0.1), 0),
+        (0.7, (0.7, 0.2, 0.1), 1),
+        (0.95, (0.7, 0.2, 0.1), 2),
+        (0.5, (0.0, 1.0, 0.0), 1),
+        (0.999, (0.5, 0.5, 0.0), 1),
+        (0.99999999999, (1 / 3,) * 3, 2),
+    ],
+)
+def test_a_place_falls_into_one_interval(value: float, widths: tuple[float, ...], index: int) -> None:
+    assert interval_of(value, widths) == index
+
+
+@often
+@given(groups, st.integers(0, 1000))
+def test_the_hash_decides(names: set[str], seed: int) -> None:
     for name in names:
         at = place(seed, "split", name)
-        split[name] = "train" if at < 0.7 else "val" if at < 0.7 + 0.2 else "test"
-    return split
-
-
-@often
-@given(groups, st.integers(0, 1000))
-def test_no_split_is_empty_from_ten_groups_on(names: set[str], seed: int) -> None:
-    assert set(split_groups(names, seed).values()) == set(RATIOS)
-
-
-@often
-@given(groups, groups, st.integers(0, 1000))
-def test_adding_moves_no_group_unless_it_was_lent(before: set[str], added: set[str], seed: int) -> None:
-    one, both = split_groups(before, seed), split_groups(before | added, seed)
-    by_hash = natural(before, seed)
-    moved = {name for name in before if one[name] != both[name]}
-    assert moved <= {name for name in before if one[name] != by_hash[name] or both[name] != by_hash[name]}
-    lent = [name for name in before if one[name] != by_hash[name]]
-    assert len(lent) <= 2, "at most one group is lent to each empty split"
-
-
-@often
-@given(groups, st.integers(0, 1000))
-def test_the_hash_decides_where_every_split_has_its_own(names: set[str], seed: int) -> None:
-    by_hash = natural(names, seed)
-    if set(by_hash.values()) == set(RATIOS):
-        assert split_groups(names, seed) == by_hash
-
-
-def test_the_order_of_groups_does_not_matter() -> None:
-    names = [f"g{number}" for number in range(40)]
-    assert split_groups(names, 0) == split_groups(reversed(names), 0)
+        assert split_of(name, seed) == ("train" if at < 0.7 else "val" if at < 0.7 + 0.2 else "test")
 
 
 def test_known_places_never_change() -> None:
@@ -75,19 +60,9 @@ def test_known_places_never_change() -> None:
 
 
 def test_ratios_hold_in_expectation() -> None:
-    chosen = list(split_groups((str(number) for number in range(20_000)), 7).values())
+    chosen = [split_of(str(number), 7) for number in range(20_000)]
     for split, ratio in RATIOS.items():
         assert chosen.count(split) / len(chosen) == pytest.approx(ratio, abs=0.01)
-
-
-def test_few_groups_are_left_where_their_hash_puts_them() -> None:
-    assert assign({"a": 0.1, "b": 0.2}, [0.7, 0.2, 0.1], FILL_FROM) == {"a": 0, "b": 0}
-    assert split_groups([], 0) == {}
-
-
-def test_the_nearest_group_of_the_fullest_split_is_lent() -> None:
-    places = {f"g{number}": number / 20 for number in range(10)}
-    assert assign(places, [0.7, 0.2, 0.1], 10) == {**dict.fromkeys(places, 0), "g9": 1, "g8": 2}
 
 
 @often
@@ -96,6 +71,17 @@ def test_every_fold_has_a_group(names: set[str], folds: int, seed: int) -> None:
     chosen = fold_groups(names, folds, seed)
     assert chosen.keys() == names
     assert set(chosen.values()) == set(range(folds))
+
+
+def test_an_empty_fold_borrows_the_nearest_group_of_the_fullest() -> None:
+    by_hash = {name: fold_of(name, 3, 0) for name in map(str, range(40))}
+    first = [name for name, fold in by_hash.items() if fold != 2][:6]
+    chosen = fold_groups(first, 3, 0)
+    [lent] = [name for name, fold in chosen.items() if fold == 2]
+    fullest = max(Counter(by_hash[name] for name in first).items(), key=lambda item: (item[1], -item[0]))[0]
+    donors = [name for name in first if by_hash[name] == fullest]
+    assert lent == min(donors, key=lambda name: abs(place(0, "fold", name) - 5 / 6))
+    assert all(chosen[name] == by_hash[name] for name in first if name != lent)
 
 
 def test_more_folds_than_groups_are_refused() -> None:
@@ -117,7 +103,7 @@ def test_bins_are_fixed_and_cover_everything() -> None:
 
 def test_ratios_hold_in_expectation_in_every_bin() -> None:
     bins = images(30_000)
-    chosen = split_groups(bins, 1)
+    chosen = {name: split_of(name, 1) for name in bins}
     counted = Counter((bins[name], split) for name, split in chosen.items())
     for its_bin, total in Counter(bins.values()).items():
         for split, ratio in RATIOS.items():

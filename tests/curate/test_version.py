@@ -25,7 +25,7 @@ def parent(tmp_path: Path) -> Path:
     for name, seed in (("p1", 95), ("p2", 95), ("p3", 6)):
         picture(tmp_path / "pool" / f"{name}.png", seed, 2 if name == "p2" else 1)
     build(
-        tmp_path / "parent", coco=[path], pairs=[pairs], pool=[str(tmp_path / "pool")], backgrounds=2, folds=3, seed=4,
+        tmp_path / "parent", coco=[path], pairs=[pairs], pool=[str(tmp_path / "pool")], backgrounds=2, folds=3, seed=2,
         take={"coco": 24},
     )  # fmt: skip
     return tmp_path / "parent"

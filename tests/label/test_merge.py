@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from curate import schema
-from curate.splits import fold_groups, split_groups
+from curate.splits import fold_groups, split_of
 from label.merge import POLICIES, edit_row, lost_regions, merge_targets, placed_row, relabelled_row
 from tests.drawing import target
 
@@ -125,7 +125,7 @@ def test_a_pool_image_goes_where_its_group_is() -> None:
 
 def test_a_pool_image_alone_goes_where_build_would_put_it() -> None:
     groups = [f"group-{number}" for number in range(60)]
-    splits = split_groups(groups, seed=3)
+    splits = {group: split_of(group, seed=3) for group in groups}
     folds = fold_groups([group for group in groups if splits[group] == "train"], 4, seed=3)
     samples = table_of(*((group, splits[group], folds.get(group, -1)) for group in groups))
     for group in groups:
