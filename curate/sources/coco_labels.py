@@ -167,7 +167,9 @@ class CocoLabels:
         image = self._images[row]
         size_hw, stated, most = image.record.size_hw, image.stated_people(), limits.most_people
         try:
-            crowded = any(covers(one.segmentation, size_hw) for one in image.people(crowd=True) if one.people != 0)
+            # Each is looked at, also after one that has pixels: damage to any makes the image unreadable.
+            crowds = [covers(one.segmentation, size_hw) for one in image.people(crowd=True) if one.people != 0]
+            crowded = any(crowds)
             if most is not None and crowded:
                 return Measure(stated, True)
             people, count = [], 0

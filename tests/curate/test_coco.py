@@ -339,3 +339,11 @@ def test_a_file_name_never_leads_out_of_the_folders(tmp_path: Path, name: str) -
     path = coco_file(tmp_path / "set" / "annotations" / "instances_val2017.json", [image(1, name)], [])
     with pytest.raises(MissingError, match="not found under"):
         read(path).labels.image(0)
+
+
+def test_damage_to_one_of_several_crowds_makes_the_image_unreadable_whatever_is_asked(tmp_path: Path) -> None:
+    crowd = person(1, box(0, 0, 6, 6), iscrowd=1)
+    torn = person(1, {"size": [3, 3], "counts": [9]}, iscrowd=1)
+    source = one(tmp_path, person(1, box(9, 0, 15, 6)), crowd, torn)
+    for most in (None, 1):
+        assert "the RLE is 3x3" in str(source.labels.measure(0, Limits(most_people=most)).unreadable)
