@@ -34,6 +34,12 @@ from curate.threads import Watch, unwatched
 AT_ONCE = 2048
 """Labels measured together: enough to look at all their corners in one go, few enough to hold them."""
 
+UNMEASURED = (None,) * len(Measure._fields)
+MEASURED = pl.Schema(
+    {"exact": pl.Int64, "crowd": pl.Boolean, "area": pl.Float64, "damage": pl.String, "doubtful": pl.Boolean}
+)
+"""The columns of measures, in the order of a Measure's fields."""
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -171,14 +177,12 @@ def measure(
     if recipe.backgrounds:
         enough |= pl.col("people") == 0  # they may yet show a crowd, which is no empty scene
     wanted = candidates.filter(pl.col("unreadable").is_null() & (enough | pl.col("kind").is_not_null()))
-    limits = Limits(recipe.min_people, recipe.max_people, 0.0 if exact_drops else recipe.min_area)
+    limits = Limits(recipe.min_people, recipe.max_people, None if exact_drops else (recipe.min_area, recipe.max_area))
     rows = list(wanted.select("read", "row").iter_rows())
     tick = watch("measuring", len(rows))
     found = map_processes(lambda part: measure_part(part, reads, limits), rows, tick, AT_ONCE)
-    told = [(one.people, one.crowd, one.area, one.unreadable, one.doubtful) if one else (None,) * 5 for one in found]
-    columns = {"exact": pl.Int64, "crowd": pl.Boolean, "area": pl.Float64, "damage": pl.String}
-    columns |= {"doubtful": pl.Boolean}
-    table = wanted.select("sample_id").hstack(pl.DataFrame(told, schema=columns, orient="row"))
+    told = dict(zip(MEASURED, zip(*(one or UNMEASURED for one in found), strict=True), strict=False))
+    table = wanted.select("sample_id").hstack(pl.DataFrame(told or None, schema=MEASURED))
     joined = candidates.join(table, on="sample_id", how="left", maintain_order="left")
     measured = joined.with_columns(
         stated=pl.col("people"),

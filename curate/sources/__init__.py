@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import polars as pl
 
@@ -57,24 +57,24 @@ class Limits:
     Attributes:
         least_people: An image that shows fewer people is dropped.
         most_people: An image that shows more people, or a crowd, is dropped and need not be measured to the end.
-        least_area: An image whose foreground covers less of it is dropped.
+        area: The least and the most of an image that the foreground may cover, where it is enough to know on which side
+            of them it lies; None where its area has to be exact.
     """
 
     least_people: int = 1
     most_people: int | None = None
-    least_area: float = 0.0
+    area: tuple[float, float] | None = None
 
 
-@dataclass(frozen=True)
-class Measure:
-    """What a label shows, exactly.
+class Measure(NamedTuple):
+    """What a label shows; a tuple, since a build sends a hundred thousand of them between processes.
 
     Attributes:
         people: People that count: of at least one pixel and of `Foreground.min_person_area`. Where counting stopped
             early, the number the label states.
         crowd: Whether a region of more people than can be counted is in it.
         area: Foreground pixels / pixels that count (all but crowd, void and what is ignored), of the very target that
-            `draw` gives; None where counting stopped early.
+            `draw` gives; None where counting stopped early. About that, where `Limits.area` lets a bound stand for it.
         unreadable: What is wrong with the label, or None.
         doubtful: Whether it leaves pixels open that may be a person's; borders drawn between objects are none.
         notes: What was done to it.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 
 import msgspec
@@ -94,12 +94,6 @@ def outlines_of(segmentations: Sequence[msgspec.Raw]) -> Outlines | None:
     return None if odd or not all(people) else Outlines.of(people)
 
 
-def people_of(outlines: Outlines, counts: Sequence[int]) -> list[list[list[NDArray[np.float64]]]]:
-    """For each image its people, each as polygons."""
-    polygons, per_person = iter(outlines.polygons()), iter(outlines.per_person.tolist())
-    return [[list(islice(polygons, next(per_person))) for _ in range(count)] for count in counts]
-
-
 def measure_inside(image: CocoImage, people: Sequence[Sequence[NDArray[np.float64]]]) -> Measure:
     """What an image shows whose people are polygons that nowhere leave it, and that has no crowd."""
     size_hw = image.record.size_hw
@@ -151,15 +145,16 @@ class CocoLabels:
             return [self.measure(row, limits) for row in rows]
         counts, sizes = [len(found) for found in people], [image.record.size_hw for image in images]
         settled = settle(outlines, counts, sizes, limits)
-        shapes = people_of(outlines, counts)
         told: dict[int, Measure | None] = {}
-        for at, image, shape, crowd, small, inside in zip(
-            plain, images, shapes, settled.crowd, settled.small, settled.inside, strict=True
-        ):
-            if crowd or small:
+        first = 0
+        for place, (at, image, count) in enumerate(zip(plain, images, counts, strict=True)):
+            if settled.out[place]:
                 told[at] = None
-            elif inside and (enough is None or len(shape) < enough):
-                told[at] = measure_inside(image, shape)
+            elif settled.fits[place]:
+                told[at] = Measure(count, False, float(settled.area[place]))
+            elif settled.inside[place] and (enough is None or count < enough):
+                told[at] = measure_inside(image, [outlines.person(first + nth) for nth in range(count)])
+            first += count
         return [told[at] if at in told else self.measure(row, limits) for at, row in enumerate(rows)]
 
     def measure(self, row: int, limits: Limits) -> Measure:

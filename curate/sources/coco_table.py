@@ -7,6 +7,7 @@ nothing is made for an annotation nobody asks for.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter
@@ -127,8 +128,10 @@ class CocoImage(msgspec.Struct, gc=False):
 
     def stated_people(self) -> int:
         """Number of people annotated, crowds aside."""
-        further = sum(stands_for(one) for part in self.more or () for one in part.of_kind(PERSON))
-        return self.table.stated[self.index] + further
+        stated = self.table.stated[self.index]
+        if not self.more:
+            return stated
+        return stated + sum(stands_for(one) for part in self.more for one in part.of_kind(PERSON))
 
     def has_crowds_or_groups(self) -> bool:
         """Whether an annotation is of a crowd or stands for several people."""
@@ -247,8 +250,11 @@ def left_out(
 
 def repeated(annotations: Sequence[Annotation], image: NDArray[np.int32]) -> list[int]:
     """The positions of annotations that stand before already: the same image, id and segmentation."""
-    if len(set(map(attrgetter("id"), annotations))) == len(annotations):
-        return []
+    ids = map(attrgetter("id"), annotations)
+    with suppress(TypeError, ValueError, OverflowError):  # an id that is no whole number
+        whole = np.sort(np.fromiter(ids, np.int64, len(annotations)))
+        if (whole[1:] != whole[:-1]).all():
+            return []
     seen: set[tuple[int, Id, bytes]] = set()
     again = []
     for at, one in enumerate(annotations):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -211,7 +211,7 @@ class PairLabels:
         notes = (Note(mask.reading, where),) * bool(mask.reading) + notes
         least_px = self._min_person_area * mask.target.size
         people = sum(pixels >= least_px for pixels in mask.figures_px)
-        return replace(measure_target(target, people, notes, where), doubtful=bool((target == IGNORE).any()))
+        return measure_target(target, people, notes, where)._replace(doubtful=bool((target == IGNORE).any()))
 
     def draw(self, row: int) -> Label:
         """The target at the image's size."""

@@ -233,7 +233,7 @@ class PanopticLabels:
                 return Measure(unreadable=str(error))
             notes = (Note("panoptic PNGs cannot be read; their images are used without", str(error)),)
         found = CocoLabels([image], self._foreground).measure(0, limits)
-        return replace(found, notes=(*notes, *found.notes))
+        return found._replace(notes=(*notes, *found.notes))
 
     def draw(self, row: int) -> Label:
         """The label drawn; tagged where the PNG cannot be read and instances stand without it."""

@@ -33,7 +33,7 @@ def test_every_photo_is_a_candidate_without_a_label(tmp_path: Path) -> None:
     assert (label.target == 128).all()
     measured = source.labels.measure(1, Limits())
     assert (measured.people, measured.area) == (0, 0.0)
-    assert source.labels.measure_many([0, 1, 2], Limits(1, 1, 0.5)) == [
+    assert source.labels.measure_many([0, 1, 2], Limits(1, 1, (0.5, 1))) == [
         source.labels.measure(row, Limits()) for row in range(3)
     ]
     assert source.labels.image(1) == tmp_path / "deep" / "2.png"
