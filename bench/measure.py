@@ -53,8 +53,10 @@ def curate(*arguments: str | Path) -> list[str]:
     return [sys.executable, "-c", "from curate.cli import main; main()", *map(str, arguments)]
 
 
-def run_fresh(command: Command) -> Outcome:
-    """Run a command to its end.
+def run_fresh(command: Command, *, watched: bool = False) -> Outcome:
+    """Run a command to its end; watched, its memory is told together with that of the processes it forks.
+
+    Watching costs what it watches a tenth of its time, for Linux holds a process's memory still to count it.
 
     Linux counts what the parent held when it started a child into the child's peak. So whoever calls this stays small:
     the benchmark's own process imports neither numpy nor polars.
@@ -65,7 +67,8 @@ def run_fresh(command: Command) -> Outcome:
     with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
         begun = time.perf_counter()
         process = subprocess.Popen(command, cwd=ROOT, stdout=stdout, stderr=stderr)
-        status, usage, forked_mib = wait_watching(process.pid)
+        forked_mib = watch_memory(process.pid) if watched else 0.0
+        _, status, usage = os.wait4(process.pid, 0)
         wall_s = time.perf_counter() - begun
         process.returncode = os.waitstatus_to_exitcode(status)
         for stream in (stdout, stderr):
@@ -78,8 +81,8 @@ def run_fresh(command: Command) -> Outcome:
     return Outcome(Cost(wall_s, usage.ru_utime + usage.ru_stime, peak_mib), printed)
 
 
-def wait_watching(pid: int) -> tuple[int, resource.struct_rusage, float]:
-    """Wait for a process: its status, its usage, and the most MiB it held together with those it forked, if it did.
+def watch_memory(pid: int) -> float:
+    """Wait for a process to end: the most MiB it held together with those it forked, 0 where it forked none.
 
     What several processes share counts once (the proportional set size of Linux), looked at every PATROL_S.
     """
@@ -90,8 +93,7 @@ def wait_watching(pid: int) -> tuple[int, resource.struct_rusage, float]:
             peak_mib = max(peak_mib, sum(map(proportional_mib, [pid, *family])) if family else 0.0)
     finally:
         os.close(ended)
-    _, status, usage = os.wait4(pid, 0)
-    return status, usage, peak_mib
+    return peak_mib
 
 
 def children_of(pid: int) -> list[int]:
@@ -115,11 +117,17 @@ def proportional_mib(pid: int) -> float:
 
 
 def in_turns(commands: Mapping[str, Command], runs: int) -> dict[str, list[Outcome]]:
-    """Each command's outcomes, `runs` of them, a round after the other, so that all commands meet the same machine."""
+    """Each command's outcomes, `runs` of them, a round after the other, so that all commands meet the same machine.
+
+    Before them stands a round that tells how much memory each takes.
+    """
+    peaks = {name: run_fresh(command, watched=True).cost.peak_mib for name, command in commands.items()}
     outcomes: dict[str, list[Outcome]] = {name: [] for name in commands}
     for _ in range(runs):
         for name, command in commands.items():
-            outcomes[name].append(run_fresh(command))
+            outcome = run_fresh(command)
+            cost = msgspec.structs.replace(outcome.cost, peak_mib=max(outcome.cost.peak_mib, peaks[name]))
+            outcomes[name].append(msgspec.structs.replace(outcome, cost=cost))
     return outcomes
 
 

@@ -31,7 +31,7 @@ from curate.sources.version import read_versions
 from curate.splits import place
 from curate.threads import Watch, unwatched
 
-AT_ONCE = 2048
+AT_ONCE = 1024
 """Labels measured together: enough to look at all their corners in one go, few enough to hold them."""
 
 UNMEASURED = (None,) * len(Measure._fields)
