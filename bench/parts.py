@@ -13,9 +13,10 @@ from bench.contenders.sentence import OPTIONS
 from bench.measure import ROOT, BenchError, Cost, Outcome, contender, curate, in_turns, median_cost, run_fresh
 from bench.rows import Row, faster, share
 
-APART = ("reading photos", "finding duplicates")
+APART = ("reading photos", "finding duplicates", "drawing the contact sheet")
 """Stages of a build that its comparison leaves out: hand-written scripts neither check images, nor hash, nor look for
-copies. Named as `build_dataset` tells its Watch; the first holds image checks, hashing and perceptual signatures."""
+copies, nor show what they chose. Named as `build_dataset` tells its Watch; the first holds image checks, hashing and
+perceptual signatures."""
 START_UP_IMAGES = 100
 """Images of the build whose time counts as start-up."""
 NOISE = 1.1

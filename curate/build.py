@@ -128,10 +128,13 @@ def fill(staging: Path, selection: Selection, watch: Watch) -> tuple[Header, Sel
     lay_files(staging, chosen.kept, watch)
     samples = chosen.kept.select(schema.SAMPLES.names()).cast(schema.SAMPLES)
     funnel = [*chosen.funnel, FunnelStep("kept", "kept", samples.height)]
+    tick = watch("drawing the contact sheet", 1)
     strips = [kept_strip(staging, samples), *drop_strips(chosen.drops, chosen.candidates, chosen.reads)]
     name, version = (parent.header.name, parent.header.version + 1) if parent else (recipe.name, 1)
     page = sheet_page(version_words(name, version), strips, samples.height, chosen.drops.height)
     write_sheet(staging / "sheet.png", page)
+    tick(1)
+    watch("writing tables", 1)
     header = finish_dataset(
         staging,
         name=name,

@@ -281,5 +281,5 @@ def shorten(line: str, width: int, size: int) -> str:
 def write_sheet(path: Path, page: Image.Image) -> None:
     """The page as a PNG, atomically."""
     buffer = io.BytesIO()
-    page.save(buffer, "PNG", compress_level=6)
+    page.save(buffer, "PNG", compress_level=1)  # twice as fast, and a seventh larger
     write_atomic(path, buffer.getvalue())
