@@ -218,7 +218,8 @@ class CocoLabels:
             target = paint(target, [(masks.decode(rle), self._foreground.policy_of(name)) for name, rle in objects])
         counted = [person.annotation for person in people if self._counts(person, size_hw)]
         touching = tuple(sorted({name for name, _ in objects}))
-        return Label(target, origin_of(people), touching, *seen(counted), outlines_px=outlines_together(people))
+        edges, outlines_px = masks.touched_edges(person), outlines_together(people)
+        return Label(target, origin_of(people), touching, *seen(counted), outlines_px=outlines_px, edges=edges)
 
     def _people(self, image: CocoImage, size_hw: SizeHW) -> Iterator[Person]:
         for annotation in image.people():
