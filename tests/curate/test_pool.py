@@ -52,6 +52,18 @@ def test_gif_and_jfif_are_photographs_and_what_moves_is_not(tmp_path: Path) -> N
     assert "is animated" in dataset.drops["detail"].item()
 
 
+def test_a_dataset_in_the_folder_is_not_taken_for_photographs(tmp_path: Path) -> None:
+    photo(tmp_path / "1.jpg")
+    photo(tmp_path / "nnunet" / "2.jpg")
+    (tmp_path / "nnunet" / "dataset.json").write_text("{}")  # another tool's
+    build_dataset(make_recipe({"coco": [str(coco_set(tmp_path / ".coco", [0.3]))]}), tmp_path / "deep" / "people")
+    source = read_pool("pool", tmp_path)
+    assert source.candidates["sample_id"].to_list() == ["pool-1", "pool-2"]
+    told = [note.where for note in source.notes if "datasets" in note.what]
+    assert told == [str(tmp_path / "deep" / "people")]
+    assert read_pool("pool", tmp_path / "deep" / "people").candidates.is_empty()
+
+
 def test_an_empty_folder_is_an_empty_source_and_no_folder_an_error(tmp_path: Path) -> None:
     assert read_pool("pool", tmp_path).candidates.height == 0
     with pytest.raises(MissingError, match="none: is not a folder"):
