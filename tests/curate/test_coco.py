@@ -185,6 +185,12 @@ def test_a_file_without_the_category_says_which_it_has(tmp_path: Path) -> None:
         read(path, person=("rider",))
 
 
+def test_of_many_categories_the_number_is_told(tmp_path: Path) -> None:
+    path = coco_file(tmp_path / "a.json", [], [], categories=[{"id": n, "name": f"c{n}"} for n in range(1, 10)])
+    with pytest.raises(FormatError, match=r"it has: c1, .*, c8, \.\.\. \(9 in all\)\. Name the person's"):
+        read(path)
+
+
 def test_an_image_in_two_files_is_one_with_the_annotations_of_both(tmp_path: Path) -> None:
     first = coco_file(tmp_path / "a.json", [image(1), image(2)], [person(1, box(0, 0, 6, 6), id=5)])
     again = [person(1, box(0, 0, 6, 6), id=5), person(1, box(10, 0, 16, 6), id=6)]
