@@ -5,7 +5,7 @@ Each step takes a Selection and returns one with more columns and fewer rows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from curate.rules import (
 )
 from curate.selection import Selection
 from curate.sources import Note
+from curate.sources.lookup import rival_of
 from curate.splits import parse_split, place
 from curate.threads import Watch
 
@@ -83,7 +84,18 @@ def with_photos(selection: Selection, watch: Watch) -> Selection:
     """Every photograph found, read to its end and hashed; those that cannot be are dropped."""
     tick = watch("reading photos", selection.kept.height)
     read = read_photos(selection.kept, selection.reads, tick).with_columns(unreadable=pl.col("damage"))
-    return replace(selection, kept=read.drop("damage")).apply([unreadable_rule("readable image")], exempt=())
+    notes = [*selection.notes, *rivals(read["path"].drop_nulls(), selection.recipe.images)]
+    selection = replace(selection, kept=read.drop("damage"), notes=notes)
+    return selection.apply([unreadable_rule("readable image")], exempt=())
+
+
+def rivals(paths: Iterable[str], folders: Sequence[str]) -> Iterator[Note]:
+    """A Note for each photograph of which another `--images` folder holds a different one; the first folder counts."""
+    roots = [Path(folder) for folder in folders]
+    for path in paths if len(roots) > 1 else ():
+        if other := rival_of(Path(path), roots):
+            told = "photographs differ from one of their name in another --images folder; the first folder's is taken"
+            yield Note(told, f"{path}, not {other}")
 
 
 def with_masks(selection: Selection, folder: Path | None, watch: Watch) -> Selection:

@@ -101,6 +101,7 @@ class Label:
         outlines_px: The people's flat polygons [x0, y0, x1, y1, ...]; None where anyone is none.
         tags: Words for the `tags` column, such as `difficult` and `truncated`.
         png: The target as a file of ours, byte for byte, where it was read from one.
+        edges: The image edges the person touches, where the target may show held objects and animals as a person too.
     """
 
     target: Target
@@ -111,6 +112,7 @@ class Label:
     outlines_px: Polygons | None = None
     tags: tuple[str, ...] = ()
     png: bytes | None = None
+    edges: str | None = None
 
 
 class Labels(Protocol):

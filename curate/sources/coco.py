@@ -215,6 +215,7 @@ def check_person(path: Path, person: Sequence[str], names: dict[Number, str]) ->
     people = person_classes(person, names)
     if not people:
         has = ", ".join(sorted(names.values())[:8]) or "none"
+        has += f", ... ({len(names)} in all)" * (len(names) > 8)
         asked = ", ".join(person)
         raise FormatError(
             path, f"has no category {asked!r}; it has: {has}. Name the person's with --person", "categories"

@@ -115,6 +115,8 @@ def read_voc(name: str, root: Path, foreground: Foreground, watch: Watch = unwat
 
 def find_folder(root: Path) -> tuple[Path, Layout]:
     """The data set's folder at or below `root`, and its layout; MissingError where there is none, or more than one."""
+    if not root.exists():
+        raise MissingError(f"{root}: does not exist. Name the folder of a VOC or SBD data set")
     folders = [root, *sorted(root.glob("VOC*")), *sorted(root.glob("VOCdevkit/VOC*"))]
     folders += [root / "dataset", root / "benchmark_RELEASE" / "dataset"]
     found = [(folder, VOC) for folder in folders if (folder / VOC.photos).is_dir()]

@@ -398,3 +398,13 @@ def test_a_dry_run_says_what_it_cannot_tell(tmp_path: Path) -> None:
 def test_an_expression_on_what_is_decided_later_is_refused(options: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         recipe(**options)
+
+
+def test_another_photograph_of_the_name_under_a_further_folder_is_said(tmp_path: Path) -> None:
+    path = coco_of(tmp_path, numbered(3))
+    roots = [tmp_path / "images", tmp_path / "more", tmp_path]
+    picture(roots[1] / "i000.png", 50)  # another picture
+    picture(roots[1] / "i001.png", 1)  # the same bytes
+    built = build(tmp_path / "out", coco=[path], images=[str(root) for root in roots])
+    found = [note.where for note in built.notes if "of their name" in note.what]
+    assert found == [f"{roots[0] / 'i000.png'}, not {roots[1] / 'i000.png'}"]

@@ -161,7 +161,7 @@ def test_person_takes_names_and_values(run: Run, coco: str) -> None:
         (["--min-area", "20"], 2, "error: --min-area 20: an area is a fraction of the image, 0 to 1; 20 % is 0.2"),
         (["--min-area", "x"], 2, "'x' is not a valid float"),
         (["--coco", "none.json"], 1, "error: none.json: no such file or folder. Check the path"),
-        (["--voc", "none"], 1, "error: none: has no JPEGImages folder"),
+        (["--voc", "none"], 1, "error: none: does not exist"),
         (["--pairs", "a", "b"], 1, "error: a: is not a folder"),
         (["--from", "none"], 1, "error: none: is not a dataset"),
         (["--from", "none", "--voc", "v"], 2, "error: --from starts from a dataset's own images"),
