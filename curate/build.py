@@ -10,7 +10,7 @@ import polars as pl
 
 from curate import schema
 from curate.choose import choose
-from curate.dataset import FunnelStep, Header, Source, finish_dataset, open_dataset
+from curate.dataset import FunnelStep, Header, finish_dataset, open_dataset
 from curate.errors import CurateError, ExistsError
 from curate.examples import drop_strips, kept_strip, sheet_page, version_words
 from curate.files import link_or_copy, readable_faults, staged_folder
@@ -141,23 +141,12 @@ def fill(staging: Path, selection: Selection, watch: Watch) -> tuple[Header, Sel
         version=version,
         parent=parent.header.digest if parent else None,
         recipe=recipe_options(recipe),
-        sources=sources_of(selection),
+        sources=selection.sources,
         funnel=funnel,
         samples=samples,
         drops=chosen.drops,
     )
     return header, chosen
-
-
-def sources_of(selection: Selection) -> list[Source]:
-    """The sources for the header; with `--from` those of the parent, and of a dataset that is joined to it."""
-    if selection.parent is None:
-        return [read.source for read in selection.reads]
-    sources = list(selection.parent.header.sources)
-    if selection.recipe.merge is not None:
-        joined = open_dataset(Path(selection.recipe.merge)).header.sources
-        sources += [*(source for source in joined if source not in sources), selection.reads[1].source]
-    return sources
 
 
 def lay_files(staging: Path, kept: pl.DataFrame, watch: Watch) -> None:

@@ -73,7 +73,8 @@ def rule_options(command: Callable[..., None]) -> Callable[..., None]:
         ),
         click.option("--where", metavar="EXPRESSION", help="Condition over the columns of samples.parquet."),
         click.option(
-            "--take", multiple=True, metavar="SOURCE=N", help="Most images of a source, a seeded sample; repeatable."
+            "--take", multiple=True, metavar="SOURCE=N",
+            help="Most images of a source, or of a kind (coco, voc, pairs, pool), a seeded sample; repeatable.",
         ),
         click.option("--backgrounds", type=int, metavar="N", help="Empty scenes to keep as negatives.  [default: 0]"),
         click.option("--decisions", metavar="FILE", help="A reviewer's decisions.jsonl."),
@@ -151,16 +152,18 @@ def build(out: Path | None, dry_run: bool, as_json: bool, force: bool, **options
     from curate.choose import preview
     from curate.funnel import report_built, report_selection, say_notes, unreadable_notes
     from curate.selection import select
+    from curate.sources.names import split_take
     from curate.sources.reading import with_usual_sources
 
     named, recipe = options["recipe"], recipe_of(options)
+    insisted = [split_take(text)[0] for text in options["take"]]
     out = out or Path("datasets", "built", recipe.name)
     say_usual_sources(recipe)
     recipe = with_usual_sources(recipe)
     if not dry_run:
         check_out(out, recipe, force=force)
     with watching() as watch:
-        selection = select(recipe, watch, exact_drops=not dry_run)
+        selection = select(recipe, watch, exact_drops=not dry_run, insisted=insisted)
         selection = preview(selection, watch) if dry_run else selection
     if dry_run or selection.kept.is_empty():
         say_notes([*selection.notes, *unreadable_notes(selection.drops)])

@@ -7,7 +7,7 @@ the list is the order they are applied in; an image is dropped by the first rule
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 
 from curate import schema
-from curate.dataset import FunnelStep
+from curate.dataset import FunnelStep, Source
 from curate.errors import UsageError
 
 NOTHING, NO_WORDS = pl.lit(None, pl.Float64), pl.lit("")
@@ -284,6 +284,20 @@ def take_rule(label: str) -> Rule:
         limit=pl.col("over"),
         detail=pl.format("is one more than the {} that were asked for", "over"),
     )
+
+
+SOURCE_KINDS = ("coco", "voc", "pairs", "pool")
+"""Kinds of sources that hold images, by which `--take` names all of a kind."""
+
+
+def capped_by(take: Mapping[str, int], sources: Iterable[Source]) -> dict[str, str]:
+    """Source -> the name in `--take` that is about it: its own, else that of its kind.
+
+    >>> files = [Source("coco", name, None, {}) for name in ("coco", "coco-2", "street")]
+    >>> capped_by({"coco": 1000, "street": 50}, files)
+    {'coco': 'coco', 'coco-2': 'coco', 'street': 'street'}
+    """
+    return {one.name: one.name if one.name in take else one.kind for one in sources if one.kind in SOURCE_KINDS}
 
 
 def decision_rule() -> Rule:

@@ -230,3 +230,13 @@ def test_notes_are_summed_up(run: Run) -> None:
     code, _, err = run("build", "--pairs", "images", "masks", "--out", "out")
     assert code == 0
     assert "note: 3 masks were resized to their image (nearest); the first: masks/0.png\n" in err
+
+
+def test_a_take_of_no_source_is_refused_on_the_command_line_and_said_of_a_recipe(run: Run, coco: str) -> None:
+    code, out, err = run("build", "--coco", coco, "--take", "cocoa=3", "--dry-run")
+    assert (code, out) == (2, "")
+    assert err == "error: --take cocoa=3: there is no such source. There are: coco\n"
+    Path("mine.toml").write_text("take = {cocoa = 3}\n")
+    code, out, err = run("build", "--coco", coco, "--recipe", "mine.toml", "--dry-run")
+    assert code == 0
+    assert "sources of --take are not there; there are: coco; the first: cocoa" in err
