@@ -240,3 +240,22 @@ def test_a_take_of_no_source_is_refused_on_the_command_line_and_said_of_a_recipe
     code, out, err = run("build", "--coco", coco, "--recipe", "mine.toml", "--dry-run")
     assert code == 0
     assert "sources of --take are not there; there are: coco; the first: cocoa" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            ["--where", "area > 0.3", "--where", "people = 1"],
+            "--where: is given 2 times (area > 0.3, people = 1), and takes one value. Join the conditions with `and`",
+        ),
+        (["--seed", "1", "--seed", "1"], "--seed: is given 2 times (1, 1), and takes one value. Leave all but one out"),
+        (["--recipe", "a", "--recipe", "b"], "--recipe: is given 2 times (a, b), and takes one value. "),
+        (["--out", "a", "--out", "b"], "--out: is given 2 times (a, b), and takes one value. "),
+    ],
+)
+def test_an_option_of_one_value_is_refused_twice(run: Run, coco: str, words: list[str], told: str) -> None:
+    code, out, err = run("build", "--coco", coco, *words, "--dry-run")
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {told}")
+    assert err.count("\n") == 1
