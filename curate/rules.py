@@ -47,11 +47,16 @@ def unreadable_rule(label: str) -> Rule:
     return Rule("unreadable", label, pl.col("unreadable").is_null(), detail=pl.col("unreadable"))
 
 
-def people_rule(least: int) -> Rule:
-    """At least this many people."""
+BESIDE = {"background": "empty scenes", "pool": "the pool"}
+"""Splits whose images count among those with people, in words."""
+
+
+def people_rule(least: int, beside: Sequence[str] = ()) -> Rule:
+    """At least this many people; the label names the splits in `beside`, whose images need none."""
+    others = " and ".join(words for split, words in BESIDE.items() if split in beside)
     return Rule(
         "people",
-        "with a person" if least == 1 else f"at least {least} people",
+        ("with a person" if least == 1 else f"at least {least} people") + (f" (and {others})" if others else ""),
         pl.col("people") >= least,
         pl.col("people"),
         pl.lit(least),

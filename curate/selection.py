@@ -119,13 +119,14 @@ def select(
     measured, found = measure(candidates, reads, recipe, watch, exact_drops=exact_drops)
     measured = choose_backgrounds(measured, recipe)
     selection = replace(selection, candidates=measured, kept=measured, notes=notes + found)
-    selection = selection.apply([unreadable_rule("readable label")], exempt=()).apply(people_rules(recipe))
+    selection = selection.apply([unreadable_rule("readable label")], exempt=())
+    selection = selection.apply(people_rules(recipe, beside=selection.kept["kind"].drop_nulls().unique().to_list()))
     return selection.apply([side_rule(recipe.min_side)], exempt=()) if recipe.min_side else selection
 
 
-def people_rules(recipe: Recipe) -> list[Rule]:
-    """The rules about people that need no photograph, in the order they are applied."""
-    rules = [people_rule(recipe.min_people)]
+def people_rules(recipe: Recipe, beside: Sequence[str] = ()) -> list[Rule]:
+    """The rules about people that need no photograph, in the order they are applied; `beside` as people_rule has it."""
+    rules = [people_rule(recipe.min_people, beside)]
     rules += [crowd_rule(recipe.max_people)] if recipe.max_people is not None else []
     return [*rules, area_rule(recipe.min_area, recipe.max_area)]
 

@@ -259,3 +259,11 @@ def test_an_option_of_one_value_is_refused_twice(run: Run, coco: str, words: lis
     assert (code, out) == (2, "")
     assert err.startswith(f"error: {told}")
     assert err.count("\n") == 1
+
+
+def test_the_funnel_names_what_it_counts_beside_people(run: Run, coco: str, tmp_path: Path) -> None:
+    photo(tmp_path / "more" / "one.jpg", seed=99)
+    words = ("build", "--coco", coco, "--dry-run")
+    assert "with a person (and empty scenes)" in run(*words, "--backgrounds", "1")[1]
+    assert "with a person (and empty scenes and the pool)  9" in run(*words, "--backgrounds", "1", "--pool", "more")[1]
+    assert "at least 2 people (and the pool)  2  -7" in run(*words, "--min-people", "2", "--pool", "more")[1]
