@@ -207,10 +207,11 @@ def where_rule(text: str) -> Rule:
 
 
 def shown(column: str) -> pl.Expr:
-    """A column's values as text, null as `null`."""
+    """A column's values as text, fractions to four digits, null as `null`."""
     if isinstance(schema.SAMPLES[column], pl.List):
         return pl.concat_str(pl.lit("["), pl.col(column).list.join(", "), pl.lit("]"))
-    return pl.col(column).cast(pl.String).fill_null("null")
+    value = pl.col(column).round_sig_figs(4) if schema.SAMPLES[column].is_float() else pl.col(column)
+    return value.cast(pl.String).fill_null("null")
 
 
 def parse_where(text: str) -> pl.Expr:
