@@ -45,7 +45,7 @@ HEADINGS = {
     "intact": "person not intact",
     "parts": "in too many parts",
     "coarse": "coarse label",
-    "duplicate": "near duplicates",
+    "duplicate": "duplicates",
     "leak": "would tie two splits together",
     "where": "fails the condition",
     "take": "not taken",
