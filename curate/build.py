@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -14,11 +16,15 @@ from curate.dataset import FunnelStep, Header, finish_dataset, open_dataset
 from curate.errors import CurateError, ExistsError
 from curate.examples import drop_strips, kept_strip, sheet_page, version_words
 from curate.files import link_or_copy, readable_faults, staged_folder
-from curate.recipe import Recipe, recipe_options
+from curate.recipe import Recipe, option_words, recipe_options
 from curate.selection import Selection, select
 from curate.sheet import write_sheet
 from curate.sources import Note
+from curate.terminal import shorten
 from curate.threads import Watch, map_threads, unwatched
+
+TOLD = 3
+"""Options of two recipes that are told in full."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +62,20 @@ def check_out(out: Path, recipe: Recipe, *, force: bool) -> None:
     except CurateError:
         raise ExistsError(f"{out}: holds a damaged dataset. {advice}") from None
     if header.recipe != recipe_options(recipe):
-        options = recipe_options(recipe)
-        other = next(key for key in options if header.recipe.get(key) != options[key])
-        found, asked = header.recipe.get(other), options[other]
-        raise ExistsError(f"{out}: holds a dataset of another recipe ({other} {found}, not {asked}). {advice}")
+        told = tell_apart(header.recipe, recipe_options(recipe))
+        raise ExistsError(f"{out}: holds a dataset of another recipe ({told}). {advice}")
+
+
+def tell_apart(there: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
+    """The options in which two recipes differ: a few as the command line has them, the others by name.
+
+    >>> tell_apart({"min-area": 0.0, "take": {}}, {"min-area": 0.3, "take": {"coco": 5}})
+    'there: --min-area 0, no --take; asked: --min-area 0.3, --take coco=5'
+    """
+    names = [name for name in {**asked, **there} if there.get(name) != asked.get(name)]
+    full, more = names[:TOLD], [f"--{name}" for name in names[TOLD:]]
+    sides = [", ".join(shorten(option_words(name, side.get(name)), 60) for name in full) for side in (there, asked)]
+    return f"there: {sides[0]}; asked: {sides[1]}" + (f"; and another {', '.join(more)}" if more else "")
 
 
 def is_empty_folder(path: Path) -> bool:
