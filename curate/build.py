@@ -12,7 +12,8 @@ import polars as pl
 
 from curate import schema
 from curate.choose import choose
-from curate.dataset import FunnelStep, Header, finish_dataset, open_dataset
+from curate.dataset import Dataset, FunnelStep, Header, finish_dataset, open_dataset
+from curate.diff import changed_sources
 from curate.errors import CurateError, ExistsError
 from curate.examples import drop_strips, kept_strip, sheet_page, version_words
 from curate.files import link_or_copy, readable_faults, staged_folder
@@ -99,9 +100,8 @@ def write_dataset(selection: Selection, out: Path, *, force: bool = False, watch
         if force or not out.exists() or is_empty_folder(out):
             return Built(out, header, chosen.drops, chosen.notes)
         if not same_dataset(out, staging):
-            raise ExistsError(
-                f"{out}: was built by the same recipe from other inputs. Choose another --out, or pass --force"
-            )
+            told = f"was built by the same recipe from other inputs ({tell_inputs_apart(out, staging)})"
+            raise ExistsError(f"{out}: {told}. Choose another --out, or pass --force")
         lost = sum(not (out / path.relative_to(staging)).is_file() for path in staging.rglob("*.*") if path.is_file())
         if lost:
             raise ExistsError(
@@ -131,6 +131,27 @@ def same_dataset(one: Path, other: Path) -> bool:
     """Whether two folders hold the same header (so the same samples, recipe, sources) and drops."""
     names = ("dataset.json", "drops.parquet")
     return all((one / name).read_bytes() == (other / name).read_bytes() for name in names)
+
+
+def tell_inputs_apart(out: Path, staging: Path) -> str:
+    """What first differs between two versions of one recipe: an annotation file, else an image."""
+    one, other = open_dataset(out), open_dataset(staging)
+    files = changed_sources(one.header.sources, other.header.sources)
+    if files:
+        source, file, what = files[0]
+        told = {"only in A": "is no longer there", "only in B": "is new"}.get(what, "has changed")
+        return f"{file} of the source {source} {told}"
+    there, here = rows_of(one), rows_of(other)
+    images = sorted(name for name in there.keys() | here.keys() if there.get(name) != here.get(name))
+    if not images:
+        return "nothing but dataset.json differs"
+    told = "is no longer there" if images[0] not in here else "is new" if images[0] not in there else "has changed"
+    return f"the image {images[0]} {told}" + (f", the first of {len(images):,}" if len(images) > 1 else "")
+
+
+def rows_of(dataset: Dataset) -> dict[str, dict[str, Any]]:
+    """Every image looked at, by its sample_id: its row in `samples.parquet` or `drops.parquet`."""
+    return {row["sample_id"]: row for table in (dataset.samples, dataset.drops) for row in table.to_dicts()}
 
 
 def fill(staging: Path, selection: Selection, watch: Watch) -> tuple[Header, Selection]:

@@ -181,7 +181,7 @@ def build(out: Path | None, dry_run: bool, as_json: bool, force: bool, **options
     recipe = with_usual_sources(recipe)
     if not dry_run:
         check_out(out, recipe, force=force)
-    with watching() as watch:
+    with watching() as watch, relative_paths_told(named):
         selection = select(recipe, watch, exact_drops=not dry_run, insisted=insisted)
         selection = preview(selection, watch) if dry_run else selection
     if dry_run or selection.kept.is_empty():
@@ -198,6 +198,23 @@ def build(out: Path | None, dry_run: bool, as_json: bool, force: bool, **options
     say_notes([*built.notes, *unreadable_notes(built.drops)])
     say_changed(named, built)
     report_built(built, as_json=as_json)
+
+
+@contextmanager
+def relative_paths_told(named: str | None) -> Iterator[None]:
+    """What is missing under a relative path that a recipe names is told with where such paths are looked up."""
+    from curate.errors import MissingError
+    from curate.recipe import load_recipe
+
+    try:
+        yield
+    except MissingError as error:
+        places = str(load_recipe(named)) if named is not None else ""
+        where, _, _ = str(error).removeprefix("--images ").partition(": ")
+        if where.startswith("/") or where not in places:
+            raise
+        looked = f"The recipe's relative paths are looked up from the current folder, {Path.cwd()}"
+        raise MissingError(f"{error}. {looked}. Run it from where they lead") from error
 
 
 def say_changed(named: str | None, built: Any) -> None:

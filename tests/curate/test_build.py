@@ -177,7 +177,10 @@ def test_other_content_is_refused_unless_forced(tmp_path: Path, coco: str) -> No
     with pytest.raises(ExistsError, match=r"another recipe \(there: --min-area 0; asked: --min-area 0.3\)\."):
         build_dataset(recipe(coco=[coco], min_area=0.3), out)
     photo(tmp_path / "coco" / "val2017" / "000003.jpg", seed=99)
-    with pytest.raises(ExistsError, match="by the same recipe from other inputs"):
+    with pytest.raises(ExistsError, match=r"from other inputs \(the image coco-000003 has changed\)"):
+        build_dataset(recipe(coco=[coco]), out)
+    Path(coco).write_text(Path(coco).read_text() + " ")
+    with pytest.raises(ExistsError, match=r"\(instances_val2017.json of the source coco has changed\)"):
         build_dataset(recipe(coco=[coco]), out)
     assert build_dataset(recipe(coco=[coco], min_area=0.3), out, force=True).header.counts["images"] < len(SHARES)
 

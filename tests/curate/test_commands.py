@@ -267,3 +267,15 @@ def test_the_funnel_names_what_it_counts_beside_people(run: Run, coco: str, tmp_
     assert "with a person (and empty scenes)" in run(*words, "--backgrounds", "1")[1]
     assert "with a person (and empty scenes and the pool)  9" in run(*words, "--backgrounds", "1", "--pool", "more")[1]
     assert "at least 2 people (and the pool)  2  -7" in run(*words, "--min-people", "2", "--pool", "more")[1]
+
+
+def test_a_recipe_of_relative_paths_says_where_they_are_looked_up(
+    run: Run, coco: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("build", "--coco", coco, "--out", "out")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    code, _, err = run("build", "--recipe", "../out/dataset.json", "--out", "again")
+    assert code == 1
+    assert f"The recipe's relative paths are looked up from the current folder, {tmp_path / 'elsewhere'}. Run" in err
+    assert "relative paths" not in run("build", "--recipe", "../out/dataset.json", "--coco", "b.json", "--out", "c")[2]
