@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+from curate.foreground import HELD
+
 FOLDER = click.Path(path_type=Path)
 
 
@@ -115,7 +117,8 @@ def mask_options(command: Callable[..., None]) -> Callable[..., None]:
             help="The same for animals.  [default: exclude]",
         ),
         option(
-            "--held-categories", metavar="NAMES", help="What --held means.  [default: 43 categories of COCO and VOC]"
+            "--held-categories", metavar="NAMES",
+            help=f"What --held means.  [default: {len(HELD)} categories of COCO and VOC]",
         ),
         option(
             "--animal-categories", metavar="NAMES", help="What --animals means.  [default: COCO's and VOC's animals]"

@@ -12,6 +12,7 @@ from curate import schema
 from curate.dataset import Dataset, FunnelStep, Source, open_dataset
 from curate.decisions import Decision, read_decisions
 from curate.errors import UsageError
+from curate.foreground import ANIMALS, HELD
 from curate.placing import UNLABELLED
 from curate.processes import map_processes
 from curate.recipe import Recipe
@@ -115,7 +116,7 @@ def select(
     notes = [note for read in reads for note in read.notes] + unknown_decisions(candidates, decisions)
     start = FunnelStep("looked at", "looked at", candidates.height)
     selection = Selection(recipe, reads, parent, candidates, candidates, schema.DROPS.to_frame(), [start], notes)
-    notes += unknown_takes(selection, insisted)
+    notes += unknown_takes(selection, insisted) + unknown_categories(recipe, reads)
     measured, found = measure(candidates, reads, recipe, watch, exact_drops=exact_drops)
     measured = choose_backgrounds(measured, recipe)
     selection = replace(selection, candidates=measured, kept=measured, notes=notes + found)
@@ -188,6 +189,23 @@ def unknown_takes(selection: Selection, insisted: Collection[str]) -> list[Note]
         if name in insisted:
             raise UsageError(f"--take {name}={take[name]}: there is no such source. There are: {known}")
     return [Note(f"sources of --take are not there; there are: {known}", name) for name in unknown]
+
+
+def unknown_categories(recipe: Recipe, reads: Sequence[Read]) -> list[Note]:
+    """A Note for each name in `--held-categories` and `--animal-categories` that no source has and no default is."""
+    known = {name.casefold() for read in reads for name in read.categories}
+    if not known:
+        return []
+    usual = {*HELD, *ANIMALS}
+    return [
+        Note(f"names in --{option} are categories of no source", name)
+        for option, names in (
+            ("held-categories", recipe.held_categories),
+            ("animal-categories", recipe.animal_categories),
+        )
+        for name in names
+        if name not in usual and name.casefold() not in known
+    ]
 
 
 def measure(

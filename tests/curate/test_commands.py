@@ -279,3 +279,11 @@ def test_a_recipe_of_relative_paths_says_where_they_are_looked_up(
     assert code == 1
     assert f"The recipe's relative paths are looked up from the current folder, {tmp_path / 'elsewhere'}. Run" in err
     assert "relative paths" not in run("build", "--recipe", "../out/dataset.json", "--coco", "b.json", "--out", "c")[2]
+
+
+def test_a_category_that_no_source_has_is_said(run: Run, coco: str) -> None:
+    words = ("build", "--coco", coco, "--dry-run", "--held", "include")
+    err = run(*words, "--held-categories", "umbrela,Dog,cup", "--animal-categories", "wolf")[2]
+    assert "note: 1 names in --held-categories are categories of no source; the first: umbrela\n" in err
+    assert "note: 1 names in --animal-categories are categories of no source; the first: wolf\n" in err
+    assert "categories of no source" not in run(*words)[2]
