@@ -23,6 +23,7 @@ from curate.recipe import Recipe
 from curate.rules import (
     Rule,
     body_part_rule,
+    capped_by,
     decision_rule,
     intact_rule,
     parse_where,
@@ -180,6 +181,8 @@ def exempt_of(rule: Rule, recipe: Recipe) -> Sequence[str]:
 def with_over(selection: Selection) -> Selection:
     """The selection with `over`: the cap of the image's source where the seeded sample of it leaves the image out.
 
+    Sources that fall under the name of their kind are sampled together.
+
     The sample is those with the lowest hashes of seed and name, after the images of an earlier test split that is kept.
     Empty scenes that are kept on purpose do not count.
     """
@@ -187,8 +190,9 @@ def with_over(selection: Selection) -> Selection:
     first: set[str] = set()
     if selection.recipe.test_from is not None and "fixed" in selection.kept.columns:
         first = set(selection.kept.filter(pl.col("fixed") == "test")["sample_id"])
-    for source, most in selection.recipe.take.items():
-        mine = pl.col("kind").ne_missing("background") & (pl.col("source") == source)
+    capped = pl.col("source").replace(capped_by(selection.recipe.take, selection.sources))
+    for name, most in selection.recipe.take.items():
+        mine = pl.col("kind").ne_missing("background") & (capped == name)
         names = sorted(
             selection.kept.filter(mine)["sample_id"], key=lambda name: (name not in first, place(seed, "take", name))
         )

@@ -137,6 +137,7 @@ class Read:
 
     Attributes:
         carried: Rows of an earlier dataset version by sample_id, where the candidates are its samples.
+        categories: The categories the source knows by name.
     """
 
     source: dataset.Source
@@ -144,6 +145,7 @@ class Read:
     labels: Labels
     notes: list[Note] = field(default_factory=list)
     carried: pl.DataFrame | None = None
+    categories: frozenset[str] = frozenset()
 
 
 def measure_target(target: Target, people: int, notes: tuple[Note, ...] = (), where: str = "") -> Measure:

@@ -110,7 +110,7 @@ def read_voc(name: str, root: Path, foreground: Foreground, watch: Watch = unwat
         source = dataset.Source("voc", name, None, sha256_files(folder.path, annotation_files(folder, images)))
     notes = [Note(OUTSIDE, printable(stem)) for stem in sorted(folder.photos.keys() - keys)]
     labels = VocLabels(images, names, people, foreground, inside)
-    return Read(source, candidates_of(name, images, people), labels, notes)
+    return Read(source, candidates_of(name, images, people), labels, notes, categories=frozenset(names.values()))
 
 
 def find_folder(root: Path) -> tuple[Path, Layout]:
