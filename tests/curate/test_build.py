@@ -77,7 +77,7 @@ def test_each_rule_drops_what_it_says(tmp_path: Path) -> None:
         *(person(3, box(20 * n, 0, 20 * n + 20, 40)) for n in range(2)),
         crowd, person(4, box(30, 0, 50, 40)),
         person(5, {"size": [1, 1], "counts": [1]}),
-        person(6, [], id=9),
+        person(6, [[3, 3, 3, 3, 3, 3]], id=9),
         person(7, box(0, 0, 5, 5)),
         person(8, box(0, 0, 30, 40)),
     ]  # fmt: skip
