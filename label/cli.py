@@ -13,7 +13,7 @@ import msgspec
 from curate.dataset import open_dataset
 from curate.errors import FormatError, UsageError
 from label.formats import FORMATS, named
-from label.formats.record import HandLabel, Refusal
+from label.formats.record import HandLabel, Options, Refusal
 from label.importing import Imported, Labels, Request, import_labels
 from label.merge import POLICIES
 
@@ -80,7 +80,7 @@ def import_command(
     if out is None and not dry_run:
         raise UsageError("--out NEW is missing: the folder of the new version. To only look: --dry-run")
     words = split_words(person, "--person"), split_words(ignore, "--ignore")
-    request = Request(path, format_name, *words, on_conflict, author)
+    request = Request(path, format_name, Options(*words), on_conflict, author)
     target = None if dry_run else out
     imported = import_labels(open_dataset(dataset), target, request, force=force, watch=with_progress)
     for line in remarks(imported):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from curate.dataset import Dataset, Header
 from curate.revise import check_place, existing_revision, revise
 from label.formats import FORMATS, detect_format, kinds_of, read_labels
-from label.formats.record import HandLabel, Refusal
+from label.formats.record import HandLabel, Options, Refusal
 from label.intake import Intake, edits_of, revised_samples, source_of, take_in
 
 Labels = Iterable[HandLabel | Refusal]
@@ -19,12 +19,11 @@ Labels = Iterable[HandLabel | Refusal]
 
 @dataclass(frozen=True)
 class Request:
-    """What to import and how; the fields are the command's options. `person` and `ignore` None: the format's own."""
+    """What to import and how; the fields are the command's options."""
 
     path: Path
     format: str = "auto"
-    person: tuple[str, ...] | None = None
-    ignore: tuple[str, ...] | None = None
+    options: Options = field(default_factory=Options)
     on_conflict: str = "replace"
     author: str | None = None
 
@@ -74,7 +73,7 @@ def import_labels(
     if out is not None:
         check_place(parent, out, force=force)
     name = detect_format(request.path) if request.format == "auto" else request.format
-    labels = read_labels(request.path, name, request.person, request.ignore)
+    labels = read_labels(request.path, name, request.options)
     intake = take_in(parent, watch(labels), request.on_conflict, request.author)
     status, header = _write(parent, out, request, name, intake, force)
     return Imported(name, intake, _left_alone(request.path, name), status, header)
@@ -107,12 +106,12 @@ def _write(
 
 def recipe_of(request: Request, name: str, parent: Dataset) -> dict[str, Any]:
     """The header's recipe: every option, the format as found, the path as the user gave it, the seed handed down."""
+    options = {name: str(value) if isinstance(value, Path) else value for name, value in vars(request.options).items()}
     return {
         "command": "label import",
         "labels": str(request.path),
         "format": name,
-        "person": request.person,
-        "ignore": request.ignore,
+        **options,
         "on_conflict": request.on_conflict,
         "author": request.author,
         "seed": parent.header.recipe.get("seed", 0),
@@ -123,4 +122,4 @@ def _left_alone(path: Path, name: str) -> Counter[str]:
     """The files beside the labels that are not of their format, by suffix."""
     if not path.is_dir():
         return Counter()
-    return Counter({kind: count for kind, count in kinds_of(path).items() if kind != FORMATS[name].SUFFIX})
+    return Counter({kind: count for kind, count in kinds_of(path).items() if kind not in FORMATS[name].SUFFIXES})

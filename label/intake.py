@@ -27,7 +27,7 @@ from label.merge import edit_row, lost_regions, merge_targets, placed_row, relab
 class Change:
     """A sample's new row, with its mask's PNG where that changes; `edit` is None where nothing does."""
 
-    file: Path
+    label: HandLabel
     drawn_sha256: str
     """Digest of the label as drawn, before it met the sample's mask; tells two labels of one sample apart."""
     row: dict[str, Any]
@@ -81,7 +81,7 @@ def take_in(dataset: Dataset, labels: Iterable[HandLabel | Refusal], policy: str
             intake.refusals.append(outcome)
         else:
             _settle(intake, outcome, contested)
-    intake.notes += [f"{change.file}: {note}" for change in intake.changes.values() for note in change.notes]
+    intake.notes += [f"{change.label.where}: {note}" for change in intake.changes.values() for note in change.notes]
     return intake
 
 
@@ -90,17 +90,17 @@ def _settle(intake: Intake, change: Change, contested: set[str]) -> None:
     sample_id = change.row["sample_id"]
     other = intake.changes.get(sample_id)
     if sample_id in contested:
-        intake.refusals.append(Refusal(change.file, f"{change.file}: is one more label of {sample_id}. Keep one"))
+        intake.refusals.append(change.label.refused(f"is one more label of {sample_id}. Keep one"))
     elif other is None:
         intake.changes[sample_id] = change
     elif other.drawn_sha256 == change.drawn_sha256:
-        intake.notes.append(f"{change.file}: says the same of {sample_id} as {other.file}")
+        intake.notes.append(f"{change.label.where}: says the same of {sample_id} as {other.label.where}")
     else:
         contested.add(sample_id)
         del intake.changes[sample_id]
-        for one, two in ((other.file, change.file), (change.file, other.file)):
-            problem = f"{one}: labels {sample_id}, and {two} labels it otherwise. Keep one of the two"
-            intake.refusals.append(Refusal(one, problem))
+        for one, two in ((other.label, change.label), (change.label, other.label)):
+            problem = f"labels {sample_id}, and {two.where} labels it otherwise. Keep one of the two"
+            intake.refusals.append(one.refused(problem))
 
 
 def outcome_of(
@@ -114,13 +114,11 @@ def outcome_of(
     """What one label makes of its sample, or why it was left out."""
     found = match(label, index)
     if isinstance(found, NoMatch):
-        return Refusal(label.file, f"{label.file}: {why_unmatched(label, found)}")
+        return label.refused(why_unmatched(label, found))
     row = rows[found]
     try:
         problem = why_unusable(label, row, dataset)
-        return (
-            Refusal(label.file, f"{label.file}: {problem}") if problem else changed(label, row, dataset, policy, author)
-        )
+        return label.refused(problem) if problem else changed(label, row, dataset, policy, author)
     except CurateError as error:
         return Refusal(label.file, str(error))
 
@@ -134,24 +132,29 @@ def changed(
         CurateError: The label cannot be drawn, or the sample's own mask cannot be read.
     """
     size_hw: SizeHW = (row["height"], row["width"])
+    by = author or label.author
     drawn = label.draw(size_hw)
     drawn_sha256 = hashlib.sha256(drawn.target.tobytes()).hexdigest()
     old = None if row["split"] == "pool" else dataset.target(row)
     new = drawn.target if old is None else merge_targets(old, drawn.target, policy)
     if old is not None and np.array_equal(old, new):
         return confirmed(
-            label, row, drawn_sha256, drawn.notes, edit_row(row, old, new, label.tool, author, row["mask_sha256"])
+            label,
+            row,
+            drawn_sha256,
+            drawn.notes,
+            edit_row(row, old, new, label.tool, author or label.author, row["mask_sha256"]),
         )
     if problem := why_empty(drawn.target == PERSON, new == PERSON, drawn.found) or why_fixed(row):
-        return Refusal(label.file, f"{label.file}: {problem}")
+        return label.refused(problem)
     png = target_png(new)
     sha256 = hashlib.sha256(png).hexdigest()
-    edit = edit_row(row, old, new, label.tool, author, sha256)
+    edit = edit_row(row, old, new, label.tool, by, sha256)
     new_row = relabelled_row(row, new, sha256, drawn.people if policy == "replace" else None)
     if old is None:
         new_row = placed_row(new_row, dataset.samples, int(dataset.header.recipe.get("seed") or 0))
     notes = (*drawn.notes, *notes_on(label, size_hw, old, new))
-    return Change(label.file, drawn_sha256, new_row, png, edit, notes)
+    return Change(label, drawn_sha256, new_row, png, edit, notes)
 
 
 def confirmed(
@@ -160,9 +163,9 @@ def confirmed(
     """A label that equals the mask that is there: it changes nothing, unless a reviewer had asked for one."""
     released = released_row(row)
     if released is row:
-        return Change(label.file, drawn_sha256, row, None, None, notes)
+        return Change(label, drawn_sha256, row, None, None, notes)
     told = f"equals the mask of {row['sample_id']}; the reviewer's tag relabel is taken off"
-    return Change(label.file, drawn_sha256, released, None, edit, (*notes, told))
+    return Change(label, drawn_sha256, released, None, edit, (*notes, told))
 
 
 def notes_on(label: HandLabel, size_hw: SizeHW, old: Target | None, new: Target) -> Iterator[str]:
@@ -243,5 +246,5 @@ def edits_of(intake: Intake) -> pl.DataFrame:
 def source_of(path: Path, intake: Intake) -> Source:
     """The header's entry for an export: digests of the files that changed something, by the folder they lie in."""
     folder = path if path.is_dir() else path.parent
-    files = [change.file for change in intake.edited.values()]
+    files = [change.label.file for change in intake.edited.values()]
     return Source("labels", path.name, None, sha256_files(folder, files))

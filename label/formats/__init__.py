@@ -9,22 +9,26 @@ from typing import Protocol
 
 from curate.errors import FormatError, MissingError
 from label.formats import labelme, png
-from label.formats.record import HandLabel, Refusal, files_under
+from label.formats.record import HandLabel, Options, Refusal, files_under
 
 
 class Format(Protocol):
     """What a module of this package has."""
 
-    SUFFIX: str
-    """Of its files, lower case."""
+    @property
+    def SUFFIXES(self) -> tuple[str, ...]:  # noqa: N802
+        """Of its label files, lower case."""
 
     def detect(self, path: Path) -> bool:
         """Whether labels of this format lie at `path`, told from their content."""
 
-    def read(
-        self, path: Path, person: tuple[str, ...] | None, ignore: tuple[str, ...] | None
-    ) -> Iterator[HandLabel | Refusal]:
-        """The labels at `path`."""
+    def read(self, path: Path, options: Options) -> Iterator[HandLabel | Refusal]:
+        """The labels at `path`.
+
+        Raises:
+            UsageError: An option is not what this format can select by.
+            FormatError: There is no file of this format.
+        """
 
 
 FORMATS: dict[str, Format] = {"png": png, "labelme": labelme}
@@ -51,19 +55,16 @@ def detect_format(path: Path) -> str:
     return found[0]
 
 
-def read_labels(
-    path: Path, name: str, person: tuple[str, ...] | None, ignore: tuple[str, ...] | None
-) -> Iterator[HandLabel | Refusal]:
-    """The labels at `path`, read as format `name`; None as `person` or `ignore` means that format's own default.
+def read_labels(path: Path, name: str, options: Options) -> Iterator[HandLabel | Refusal]:
+    """The labels at `path`, read as format `name`.
 
     Raises:
         MissingError: Nothing is there.
-        UsageError: `person` or `ignore` is not what this format can select by.
-        FormatError: There is no file of this format.
+        UsageError, FormatError: As `Format.read`.
     """
     if not path.exists():
         raise MissingError(f"{path}: no such file or folder. Check the path of the labels")
-    return FORMATS[name].read(path, person, ignore)
+    return FORMATS[name].read(path, options)
 
 
 def kinds_of(path: Path) -> Counter[str]:

@@ -13,9 +13,9 @@ from curate import images
 from curate.errors import CurateError, FormatError, UsageError
 from curate.masks import IGNORE, PERSON, SizeHW, Target, target_of
 from curate.sources.mask_files import read_mask, single_channel
-from label.formats.record import Drawing, HandLabel, Refusal, files_under, relative_name
+from label.formats.record import Drawing, HandLabel, Options, Refusal, files_under, relative_name
 
-SUFFIX = ".png"
+SUFFIXES = (".png",)
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 Values = tuple[int, ...]
 
@@ -37,22 +37,16 @@ def _is_png(file: Path) -> bool:
         return False
 
 
-def read(path: Path, person: tuple[str, ...] | None, ignore: tuple[str, ...] | None) -> Iterator[HandLabel | Refusal]:
-    """A label for each PNG at `path`, known by the name of its file.
+def read(path: Path, options: Options) -> Iterator[HandLabel | Refusal]:
+    """A label for each PNG at `path`, at any depth, known by the name of its file; raises as `Format.read` does.
 
-    Args:
-        path: A PNG or a folder of them, at any depth.
-        person: The values that are person; None where it shows from the values themselves.
-        ignore: The values not to be counted, beside 255 where it is void (`curate.sources.mask_files.understand`).
-
-    Raises:
-        UsageError: A value is not a number from 0 to 65535.
-        FormatError: There is no PNG at `path`.
+    Without `--person` the values themselves show what is a person, and 255 beside ids is void
+    (`curate.sources.mask_files.understand`).
     """
-    persons, ignored = values_named(person, "--person"), values_named(ignore, "--ignore")
+    persons, ignored = values_named(options.person, "--person"), values_named(options.ignore, "--ignore")
     if both := set(persons or ()) & set(ignored or ()):
         raise UsageError(f"the value {min(both)} is both --person and --ignore")
-    files = [file for file in files_under(path) if file == path or file.suffix.lower() == SUFFIX]
+    files = [file for file in files_under(path) if file == path or file.suffix.lower() in SUFFIXES]
     if not files:
         raise FormatError(path, "holds no .png file. Name the folder that holds the masks")
     return (_label(file, path, persons, ignored) for file in files)

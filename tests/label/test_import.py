@@ -104,6 +104,8 @@ def test_the_new_version_says_where_it_comes_from(curate: Any, tmp_path: Path) -
         "format": "labelme",
         "person": None,
         "ignore": None,
+        "colours": None,
+        "image_list": None,
         "on_conflict": "replace",
         "author": "anna",
         "seed": 0,
