@@ -42,14 +42,26 @@ def label() -> None:
 @click.option(
     "--person",
     metavar="NAMES|VALUES",
-    help="What is a person, comma-separated: names in LabelMe [default: person], values in PNG masks [default: told "
-    "from the values found].",
+    help="What is a person, comma-separated: names of classes [default: person] or their numbers; values in PNG masks "
+    "[default: told from the values found].",
 )
 @click.option(
     "--ignore",
     metavar="NAMES|VALUES",
-    help="What is not counted: names in LabelMe [default: __ignore__], values in PNG masks [default: 128 beside 0 and "
+    help="What is not counted: names of classes [default: __ignore__], values in PNG masks [default: 128 beside 0 and "
     "255, 255 beside ids and class values].",
+)
+@click.option(
+    "--colours",
+    type=click.Path(path_type=Path),
+    metavar="TABLE",
+    help="Which colour of a mask is which class: JSON {name: [r, g, b]}, or a labelmap.txt.",
+)
+@click.option(
+    "--image-list",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Names of images, one in each line: line N is the image of MATLAB's Label_N.png.",
 )
 @click.option("--on-conflict", type=click.Choice(POLICIES), default="replace", help="How a label meets the old mask.")
 @click.option("--author", metavar="NAME", help="Who labelled, for the record of edits.")
@@ -63,13 +75,15 @@ def import_command(
     format_name: str,
     person: str | None,
     ignore: str | None,
+    colours: Path | None,
+    image_list: Path | None,
     on_conflict: str,
     author: str | None,
     dry_run: bool,
     as_json: bool,
     force: bool,
 ) -> None:
-    """Make a new version of DATASET with the hand labels at PATH (PNG masks or LabelMe JSON).
+    """Make a new version of DATASET with the hand labels at PATH: a file, a folder or a zip.
 
     DATASET stays as it is. What cannot be used is named and left out, the rest comes in.
 
@@ -80,7 +94,7 @@ def import_command(
     if out is None and not dry_run:
         raise UsageError("--out NEW is missing: the folder of the new version. To only look: --dry-run")
     words = split_words(person, "--person"), split_words(ignore, "--ignore")
-    request = Request(path, format_name, Options(*words), on_conflict, author)
+    request = Request(path, format_name, Options(*words, colours, image_list), on_conflict, author)
     target = None if dry_run else out
     imported = import_labels(open_dataset(dataset), target, request, force=force, watch=with_progress)
     for line in remarks(imported):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from curate.dataset import Dataset, Header
+from curate.dataset import Dataset, Header, Source
+from curate.errors import CurateError, MissingError
 from curate.revise import check_place, existing_revision, revise
+from label.archive import unpacked
 from label.formats import FORMATS, detect_format, kinds_of, read_labels
 from label.formats.record import HandLabel, Options, Refusal
 from label.intake import Intake, edits_of, revised_samples, source_of, take_in
@@ -72,15 +75,31 @@ def import_labels(
     """
     if out is not None:
         check_place(parent, out, force=force)
-    name = detect_format(request.path) if request.format == "auto" else request.format
-    labels = read_labels(request.path, name, request.options)
-    intake = take_in(parent, watch(labels), request.on_conflict, request.author)
-    status, header = _write(parent, out, request, name, intake, force)
-    return Imported(name, intake, _left_alone(request.path, name), status, header)
+    if not request.path.exists():
+        raise MissingError(f"{request.path}: no such file or folder. Check the path of the labels")
+    with unpacked(request.path) as path, told_of(path, request.path):
+        name = detect_format(path) if request.format == "auto" else request.format
+        labels = read_labels(path, name, request.options)
+        intake = take_in(parent, watch(labels), request.on_conflict, request.author)
+        source = source_of(request.path, intake)
+        left_alone = _left_alone(path, name)
+    intake = intake.told_of(path, request.path)
+    status, header = _write(parent, out, request, name, intake, source, force)
+    return Imported(name, intake, left_alone, status, header)
+
+
+@contextmanager
+def told_of(folder: Path, path: Path) -> Iterator[None]:
+    """An error about a zip's unpacked content names the zip."""
+    try:
+        yield
+    except CurateError as error:
+        error.args = (str(error).replace(str(folder), str(path)),)
+        raise
 
 
 def _write(
-    parent: Dataset, out: Path | None, request: Request, name: str, intake: Intake, force: bool
+    parent: Dataset, out: Path | None, request: Request, name: str, intake: Intake, source: Source, force: bool
 ) -> tuple[str, Header | None]:
     if not intake.changes:
         return "nothing", None
@@ -97,7 +116,7 @@ def _write(
         samples=samples,
         masks={sample_id: change.png for sample_id, change in intake.edited.items() if change.png},
         recipe=recipe_of(request, name, parent),
-        sources=[source_of(request.path, intake)],
+        sources=[source],
         edits=edits_of(intake),
         force=force,
     )

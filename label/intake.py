@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import statistics
+import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ import polars as pl
 from curate import schema
 from curate.dataset import Dataset, Source
 from curate.errors import CurateError
-from curate.files import sha256_files
+from curate.files import sha256_file, sha256_files
 from curate.images import exif_orientation, same_aspect, target_png
 from curate.masks import PERSON, SizeHW, Target
 from label.formats.record import HandLabel, Refusal
@@ -54,6 +55,15 @@ class Intake:
     def edited(self) -> dict[str, Change]:
         """The changes that change something."""
         return {name: change for name, change in self.changes.items() if change.edit is not None}
+
+    def told_of(self, folder: Path, path: Path) -> Intake:
+        """The same with every message about `folder` telling of `path`, the zip it was unpacked from."""
+
+        def told(text: str) -> str:
+            return text.replace(str(folder), str(path))
+
+        refusals = [Refusal(Path(told(str(one.file))), told(one.message)) for one in self.refusals]
+        return Intake(self.changes, refusals, list(map(told, self.notes)))
 
     @property
     def median_iou(self) -> float | None:
@@ -178,7 +188,7 @@ def notes_on(label: HandLabel, size_hw: SizeHW, old: Target | None, new: Target)
 
 def why_unmatched(label: HandLabel, found: NoMatch) -> str:
     """Found, expected and what to do, for a label whose sample is not known for certain."""
-    names = " or ".join(label.names)
+    names = " or ".join(label.names) or f"...{label.ends_in}"
     if not found.candidates:
         return f"no sample is called {names}, nor holds its image. Name it by its sample_id, or add the image first"
     shown = ", ".join(found.candidates[:4]) + (", ..." if len(found.candidates) > 4 else "")
@@ -244,7 +254,12 @@ def edits_of(intake: Intake) -> pl.DataFrame:
 
 
 def source_of(path: Path, intake: Intake) -> Source:
-    """The header's entry for an export: digests of the files that changed something, by the folder they lie in."""
+    """The header's entry for an export: digests of the files that changed something, by the folder they lie in.
+
+    A zip stands for all that is in it.
+    """
+    if zipfile.is_zipfile(path):
+        return Source("labels", path.name, None, {path.name: sha256_file(path)})
     folder = path if path.is_dir() else path.parent
     files = [change.label.file for change in intake.edited.values()]
     return Source("labels", path.name, None, sha256_files(folder, files))

@@ -6,17 +6,19 @@ and what is too much to be drawn at all.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from curate import images
 from curate.errors import FormatError, UsageError
-from curate.masks import FAR, Rle, SizeHW, area_px, decode, rle_of_polygons, target_of, union_rle
-from label.formats.record import Drawing
+from curate.masks import FAR, Rle, SizeHW, area_px, decode, encode, rle_of_polygons, target_of, union_rle
+from label.formats.record import Drawing, Options
 
 MAX_REGIONS = 10_000
 MAX_OUTLINE_PX = 5_000_000
@@ -34,18 +36,28 @@ class Classes:
     ignore: frozenset[str]
 
     @classmethod
-    def named(cls, person: Sequence[str] | None, ignore: Sequence[str] | None) -> Classes:
+    def of(cls, options: Options) -> Classes:
         """From the words of `--person` and `--ignore`; None stands for DEFAULT_PERSON and DEFAULT_IGNORE.
 
         Raises:
             UsageError: A class is both.
         """
-        classes = cls(
-            frozenset(map(folded, person or DEFAULT_PERSON)), frozenset(map(folded, ignore or DEFAULT_IGNORE))
-        )
+        words = options.person or DEFAULT_PERSON, options.ignore or DEFAULT_IGNORE
+        classes = cls(*(frozenset(map(folded, names)) for names in words))
         if both := classes.person & classes.ignore:
             raise UsageError(f"the label {min(both)} is both --person and --ignore")
         return classes
+
+    def among(self, names: Mapping[int, str]) -> Classes:
+        """These classes, with the names of those that are given by their number.
+
+        >>> sorted(Classes(frozenset({"1", "rider"}), frozenset()).among({1: "person", 2: "car"}).person)
+        ['1', 'person', 'rider']
+        """
+        numbered = {str(number): folded(name) for number, name in names.items()}
+        both = ((numbered[word] for word in words if word in numbered) for words in (self.person, self.ignore))
+        person, ignore = both
+        return Classes(self.person.union(person), self.ignore.union(ignore))
 
     def wants(self, name: str) -> bool:
         """Whether regions of this class are drawn."""
@@ -72,6 +84,7 @@ class Region:
         points: The corners of its outline, (x, y) px; none where it is a mask. They bound what drawing it costs.
         person: Regions of one key are one person; None: a person by itself.
         empty: What kind it is, where it may well cover no pixel: `a polygon of 2 points encloses nothing`.
+        crowd: Whether it is of more people than can be counted, and so not counted.
     """
 
     name: str
@@ -80,6 +93,7 @@ class Region:
     points: Points = ()
     person: object = None
     empty: str = "it covers no pixel of the image"
+    crowd: bool = False
 
 
 def polygon(name: str, points: Points, place: str, person: object = None) -> Region:
@@ -88,6 +102,46 @@ def polygon(name: str, points: Points, place: str, person: object = None) -> Reg
     few = f"a polygon of {len(points)} point{'s' if len(points) != 1 else ''} encloses nothing, 3 are needed"
     empty = few if len(points) < 3 else "this polygon covers no pixel of the image"
     return Region(name, lambda size_hw: rle_of_polygons([flat], size_hw), place, points, person, empty)
+
+
+def box(
+    name: str, corner: tuple[float, float], opposite: tuple[float, float], place: str, person: object = None
+) -> Region:
+    """A region within the upright box between two opposite corners, in any order."""
+    (x0, y0), (x1, y1) = corner, opposite
+    region = polygon(name, [(x0, y0), (x1, y0), (x1, y1), (x0, y1)], place, person)
+    return replace(region, empty="this rectangle covers no pixel of the image")
+
+
+def ellipse(
+    name: str,
+    centre: tuple[float, float],
+    radii: tuple[float, float],
+    place: str,
+    person: object = None,
+    turned_deg: float = 0.0,
+) -> Region:
+    """A region of the pixels whose centre lies within an ellipse, turned clockwise by so many degrees."""
+    (x, y), far = centre, max(map(abs, radii))
+    corners = [(x - far, y - far), (x + far, y - far), (x + far, y + far), (x - far, y + far)]
+    empty = "this ellipse covers no pixel of the image"
+    return Region(name, partial(rle_of_ellipse, centre, radii, turned_deg), place, corners, person, empty)
+
+
+def rle_of_ellipse(centre: tuple[float, float], radii: tuple[float, float], turned_deg: float, size_hw: SizeHW) -> Rle:
+    """The pixels whose centre lies within an ellipse."""
+    if min(radii) <= 0:
+        return union_rle([], size_hw)
+    rows, columns = np.ogrid[: size_hw[0], : size_hw[1]]
+    across, down = columns + 0.5 - centre[0], rows + 0.5 - centre[1]
+    turn = math.radians(turned_deg)
+    along, aside = across * math.cos(turn) + down * math.sin(turn), down * math.cos(turn) - across * math.sin(turn)
+    return encode((along / radii[0]) ** 2 + (aside / radii[1]) ** 2 <= 1)
+
+
+def without_area(name: str, kind: str, place: str) -> Region:
+    """A region that encloses nothing, as points and lines do."""
+    return Region(name, partial(union_rle, []), place, empty=f"a {kind} encloses nothing")
 
 
 def draw_regions(
@@ -117,7 +171,7 @@ def draw_regions(
         rle = region.draw(drawn_hw)
         if area_px(rle) == 0:
             notes.append(f"{region.place} ({region.name[:40]}): {region.empty}, passed over")
-        elif folded(region.name) in classes.person:
+        elif folded(region.name) in classes.person and not region.crowd:
             key = ("alone", number) if region.person is None else ("named", region.person)
             people.setdefault(key, []).append(rle)
         else:

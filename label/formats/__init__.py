@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from curate.errors import FormatError, MissingError
-from label.formats import labelme, png
+from curate.errors import FormatError
+from label.formats import coco, cvat, datumaro, labelme, labelstudio, matlab, png, supervisely, via, voc, yolo
 from label.formats.record import HandLabel, Options, Refusal, files_under
 
 
@@ -31,27 +31,39 @@ class Format(Protocol):
         """
 
 
-FORMATS: dict[str, Format] = {"png": png, "labelme": labelme}
-KNOWN = "PNG masks (png), LabelMe JSON (labelme)"
+FORMATS: dict[str, Format] = {
+    "png": png,
+    "matlab": matlab,
+    "voc": voc,
+    "labelme": labelme,
+    "cvat": cvat,
+    "labelstudio": labelstudio,
+    "via": via,
+    "yolo": yolo,
+    "coco": coco,
+    "supervisely": supervisely,
+    "datumaro": datumaro,
+}
+OF_MASKS = ("matlab", "voc")
+"""Formats whose files are PNG masks too."""
 
 
 def detect_format(path: Path) -> str:
     """The name of the one format whose files lie at `path`, told from their content.
 
     Raises:
-        MissingError: Nothing is there.
         FormatError: None of the formats known, or more than one, so that it must be said which is meant.
     """
-    if not path.exists():
-        raise MissingError(f"{path}: no such file or folder. Check the path of the labels")
     found = [name for name, module in FORMATS.items() if module.detect(path)]
+    if "png" in found and len(found) > 1 and (set(found) & set(OF_MASKS) or not png.has_masks(path)):
+        found.remove("png")
     kinds = kinds_of(path)
+    held = named(kinds) or "nothing"
     if len(found) > 1 or (found == ["png"] and ".json" in kinds):
-        raise FormatError(
-            path, f"holds {named(kinds)}: more than one kind of label. Choose one with --format {' or '.join(FORMATS)}"
-        )
+        choice = " or ".join(found)
+        raise FormatError(path, f"holds {held}: more than one kind of label. Choose one with --format {choice}")
     if not found:
-        raise FormatError(path, f"holds {named(kinds) or 'nothing'}, and no label of a format known: {KNOWN}")
+        raise FormatError(path, f"holds {held}, and no label of a format known: {', '.join(FORMATS)}")
     return found[0]
 
 
@@ -59,11 +71,8 @@ def read_labels(path: Path, name: str, options: Options) -> Iterator[HandLabel |
     """The labels at `path`, read as format `name`.
 
     Raises:
-        MissingError: Nothing is there.
         UsageError, FormatError: As `Format.read`.
     """
-    if not path.exists():
-        raise MissingError(f"{path}: no such file or folder. Check the path of the labels")
     return FORMATS[name].read(path, options)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from curate import images
 from curate.errors import CurateError, FormatError
 from curate.masks import Rle, SizeHW, encode, rle_of_polygons, union_rle
-from label.formats.reading import checked_size, files_of, holds, image_digest, read_json
+from label.formats.reading import checked_size, files_of, holds, image_digest, read_json, some_of
 from label.formats.record import Drawing, HandLabel, Options, Refusal, relative_name
 from label.regions import Classes, Region, draw_regions, polygon
 
@@ -54,12 +54,12 @@ class _Probe(msgspec.Struct, frozen=True):
 
 def detect(path: Path) -> bool:
     """Whether one JSON object at `path` has a list `shapes`."""
-    return any(holds(file, _Probe) for file in files_of(path, *SUFFIXES))
+    return any(holds(file, _Probe) for file in some_of(path, *SUFFIXES))
 
 
 def read(path: Path, options: Options) -> Iterator[HandLabel | Refusal]:
     """A label for each JSON file at `path`, at any depth; raises as `Format.read` does."""
-    classes = Classes.named(options.person, options.ignore)
+    classes = Classes.of(options)
     files = files_of(path, *SUFFIXES)
     if not files:
         raise FormatError(path, "holds no .json file. Name the folder LabelMe saved to")

@@ -15,6 +15,8 @@ from label.formats.record import files_under
 
 MAX_BYTES = 256 * 2**20
 """Of one label file; a COCO file of a whole data set has more and is read by `label.formats.coco` itself."""
+LOOKED_AT = 50
+"""Files looked into to tell a format; another one can always be named."""
 T = TypeVar("T")
 
 
@@ -72,6 +74,12 @@ def holds(file: Path, kind: type[object], most: int | None = None) -> bool:
 def files_of(path: Path, *suffixes: str) -> list[Path]:
     """The files at `path` with one of these suffixes (lower case); `path` itself where it is a file."""
     return [path] if path.is_file() else [file for file in files_under(path) if file.suffix.lower() in suffixes]
+
+
+def some_of(path: Path, *suffixes: str) -> list[Path]:
+    """At most LOOKED_AT of the files at `path` with one of these suffixes, evenly spread: enough to tell a format."""
+    files = files_of(path, *suffixes) if path.is_dir() or path.suffix.lower() in suffixes else []
+    return files[:: 1 + len(files) // LOOKED_AT]
 
 
 def checked_size(height: object, width: object, file: Path, place: str, tool: str) -> SizeHW | None:

@@ -60,6 +60,7 @@ class HandLabel:
         place: Where in the file it stands, where that holds several: `image 3`.
         author: Who drew it, where the file says so.
         when: When it was drawn or last changed, as the file says it.
+        ends_in: The number its image's name ends in, where that is all the file says of it.
     """
 
     file: Path
@@ -71,6 +72,7 @@ class HandLabel:
     place: str = ""
     author: str | None = None
     when: str | None = None
+    ends_in: int | None = None
 
     @property
     def where(self) -> str:

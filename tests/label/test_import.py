@@ -216,14 +216,14 @@ def test_json_is_one_object_on_stdout(curate: Any, tmp_path: Path) -> None:
         (["one", "masks", "--out", "two", "--person", "anna"], 2, "PNG masks hold values from 0 to 65535 and no names"),
         (["one", "masks", "--out", "two", "--person", " , "], 2, "--person: names or values are missing"),
         (["one", "masks", "--out", "two", "--format", "labelme"], 1, "masks: holds no .json file"),
-        (["one", "masks", "--out", "two", "--format", "cvat"], 2, "Invalid value for '--format'"),
+        (["one", "masks", "--out", "two", "--format", "psd"], 2, "Invalid value for '--format'"),
         (["one", "masks", "--out", "two", "--on-conflict", "newest"], 2, "Invalid value for '--on-conflict'"),
         (["one", "one", "--out", "two"], 1, "more than one kind of label"),
-        (["one", "empty", "--out", "two"], 1, "empty: holds nothing, and no label of a format known: PNG masks (png)"),
+        (["one", "empty", "--out", "two"], 1, "empty: holds nothing, and no label of a format known: png, matlab"),
         (["one", "text", "--out", "two"], 1, "text: holds 1 suffixless, 1 .jpg and 1 .txt files, and no label"),
         (["one", "torn.json", "--out", "two"], 1, "torn.json: holds 1 .json file, and no label"),
         (["one", "mixed", "--out", "two"], 1, "mixed: holds 1 .json and 1 .png files: more than one kind of label"),
-        (["one", "mixed-2", "--out", "two"], 1, "Choose one with --format png or labelme"),
+        (["one", "mixed-2", "--out", "two"], 1, "Choose one with --format png"),
     ],
 )
 def test_a_wrong_command_is_one_line(
