@@ -15,7 +15,8 @@ from curate.errors import FormatError, UsageError
 from label.formats import FORMATS, named
 from label.formats.record import HandLabel, Options, Refusal
 from label.importing import Imported, Labels, Request, import_labels
-from label.merge import POLICIES
+from label.merge import MERGES, POLICIES
+from label.undo import undo
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True}
 NOTES_SHOWN = 10
@@ -96,13 +97,57 @@ def import_command(
     words = split_words(person, "--person"), split_words(ignore, "--ignore")
     request = Request(path, format_name, Options(*words, colours, image_list), on_conflict, author)
     target = None if dry_run else out
-    imported = import_labels(open_dataset(dataset), target, request, force=force, watch=with_progress)
+    if on_conflict == "ask" and not sys.stdin.isatty():
+        raise UsageError("--on-conflict ask: there is no terminal to ask at. Choose another policy")
+    imported = import_labels(open_dataset(dataset), target, request, force=force, watch=with_progress, ask=ask)
     for line in remarks(imported):
         click.echo(printable(line), err=True)
     click.echo(json_object(imported, target) if as_json else summary(imported, dataset, target))
     if imported.status == "nothing":
         count = len(imported.intake.refusals)
         raise FormatError(path, f"none of {count} labels could be imported, for the reasons above; nothing was written")
+
+
+@label.command("undo", context_settings=SETTINGS)
+@click.argument("dataset", type=click.Path(path_type=Path))
+@click.option(
+    "--ids", metavar="IDS|FILE", help="Whose edits: sample_ids, comma-separated, or a file of them, one a line."
+)
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="NEW", help="Folder of the new version.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--force", is_flag=True, help="Replace the dataset at --out.")
+def undo_command(dataset: Path, ids: str | None, out: Path, as_json: bool, force: bool) -> None:
+    """Take edits of DATASET back, in a new version; without --ids all that its own import made.
+
+    \b
+    Example:
+      curate label undo people-2 --ids coco-000000000139 --out people-3
+    """
+    opened = open_dataset(dataset)
+    header, names = undo(opened, out, ids_of(ids), force=force)
+    if as_json:
+        result = {"undone": names, "out": str(out), "version": header.version, "digest": header.digest}
+        click.echo(msgspec.json.encode(result | {"parent": header.parent}).decode())
+    else:
+        click.echo(f"undone     {len(names)}\n{out}: version {header.version} of {header.name}")
+
+
+def ids_of(text: str | None) -> list[str] | None:
+    """The sample_ids of an option that names them, or a file of them."""
+    if text is None:
+        return None
+    path = Path(text)
+    if path.is_file():
+        return [line.strip() for line in path.read_text("utf-8", errors="replace").split("\n") if line.strip()]
+    return list(split_words(text, "--ids") or ())
+
+
+def ask(asked: HandLabel, row: dict[str, Any], agreement: float | None) -> str | None:
+    """Ask at the terminal how a label meets the mask that is there; None to keep that mask."""
+    told = "none" if agreement is None else f"{agreement:.3f}"
+    click.echo(printable(f"{asked.where}: {row['sample_id']} has a mask already; IoU of the two {told}"), err=True)
+    answer = click.prompt("replace, union, intersect or keep", type=click.Choice([*MERGES, "keep"]), err=True)
+    return None if answer == "keep" else answer
 
 
 def split_words(text: str | None, option: str) -> tuple[str, ...] | None:

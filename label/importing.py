@@ -15,7 +15,8 @@ from curate.revise import check_place, existing_revision, revise
 from label.archive import unpacked
 from label.formats import FORMATS, detect_format, kinds_of, read_labels
 from label.formats.record import HandLabel, Options, Refusal
-from label.intake import Intake, edits_of, revised_samples, source_of, take_in
+from label.intake import Ask, Intake, edits_of, revised_samples, source_of, take_in
+from label.rules import build_options, build_recipe, retagged
 
 Labels = Iterable[HandLabel | Refusal]
 
@@ -58,6 +59,7 @@ def import_labels(
     *,
     force: bool = False,
     watch: Callable[[Labels], Labels] = iter,
+    ask: Ask | None = None,
 ) -> Imported:
     """Import labels into the next version of `parent`, a new dataset at `out`; None only looks.
 
@@ -67,6 +69,7 @@ def import_labels(
         request: What to import and how.
         force: Replace a dataset that is at `out`.
         watch: Passes the labels on, one by one; where a progress bar can stand.
+        ask: Called for each label that differs from the mask that is there, under the policy `ask`.
 
     Raises:
         UsageError: Options that do not fit the format, or an `out` inside or around the parent.
@@ -80,7 +83,7 @@ def import_labels(
     with unpacked(request.path) as path, told_of(path, request.path):
         name = detect_format(path) if request.format == "auto" else request.format
         labels = read_labels(path, name, request.options)
-        intake = take_in(parent, watch(labels), request.on_conflict, request.author)
+        intake = take_in(parent, watch(labels), request.on_conflict, request.author, ask)
         source = source_of(request.path, intake)
         left_alone = _left_alone(path, name)
     intake = intake.told_of(path, request.path)
@@ -107,7 +110,7 @@ def _write(
         return "unchanged", None
     if out is None:
         return "dry run", None
-    samples = revised_samples(parent.samples, intake)
+    samples = retagged(revised_samples(parent.samples, intake), intake.edited, build_recipe(parent.header))
     if not force and (header := existing_revision(parent, out, samples)):
         return "there already", header
     header = revise(
@@ -134,6 +137,7 @@ def recipe_of(request: Request, name: str, parent: Dataset) -> dict[str, Any]:
         "on_conflict": request.on_conflict,
         "author": request.author,
         "seed": parent.header.recipe.get("seed", 0),
+        "rules": build_options(parent.header),
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import statistics
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,25 @@ import numpy as np
 import polars as pl
 
 from curate import schema
-from curate.dataset import Dataset, Source
+from curate.dataset import Dataset, Source, read_table
 from curate.errors import CurateError
 from curate.files import sha256_file, sha256_files
 from curate.images import exif_orientation, same_aspect, target_png
-from curate.masks import PERSON, SizeHW, Target
+from curate.masks import PERSON, SizeHW, Target, iou
+from curate.splits import RATIOS
 from label.formats.record import HandLabel, Refusal
 from label.match import NoMatch, SampleIndex, index_samples, match
-from label.merge import edit_row, lost_regions, merge_targets, placed_row, relabelled_row, released_row
+from label.merge import (
+    MERGES,
+    Maker,
+    edit_row,
+    lost_regions,
+    merge_targets,
+    placed_row,
+    relabelled_row,
+    released_row,
+)
+from label.rules import build_recipe, split_ratios
 
 
 @dataclass(frozen=True)
@@ -35,6 +46,37 @@ class Change:
     png: bytes | None
     edit: dict[str, Any] | None
     notes: tuple[str, ...]
+
+
+Ask = Callable[[HandLabel, dict[str, Any], float | None], str | None]
+"""From a label, its sample's row and the IoU with the mask that is there to one of MERGES, None to keep that mask."""
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """How labels meet a dataset.
+
+    Attributes:
+        dataset: The version.
+        policy: One of label.merge.POLICIES.
+        author: Who labelled, as the user says it.
+        ask: For the policy `ask`.
+        times: When labels that are there were made, by sample_id.
+        ratios: Of the dataset's splits.
+    """
+
+    dataset: Dataset
+    policy: str
+    author: str | None
+    ask: Ask | None
+    times: Mapping[str, str]
+    ratios: Mapping[str, float]
+
+    def how(self, label: HandLabel, row: dict[str, Any], old: Target | None, new: Target) -> str | None:
+        """One of MERGES; None where the mask that is there shall stay."""
+        if self.policy == "ask" and self.ask is not None and old is not None and not np.array_equal(old, new):
+            return self.ask(label, row, iou(old == PERSON, new == PERSON))
+        return self.policy if self.policy in MERGES else "replace"
 
 
 @dataclass
@@ -73,36 +115,58 @@ class Intake:
         return statistics.median(found) if found else None
 
 
-def take_in(dataset: Dataset, labels: Iterable[HandLabel | Refusal], policy: str, author: str | None) -> Intake:
+def take_in(
+    dataset: Dataset, labels: Iterable[HandLabel | Refusal], policy: str, author: str | None, ask: Ask | None = None
+) -> Intake:
     """What `labels` make of `dataset`; nothing is written.
 
     Args:
         dataset: The version they are for.
         labels: What a format's `read` yields.
         policy: How a label meets the mask that is there, one of label.merge.POLICIES.
-        author: Who labelled, for the record of edits.
+        author: Who labelled, for the record of edits; None: whom the files name.
+        ask: Called under the policy `ask`.
+
+    Raises:
+        FormatError: The version's own record of edits is damaged.
     """
+    ratios = split_ratios(build_recipe(dataset.header)) if "pool" in dataset.samples["split"] else RATIOS
+    meeting = Meeting(dataset, policy, author, ask, times_of(dataset), ratios)
     index = index_samples(dataset.samples)
     rows = {row["sample_id"]: row for row in dataset.rows()}
     intake, contested = Intake(), set[str]()
     for label in labels:
-        outcome = label if isinstance(label, Refusal) else outcome_of(label, dataset, rows, index, policy, author)
+        outcome = label if isinstance(label, Refusal) else outcome_of(label, rows, index, meeting)
         if isinstance(outcome, Refusal):
             intake.refusals.append(outcome)
         else:
-            _settle(intake, outcome, contested)
+            _settle(intake, outcome, contested, newest=policy == "newest")
     intake.notes += [f"{change.label.where}: {note}" for change in intake.changes.values() for note in change.notes]
     return intake
 
 
-def _settle(intake: Intake, change: Change, contested: set[str]) -> None:
-    """Add a change, unless another file says something else of the same sample: then none of them comes in."""
+def times_of(dataset: Dataset) -> dict[str, str]:
+    """When the labels were made that a version's record of edits tells of, by sample_id."""
+    path = dataset.root / "edits.parquet"
+    edits = read_table(path, schema.EDITS) if path.is_file() else schema.EDITS.to_frame()
+    return {name: time for name, time in edits.select("sample_id", "time").iter_rows() if time is not None}
+
+
+def _settle(intake: Intake, change: Change, contested: set[str], *, newest: bool) -> None:
+    """Add a change, unless another label says something else of the same sample: then none of them comes in.
+
+    With `newest` the later one does.
+    """
     sample_id = change.row["sample_id"]
     other = intake.changes.get(sample_id)
     if sample_id in contested:
         intake.refusals.append(change.label.refused(f"is one more label of {sample_id}. Keep one"))
     elif other is None:
         intake.changes[sample_id] = change
+    elif newest and other.label.time != change.label.time:
+        older, newer = sorted((other, change), key=lambda one: one.label.time or "")
+        intake.changes[sample_id] = newer
+        intake.refusals.append(older.label.refused(f"is older than {newer.label.where}, the newest of {sample_id}"))
     elif other.drawn_sha256 == change.drawn_sha256:
         intake.notes.append(f"{change.label.where}: says the same of {sample_id} as {other.label.where}")
     else:
@@ -114,12 +178,7 @@ def _settle(intake: Intake, change: Change, contested: set[str]) -> None:
 
 
 def outcome_of(
-    label: HandLabel,
-    dataset: Dataset,
-    rows: dict[str, dict[str, Any]],
-    index: SampleIndex,
-    policy: str,
-    author: str | None,
+    label: HandLabel, rows: dict[str, dict[str, Any]], index: SampleIndex, meeting: Meeting
 ) -> Change | Refusal:
     """What one label makes of its sample, or why it was left out."""
     found = match(label, index)
@@ -127,42 +186,40 @@ def outcome_of(
         return label.refused(why_unmatched(label, found))
     row = rows[found]
     try:
-        problem = why_unusable(label, row, dataset)
-        return label.refused(problem) if problem else changed(label, row, dataset, policy, author)
+        problem = why_unusable(label, row, meeting.dataset) or why_older(label, row, meeting)
+        return label.refused(problem) if problem else changed(label, row, meeting)
     except CurateError as error:
         return Refusal(label.file, str(error))
 
 
-def changed(
-    label: HandLabel, row: dict[str, Any], dataset: Dataset, policy: str, author: str | None
-) -> Change | Refusal:
+def changed(label: HandLabel, row: dict[str, Any], meeting: Meeting) -> Change | Refusal:
     """The sample's new mask, row and record of the change; a Refusal where nobody is left in the mask.
 
     Raises:
         CurateError: The label cannot be drawn, or the sample's own mask cannot be read.
     """
     size_hw: SizeHW = (row["height"], row["width"])
-    by = author or label.author
+    dataset, maker = meeting.dataset, Maker(label.tool, meeting.author or label.author, label.time)
+    version = dataset.header.version + 1
     drawn = label.draw(size_hw)
     drawn_sha256 = hashlib.sha256(drawn.target.tobytes()).hexdigest()
     old = None if row["split"] == "pool" else dataset.target(row)
-    new = drawn.target if old is None else merge_targets(old, drawn.target, policy)
+    how = meeting.how(label, row, old, drawn.target)
+    if how is None:
+        return label.refused(f"{row['sample_id']} keeps the mask that is there, as was answered")
+    new = drawn.target if old is None else merge_targets(old, drawn.target, how)
     if old is not None and np.array_equal(old, new):
-        return confirmed(
-            label,
-            row,
-            drawn_sha256,
-            drawn.notes,
-            edit_row(row, old, new, label.tool, author or label.author, row["mask_sha256"]),
-        )
+        edit = edit_row(row, old, new, maker, version, row["mask_sha256"])
+        return confirmed(label, row, drawn_sha256, drawn.notes, edit)
     if problem := why_empty(drawn.target == PERSON, new == PERSON, drawn.found) or why_fixed(row):
         return label.refused(problem)
     png = target_png(new)
     sha256 = hashlib.sha256(png).hexdigest()
-    edit = edit_row(row, old, new, label.tool, by, sha256)
-    new_row = relabelled_row(row, new, sha256, drawn.people if policy == "replace" else None)
+    edit = edit_row(row, old, new, maker, version, sha256)
+    new_row = relabelled_row(row, new, sha256, drawn.people if how == "replace" else None)
     if old is None:
-        new_row = placed_row(new_row, dataset.samples, int(dataset.header.recipe.get("seed") or 0))
+        seed = int(dataset.header.recipe.get("seed") or 0)
+        new_row = placed_row(new_row, dataset.samples, seed, meeting.ratios)
     notes = (*drawn.notes, *notes_on(label, size_hw, old, new))
     return Change(label, drawn_sha256, new_row, png, edit, notes)
 
@@ -215,6 +272,16 @@ def why_unusable(label: HandLabel, row: dict[str, Any], dataset: Dataset) -> str
         f"was drawn on {sized(label.size_hw)} (HxW), but {row['sample_id']} has {sized(size_hw)}; "
         f"expected that size or the same aspect ratio: {advice}"
     )
+
+
+def why_older(label: HandLabel, row: dict[str, Any], meeting: Meeting) -> str:
+    """Why the policy `newest` leaves a label out, else empty. A mask of no known time is older than any."""
+    if meeting.policy != "newest" or row["split"] == "pool":
+        return ""
+    if label.time is None:
+        return "does not say when it was drawn, so it may be the older one. Choose another --on-conflict"
+    there = meeting.times.get(row["sample_id"], "")
+    return f"is of {label.time}, and {row['sample_id']} has a label of {there}" if label.time < there else ""
 
 
 def why_empty(drawn: np.ndarray[Any, Any], merged: np.ndarray[Any, Any], found: str) -> str:

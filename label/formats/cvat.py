@@ -15,7 +15,7 @@ import numpy as np
 from curate.errors import CurateError, FormatError
 from curate.masks import Rle, SizeHW, encode
 from curate.sources.voc_xml import parse_xml
-from label.formats.reading import checked_size, files_of, image_digest, read_bytes, some_of
+from label.formats.reading import checked_size, files_of, image_digest, read_bytes, some_of, utc_time
 from label.formats.record import Drawing, HandLabel, Options, Refusal
 from label.regions import Classes, Region, draw_regions, ellipse, polygon, without_area
 
@@ -75,7 +75,7 @@ def _labels(file: Path, classes: Classes) -> Iterator[HandLabel | Refusal]:
         path = f"{image.get('subset')}/{name}" if image.get("subset") else name
         draw = partial(draw_image, image, size_hw, classes, file, place)
         digest = partial(image_of, file.parent, path, name)
-        yield HandLabel(file, (path,), tool, size_hw, draw, digest, place, author or None, when or None)
+        yield HandLabel(file, (path,), tool, size_hw, draw, digest, place, author or None, utc_time(when))
 
 
 def image_of(folder: Path, path: str, name: str) -> str | None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from curate.errors import CurateError, FormatError
 from curate.masks import Rle, SizeHW, encode
-from label.formats.reading import checked_size, files_of, holds, read_json, some_of
+from label.formats.reading import checked_size, files_of, holds, read_json, some_of, utc_time
 from label.formats.record import IMAGE_SUFFIXES, Drawing, HandLabel, Options, Refusal, relative_name
 from label.regions import Classes, Region, draw_regions, ellipse, polygon, without_area
 
@@ -166,7 +166,7 @@ def label_of(
     tool = f"label-studio {annotation.model_version[:40]}" if annotation.model_version else "label-studio"
     draw = partial(draw_results, results, stated, classes, file, place)
     when = annotation.updated_at or annotation.created_at
-    return HandLabel(file, names, tool, stated, draw, lambda: None, place, author_of(annotation), when)
+    return HandLabel(file, names, tool, stated, draw, lambda: None, place, author_of(annotation), utc_time(when))
 
 
 def _result(raw: msgspec.Raw, file: Path, place: str) -> Result | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -80,6 +81,19 @@ def some_of(path: Path, *suffixes: str) -> list[Path]:
     """At most LOOKED_AT of the files at `path` with one of these suffixes, evenly spread: enough to tell a format."""
     files = files_of(path, *suffixes) if path.is_dir() or path.suffix.lower() in suffixes else []
     return files[:: 1 + len(files) // LOOKED_AT]
+
+
+def utc_time(text: str | None) -> str | None:
+    """A time as ISO 8601 in UTC, to the second; None where it is none. A time without a zone is taken as UTC.
+
+    >>> utc_time("2026-01-02 03:04:05.678+01:00"), utc_time("2026-01-02T03:04:05Z"), utc_time("yesterday")
+    ('2026-01-02T02:04:05Z', '2026-01-02T03:04:05Z', None)
+    """
+    try:
+        time = datetime.fromisoformat((text or "").strip())
+        return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError):
+        return None
 
 
 def checked_size(height: object, width: object, file: Path, place: str, tool: str) -> SizeHW | None:

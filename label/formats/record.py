@@ -59,7 +59,7 @@ class HandLabel:
         image_sha256: Digest of its image's bytes where the export holds them, else None.
         place: Where in the file it stands, where that holds several: `image 3`.
         author: Who drew it, where the file says so.
-        when: When it was drawn or last changed, as the file says it.
+        time: When it was drawn or last changed, as the file says: ISO 8601, UTC.
         ends_in: The number its image's name ends in, where that is all the file says of it.
     """
 
@@ -71,7 +71,7 @@ class HandLabel:
     image_sha256: Callable[[], str | None]
     place: str = ""
     author: str | None = None
-    when: str | None = None
+    time: str | None = None
     ends_in: int | None = None
 
     @property

@@ -20,7 +20,7 @@ from PIL import Image
 from curate.errors import CurateError, FormatError
 from curate.images import MAX_PIXELS
 from curate.masks import Mask, Rle, SizeHW, decode, encode, rle_of_polygons, union_rle
-from label.formats.reading import checked_size, files_of, holds, image_digest, read_json, some_of
+from label.formats.reading import checked_size, files_of, holds, image_digest, read_json, some_of, utc_time
 from label.formats.record import Drawing, HandLabel, Options, Refusal, relative_name
 from label.regions import Classes, Region, box, draw_regions, polygon, without_area
 
@@ -100,7 +100,7 @@ def _label(file: Path, root: Path, classes: Classes) -> HandLabel | Refusal:
     last = max(export.objects, key=lambda one: one.updatedAt or "", default=None)
     author, when = (last.labelerLogin, last.updatedAt) if last else (None, None)
     digest = partial(image_digest, file.parent.parent / "img", parts[-1])
-    return HandLabel(file, (name,), "supervisely", stated, draw, digest, "", author, when)
+    return HandLabel(file, (name,), "supervisely", stated, draw, digest, "", author, utc_time(when))
 
 
 def draw_export(export: Export, stated: SizeHW | None, classes: Classes, file: Path, size_hw: SizeHW) -> Drawing:
