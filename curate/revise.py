@@ -21,7 +21,7 @@ from curate.dataset import (
     write_table,
 )
 from curate.errors import ExistsError, UsageError
-from curate.files import link_or_copy, readable_faults, staged_folder, write_atomic
+from curate.files import link_or_copy, readable_faults, staged_folder
 
 REPLACED = "replaced"
 """The folder of the masks that were there before the last edit."""
@@ -136,6 +136,6 @@ def _lay_files(parent: Dataset, staging: Path, samples: pl.DataFrame, masks: Map
     for sample_id, image, mask in samples.select("sample_id", "image", "mask").iter_rows():
         link_or_copy(parent.root / image, staging / image)
         if sample_id in masks:
-            write_atomic(staging / mask, masks[sample_id])
+            (staging / mask).write_bytes(masks[sample_id])
         else:
             link_or_copy(parent.root / mask, staging / mask)
