@@ -240,7 +240,11 @@ def split_notes(selection: Selection, shares: Shares) -> list[Note]:
         wanted = list(dict.fromkeys(split for read in selection.reads for split in carried_splits(read.carried)))
     empty = [split for split in wanted if not found.get(split)]
     have = "has" if len(empty) == 1 else "have"
-    return [Note(f"too few images for every split: {', '.join(empty)} {have} none", "")] if empty else []
+    return (
+        [Note(f"too few images for every split: {', '.join(empty)} {have} none; count them out (--split 20/5/5)", "")]
+        if empty
+        else []
+    )
 
 
 def carried_splits(carried: pl.DataFrame | None) -> list[str]:

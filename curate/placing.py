@@ -3,7 +3,7 @@
 Images come in a fixed order (first source first, then by name), and each looks only at those before it. So an image
 that is added later, by a further source or under a later name, never moves one that was there: it joins the group it is
 nearly the same picture as, and where it is that of two groups in different splits, it is the newcomer that goes, as a
-leak, and leaves no trace. What a small set would leave empty is filled in that order too: see `own_split`.
+leak, and leaves no trace.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from curate.splits import FILL_FROM, Shares, bin_of, count_groups, split_of
+from curate.splits import Shares, bin_of, count_groups, split_of
 
 LEARNED = "train"
 UNLABELLED = ("pool", "background")
@@ -90,11 +90,7 @@ class _Groups:
     def __init__(self) -> None:
         self._parent: dict[str, str] = {}
         self.split: dict[str, str] = {}
-        self.filled: set[str] = set()
         self._age: dict[str, int] = {}
-
-    def __len__(self) -> int:
-        return len(self._age)
 
     def __contains__(self, unit: str) -> bool:
         return unit in self._parent
@@ -110,7 +106,6 @@ class _Groups:
         """Put a unit, a new one or one of a group, and all these groups of its split into one group: the oldest."""
         if unit not in self:
             self._parent[unit], self.split[unit], self._age[unit] = unit, split, len(self._age)
-            self.filled.add(split)
         together = {self.root(unit), *roots}
         oldest = min(together, key=self._age.__getitem__)
         for other in together - {oldest}:
@@ -164,23 +159,19 @@ def split_for(
     if item.fixed is not None:
         return item.fixed
     open_to_it = [groups.split[root] for root in around if not (fixed_test and groups.split[root] == "test")]
-    return open_to_it[0] if open_to_it else own_split(item.unit, groups, shares, seed, fixed_test=fixed_test)
+    return open_to_it[0] if open_to_it else own_split(item.unit, shares, seed, fixed_test=fixed_test)
 
 
-def own_split(unit: str, groups: _Groups, shares: Shares, seed: int, *, fixed_test: bool) -> str:
+def own_split(unit: str, shares: Shares, seed: int, *, fixed_test: bool) -> str:
     """The split of a unit on its own; with counts all are one until they are counted.
 
-    Its hash decides. Of the first FILL_FROM units the last ones go to splits that are empty so far, wherever their
-    hashes fall, and stay there: giving a split a unit that was placed before would move that one, and move it back
-    when more images come. Where an earlier test split is kept as it is, what would fall into it goes to training.
+    Its hash alone decides, also where that leaves a split of a small set empty: an image given to such a split would
+    go back when more images come. Where an earlier test split is kept as it is, what would fall into it goes to
+    training.
     """
     if shares.ratios is None:
         return LEARNED
     split = split_of(unit, seed, shares.ratios)
-    wanted = [one for one, ratio in shares.ratios.items() if ratio and not (fixed_test and one == "test")]
-    empty = [one for one in wanted if one not in groups.filled]
-    if empty and len(groups) > FILL_FROM - len(wanted):
-        return empty[0]
     return LEARNED if fixed_test and split == "test" else split
 
 

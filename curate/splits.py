@@ -2,8 +2,7 @@
 
 A group's place is a number in [0, 1) from SHA-256 of the seed and the group's name; the split is the interval it
 falls into. The same thresholds hold in every bin of area and people, so ratios hold in expectation in each of them,
-and a label that is mended moves nothing. In a small set a split may be empty by chance: `curate.placing` gives it one
-of the first groups.
+and a label that is mended moves nothing. In a small set a split may be empty by chance, and that is said.
 """
 
 from __future__ import annotations
@@ -17,8 +16,6 @@ from itertools import accumulate
 from curate.errors import UsageError
 
 RATIOS = {"train": 0.7, "val": 0.2, "test": 0.1}
-FILL_FROM = 10
-"""From this many groups on, no split is empty."""
 AREA_BINS = (0.1, 0.2, 0.3, 0.5, 0.7)
 """Fixed edges, never quantiles: an image's bin does not depend on the others."""
 MOST_PEOPLE_BIN = 3

@@ -15,7 +15,16 @@ from curate.files import map_file, readable_faults, sha256_bytes, sha256_file
 from curate.foreground import Foreground
 from curate.images import MAX_PIXELS
 from curate.sources import CANDIDATES, Note, Read
-from curate.sources.coco_json import CocoFile, Id, ImageRecord, Number, PanopticFile, collection_paused, decode_coco
+from curate.sources.coco_json import (
+    CocoFile,
+    Id,
+    ImageRecord,
+    Number,
+    PanopticFile,
+    check_text,
+    collection_paused,
+    decode_coco,
+)
 from curate.sources.coco_labels import CocoLabels, damaged_keypoints
 from curate.sources.coco_table import Categories, CocoImage, size_problem, table_of
 from curate.sources.lookup import ImageFinder, usual_folders
@@ -53,6 +62,7 @@ def read_coco(
     gathered = _Gathered()
     notes: dict[str, list[Note]] = {}
     hashes: dict[Path, Future[str]] = {}
+    texts: list[Future[None]] = []
     # Hashing goes on beside the decoding, which needs the interpreter.
     with collection_paused(), ThreadPoolExecutor(1) as hashing:
         for name, paths in named.items():
@@ -61,10 +71,13 @@ def read_coco(
                 with readable_faults(path):
                     data = map_file(path) if mapped else path.read_bytes()
                 hashes[path] = hashing.submit(sha256_bytes, data)
+                texts.append(hashing.submit(check_text, path, data))
                 file = decode_coco(path, data, gathered.notes)
                 finder = photo_finder(path, image_roots, (photos or {}).get(path))
                 gathered.add(name, path, file, finder, foreground)
             notes[name] = gathered.notes[before:]
+    for text in texts:
+        text.result()
     digests = {path: future.result() for path, future in hashes.items()}
     by_source: dict[str, list[CocoImage]] = {name: [] for name in named}
     for image in gathered.images:

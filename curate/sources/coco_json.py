@@ -5,6 +5,7 @@ Building Python floats for polygons nobody looks at is nearly all of the cost of
 
 from __future__ import annotations
 
+import codecs
 import gc
 import re
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import msgspec
+import numpy as np
 
 from curate.errors import FormatError
 from curate.masks import SizeHW
@@ -22,6 +24,7 @@ from curate.sources import Note
 NO_NUMBER = re.compile(rb'"(?:[^"\\]|\\.)*+"|(-?(?:NaN|Infinity))')
 """A text, which is passed over, or what stands for a number and is none."""
 
+CHUNK, ASCII = 2**24, 128
 Number = int | float
 """Ids and sizes: some tools write 5.0, which equals 5."""
 Id = Number | str | None
@@ -143,6 +146,32 @@ def collection_paused() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
+
+
+def check_text(path: Path, data: Buffer) -> None:
+    """Raise FormatError where a file is no UTF-8: the decoder passes over keys it does not know, and damaged ones.
+
+    A crowd whose `iscrowd` is damaged would be a person.
+    """
+    size = len(data)
+    for start in range(0, size, CHUNK):
+        part = np.frombuffer(data, np.uint8, min(CHUNK, size - start), start)
+        if part.max() >= ASCII:
+            _check_utf8(path, data, start)
+            return
+
+
+def _check_utf8(path: Path, data: Buffer, start: int) -> None:
+    """Raise FormatError where the bytes from `start` on are no UTF-8; those before are ASCII."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for at in range(start, len(data), CHUNK):
+        try:
+            decoder.decode(data[at : at + CHUNK], final=at + CHUNK >= len(data))
+        except UnicodeDecodeError as error:
+            place = f"byte {at + error.start}"
+            raise FormatError(
+                path, f"is no UTF-8 ({error.reason}). Fetch it again, or save it as UTF-8", place
+            ) from error
 
 
 def decode_coco(path: Path, data: Buffer, notes: list[Note]) -> CocoFile | PanopticFile:

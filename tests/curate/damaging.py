@@ -118,7 +118,10 @@ def target_of(content: dict[str, Any], image_id: Any) -> Target:
     people, crowd = np.zeros(SIZE_HW, bool), np.zeros(SIZE_HW, bool)
     names = {one["id"]: one["name"] for one in content["categories"] if is_number(one.get("id"))}
     for annotation in content["annotations"]:
-        if not isinstance(annotation, dict) or str(annotation.get("image_id")) != str(image_id):
+        if not isinstance(annotation, dict):
+            continue
+        of = annotation.get("image_id")
+        if of != image_id and str(of) != str(image_id):  # 5.0 is 5, and "5" may well have been
             continue
         category = annotation.get("category_id")
         if annotation["image_id"] != image_id or not is_number(category):

@@ -46,14 +46,13 @@ def test_images_that_come_later_move_nobody(tmp_path: Path) -> None:
 @pytest.mark.parametrize("count", [3, 8, 9, 10, 14, 25])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_small_sets_grow_without_moving_anybody(tmp_path: Path, count: int, seed: int) -> None:
-    """Until no split is empty, and beyond; every third newcomer is a copy of an image that was there."""
+    """Every third newcomer is a copy of an image that was there."""
     old = numbered(count)
     build(tmp_path / "a", coco=[coco_of(tmp_path / "coco", old)], seed=seed, group_by="folder")
     newcomers = {f"j{number:02d}.png": (number // 3, 1) if number % 3 == 0 else 100 + number for number in range(12)}
     build(tmp_path / "b", coco=[coco_of(tmp_path / "coco", old | newcomers)], seed=seed, group_by="folder")
     before, after = column(tmp_path / "a", "split"), column(tmp_path / "b", "split")
     assert {name: after[name] for name in before} == before
-    assert set(after.values()) == {"train", "val", "test"}
     assert reasons(tmp_path / "b") == {}
 
 
@@ -146,7 +145,7 @@ def test_too_few_images_for_fixed_counts_shrink_alike_and_are_said(tmp_path: Pat
 def test_an_empty_split_is_said_where_one_was_asked_for(tmp_path: Path) -> None:
     path = coco_of(tmp_path / "coco", numbered(3))
     built = build(tmp_path / "out", coco=[path], split="99/1")
-    assert told(built) == ["too few images for every split: test has none"]
+    assert told(built) == ["too few images for every split: test has none; count them out (--split 20/5/5)"]
     child = build(tmp_path / "child", from_=str(tmp_path / "out"))
     assert told(child) == [], "it never had one"
 

@@ -347,3 +347,14 @@ def test_damage_to_one_of_several_crowds_makes_the_image_unreadable_whatever_is_
     source = one(tmp_path, person(1, box(9, 0, 15, 6)), crowd, torn)
     for most in (None, 1):
         assert "the RLE is 3x3" in str(source.labels.measure(0, Limits(most_people=most)).unreadable)
+
+
+def test_a_file_that_is_no_utf8_is_refused_even_where_the_decoder_passes_over_it(tmp_path: Path) -> None:
+    """A crowd whose key `iscrowd` is damaged would be a person."""
+    path = coco_file(tmp_path / "a.json", [image(1, file_name="ä.jpg")], [person(1, box(0, 0, 30, 40), iscrowd=1)])
+    data = json.dumps(json.loads(path.read_text()), ensure_ascii=False).encode()
+    path.write_bytes(data)
+    assert read(path).labels.measure(0, Limits()).crowd
+    path.write_bytes(data.replace(b'"iscrowd"', b'"isc\xd8owd"'))
+    with pytest.raises(FormatError, match=r"a\.json at byte \d+: is no UTF-8"):
+        read(path)
