@@ -121,7 +121,7 @@ def undo_command(dataset: Path, ids: str | None, out: Path, as_json: bool, force
 
     \b
     Example:
-      curate label undo people-2 --ids coco-000000000139 --out people-3
+      curate label undo people-2 --out people-3
     """
     opened = open_dataset(dataset)
     header, names = undo(opened, out, ids_of(ids), force=force)
