@@ -1,4 +1,4 @@
-"""`curate label`: hand labels in."""
+"""`curate label`: hand labels in and out."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from label.merge import MERGES, POLICIES
 from label.undo import undo
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True}
+TOOLS = ("cvat", "labelstudio", "labelme", "coco", "png")
 NOTES_SHOWN = 10
 """Notes are told in full up to this many and then counted; --json holds all of them."""
 
 
 @click.group(context_settings=SETTINGS)
 def label() -> None:
-    """Take hand labels in.
+    """Take hand labels in, and send images out to be labelled.
 
     \b
     Example:
@@ -108,6 +109,57 @@ def import_command(
         raise FormatError(path, f"none of {count} labels could be imported, for the reasons above; nothing was written")
 
 
+@label.command("export", context_settings=SETTINGS)
+@click.argument("dataset", type=click.Path(path_type=Path))
+@click.option("--to", "tool", required=True, type=click.Choice(TOOLS), help="The tool.")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), metavar="DIR|ZIP", help="Folder, or zip, to write."
+)
+@click.option(
+    "--ids",
+    metavar="IDS|FILE",
+    help="Which images: sample_ids, comma-separated; a file of them; of decisions.jsonl those to be relabelled.  "
+    "[default: those tagged relabel, then the pool]",
+)
+@click.option(
+    "--run",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Start from this run's predictions, the most suspected labels first.  [default: the masks that are there]",
+)
+@click.option(
+    "--tolerance", type=click.FloatRange(0, 100), default=1.0, metavar="PX", help="How far a polygon may be off."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--force", is_flag=True, help="Replace the export at --out.")
+def export_command(
+    dataset: Path,
+    tool: str,
+    out: Path,
+    ids: str | None,
+    run: Path | None,
+    tolerance: float,
+    as_json: bool,
+    force: bool,
+) -> None:
+    """Send images of DATASET out to be labelled, with masks to start from. The labels come back by `label import`.
+
+    \b
+    Example:
+      curate label export people --ids coco-000000052606 --to cvat --out to-cvat.zip
+    """
+    from label.tasks import send
+
+    sent = send(open_dataset(dataset), out, tool, ids_of(ids), run, tolerance, force=force)
+    if as_json:
+        click.echo(msgspec.json.encode({**vars(sent), "out": str(sent.out)}).decode())
+        return
+    kept = (
+        "" if sent.mean_iou is None else f", which keep an IoU of {sent.mean_iou:.4f} (the least {sent.least_iou:.4f})"
+    )
+    click.echo(f"{out}: {len(sent.names)} images for {tool}, {sent.started} with a mask to start from{kept}")
+
+
 @label.command("undo", context_settings=SETTINGS)
 @click.argument("dataset", type=click.Path(path_type=Path))
 @click.option(
@@ -136,10 +188,10 @@ def ids_of(text: str | None) -> list[str] | None:
     """The sample_ids of an option that names them, or a file of them."""
     if text is None:
         return None
+    from label.tasks import ids_in
+
     path = Path(text)
-    if path.is_file():
-        return [line.strip() for line in path.read_text("utf-8", errors="replace").split("\n") if line.strip()]
-    return list(split_words(text, "--ids") or ())
+    return ids_in(path) if path.is_file() else list(split_words(text, "--ids") or ())
 
 
 def ask(asked: HandLabel, row: dict[str, Any], agreement: float | None) -> str | None:

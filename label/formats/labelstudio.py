@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import CurateError, FormatError
-from curate.masks import Rle, SizeHW, encode
+from curate.masks import Mask, Rle, SizeHW, encode
 from label.formats.reading import checked_size, files_of, holds, read_json, some_of, utc_time
 from label.formats.record import IMAGE_SUFFIXES, Drawing, HandLabel, Options, Refusal, relative_name
 from label.regions import Classes, Region, draw_regions, ellipse, polygon, without_area
@@ -28,7 +28,9 @@ TOOL = "Label Studio"
 UPLOADED = re.compile(r"[0-9a-f]{8}-(?=.)")
 """What Label Studio puts before the name of a file that was uploaded."""
 CLASS_KEYS = ("brushlabels", "polygonlabels", "rectanglelabels", "ellipselabels", "keypointlabels", "labels")
-CHANNELS = 4
+CHANNELS, WORD = 4, 8
+LENGTHS = (3, 4, 8, 16)
+"""Widths in bits of the lengths that are written."""
 
 Points = Sequence[tuple[float, float]]
 
@@ -305,6 +307,22 @@ def unpack(data: bytes, expected: int) -> NDArray[np.uint8]:
             values[done:end] = [bits(word) for _ in range(end - done)]
         done = end
     return values
+
+
+def pack(mask: Mask) -> bytes:
+    """A mask as a brush: its pixels' four channels, 255 or 0, as packets of repeated values; see `unpack`."""
+    values = np.repeat(mask.ravel(), CHANNELS)
+    starts = np.flatnonzero(np.diff(values, prepend=~values[:1]))
+    packets = [f"{values.size:032b}{WORD - 1:05b}", *(f"{width - 1:04b}" for width in LENGTHS)]
+    for start, end in zip(starts.tolist(), [*starts[1:].tolist(), values.size], strict=True):
+        value = f"{255 if values[start] else 0:08b}"
+        for at in range(start, end, 1 << LENGTHS[-1]):
+            length = min(end - at, 1 << LENGTHS[-1]) - 1
+            kind = next(number for number, width in enumerate(LENGTHS) if length < 1 << width)
+            packets.append(f"1{kind:02b}{length:0{LENGTHS[kind]}b}{value}")
+    bits = "".join(packets)
+    bits += "0" * (-len(bits) % 8)
+    return int(bits, 2).to_bytes(len(bits) // 8, "big")
 
 
 def author_of(annotation: Annotation) -> str | None:
