@@ -273,8 +273,8 @@ def with_folds(selection: Selection) -> Selection:
     else:
         folds = {} if recipe.resplits else kept_folds(kept, groups, seed)
     found = [folds.get(group, -1) if split == "train" else -1 for group, split in kept["group", "split"].iter_rows()]
-    lost = kept.filter((pl.col("split") == "train") & (pl.col("fold") >= 0)).height if not folds else 0
-    notes = [Note("images lose their fold; ask for --folds to make new ones", str(recipe.merge or recipe.from_))] * lost
+    lost = kept.filter((pl.col("split") == "train") & (pl.col("fold") >= 0))["sample_id"] if not folds else ()
+    notes = [Note("images lose their fold; ask for --folds to make new ones", name) for name in lost]
     kept = kept.with_columns(fold=pl.Series(found, dtype=pl.Int8))
     return replace(selection, kept=kept, notes=[*selection.notes, *notes])
 

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from curate import schema
 from curate.choose import choose
-from curate.dataset import FunnelStep, Header, Source, finish_dataset, open_dataset
+from curate.dataset import Dataset, FunnelStep, Header, finish_dataset, open_dataset
+from curate.diff import changed_sources
 from curate.errors import CurateError, ExistsError
 from curate.examples import drop_strips, kept_strip, sheet_page, version_words
 from curate.files import link_or_copy, readable_faults, staged_folder
-from curate.recipe import Recipe, recipe_options
+from curate.recipe import Recipe, option_words, recipe_options
 from curate.selection import Selection, select
 from curate.sheet import write_sheet
 from curate.sources import Note
+from curate.terminal import shorten
 from curate.threads import Watch, map_threads, unwatched
+
+TOLD = 3
+"""Options of two recipes that are told in full."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +63,20 @@ def check_out(out: Path, recipe: Recipe, *, force: bool) -> None:
     except CurateError:
         raise ExistsError(f"{out}: holds a damaged dataset. {advice}") from None
     if header.recipe != recipe_options(recipe):
-        options = recipe_options(recipe)
-        other = next(key for key in options if header.recipe.get(key) != options[key])
-        found, asked = header.recipe.get(other), options[other]
-        raise ExistsError(f"{out}: holds a dataset of another recipe ({other} {found}, not {asked}). {advice}")
+        told = tell_apart(header.recipe, recipe_options(recipe))
+        raise ExistsError(f"{out}: holds a dataset of another recipe ({told}). {advice}")
+
+
+def tell_apart(there: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
+    """The options in which two recipes differ: a few as the command line has them, the others by name.
+
+    >>> tell_apart({"min-area": 0.0, "take": {}}, {"min-area": 0.3, "take": {"coco": 5}})
+    'there: --min-area 0, no --take; asked: --min-area 0.3, --take coco=5'
+    """
+    names = [name for name in {**asked, **there} if there.get(name) != asked.get(name)]
+    full, more = names[:TOLD], [f"--{name}" for name in names[TOLD:]]
+    sides = [", ".join(shorten(option_words(name, side.get(name)), 60) for name in full) for side in (there, asked)]
+    return f"there: {sides[0]}; asked: {sides[1]}" + (f"; and another {', '.join(more)}" if more else "")
 
 
 def is_empty_folder(path: Path) -> bool:
@@ -83,9 +100,8 @@ def write_dataset(selection: Selection, out: Path, *, force: bool = False, watch
         if force or not out.exists() or is_empty_folder(out):
             return Built(out, header, chosen.drops, chosen.notes)
         if not same_dataset(out, staging):
-            raise ExistsError(
-                f"{out}: was built by the same recipe from other inputs. Choose another --out, or pass --force"
-            )
+            told = f"was built by the same recipe from other inputs ({tell_inputs_apart(out, staging)})"
+            raise ExistsError(f"{out}: {told}. Choose another --out, or pass --force")
         lost = sum(not (out / path.relative_to(staging)).is_file() for path in staging.rglob("*.*") if path.is_file())
         if lost:
             raise ExistsError(
@@ -117,6 +133,27 @@ def same_dataset(one: Path, other: Path) -> bool:
     return all((one / name).read_bytes() == (other / name).read_bytes() for name in names)
 
 
+def tell_inputs_apart(out: Path, staging: Path) -> str:
+    """What first differs between two versions of one recipe: an annotation file, else an image."""
+    one, other = open_dataset(out), open_dataset(staging)
+    files = changed_sources(one.header.sources, other.header.sources)
+    if files:
+        source, file, what = files[0]
+        told = {"only in A": "is no longer there", "only in B": "is new"}.get(what, "has changed")
+        return f"{file} of the source {source} {told}"
+    there, here = rows_of(one), rows_of(other)
+    images = sorted(name for name in there.keys() | here.keys() if there.get(name) != here.get(name))
+    if not images:
+        return "nothing but dataset.json differs"
+    told = "is no longer there" if images[0] not in here else "is new" if images[0] not in there else "has changed"
+    return f"the image {images[0]} {told}" + (f", the first of {len(images):,}" if len(images) > 1 else "")
+
+
+def rows_of(dataset: Dataset) -> dict[str, dict[str, Any]]:
+    """Every image looked at, by its sample_id: its row in `samples.parquet` or `drops.parquet`."""
+    return {row["sample_id"]: row for table in (dataset.samples, dataset.drops) for row in table.to_dicts()}
+
+
 def fill(staging: Path, selection: Selection, watch: Watch) -> tuple[Header, Selection]:
     """Write everything into the staged folder, the header last; returns it with the final selection."""
     recipe, parent = selection.recipe, selection.parent
@@ -141,23 +178,12 @@ def fill(staging: Path, selection: Selection, watch: Watch) -> tuple[Header, Sel
         version=version,
         parent=parent.header.digest if parent else None,
         recipe=recipe_options(recipe),
-        sources=sources_of(selection),
+        sources=selection.sources,
         funnel=funnel,
         samples=samples,
         drops=chosen.drops,
     )
     return header, chosen
-
-
-def sources_of(selection: Selection) -> list[Source]:
-    """The sources for the header; with `--from` those of the parent, and of a dataset that is joined to it."""
-    if selection.parent is None:
-        return [read.source for read in selection.reads]
-    sources = list(selection.parent.header.sources)
-    if selection.recipe.merge is not None:
-        joined = open_dataset(Path(selection.recipe.merge)).header.sources
-        sources += [*(source for source in joined if source not in sources), selection.reads[1].source]
-    return sources
 
 
 def lay_files(staging: Path, kept: pl.DataFrame, watch: Watch) -> None:

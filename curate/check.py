@@ -142,7 +142,8 @@ def check_samples_files(report: Report, samples: pl.DataFrame, recipe: Recipe | 
     if recipe is not None:
         broken, remarks = check_rules(table, samples, recipe, traits_table(rows["sample_id"], looked))
         report.findings += broken
-        report.findings += check_counts(table, samples, recipe)
+        sources = report.header.sources if report.header is not None else []
+        report.findings += check_counts(table, samples, recipe, sources)
         report.remarks += remarks
     watch("looking for copies", 0)
     seen = [(name, one.signature) for name, one in zip(rows["sample_id"], looked, strict=True) if one.signature]

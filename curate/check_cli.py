@@ -42,13 +42,14 @@ def check(dataset: Path, everything: bool, as_json: bool) -> int:
 def print_lines(report: Report, *, everything: bool) -> None:
     """The findings, and a line that sums them up; remarks go to stderr."""
     from curate.checks import SHOWN, lines_of, one_line
+    from curate.terminal import counted
 
     for remark in report.remarks:
         click.echo(f"note: {one_line(remark)}", err=True)
     for line in lines_of(report.findings, None if everything else SHOWN):
         click.echo(line)
-    what = f"{len(report.findings):,} findings" if report.findings else "sound"
-    held = f", {report.samples.height:,} images" if report.samples is not None else ""
+    what = counted(len(report.findings), "finding") if report.findings else "sound"
+    held = f", {counted(report.samples.height, 'image')}" if report.samples is not None else ""
     digest = f", digest {report.header.digest[:12]}" if report.header is not None else ""
     click.echo(one_line(f"{report.root}: {what}{held}{digest}"))
 

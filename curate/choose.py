@@ -5,7 +5,7 @@ Each step takes a Selection and returns one with more columns and fewer rows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from curate.recipe import Recipe
 from curate.rules import (
     Rule,
     body_part_rule,
+    capped_by,
     decision_rule,
     intact_rule,
     parse_where,
@@ -36,6 +37,7 @@ from curate.rules import (
 )
 from curate.selection import Selection
 from curate.sources import Note
+from curate.sources.lookup import rival_of
 from curate.splits import parse_split, place
 from curate.threads import Watch
 
@@ -83,7 +85,18 @@ def with_photos(selection: Selection, watch: Watch) -> Selection:
     """Every photograph found, read to its end and hashed; those that cannot be are dropped."""
     tick = watch("reading photos", selection.kept.height)
     read = read_photos(selection.kept, selection.reads, tick).with_columns(unreadable=pl.col("damage"))
-    return replace(selection, kept=read.drop("damage")).apply([unreadable_rule("readable image")], exempt=())
+    notes = [*selection.notes, *rivals(read["path"].drop_nulls(), selection.recipe.images)]
+    selection = replace(selection, kept=read.drop("damage"), notes=notes)
+    return selection.apply([unreadable_rule("readable image")], exempt=())
+
+
+def rivals(paths: Iterable[str], folders: Sequence[str]) -> Iterator[Note]:
+    """A Note for each photograph of which another `--images` folder holds a different one; the first folder counts."""
+    roots = [Path(folder) for folder in folders]
+    for path in paths if len(roots) > 1 else ():
+        if other := rival_of(Path(path), roots):
+            told = "photographs differ from one of their name in another --images folder; the first folder's is taken"
+            yield Note(told, f"{path}, not {other}")
 
 
 def with_masks(selection: Selection, folder: Path | None, watch: Watch) -> Selection:
@@ -168,6 +181,8 @@ def exempt_of(rule: Rule, recipe: Recipe) -> Sequence[str]:
 def with_over(selection: Selection) -> Selection:
     """The selection with `over`: the cap of the image's source where the seeded sample of it leaves the image out.
 
+    Sources that fall under the name of their kind are sampled together.
+
     The sample is those with the lowest hashes of seed and name, after the images of an earlier test split that is kept.
     Empty scenes that are kept on purpose do not count.
     """
@@ -175,8 +190,9 @@ def with_over(selection: Selection) -> Selection:
     first: set[str] = set()
     if selection.recipe.test_from is not None and "fixed" in selection.kept.columns:
         first = set(selection.kept.filter(pl.col("fixed") == "test")["sample_id"])
-    for source, most in selection.recipe.take.items():
-        mine = pl.col("kind").ne_missing("background") & (pl.col("source") == source)
+    capped = pl.col("source").replace(capped_by(selection.recipe.take, selection.sources))
+    for name, most in selection.recipe.take.items():
+        mine = pl.col("kind").ne_missing("background") & (capped == name)
         names = sorted(
             selection.kept.filter(mine)["sample_id"], key=lambda name: (name not in first, place(seed, "take", name))
         )

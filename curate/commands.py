@@ -5,12 +5,33 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
+from curate.foreground import HELD
+
 FOLDER = click.Path(path_type=Path)
+
+
+class Once(click.Option):
+    """An option of one value that is refused where it is given twice; click itself keeps the last in silence."""
+
+    def process_value(self, ctx: click.Context, value: Any) -> Any:
+        """The value; None where there is none."""
+        from curate.errors import UsageError
+
+        values = super().process_value(ctx, value) or ()
+        if len(values) > 1:
+            advice = "Join the conditions with `and`" if self.name == "where" else "Leave all but one out"
+            told = f"{self.opts[0]}: is given {len(values)} times ({', '.join(map(str, values))})"
+            raise UsageError(f"{told}, and takes one value. {advice}")
+        return values[0] if values else None
+
+
+option = partial(click.option, cls=Once, multiple=True)
 
 
 def source_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -32,8 +53,8 @@ def source_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--zoo", multiple=True, metavar="NAME", help="Data set that FiftyOne downloads: coco-2017, voc-2012."
         ),
-        click.option("--from", "from_", metavar="DATASET", help="Choose among the images of a dataset version."),
-        click.option("--merge", metavar="DATASET", help="With --from: join a second dataset to it."),
+        option("--from", "from_", metavar="DATASET", help="Choose among the images of a dataset version."),
+        option("--merge", metavar="DATASET", help="With --from: join a second dataset to it."),
     ]  # fmt: skip
     return decorated(command, options)
 
@@ -41,42 +62,43 @@ def source_options(command: Callable[..., None]) -> Callable[..., None]:
 def rule_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options that say which images are kept."""
     options = [
-        click.option("--min-area", type=float, metavar="FRACTION", help="Least share people cover.  [default: 0]"),
-        click.option("--max-area", type=float, metavar="FRACTION", help="Largest share people cover.  [default: 1]"),
-        click.option("--min-people", type=int, metavar="N", help="Fewest people.  [default: 1]"),
-        click.option("--max-people", type=int, metavar="N", help="Most people, and no crowd.  [default: any]"),
-        click.option(
+        option("--min-area", type=float, metavar="FRACTION", help="Least share people cover.  [default: 0]"),
+        option("--max-area", type=float, metavar="FRACTION", help="Largest share people cover.  [default: 1]"),
+        option("--min-people", type=int, metavar="N", help="Fewest people.  [default: 1]"),
+        option("--max-people", type=int, metavar="N", help="Most people, and no crowd.  [default: any]"),
+        option(
             "--min-person-area", type=float, metavar="FRACTION",
             help="Share of the image from which a figure counts as one of the people.  [default: 0]",
         ),
-        click.option("--min-side", type=int, metavar="PX", help="Least length of the shorter side.  [default: any]"),
-        click.option(
+        option("--min-side", type=int, metavar="PX", help="Least length of the shorter side.  [default: any]"),
+        option(
             "--intact", type=int, metavar="N",
             help="Heads visible where keypoints tell, and cut by at most N image edges, such as 1.  [default: any]",
         ),
-        click.option(
+        option(
             "--min-keypoints", type=int, metavar="N",
             help="Fewest visible keypoints of 17, where labelled, such as 5: no hand or foot alone.  [default: any]",
         ),
-        click.option("--max-parts", type=int, metavar="N", help="Most separate parts of the mask.  [default: any]"),
-        click.option(
+        option("--max-parts", type=int, metavar="N", help="Most separate parts of the mask.  [default: any]"),
+        option(
             "--max-spacing", type=float, metavar="FRACTION",
             help="Largest mean distance of polygon vertices, as a share of the diagonal, such as 0.08.  [default: any]",
         ),
-        click.option(
+        option(
             "--max-stairs", type=float, metavar="FRACTION",
             help="Largest stairs of a blocky outline, as a share of the diagonal, such as 0.005.  [default: any]",
         ),
-        click.option(
+        option(
             "--duplicates", type=click.Choice(["keep", "exact", "near"]), metavar="keep|exact|near",
             help="Copies to drop; near ones share a split in any case.  [default: keep]",
         ),
-        click.option("--where", metavar="EXPRESSION", help="Condition over the columns of samples.parquet."),
+        option("--where", metavar="EXPRESSION", help="Condition over the columns of samples.parquet."),
         click.option(
-            "--take", multiple=True, metavar="SOURCE=N", help="Most images of a source, a seeded sample; repeatable."
+            "--take", multiple=True, metavar="SOURCE=N",
+            help="Most images of a source, or of a kind (coco, voc, pairs, pool), a seeded sample; repeatable.",
         ),
-        click.option("--backgrounds", type=int, metavar="N", help="Empty scenes to keep as negatives.  [default: 0]"),
-        click.option("--decisions", metavar="FILE", help="A reviewer's decisions.jsonl."),
+        option("--backgrounds", type=int, metavar="N", help="Empty scenes to keep as negatives.  [default: 0]"),
+        option("--decisions", metavar="FILE", help="A reviewer's decisions.jsonl."),
     ]  # fmt: skip
     return decorated(command, options)
 
@@ -85,19 +107,20 @@ def mask_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options that say what counts as foreground."""
     policy = "include|ignore|exclude"
     options = [
-        click.option("--person", metavar="NAMES|VALUES", help="Who is a person, comma-separated.  [default: person]"),
-        click.option(
+        option("--person", metavar="NAMES|VALUES", help="Who is a person, comma-separated.  [default: person]"),
+        option(
             "--held", type=click.Choice(policy.split("|")), metavar=policy,
             help="Held objects in contact with a person: 255, 128 or 0 in the mask.  [default: exclude]",
         ),
-        click.option(
+        option(
             "--animals", type=click.Choice(policy.split("|")), metavar=policy,
             help="The same for animals.  [default: exclude]",
         ),
-        click.option(
-            "--held-categories", metavar="NAMES", help="What --held means.  [default: 43 categories of COCO and VOC]"
+        option(
+            "--held-categories", metavar="NAMES",
+            help=f"What --held means.  [default: {len(HELD)} categories of COCO and VOC]",
         ),
-        click.option(
+        option(
             "--animal-categories", metavar="NAMES", help="What --animals means.  [default: COCO's and VOC's animals]"
         ),
     ]  # fmt: skip
@@ -107,16 +130,16 @@ def mask_options(command: Callable[..., None]) -> Callable[..., None]:
 def split_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options that say how images are split."""
     options = [
-        click.option(
+        option(
             "--split", metavar="A/B/C",
             help="Ratios 70/20/10 of train, val and test, or numbers of images 1700/300.  [default: 70/20/10]",
         ),
-        click.option("--test-from", metavar="DATASET", help="Keep the test split of an earlier dataset as it is."),
-        click.option(
+        option("--test-from", metavar="DATASET", help="Keep the test split of an earlier dataset as it is."),
+        option(
             "--group-by", metavar="COLUMN", help="Never split images with one value apart, such as of one folder."
         ),
-        click.option("--folds", type=int, metavar="K", help="Folds of the training split.  [default: none]"),
-        click.option("--seed", type=int, metavar="N", help="Seed of splits, folds and samples.  [default: 0]"),
+        option("--folds", type=int, metavar="K", help="Folds of the training split.  [default: none]"),
+        option("--seed", type=int, metavar="N", help="Seed of splits, folds and samples.  [default: 0]"),
     ]  # fmt: skip
     return decorated(command, options)
 
@@ -130,11 +153,11 @@ def decorated(command: Callable[..., None], options: Sequence[Any]) -> Callable[
 
 @click.command()
 @source_options
-@click.option("--recipe", metavar="NAME|FILE", help="Shipped recipe, TOML or dataset.json; options go on top.")
+@option("--recipe", metavar="NAME|FILE", help="Shipped recipe, TOML or dataset.json; options go on top.")
 @rule_options
 @mask_options
 @split_options
-@click.option("--out", type=FOLDER, metavar="DATASET", help="Folder to write.  [default: datasets/built/<recipe>]")
+@option("--out", type=FOLDER, metavar="DATASET", help="Folder to write.  [default: datasets/built/<recipe>]")
 @click.option("--dry-run", is_flag=True, help="Print the funnel, write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
 @click.option("--force", is_flag=True, help="Replace what stands at --out.")
@@ -151,16 +174,18 @@ def build(out: Path | None, dry_run: bool, as_json: bool, force: bool, **options
     from curate.choose import preview
     from curate.funnel import report_built, report_selection, say_notes, unreadable_notes
     from curate.selection import select
+    from curate.sources.names import split_take
     from curate.sources.reading import with_usual_sources
 
     named, recipe = options["recipe"], recipe_of(options)
+    insisted = [split_take(text)[0] for text in options["take"]]
     out = out or Path("datasets", "built", recipe.name)
     say_usual_sources(recipe)
     recipe = with_usual_sources(recipe)
     if not dry_run:
         check_out(out, recipe, force=force)
-    with watching() as watch:
-        selection = select(recipe, watch, exact_drops=not dry_run)
+    with watching() as watch, relative_paths_told(named):
+        selection = select(recipe, watch, exact_drops=not dry_run, insisted=insisted)
         selection = preview(selection, watch) if dry_run else selection
     if dry_run or selection.kept.is_empty():
         say_notes([*selection.notes, *unreadable_notes(selection.drops)])
@@ -176,6 +201,23 @@ def build(out: Path | None, dry_run: bool, as_json: bool, force: bool, **options
     say_notes([*built.notes, *unreadable_notes(built.drops)])
     say_changed(named, built)
     report_built(built, as_json=as_json)
+
+
+@contextmanager
+def relative_paths_told(named: str | None) -> Iterator[None]:
+    """What is missing under a relative path that a recipe names is told with where such paths are looked up."""
+    from curate.errors import MissingError
+    from curate.recipe import load_recipe
+
+    try:
+        yield
+    except MissingError as error:
+        places = str(load_recipe(named)) if named is not None else ""
+        where, _, _ = str(error).removeprefix("--images ").partition(": ")
+        if where.startswith("/") or where not in places:
+            raise
+        looked = f"The recipe's relative paths are looked up from the current folder, {Path.cwd()}"
+        raise MissingError(f"{error}. {looked}. Run it from where they lead") from error
 
 
 def say_changed(named: str | None, built: Any) -> None:

@@ -12,6 +12,7 @@ from curate.explain import cell_words
 from curate.terminal import (
     WIDTH,
     Section,
+    counted,
     described,
     glued,
     paragraph,
@@ -65,7 +66,13 @@ def side_lines(difference: Difference) -> list[str]:
     """A line for each version."""
 
     def cells(letter: str, side: Side) -> list[str]:
-        return [letter, side.path, f"{side.name}, version {side.version}", f"{side.images:,} images", side.digest[:12]]
+        return [
+            letter,
+            side.path,
+            f"{side.name}, version {side.version}",
+            counted(side.images, "image"),
+            side.digest[:12],
+        ]
 
     return table([cells("A", difference.a), cells("B", difference.b)], "lllrl")
 

@@ -108,6 +108,7 @@ def draw_mask(row: dict[str, Any], read: Read, folder: Path | None, traits: Coll
         return dict.fromkeys(DRAWN, None) | {"damage": str(error)}
     target = np.zeros_like(label.target) if row["kind"] == "background" else label.target
     person = target == masks.PERSON
+    edges = masks.touched_edges(person)
     sha256 = None
     if folder is not None:
         encoded = label.png if label.png is not None else target_png(target)
@@ -116,7 +117,7 @@ def draw_mask(row: dict[str, Any], read: Read, folder: Path | None, traits: Coll
     return {
         "area": masks.area_fraction(target),
         "origin": label.origin,
-        "edges": masks.touched_edges(person),
+        "edges": edges if label.edges is None else "".join(edge for edge in edges if edge in label.edges),
         "touching": list(label.touching),
         "head_visible": label.head_visible,
         "mask_sha256": sha256,

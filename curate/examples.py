@@ -45,7 +45,7 @@ HEADINGS = {
     "intact": "person not intact",
     "parts": "in too many parts",
     "coarse": "coarse label",
-    "duplicate": "near duplicates",
+    "duplicate": "duplicates",
     "leak": "would tie two splits together",
     "where": "fails the condition",
     "take": "not taken",
@@ -239,7 +239,7 @@ def part_strip(part: Part, of: int, draw: Draw, rows: int) -> Strip:
         return Strip(f"{part.title}: {count:,}", "; ".join([share, *remark]), tiles, rows)
     missing = part.rows[VALUE].null_count() if VALUE in part.rows.columns else 0  # in an order, they come last
     remark += [f"{missing:,} have no value"] if missing else []
-    return Strip(f"{count:,} {'image' if count == 1 else 'images'}", "; ".join(remark), tiles, rows)
+    return Strip(terminal.counted(count, "image"), "; ".join(remark), tiles, rows)
 
 
 def order_words(choice: Choice, rows: pl.DataFrame, parts: Sequence[Part]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import heapq
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,13 @@ from curate import schema
 from curate.dataset import Dataset, read_table
 from curate.errors import MissingError
 from curate.files import readable_faults, sha256_file
+from curate.rules import parse_where
 from curate.show import EDGE_NAMES, UNLABELLED, Step, funnel_steps
 from curate.terminal import Section, paragraph, table, value_words
 
 PASSED, NOT_TRIED, DROPPED = "passed", "not tried", "dropped"
+ABOUT_PEOPLE = ("people", "crowd", "area", "intact", "parts", "coarse")
+"""Rules that are not asked of an image without a label, or of an empty scene."""
 LISTED = 20
 """Members of a group that are listed; the rest is counted."""
 SUSPECTS = 500
@@ -133,7 +136,10 @@ def kept_story(dataset: Dataset, row: dict[str, Any]) -> Story:
         sample_id=row["sample_id"],
         kept=True,
         row=row,
-        rules=[RuleFact(step.rule, step.label, found_by(step.rule, row, len(members))) for step in steps],
+        rules=[
+            RuleFact(step.rule, step.label, found_by(step.rule, row, len(members), dataset.header.recipe))
+            for step in steps
+        ],
         group=members,
         files=[file_fact(dataset.root, row, what) for what in ("image", "mask")],
         edit=find_edit(dataset.root, row["sample_id"]),
@@ -143,7 +149,16 @@ def kept_story(dataset: Dataset, row: dict[str, Any]) -> Story:
 def dropped_story(dataset: Dataset, row: dict[str, Any]) -> Story:
     """The story of an image that is out: what it passed, what dropped it, and what it was never held against."""
     steps = [step for step in funnel_steps(dataset.header) if step.rule not in ("looked at", "kept")]
-    rules = [RuleFact(step.rule, step.label, word) for step, word in zip(steps, fates(steps, row), strict=True)]
+    pools = [one.name for one in dataset.header.sources if one.kind == "pool"]
+    split = "pool" if dataset.header.parent is None and row["source"] in pools else None
+    rules = [
+        RuleFact(
+            step.rule,
+            step.label,
+            f"not asked of the split {split}" if spared(step.rule, split, dataset.header.recipe) else word,
+        )
+        for step, word in zip(steps, fates(steps, row), strict=True)
+    ]
     return Story(str(dataset.root), row["sample_id"], False, row, rules, [], [], None)
 
 
@@ -158,9 +173,16 @@ def fates(steps: Sequence[Step], row: dict[str, Any]) -> list[str]:
     return words
 
 
-def found_by(rule: str, row: dict[str, Any], alike: int) -> str:
-    """What a rule of the funnel found in a kept image, as far as its row tells."""
-    if row["split"] in UNLABELLED and rule in ("people", "crowd", "area", "intact", "parts", "coarse"):
+def spared(rule: str, split: str | None, recipe: Mapping[str, Any]) -> bool:
+    """Whether a rule is not asked of the images of a split."""
+    if rule == "where" and recipe.get("where"):
+        return split in UNLABELLED and "split" not in parse_where(recipe["where"]).meta.root_names()
+    return (split in UNLABELLED and rule in ABOUT_PEOPLE) or (split == "background" and rule == "take")
+
+
+def found_by(rule: str, row: dict[str, Any], alike: int, recipe: Mapping[str, Any]) -> str:
+    """What a rule of the funnel found in a kept image, as far as its row and the recipe tell."""
+    if spared(rule, row["split"], recipe):
         return f"not asked of the split {row['split']}"
     people = f"{row['people']} {'person' if row['people'] == 1 else 'people'}"
     match rule:

@@ -82,8 +82,8 @@ def diff(a: Path, b: Path, everything: bool, as_json: bool) -> None:
 @click.option(
     "--out",
     type=FOLDER,
-    metavar="PNG",
-    help="File to write.  [default: DATASET/sheet.png, of a choice DATASET-CHOICE.png here]",
+    metavar="FILE",
+    help="File to write, .png or .jpg.  [default: DATASET/sheet.png, of a choice DATASET-CHOICE.png here]",
 )
 @click.option(
     "--rows", type=click.IntRange(1, 200), metavar="N", help="Rows of pictures.  [default: 6, shared among headings]"
@@ -122,8 +122,10 @@ def sheet(
     from curate.examples import KEPT_ROWS, chosen_sheet, redraw_sheet
     from curate.files import readable_faults
     from curate.picks import Choice, check_choice, chosen_rows
-    from curate.sheet import write_sheet
+    from curate.sheet import sheet_format, write_sheet
 
+    if out is not None:
+        sheet_format(out)  # refused before anything is drawn
     choice = Choice(by, order, seed, splits, dropped, join)
     check_choice(choice)
     opened = open_dataset(dataset)

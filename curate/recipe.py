@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
@@ -282,3 +283,23 @@ def recipe_options(recipe: Recipe) -> dict[str, Any]:
     options: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(recipe))
     del options["name"]
     return options
+
+
+def option_words(name: str, value: Any) -> str:
+    """An option as the command line has it.
+
+    >>> print(option_words("take", {"coco": 5, "voc": 3}), option_words("min-area", 0.0), option_words("split", None))
+    --take coco=5 --take voc=3 --min-area 0 no --split
+    >>> print(option_words("held-categories", ["cup", "tie"]), option_words("pairs", [["own/a", "own/b"]]))
+    --held-categories cup,tie --pairs own/a own/b
+    """
+    option = f"--{name}"
+    if value is None or value in ([], {}):
+        return f"no {option}"
+    if name in ("person", "held-categories", "animal-categories"):
+        value = ",".join(value)
+    if isinstance(value, dict):
+        value = [f"{key}={number}" for key, number in value.items()]
+    given = [[one] if isinstance(one, str) else one for one in value] if isinstance(value, list) else [[value]]
+    quoted = [[f"{word:g}" if isinstance(word, float) else shlex.quote(str(word)) for word in words] for words in given]
+    return " ".join(" ".join([option, *words]) for words in quoted)

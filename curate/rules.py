@@ -7,7 +7,7 @@ the list is the order they are applied in; an image is dropped by the first rule
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 
 from curate import schema
-from curate.dataset import FunnelStep
+from curate.dataset import FunnelStep, Source
 from curate.errors import UsageError
 
 NOTHING, NO_WORDS = pl.lit(None, pl.Float64), pl.lit("")
@@ -47,11 +47,16 @@ def unreadable_rule(label: str) -> Rule:
     return Rule("unreadable", label, pl.col("unreadable").is_null(), detail=pl.col("unreadable"))
 
 
-def people_rule(least: int) -> Rule:
-    """At least this many people."""
+BESIDE = {"background": "empty scenes", "pool": "the pool"}
+"""Splits whose images count among those with people, in words."""
+
+
+def people_rule(least: int, beside: Sequence[str] = ()) -> Rule:
+    """At least this many people; the label names the splits in `beside`, whose images need none."""
+    others = " and ".join(words for split, words in BESIDE.items() if split in beside)
     return Rule(
         "people",
-        "with a person" if least == 1 else f"at least {least} people",
+        ("with a person" if least == 1 else f"at least {least} people") + (f" (and {others})" if others else ""),
         pl.col("people") >= least,
         pl.col("people"),
         pl.lit(least),
@@ -202,10 +207,11 @@ def where_rule(text: str) -> Rule:
 
 
 def shown(column: str) -> pl.Expr:
-    """A column's values as text, null as `null`."""
+    """A column's values as text, fractions to four digits, null as `null`."""
     if isinstance(schema.SAMPLES[column], pl.List):
         return pl.concat_str(pl.lit("["), pl.col(column).list.join(", "), pl.lit("]"))
-    return pl.col(column).cast(pl.String).fill_null("null")
+    value = pl.col(column).round_sig_figs(4) if schema.SAMPLES[column].is_float() else pl.col(column)
+    return value.cast(pl.String).fill_null("null")
 
 
 def parse_where(text: str) -> pl.Expr:
@@ -284,6 +290,20 @@ def take_rule(label: str) -> Rule:
         limit=pl.col("over"),
         detail=pl.format("is one more than the {} that were asked for", "over"),
     )
+
+
+SOURCE_KINDS = ("coco", "voc", "pairs", "pool")
+"""Kinds of sources that hold images, by which `--take` names all of a kind."""
+
+
+def capped_by(take: Mapping[str, int], sources: Iterable[Source]) -> dict[str, str]:
+    """Source -> the name in `--take` that is about it: its own, else that of its kind.
+
+    >>> files = [Source("coco", name, None, {}) for name in ("coco", "coco-2", "street")]
+    >>> capped_by({"coco": 1000, "street": 50}, files)
+    {'coco': 'coco', 'coco-2': 'coco', 'street': 'street'}
+    """
+    return {one.name: one.name if one.name in take else one.kind for one in sources if one.kind in SOURCE_KINDS}
 
 
 def decision_rule() -> Rule:

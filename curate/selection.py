@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
 
 from curate import schema
-from curate.dataset import Dataset, FunnelStep, open_dataset
+from curate.dataset import Dataset, FunnelStep, Source, open_dataset
 from curate.decisions import Decision, read_decisions
 from curate.errors import UsageError
+from curate.foreground import ANIMALS, HELD
 from curate.placing import UNLABELLED
 from curate.processes import map_processes
 from curate.recipe import Recipe
@@ -19,6 +20,7 @@ from curate.rules import (
     Rule,
     apply_rules,
     area_rule,
+    capped_by,
     crowd_rule,
     people_rule,
     side_rule,
@@ -66,6 +68,17 @@ class Selection:
     funnel: list[FunnelStep]
     notes: list[Note]
 
+    @property
+    def sources(self) -> list[Source]:
+        """The sources for the header; with `--from` those of the parent, and of a dataset that is joined to it."""
+        if self.parent is None:
+            return [read.source for read in self.reads]
+        sources = list(self.parent.header.sources)
+        if self.recipe.merge is not None:
+            joined = open_dataset(Path(self.recipe.merge)).header.sources
+            sources += [*(source for source in joined if source not in sources), self.reads[1].source]
+        return sources
+
     def apply(self, rules: Sequence[Rule], exempt: Sequence[str] = UNLABELLED) -> Selection:
         """The selection after further rules; images of the kinds in `exempt` pass them."""
         spared = pl.Series([kind in exempt for kind in self.kept["kind"]], dtype=pl.Boolean)
@@ -80,7 +93,9 @@ class Selection:
         )
 
 
-def select(recipe: Recipe, watch: Watch = unwatched, *, exact_drops: bool = True) -> Selection:
+def select(
+    recipe: Recipe, watch: Watch = unwatched, *, exact_drops: bool = True, insisted: Collection[str] = ()
+) -> Selection:
     """Read the sources, measure what has to be measured, apply the rules that need no photograph. Writes nothing.
 
     Args:
@@ -88,6 +103,10 @@ def select(recipe: Recipe, watch: Watch = unwatched, *, exact_drops: bool = True
         watch: Told of progress.
         exact_drops: Whether a dropped image's area is exact; else many are dropped by a bound, without drawing them.
             The same images are dropped by the same rules either way.
+        insisted: Names in `--take` that must be there; others that are not get a Note.
+
+    Raises:
+        UsageError: One of `insisted` names no source and no kind of them.
     """
     recipe = with_usual_sources(recipe)
     parent = open_dataset(Path(recipe.from_)) if recipe.from_ is not None else None
@@ -95,19 +114,20 @@ def select(recipe: Recipe, watch: Watch = unwatched, *, exact_drops: bool = True
     decisions = read_decisions(Path(recipe.decisions)) if recipe.decisions is not None else {}
     candidates = join_decisions(gather(reads), decisions)
     notes = [note for read in reads for note in read.notes] + unknown_decisions(candidates, decisions)
-    notes += unknown_takes(recipe, reads, candidates)
+    start = FunnelStep("looked at", "looked at", candidates.height)
+    selection = Selection(recipe, reads, parent, candidates, candidates, schema.DROPS.to_frame(), [start], notes)
+    notes += unknown_takes(selection, insisted) + unknown_categories(recipe, reads)
     measured, found = measure(candidates, reads, recipe, watch, exact_drops=exact_drops)
     measured = choose_backgrounds(measured, recipe)
-    start = FunnelStep("looked at", "looked at", candidates.height)
-    nothing = schema.DROPS.to_frame()
-    selection = Selection(recipe, reads, parent, measured, measured, nothing, [start], notes + found)
-    selection = selection.apply([unreadable_rule("readable label")], exempt=()).apply(people_rules(recipe))
+    selection = replace(selection, candidates=measured, kept=measured, notes=notes + found)
+    selection = selection.apply([unreadable_rule("readable label")], exempt=())
+    selection = selection.apply(people_rules(recipe, beside=selection.kept["kind"].drop_nulls().unique().to_list()))
     return selection.apply([side_rule(recipe.min_side)], exempt=()) if recipe.min_side else selection
 
 
-def people_rules(recipe: Recipe) -> list[Rule]:
-    """The rules about people that need no photograph, in the order they are applied."""
-    rules = [people_rule(recipe.min_people)]
+def people_rules(recipe: Recipe, beside: Sequence[str] = ()) -> list[Rule]:
+    """The rules about people that need no photograph, in the order they are applied; `beside` as people_rule has it."""
+    rules = [people_rule(recipe.min_people, beside)]
     rules += [crowd_rule(recipe.max_people)] if recipe.max_people is not None else []
     return [*rules, area_rule(recipe.min_area, recipe.max_area)]
 
@@ -160,12 +180,31 @@ def unknown_decisions(candidates: pl.DataFrame, decisions: dict[str, Decision]) 
     return [Note("decisions are about images that were not looked at", sample_id) for sample_id in unknown]
 
 
-def unknown_takes(recipe: Recipe, reads: Sequence[Read], candidates: pl.DataFrame) -> list[Note]:
-    """A Note for each source that `--take` names and that is not there."""
-    known = {*candidates["source"].unique(), *(read.source.name for read in reads if read.carried is None)}
+def unknown_takes(selection: Selection, insisted: Collection[str]) -> list[Note]:
+    """A Note for each name in `--take` that is no source and no kind of one; UsageError for one of `insisted`."""
+    take = selection.recipe.take
+    capped = capped_by(take, selection.sources)
+    unknown, known = sorted(take.keys() - set(capped.values())), ", ".join(sorted(capped))
+    for name in unknown:
+        if name in insisted:
+            raise UsageError(f"--take {name}={take[name]}: there is no such source. There are: {known}")
+    return [Note(f"sources of --take are not there; there are: {known}", name) for name in unknown]
+
+
+def unknown_categories(recipe: Recipe, reads: Sequence[Read]) -> list[Note]:
+    """A Note for each name in `--held-categories` and `--animal-categories` that no source has and no default is."""
+    known = {name.casefold() for read in reads for name in read.categories}
+    if not known:
+        return []
+    usual = {*HELD, *ANIMALS}
     return [
-        Note(f"sources of --take are not there; there are: {', '.join(sorted(known))}", name)
-        for name in sorted(recipe.take.keys() - known)
+        Note(f"names in --{option} are categories of no source", name)
+        for option, names in (
+            ("held-categories", recipe.held_categories),
+            ("animal-categories", recipe.animal_categories),
+        )
+        for name in names
+        if name not in usual and name.casefold() not in known
     ]
 
 

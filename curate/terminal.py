@@ -111,6 +111,15 @@ def shorten(text: str, width: int) -> str:
     return (cut[: cut.rindex(" ")] if " " in cut and after != " " else cut).rstrip() + "..."
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun.
+
+    >>> counted(1, "image"), counted(1200, "image")
+    ('1 image', '1,200 images')
+    """
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def percent(share: float) -> str:
     """A share for a column of them; what is neither nothing nor all never looks like it.
 

@@ -11,10 +11,11 @@ import polars as pl
 from curate.checks import Finding
 from curate.checks.tables import LEARNED_FROM
 from curate.choose import drawn_rules, exempt_of, last_rules_of
+from curate.dataset import Source
 from curate.duplicates import near_pairs
 from curate.placing import UNLABELLED
 from curate.recipe import Recipe
-from curate.rules import Rule, apply_rule, parse_where, side_rule
+from curate.rules import Rule, apply_rule, capped_by, parse_where, side_rule
 from curate.selection import people_rules
 from curate.splits import parse_split
 
@@ -94,17 +95,18 @@ def on_purpose(rule: Rule, names: pl.Series) -> list[str]:
     return [f"{told}; the first: {names.sort()[0]}"]
 
 
-def check_counts(table: Path, samples: pl.DataFrame, recipe: Recipe) -> Iterator[Finding]:
+def check_counts(table: Path, samples: pl.DataFrame, recipe: Recipe, sources: Sequence[Source]) -> Iterator[Finding]:
     """Findings where a source, a split or the empty scenes hold more images than the recipe asks for, or folds lack."""
     scenes = samples.filter(pl.col("split") == "background").height
     if recipe.from_ is None and scenes > recipe.backgrounds:
         yield Finding(
             "rule people", str(table), f"holds {scenes} empty scenes", f"{recipe.backgrounds} at most", ADVICE
         )
-    for source, most in sorted(recipe.take.items()):
-        found = samples.filter((pl.col("source") == source) & (pl.col("split") != "background")).height
+    capped = pl.col("source").replace(capped_by(recipe.take, sources))
+    for name, most in sorted(recipe.take.items()):
+        found = samples.filter((capped == name) & (pl.col("split") != "background")).height
         if found > most:
-            yield Finding("rule take", str(table), f"holds {found} images of {source}", f"{most} at most", ADVICE)
+            yield Finding("rule take", str(table), f"holds {found} images of {name}", f"{most} at most", ADVICE)
     counts = parse_split(recipe.split).counts or {}
     for split, most in counts.items():
         found = samples.filter(pl.col("split") == split).height

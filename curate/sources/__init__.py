@@ -101,6 +101,7 @@ class Label:
         outlines_px: The people's flat polygons [x0, y0, x1, y1, ...]; None where anyone is none.
         tags: Words for the `tags` column, such as `difficult` and `truncated`.
         png: The target as a file of ours, byte for byte, where it was read from one.
+        edges: The image edges the person touches, where the target may show held objects and animals as a person too.
     """
 
     target: Target
@@ -111,6 +112,7 @@ class Label:
     outlines_px: Polygons | None = None
     tags: tuple[str, ...] = ()
     png: bytes | None = None
+    edges: str | None = None
 
 
 class Labels(Protocol):
@@ -135,6 +137,7 @@ class Read:
 
     Attributes:
         carried: Rows of an earlier dataset version by sample_id, where the candidates are its samples.
+        categories: The categories the source knows by name.
     """
 
     source: dataset.Source
@@ -142,6 +145,7 @@ class Read:
     labels: Labels
     notes: list[Note] = field(default_factory=list)
     carried: pl.DataFrame | None = None
+    categories: frozenset[str] = frozenset()
 
 
 def measure_target(target: Target, people: int, notes: tuple[Note, ...] = (), where: str = "") -> Measure:

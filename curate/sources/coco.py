@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -82,12 +83,13 @@ def read_coco(
     by_source: dict[str, list[CocoImage]] = {name: [] for name in named}
     for image in gathered.images:
         by_source[image.source].append(image)
-    return [
+    reads = [
         source_of(
             name, {path: digests[path] for path in paths}, by_source[name], notes[name], foreground, gathered.panoptic
         )
         for name, paths in named.items()
     ]
+    return [replace(read, categories=frozenset(gathered.categories)) for read in reads]
 
 
 def photo_finder(path: Path, image_roots: Sequence[Path], folder: Path | None) -> ImageFinder:
@@ -128,6 +130,7 @@ class _Gathered:
         self.images: list[CocoImage] = []
         self.notes: list[Note] = []
         self.panoptic: dict[int, PanopticLabel] | None = None
+        self.categories: set[str] = set()
         self._known: dict[tuple[Id, str, Number, Number], CocoImage] = {}
 
     def add(
@@ -135,6 +138,7 @@ class _Gathered:
     ) -> None:
         """Add one file's images and annotations."""
         names = {category.id: category.name for category in file.categories}
+        self.categories.update(names.values())
         people = check_person(path, foreground.person, names)
         self.notes += [
             Note(f"categories were taken as a person by value: {value} is {names[value]!r}", str(path))
@@ -215,6 +219,7 @@ def check_person(path: Path, person: Sequence[str], names: dict[Number, str]) ->
     people = person_classes(person, names)
     if not people:
         has = ", ".join(sorted(names.values())[:8]) or "none"
+        has += f", ... ({len(names)} in all)" * (len(names) > 8)
         asked = ", ".join(person)
         raise FormatError(
             path, f"has no category {asked!r}; it has: {has}. Name the person's with --person", "categories"

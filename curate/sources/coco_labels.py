@@ -50,6 +50,25 @@ def shape_of(segmentation: msgspec.Raw) -> list[list[float]] | RunLengths:
     return _segmentation.decode(segmentation) or []
 
 
+def shape_of_person(person: Annotation) -> list[list[float]] | RunLengths:
+    """A person's segmentation; a mask without someone who is labelled would be wrong, so there has to be one.
+
+    Raises:
+        msgspec.DecodeError: As `shape_of`.
+        ValueError: There is none, or one of its polygons is none.
+    """
+    shape = shape_of(person.segmentation)
+    if isinstance(shape, RunLengths):
+        return shape
+    who = "a person annotation" if person.id is None else f"person annotation {person.id}"
+    if not any(shape):
+        raise ValueError(f"{who} has no segmentation. Outline the person, or remove the annotation")
+    for length in map(len, shape):
+        if length < 6 or length % 2:
+            raise ValueError(f"a polygon of {who} has {length} values; expected pairs of x and y, three or more")
+    return shape
+
+
 def rles_of(shape: list[list[float]] | RunLengths, size_hw: SizeHW) -> list[Rle]:
     """A segmentation as rles of the image's size whose union it is; none where it is empty.
 
@@ -199,11 +218,12 @@ class CocoLabels:
             target = paint(target, [(masks.decode(rle), self._foreground.policy_of(name)) for name, rle in objects])
         counted = [person.annotation for person in people if self._counts(person, size_hw)]
         touching = tuple(sorted({name for name, _ in objects}))
-        return Label(target, origin_of(people), touching, *seen(counted), outlines_px=outlines_together(people))
+        edges, outlines_px = masks.touched_edges(person), outlines_together(people)
+        return Label(target, origin_of(people), touching, *seen(counted), outlines_px=outlines_px, edges=edges)
 
     def _people(self, image: CocoImage, size_hw: SizeHW) -> Iterator[Person]:
         for annotation in image.people():
-            shape = shape_of(annotation.segmentation)
+            shape = shape_of_person(annotation)
             rles = rles_of(shape, size_hw)
             yield Person(annotation, shape if isinstance(shape, list) else None, rles, not masks.any_px(rles))
 

@@ -176,13 +176,18 @@ def not_yet_known(annotations: Sequence[Annotation], there: Sequence[Annotation]
             continue
         if bytes(annotation.keypoints):
             old.keypoints = annotation.keypoints
-        if bytes(old.segmentation) in NO_SHAPE:
+        if shape_bytes(old) in NO_SHAPE:
             old.segmentation = annotation.segmentation
     return new
 
 
-NO_SHAPE = frozenset({b"[]", b"null"})
+NO_SHAPE = frozenset({b"[]", b"[[]]", b"null"})
 """A segmentation that is left out, as files of boxes and of keypoints do."""
+
+
+def shape_bytes(annotation: Annotation) -> bytes:
+    """A segmentation as it stands in the file, blanks aside."""
+    return bytes(annotation.segmentation).translate(None, b" \t\r\n")
 
 
 def same_object(one: Annotation, other: Annotation) -> bool:
@@ -190,7 +195,7 @@ def same_object(one: Annotation, other: Annotation) -> bool:
 
     They are where they have the same segmentation, in whatever spelling, or where one has none.
     """
-    shapes = bytes(one.segmentation), bytes(other.segmentation)
+    shapes = shape_bytes(one), shape_bytes(other)
     if shapes[0] == shapes[1]:
         return True
     if NO_SHAPE & set(shapes):

@@ -13,6 +13,12 @@ from curate.sources.names import without_suffix
 
 MOST_LIST_BYTES = 2**26
 """A list of a million images has a fifth of it; what is longer is something else."""
+OTHER = "files are of other kinds and were not looked at"
+BY_SYSTEM = frozenset({"thumbs.db", "desktop.ini"})
+"""Files that Windows lays into folders of photographs."""
+OURS = "folders are datasets of ours and were not searched; choose among their images with --from"
+DATASET = frozenset({"dataset.json", "samples.parquet"})
+"""Files by which a dataset is known; the first alone may be another tool's."""
 LINKED = "folders are links and were not searched; name each as a source of its own"
 
 
@@ -29,9 +35,10 @@ class Walk:
 
 
 def files_below(folder: Path, suffixes: frozenset[str], without: Path | None = None) -> Walk:
-    """The files below a folder with one of the suffixes; hidden files and folders are passed over.
+    """The files below a folder with one of the suffixes; others are noted, hidden files and folders passed over.
 
-    A folder called like a file (`1.jpg/`) is among them, and searched too; linked folders are not searched.
+    A folder called like a file (`1.jpg/`) is among them, and searched too; linked folders and datasets of ours, whose
+    masks would be taken for photographs, are not searched.
 
     Args:
         folder: Where to look.
@@ -43,8 +50,14 @@ def files_below(folder: Path, suffixes: frozenset[str], without: Path | None = N
     for place, folders, names in os.walk(folder, onerror=walk.note_closed):
         at = Path(place).relative_to(folder).as_posix() + "/"
         at = "" if at == "./" else at
+        if DATASET.issubset(names):
+            walk.notes.append(Note(OURS, printable(place)))
+            folders.clear()
+            continue
         folders[:] = [name for name in folders if not name.startswith(".") and Path(place, name).resolve() != barred]
         walk.files.extend(f"{at}{name}" for name in (*names, *folders) if is_one_of(name, suffixes))
+        others = [name for name in names if not (is_one_of(name, suffixes) or is_by_system(name))]
+        walk.notes.extend(Note(OTHER, printable(f"{folder}/{at}{name}")) for name in others)
         linked = [f"{folder}/{at}{name}" for name in folders if Path(place, name).is_symlink()]
         walk.notes.extend(Note(LINKED, printable(path)) for path in linked)
     walk.files.sort()
@@ -67,6 +80,11 @@ def is_one_of(name: str, suffixes: frozenset[str]) -> bool:
     (True, False)
     """
     return not name.startswith(".") and PurePosixPath(name).suffix.lower() in suffixes
+
+
+def is_by_system(name: str) -> bool:
+    """Whether a file is hidden, or one that no user made."""
+    return name.startswith(".") or name.casefold() in BY_SYSTEM
 
 
 def read_text_bytes(path: Path, most_bytes: int = MOST_LIST_BYTES) -> bytes:

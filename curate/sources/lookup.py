@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
 import stat
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from curate.errors import MissingError
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"})
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
 
 
 def usual_folders(annotation: Path) -> list[Path]:
@@ -61,6 +62,23 @@ class ImageFinder:
         if len(preferred) > 1:
             raise MissingError(f"{asked}: could be {preferred[0]} or {preferred[1]}. Name one folder with --images")
         return preferred[0]
+
+
+def rival_of(path: Path, roots: Sequence[Path]) -> Path | None:
+    """Another photograph of a found one's name under a further root; None where there is none of other bytes."""
+    own = next((root for root in roots if path.is_relative_to(root)), None)
+    if own is None:
+        return None
+    others = [root / name for root in roots if root != own for name in (path.relative_to(own), path.name)]
+    return next((other for other in others if differ(path, other)), None)
+
+
+def differ(path: Path, other: Path) -> bool:
+    """Whether a second file stands there, of other bytes, that can be read."""
+    try:
+        return other.is_file() and not filecmp.cmp(path, other, shallow=False)
+    except (OSError, ValueError):
+        return False
 
 
 class Inside:

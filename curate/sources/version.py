@@ -73,4 +73,5 @@ class VersionLabels:
         """The target as it is."""
         stated = self._rows[row]
         target, png = self._dataset.target(stated), (self._dataset.root / stated["mask"]).read_bytes()
-        return Label(target, stated["origin"], tuple(stated["touching"]), stated["head_visible"], png=png)
+        head, edges = stated["head_visible"], stated["edges"]
+        return Label(target, stated["origin"], tuple(stated["touching"]), head, png=png, edges=edges)

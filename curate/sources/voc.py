@@ -110,11 +110,13 @@ def read_voc(name: str, root: Path, foreground: Foreground, watch: Watch = unwat
         source = dataset.Source("voc", name, None, sha256_files(folder.path, annotation_files(folder, images)))
     notes = [Note(OUTSIDE, printable(stem)) for stem in sorted(folder.photos.keys() - keys)]
     labels = VocLabels(images, names, people, foreground, inside)
-    return Read(source, candidates_of(name, images, people), labels, notes)
+    return Read(source, candidates_of(name, images, people), labels, notes, categories=frozenset(names.values()))
 
 
 def find_folder(root: Path) -> tuple[Path, Layout]:
     """The data set's folder at or below `root`, and its layout; MissingError where there is none, or more than one."""
+    if not root.exists():
+        raise MissingError(f"{root}: does not exist. Name the folder of a VOC or SBD data set")
     folders = [root, *sorted(root.glob("VOC*")), *sorted(root.glob("VOCdevkit/VOC*"))]
     folders += [root / "dataset", root / "benchmark_RELEASE" / "dataset"]
     found = [(folder, VOC) for folder in folders if (folder / VOC.photos).is_dir()]

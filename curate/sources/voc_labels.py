@@ -129,7 +129,10 @@ class VocLabels:
         counted = counted_objects(image.objects or (), person, self._people, self._least_px(person))
         origin = "hand" if is_matrix(image.class_mask) else "palette"
         touching = tuple(sorted({name for name, _ in regions}))
-        return Label(target, origin, touching, head_of(counted), tags=tags_of(counted) + ("resized",) * bool(resized))
+        tags = tags_of(counted) + ("resized",) * bool(resized)
+        alone = self._target(image, scene, person, [])[0] if self._foreground.paints else target
+        edges = masks.touched_edges(alone == masks.PERSON)
+        return Label(target, origin, touching, head_of(counted), tags=tags, edges=edges)
 
     def _person(self, scene: Scene) -> Mask:
         return np.isin(scene.classes, list(self._people))

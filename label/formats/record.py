@@ -9,7 +9,7 @@ from pathlib import Path
 
 from curate.masks import SizeHW, Target
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"})
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"})
 
 
 @dataclass(frozen=True)

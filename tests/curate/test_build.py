@@ -12,11 +12,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from curate.build import build_dataset
+from curate.build import build_dataset, tell_apart
 from curate.check import verify
 from curate.dataset import open_dataset
 from curate.errors import CurateError, ExistsError, MissingError, UsageError
-from curate.recipe import Recipe, make_recipe
+from curate.recipe import Recipe, make_recipe, recipe_options
 from curate.selection import select
 from tests.curate.scenes import SIZE_HW, box, coco_file, coco_set, image, mask_png, person, photo, voc_image
 
@@ -77,7 +77,7 @@ def test_each_rule_drops_what_it_says(tmp_path: Path) -> None:
         *(person(3, box(20 * n, 0, 20 * n + 20, 40)) for n in range(2)),
         crowd, person(4, box(30, 0, 50, 40)),
         person(5, {"size": [1, 1], "counts": [1]}),
-        person(6, [], id=9),
+        person(6, [[3, 3, 3, 3, 3, 3]], id=9),
         person(7, box(0, 0, 5, 5)),
         person(8, box(0, 0, 30, 40)),
     ]  # fmt: skip
@@ -174,10 +174,13 @@ def test_a_finished_build_counts_as_done(tmp_path: Path, coco: str) -> None:
 def test_other_content_is_refused_unless_forced(tmp_path: Path, coco: str) -> None:
     out = tmp_path / "out"
     build_dataset(recipe(coco=[coco]), out)
-    with pytest.raises(ExistsError, match=r"holds a dataset of another recipe \(min-area 0.0, not 0.3\)"):
+    with pytest.raises(ExistsError, match=r"another recipe \(there: --min-area 0; asked: --min-area 0.3\)\."):
         build_dataset(recipe(coco=[coco], min_area=0.3), out)
     photo(tmp_path / "coco" / "val2017" / "000003.jpg", seed=99)
-    with pytest.raises(ExistsError, match="by the same recipe from other inputs"):
+    with pytest.raises(ExistsError, match=r"from other inputs \(the image coco-000003 has changed\)"):
+        build_dataset(recipe(coco=[coco]), out)
+    Path(coco).write_text(Path(coco).read_text() + " ")
+    with pytest.raises(ExistsError, match=r"\(instances_val2017.json of the source coco has changed\)"):
         build_dataset(recipe(coco=[coco]), out)
     assert build_dataset(recipe(coco=[coco], min_area=0.3), out, force=True).header.counts["images"] < len(SHARES)
 
@@ -391,3 +394,12 @@ def test_a_crowd_is_no_empty_scene(tmp_path: Path) -> None:
     kept = dict(open_dataset(tmp_path / "out").samples.select("sample_id", "split").iter_rows())
     assert {name for name, split in kept.items() if split == "background"} == {"coco-000002"}
     assert "coco-000001" not in kept
+
+
+def test_recipes_are_told_apart_by_every_option_in_the_words_of_the_command_line() -> None:
+    one = recipe_options(recipe(where="area > 0.3"))
+    other = recipe_options(recipe(take={"nosuch": 3}, split="8/2", seed=1, held="ignore", min_side=5))
+    assert tell_apart(one, other) == (
+        "there: --held exclude, --min-side 0, --where 'area > 0.3'; asked: --held ignore, --min-side 5, no --where; "
+        "and another --take, --split, --seed"
+    )

@@ -19,6 +19,7 @@ from PIL import Image
 from curate import schema
 from curate.build import Built
 from curate.check import verify
+from curate.checks.rules import check_counts
 from curate.choose import preview
 from curate.dataset import FunnelStep, open_dataset
 from curate.errors import CurateError, UsageError
@@ -274,6 +275,27 @@ def test_a_sample_of_a_source_is_not_its_first_and_stays_when_others_come(tmp_pa
     ]  # fmt: skip
 
 
+def test_the_name_of_a_kind_caps_its_sources_together_but_those_with_a_cap_of_their_own(tmp_path: Path) -> None:
+    files = [
+        coco_of(tmp_path / word, {f"{word}{n}.png": s + n for n in range(12)}) for s, word in ((0, "a"), (50, "b"))
+    ]
+    street = "street=" + coco_of(tmp_path / "c", {f"c{n}.png": 100 + n for n in range(12)})
+    build(tmp_path / "kind", coco=[*files, street], take={"coco": 9})
+    build(tmp_path / "own", coco=[*files, street], take={"coco": 9, "street": 2, "coco-2": 3})
+    build(tmp_path / "again", from_=str(tmp_path / "kind"), take={"coco": 4})
+    counts = [dict(samples(tmp_path / name).group_by("source").len().iter_rows()) for name in ("kind", "own", "again")]
+    assert sum(counts[0].values()) == 9
+    assert len(counts[0]) == 3
+    assert counts[1] == {"coco": 9, "coco-2": 3, "street": 2}
+    assert sum(counts[2].values()) == 4
+    for name in ("kind", "own", "again"):
+        assert list(verify(open_dataset(tmp_path / name))) == []
+    header = open_dataset(tmp_path / "kind").header
+    tighter = recipe(coco=[*files, street], take={"coco": 8})
+    told = [finding.found for finding in check_counts(tmp_path, samples(tmp_path / "kind"), tighter, header.sources)]
+    assert told == ["holds 9 images of coco"]
+
+
 def test_an_expression_chooses_before_the_sample_is_taken(tmp_path: Path) -> None:
     """In the build and in the dry run: ten of those that meet it, not those among ten that do."""
     files = numbered(40)
@@ -398,3 +420,13 @@ def test_a_dry_run_says_what_it_cannot_tell(tmp_path: Path) -> None:
 def test_an_expression_on_what_is_decided_later_is_refused(options: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         recipe(**options)
+
+
+def test_another_photograph_of_the_name_under_a_further_folder_is_said(tmp_path: Path) -> None:
+    path = coco_of(tmp_path, numbered(3))
+    roots = [tmp_path / "images", tmp_path / "more", tmp_path]
+    picture(roots[1] / "i000.png", 50)  # another picture
+    picture(roots[1] / "i001.png", 1)  # the same bytes
+    built = build(tmp_path / "out", coco=[path], images=[str(root) for root in roots])
+    found = [note.where for note in built.notes if "of their name" in note.what]
+    assert found == [f"{roots[0] / 'i000.png'}, not {roots[1] / 'i000.png'}"]

@@ -18,6 +18,8 @@ from tests.curate.scenes import CATEGORIES, SIZE_HW, box, coco_file, image, pers
 
 HEIGHT, WIDTH = SIZE_HW
 PIXELS = HEIGHT * WIDTH
+OUTSIDE = [[70, 50, 80, 50, 80, 60]]
+"""A shape of which no pixel lies in the image."""
 
 
 def read(path: Path, *more: Path, person: tuple[str, ...] = ("person",)) -> Read:
@@ -79,7 +81,7 @@ def test_a_crowd_alone_is_nobody(tmp_path: Path) -> None:
     assert source.labels.measure(0, Limits()).area == 0.0
 
 
-@pytest.mark.parametrize("segmentation", [[], [[]], [[1, 1, 2, 2]], None, [[70, 50, 80, 50, 80, 60]]])
+@pytest.mark.parametrize("segmentation", [OUTSIDE, {"size": [HEIGHT, WIDTH], "counts": [PIXELS]}], ids=["out", "rle"])
 def test_an_empty_raster_is_nobody_and_is_reported(tmp_path: Path, segmentation: Any) -> None:
     source = one(tmp_path, person(1, segmentation), person(1, box(0, 0, 6, 6)))
     assert source.candidates["people"].to_list() == [2]
@@ -88,8 +90,57 @@ def test_an_empty_raster_is_nobody_and_is_reported(tmp_path: Path, segmentation:
     assert [note.what for note in found.notes] == ["person annotations have an empty raster and count as nobody"]
 
 
+@pytest.mark.parametrize(
+    ("segmentation", "words"),
+    [
+        (..., "person annotation 5 has no segmentation"),
+        (None, "person annotation 5 has no segmentation"),
+        ([], "person annotation 5 has no segmentation"),
+        ([[]], "person annotation 5 has no segmentation"),
+        ([[1, 2, 3]], "a polygon of person annotation 5 has 3 values"),
+        ([[10, 10, 50, 50]], "a polygon of person annotation 5 has 4 values"),
+        ([*box(10, 0, 20, 20), [1, 2, 3]], "a polygon of person annotation 5 has 3 values"),
+        ([*box(10, 0, 20, 20), []], "a polygon of person annotation 5 has 0 values"),
+    ],
+    ids=["missing", "null", "empty", "hollow", "three", "box", "good and three", "good and none"],
+)
+def test_a_person_without_a_usable_shape_makes_the_image_unreadable(
+    tmp_path: Path, segmentation: Any, words: str
+) -> None:
+    """A mask without someone who is labelled there would be wrong."""
+    shapeless = person(1, segmentation, id=5)
+    if segmentation is ...:
+        del shapeless["segmentation"]
+    labels = one(tmp_path, person(1, box(0, 0, 6, 6), id=4), shapeless).labels
+    for found in (labels.measure(0, Limits()), *labels.measure_many([0], Limits(area=(0, 1)))):
+        assert found is not None
+        assert found.unreadable is not None
+        assert found.unreadable.startswith(f"segmentation: {words}")
+    with pytest.raises(FormatError, match=words):
+        labels.draw(0)
+
+
+@pytest.mark.parametrize("left_out", [..., None, [], [[]]], ids=["missing", "null", "empty", "hollow"])
+@pytest.mark.parametrize("turned", [False, True], ids=["after", "before"])
+def test_a_shape_that_one_file_leaves_out_is_taken_from_the_other(
+    tmp_path: Path, left_out: Any, *, turned: bool
+) -> None:
+    boxed = person(1, left_out, id=5)
+    if left_out is ...:
+        del boxed["segmentation"]
+    shaped = coco_file(tmp_path / "a.json", [image(1)], [person(1, box(0, 0, 6, 6), id=5)])
+    boxes = coco_file(tmp_path / "b.json", [image(1)], [boxed])
+    found = read(*[shaped, boxes][:: -1 if turned else 1]).labels.measure(0, Limits())
+    assert (found.people, found.area, found.unreadable) == (1, 36 / PIXELS, None)
+
+
+def test_a_crowd_or_an_object_without_a_shape_costs_no_image(tmp_path: Path) -> None:
+    odd = [person(1, [], iscrowd=1), {**person(1, [[1, 2, 3]]), "category_id": 18}]
+    assert one(tmp_path, person(1, box(0, 0, 6, 6)), *odd).labels.measure(0, Limits()).people == 1
+
+
 def test_counting_stops_early_only_where_the_limit_is_surely_exceeded(tmp_path: Path) -> None:
-    empty = [person(1, []) for _ in range(5)]
+    empty = [person(1, OUTSIDE) for _ in range(5)]
     source = one(tmp_path, *empty, person(1, box(0, 0, 6, 6)), person(1, box(8, 8, 9, 9)))
     assert source.labels.measure(0, Limits(most_people=2)).people == 2
     assert source.labels.measure(0, Limits(most_people=2)).area == 37 / PIXELS
@@ -132,6 +183,12 @@ def test_a_file_without_the_category_says_which_it_has(tmp_path: Path) -> None:
         FormatError, match=r"no category 'rider'; it has: dog, person\. Name the person's with --person"
     ):
         read(path, person=("rider",))
+
+
+def test_of_many_categories_the_number_is_told(tmp_path: Path) -> None:
+    path = coco_file(tmp_path / "a.json", [], [], categories=[{"id": n, "name": f"c{n}"} for n in range(1, 10)])
+    with pytest.raises(FormatError, match=r"it has: c1, .*, c8, \.\.\. \(9 in all\)\. Name the person's"):
+        read(path)
 
 
 def test_an_image_in_two_files_is_one_with_the_annotations_of_both(tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ def test_person_takes_names_and_values(run: Run, coco: str) -> None:
         (["--min-area", "20"], 2, "error: --min-area 20: an area is a fraction of the image, 0 to 1; 20 % is 0.2"),
         (["--min-area", "x"], 2, "'x' is not a valid float"),
         (["--coco", "none.json"], 1, "error: none.json: no such file or folder. Check the path"),
-        (["--voc", "none"], 1, "error: none: has no JPEGImages folder"),
+        (["--voc", "none"], 1, "error: none: does not exist"),
         (["--pairs", "a", "b"], 1, "error: a: is not a folder"),
         (["--from", "none"], 1, "error: none: is not a dataset"),
         (["--from", "none", "--voc", "v"], 2, "error: --from starts from a dataset's own images"),
@@ -230,3 +230,60 @@ def test_notes_are_summed_up(run: Run) -> None:
     code, _, err = run("build", "--pairs", "images", "masks", "--out", "out")
     assert code == 0
     assert "note: 3 masks were resized to their image (nearest); the first: masks/0.png\n" in err
+
+
+def test_a_take_of_no_source_is_refused_on_the_command_line_and_said_of_a_recipe(run: Run, coco: str) -> None:
+    code, out, err = run("build", "--coco", coco, "--take", "cocoa=3", "--dry-run")
+    assert (code, out) == (2, "")
+    assert err == "error: --take cocoa=3: there is no such source. There are: coco\n"
+    Path("mine.toml").write_text("take = {cocoa = 3}\n")
+    code, out, err = run("build", "--coco", coco, "--recipe", "mine.toml", "--dry-run")
+    assert code == 0
+    assert "sources of --take are not there; there are: coco; the first: cocoa" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            ["--where", "area > 0.3", "--where", "people = 1"],
+            "--where: is given 2 times (area > 0.3, people = 1), and takes one value. Join the conditions with `and`",
+        ),
+        (["--seed", "1", "--seed", "1"], "--seed: is given 2 times (1, 1), and takes one value. Leave all but one out"),
+        (["--recipe", "a", "--recipe", "b"], "--recipe: is given 2 times (a, b), and takes one value. "),
+        (["--out", "a", "--out", "b"], "--out: is given 2 times (a, b), and takes one value. "),
+    ],
+)
+def test_an_option_of_one_value_is_refused_twice(run: Run, coco: str, words: list[str], told: str) -> None:
+    code, out, err = run("build", "--coco", coco, *words, "--dry-run")
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {told}")
+    assert err.count("\n") == 1
+
+
+def test_the_funnel_names_what_it_counts_beside_people(run: Run, coco: str, tmp_path: Path) -> None:
+    photo(tmp_path / "more" / "one.jpg", seed=99)
+    words = ("build", "--coco", coco, "--dry-run")
+    assert "with a person (and empty scenes)" in run(*words, "--backgrounds", "1")[1]
+    assert "with a person (and empty scenes and the pool)  9" in run(*words, "--backgrounds", "1", "--pool", "more")[1]
+    assert "at least 2 people (and the pool)  2  -7" in run(*words, "--min-people", "2", "--pool", "more")[1]
+
+
+def test_a_recipe_of_relative_paths_says_where_they_are_looked_up(
+    run: Run, coco: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("build", "--coco", coco, "--out", "out")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    code, _, err = run("build", "--recipe", "../out/dataset.json", "--out", "again")
+    assert code == 1
+    assert f"The recipe's relative paths are looked up from the current folder, {tmp_path / 'elsewhere'}. Run" in err
+    assert "relative paths" not in run("build", "--recipe", "../out/dataset.json", "--coco", "b.json", "--out", "c")[2]
+
+
+def test_a_category_that_no_source_has_is_said(run: Run, coco: str) -> None:
+    words = ("build", "--coco", coco, "--dry-run", "--held", "include")
+    err = run(*words, "--held-categories", "umbrela,Dog,cup", "--animal-categories", "wolf")[2]
+    assert "note: 1 names in --held-categories are categories of no source; the first: umbrela\n" in err
+    assert "note: 1 names in --animal-categories are categories of no source; the first: wolf\n" in err
+    assert "categories of no source" not in run(*words)[2]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from curate import schema
-from curate.dataset import FunnelStep, write_table
+from curate.dataset import FunnelStep, Source, write_table
 from curate.errors import MissingError
 from curate.explain import LISTED, closest, explain_sample, found_by, story_sections
 from tests.curate.conftest import Run
@@ -194,16 +194,20 @@ def test_a_rule_outside_the_funnel_claims_nothing(tmp_path: Path) -> None:
         ("decision", {}, "passed"),
         ("where", {}, "passed"),
         ("area", {"split": "pool"}, "not asked of the split pool"),
+        ("where", {"split": "pool"}, "not asked of the split pool"),
+        ("where", {"split": "train"}, "passed"),
+        ("take", {"split": "background"}, "not asked of the split background"),
+        ("take", {"split": "pool"}, "passed"),
         ("duplicate", {"split": "background"}, "alone in its group"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_a_rule_found_in_a_kept_image(rule: str, values: dict[str, Any], found: str) -> None:
-    assert found_by(rule, row("coco-1", **values), 0) == found
+    assert found_by(rule, row("coco-1", **values), 0, {"where": "area > 0.3"}) == found
 
 
 def test_a_group_says_how_many_others_there_are(tmp_path: Path) -> None:
-    assert found_by("duplicate", row("coco-1"), 2) == "2 others in its group, train"
+    assert found_by("duplicate", row("coco-1"), 2, {}) == "2 others in its group, train"
     rows = [row(f"coco-{number}", group="g") for number in range(LISTED + 4)]
     story = explain_sample(write_version(tmp_path, rows), "coco-0")
     assert len(story.group) == LISTED + 3
@@ -235,3 +239,12 @@ def test_an_empty_dataset_has_no_closest_id(tmp_path: Path) -> None:
     empty = type(dataset)(tmp_path, dataset.header, schema.SAMPLES.to_frame(), schema.DROPS.to_frame())
     with pytest.raises(MissingError, match="among the 0 images kept and 0 dropped"):
         explain_sample(empty, "coco-1")
+
+
+def test_an_expression_about_splits_is_asked_of_the_pool_too() -> None:
+    assert found_by("where", row("pool-1", "pool"), 0, {"where": "split <> 'test'"}) == "passed"
+
+
+def test_a_photograph_of_the_pool_that_was_dropped_was_not_asked_about_people(run: Run) -> None:
+    write_version(Path("out"), ROWS, [drop("pool-1", "area")], sources=[Source("pool", "pool", None, {})])
+    assert "with a person      not asked of the split pool\n" in run("show", "out", "pool-1")[1]

@@ -28,6 +28,14 @@ def test_files_come_sorted_with_their_relative_paths_and_hidden_ones_are_passed_
     assert files_in(tmp_path / "none", JPG) == {}
 
 
+def test_files_of_other_kinds_are_noted(tmp_path: Path) -> None:
+    for name in ("1.jpg", "a/2.heic", "3.avif", ".DS_Store", "a/Thumbs.db", "desktop.ini", ".cache/4.heic"):
+        touch(tmp_path / name)
+    notes = files_below(tmp_path, JPG).notes
+    assert {note.what for note in notes} == {"files are of other kinds and were not looked at"}
+    assert sorted(note.where for note in notes) == [str(tmp_path / name) for name in ("3.avif", "a/2.heic")]
+
+
 def test_linked_folders_are_named_and_not_searched(tmp_path: Path) -> None:
     touch(tmp_path / "in" / "1.jpg")
     (tmp_path / "in" / "again").symlink_to(".")

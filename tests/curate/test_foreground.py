@@ -11,13 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate import masks
+from curate.check import check_dataset
+from curate.checks.files import check_target
 from curate.foreground import ANIMALS, HELD, Foreground, Policy, paint
 from curate.recipe import make_recipe
 from curate.selection import select
 from curate.sources.coco_labels import REACH_PX
 from curate.sources.voc import CLASSES
 from tests.curate.pictures import build, picture, samples
-from tests.curate.scenes import box, coco_file, image, person
+from tests.curate.scenes import box, coco_file, image, person, voc_image
 from tests.curate.shapes import polygons
 from tests.drawing import target
 
@@ -140,6 +142,45 @@ def test_a_built_version_holds_what_was_asked_for(tmp_path: Path, policy: Policy
     areas = {"include": (600 + 400) / 2400, "ignore": 600 / 2000, "exclude": 600 / 2400}
     assert row["area"] == areas[policy]
     assert row["people"] == 1
+
+
+def check_edges(root: Path, **source: Any) -> None:
+    """A person at the left edge holds what reaches the right and lower ones: only the left one cuts the person."""
+    for policy in policies:
+        out = root / policy
+        build(out, **source, held=policy, animals=policy)
+        assert samples(out)["edges"].to_list() == ["L"]
+        assert check_dataset(out).findings == []
+    build(root / "again", from_=str(root / "include"))
+    assert samples(root / "again").equals(samples(root / "include"))
+    assert check_dataset(root / "again").findings == []
+
+
+def test_edges_are_those_the_person_touches_in_coco(tmp_path: Path) -> None:
+    picture(tmp_path / "images" / "a.png", 1, 0, SIZE_HW)
+    annotations = [person(1, box(0, 10, 20, 30)), thing(18, box(20, 10, 60, 40)), thing(62, box(0, 0, 20, 10))]
+    path = coco_file(tmp_path / "a.json", [image(1, "a.png", SIZE_HW)], annotations, categories=CATEGORIES)
+    check_edges(tmp_path, coco=[str(path)], intact=1)
+
+
+def test_edges_are_those_the_person_touches_in_voc(tmp_path: Path) -> None:
+    classes = np.zeros(SIZE_HW, np.uint8)
+    classes[10:30, :20], classes[10:, 20:] = 15, 12
+    voc_image(tmp_path / "voc", "a", classes, ["person", "dog"])
+    check_edges(tmp_path, voc=[str(tmp_path / "voc")])
+
+
+def test_an_edge_of_the_row_that_nothing_in_the_mask_touches_is_found(tmp_path: Path) -> None:
+    picture(tmp_path / "images" / "a.png", 1, 0, SIZE_HW)
+    annotations = [person(1, box(0, 10, 20, 30)), thing(18, box(20, 10, 60, 30))]
+    path = coco_file(tmp_path / "a.json", [image(1, "a.png", SIZE_HW)], annotations, categories=CATEGORIES)
+    build(tmp_path / "out", coco=[str(path)], animals="include")
+    [row] = samples(tmp_path / "out").to_dicts()
+    target = masks.target_of(masks.decode(masks.rle_of_polygons(box(0, 10, 60, 30), SIZE_HW)))
+    told = {edges: [str(one) for one in check_target(path, target, row | {"edges": edges})] for edges in ("L", "LT")}
+    assert told["L"] == []
+    assert len(told["LT"]) == 1
+    assert "touches the edges LR" in told["LT"][0]
 
 
 def test_a_damaged_object_costs_its_name_and_not_the_image(tmp_path: Path) -> None:

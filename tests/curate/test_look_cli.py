@@ -189,3 +189,10 @@ def test_show_and_diff_read_a_real_build(run: Run, people: str, flags: list[str]
 
 def test_a_file_is_named_after_its_choice() -> None:
     assert file_name(["people", "a/b c"]) == "people-a_b_c.png"
+
+
+def test_the_name_of_a_sheet_says_its_format(run: Run, people: str) -> None:
+    assert run("sheet", people, "--out", "a.jpg")[0] == run("sheet", people, "--out", "b.PNG")[0] == 0
+    assert [Image.open(name).format for name in ("a.jpg", "b.PNG")] == ["JPEG", "PNG"]
+    told = "error: --out a.gif: a sheet is a .png or a .jpg. Give it a name that ends so\n"
+    assert run("sheet", people, "--out", "a.gif") == (2, "", told)

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from curate.build import build_dataset
 from curate.check import verify
@@ -37,6 +38,30 @@ def test_every_photo_is_a_candidate_without_a_label(tmp_path: Path) -> None:
         source.labels.measure(row, Limits()) for row in range(3)
     ]
     assert source.labels.image(1) == tmp_path / "deep" / "2.png"
+
+
+def test_gif_and_jfif_are_photographs_and_what_moves_is_not(tmp_path: Path) -> None:
+    with Image.open(photo(tmp_path / "1.jpg")) as still:
+        still.save(tmp_path / "2.jfif", "JPEG", quality=60)
+        still.save(tmp_path / "3.gif")
+        still.save(tmp_path / "4.gif", save_all=True, append_images=[still.transpose(Image.Transpose.ROTATE_180)])
+    assert read_pool("pool", tmp_path).candidates["sample_id"].to_list() == ["pool-1", "pool-2", "pool-3", "pool-4"]
+    build_dataset(make_recipe({"pool": [str(tmp_path)]}), tmp_path / "out")
+    dataset = open_dataset(tmp_path / "out")
+    assert dataset.samples["image"].to_list() == ["images/pool-1.jpg", "images/pool-2.jfif", "images/pool-3.gif"]
+    assert "is animated" in dataset.drops["detail"].item()
+
+
+def test_a_dataset_in_the_folder_is_not_taken_for_photographs(tmp_path: Path) -> None:
+    photo(tmp_path / "1.jpg")
+    photo(tmp_path / "nnunet" / "2.jpg")
+    (tmp_path / "nnunet" / "dataset.json").write_text("{}")  # another tool's
+    build_dataset(make_recipe({"coco": [str(coco_set(tmp_path / ".coco", [0.3]))]}), tmp_path / "deep" / "people")
+    source = read_pool("pool", tmp_path)
+    assert source.candidates["sample_id"].to_list() == ["pool-1", "pool-2"]
+    told = [note.where for note in source.notes if "datasets" in note.what]
+    assert told == [str(tmp_path / "deep" / "people")]
+    assert read_pool("pool", tmp_path / "deep" / "people").candidates.is_empty()
 
 
 def test_an_empty_folder_is_an_empty_source_and_no_folder_an_error(tmp_path: Path) -> None:

@@ -196,6 +196,12 @@ def test_what_is_dropped_by_an_expression_names_the_values() -> None:
     ]
 
 
+def test_long_fractions_are_told_to_four_digits() -> None:
+    rows = ROWS.head(1).with_columns(area=pl.lit(0.43697963238), weight=pl.lit(2.0, pl.Float32))
+    drops = apply_rules(rows, [where_rule("area > 0.5 and weight > 2 and width > 1")])[1]
+    assert drops["detail"][0].startswith("area is 0.437, weight is 2.0, width is ")
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -35,9 +35,12 @@ annotations = st.builds(
 files = st.lists(st.lists(annotations, max_size=5), min_size=1, max_size=5)
 
 
-def drawn(segmentation: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """A segmentation as pycocotools draws it; ValueError where it is damaged."""
+def drawn(segmentation: Any, *, person: bool = False) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """A segmentation as pycocotools draws it; ValueError where it is damaged, or a person's and left out."""
     none = np.zeros(SIZE_HW, bool)
+    listed = not isinstance(segmentation, dict)
+    if person and listed and (not segmentation or any(len(polygon) < 6 for polygon in segmentation)):
+        raise ValueError("no shape")
     if segmentation is None:
         return none
     if isinstance(segmentation, dict):
@@ -68,7 +71,7 @@ def expected(found: list[dict[str, Any]], least: float, most: int | None, figure
             return "crowd", len(people), 0.0
         union, count = np.zeros(SIZE_HW, bool), 0
         for one in people:
-            mask = drawn(one["segmentation"])
+            mask = drawn(one["segmentation"], person=True)
             union |= mask
             count += bool(mask.any()) and mask.sum() >= figure * HEIGHT * WIDTH
             if most is not None and count > most:

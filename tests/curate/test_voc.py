@@ -472,5 +472,5 @@ def test_the_folder_is_found_below_the_one_named(tmp_path: Path) -> None:
 def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MissingError, match="has no JPEGImages folder"):
         read(tmp_path)
-    with pytest.raises(MissingError, match="has no JPEGImages folder"):
+    with pytest.raises(MissingError, match="none: does not exist"):
         read(tmp_path / "none")
