@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
+from curate.commands import watching
 from curate.dataset import open_dataset
 from curate.errors import FormatError, UsageError
+from curate.threads import unwatched
 from label.formats import FORMATS, named
-from label.formats.record import HandLabel, Options, Refusal
-from label.importing import Imported, Labels, Request, import_labels
+from label.formats.record import HandLabel, Options
+from label.importing import Imported, Request, import_labels
 from label.merge import MERGES, POLICIES
 from label.undo import undo
 
@@ -100,7 +103,8 @@ def import_command(
     target = None if dry_run else out
     if on_conflict == "ask" and not sys.stdin.isatty():
         raise UsageError("--on-conflict ask: there is no terminal to ask at. Choose another policy")
-    imported = import_labels(open_dataset(dataset), target, request, force=force, watch=with_progress, ask=ask)
+    with nullcontext(unwatched) if on_conflict == "ask" else watching() as watch:
+        imported = import_labels(open_dataset(dataset), target, request, force=force, watch=watch, ask=ask)
     for line in remarks(imported):
         click.echo(printable(line), err=True)
     click.echo(json_object(imported, target) if as_json else summary(imported, dataset, target))
@@ -150,7 +154,8 @@ def export_command(
     """
     from label.tasks import send
 
-    sent = send(open_dataset(dataset), out, tool, ids_of(ids), run, tolerance, force=force)
+    with watching() as watch:
+        sent = send(open_dataset(dataset), out, tool, ids_of(ids), run, tolerance, force=force, watch=watch)
     if as_json:
         click.echo(msgspec.json.encode({**vars(sent), "out": str(sent.out)}).decode())
         return
@@ -210,12 +215,6 @@ def split_words(text: str | None, option: str) -> tuple[str, ...] | None:
     if not words:
         raise UsageError(f"{option}: names or values are missing, for example: {option} person,rider")
     return words
-
-
-def with_progress(labels: Labels) -> Iterator[HandLabel | Refusal]:
-    """The labels as they are, counted on the terminal where stderr is one."""
-    with click.progressbar(labels, label="labels", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
-        yield from bar
 
 
 def remarks(imported: Imported) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,13 +12,12 @@ from typing import Any
 from curate.dataset import Dataset, Header, Source
 from curate.errors import CurateError, MissingError
 from curate.revise import check_place, existing_revision, revise
+from curate.threads import Watch, unwatched
 from label.archive import unpacked
 from label.formats import FORMATS, detect_format, kinds_of, read_labels
-from label.formats.record import HandLabel, Options, Refusal
+from label.formats.record import Options
 from label.intake import Ask, Intake, edits_of, revised_samples, source_of, take_in
 from label.rules import build_options, build_recipe, retagged
-
-Labels = Iterable[HandLabel | Refusal]
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ def import_labels(
     request: Request,
     *,
     force: bool = False,
-    watch: Callable[[Labels], Labels] = iter,
+    watch: Watch = unwatched,
     ask: Ask | None = None,
 ) -> Imported:
     """Import labels into the next version of `parent`, a new dataset at `out`; None only looks.
@@ -68,7 +67,7 @@ def import_labels(
         out: The new folder.
         request: What to import and how.
         force: Replace a dataset that is at `out`.
-        watch: Passes the labels on, one by one; where a progress bar can stand.
+        watch: Told of progress.
         ask: Called for each label that differs from the mask that is there, under the policy `ask`.
 
     Raises:
@@ -83,7 +82,7 @@ def import_labels(
     with unpacked(request.path) as path, told_of(path, request.path):
         name = detect_format(path) if request.format == "auto" else request.format
         labels = read_labels(path, name, request.options)
-        intake = take_in(parent, watch(labels), request.on_conflict, request.author, ask)
+        intake = take_in(parent, labels, request.on_conflict, request.author, ask, watch)
         source = source_of(request.path, intake)
         left_alone = _left_alone(path, name)
     intake = intake.told_of(path, request.path)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import statistics
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import polars as pl
@@ -19,7 +19,9 @@ from curate.errors import CurateError
 from curate.files import sha256_file, sha256_files
 from curate.images import exif_orientation, same_aspect, target_png
 from curate.masks import PERSON, SizeHW, Target, iou
+from curate.processes import map_processes
 from curate.splits import RATIOS
+from curate.threads import Watch, unwatched
 from label.formats.record import HandLabel, Refusal
 from label.match import NoMatch, SampleIndex, index_samples, match
 from label.merge import (
@@ -48,6 +50,20 @@ class Change:
     notes: tuple[str, ...]
 
 
+PART = 32
+"""Labels a process takes in at once."""
+
+
+class Made(NamedTuple):
+    """What one label makes of its sample, as a process that is forked for it sends it: a Change without the label."""
+
+    drawn_sha256: str
+    row: dict[str, Any]
+    png: bytes | None
+    edit: dict[str, Any] | None
+    notes: tuple[str, ...]
+
+
 Ask = Callable[[HandLabel, dict[str, Any], float | None], str | None]
 """From a label, its sample's row and the IoU with the mask that is there to one of MERGES, None to keep that mask."""
 
@@ -62,7 +78,6 @@ class Meeting:
         author: Who labelled, as the user says it.
         ask: For the policy `ask`.
         times: When labels that are there were made, by sample_id.
-        ratios: Of the dataset's splits.
     """
 
     dataset: Dataset
@@ -70,7 +85,6 @@ class Meeting:
     author: str | None
     ask: Ask | None
     times: Mapping[str, str]
-    ratios: Mapping[str, float]
 
     def how(self, label: HandLabel, row: dict[str, Any], old: Target | None, new: Target) -> str | None:
         """One of MERGES; None where the mask that is there shall stay."""
@@ -116,7 +130,12 @@ class Intake:
 
 
 def take_in(
-    dataset: Dataset, labels: Iterable[HandLabel | Refusal], policy: str, author: str | None, ask: Ask | None = None
+    dataset: Dataset,
+    labels: Iterable[HandLabel | Refusal],
+    policy: str,
+    author: str | None,
+    ask: Ask | None = None,
+    watch: Watch = unwatched,
 ) -> Intake:
     """What `labels` make of `dataset`; nothing is written.
 
@@ -126,23 +145,40 @@ def take_in(
         policy: How a label meets the mask that is there, one of label.merge.POLICIES.
         author: Who labelled, for the record of edits; None: whom the files name.
         ask: Called under the policy `ask`.
+        watch: Told of progress.
 
     Raises:
         FormatError: The version's own record of edits is damaged.
     """
-    ratios = split_ratios(build_recipe(dataset.header)) if "pool" in dataset.samples["split"] else RATIOS
-    meeting = Meeting(dataset, policy, author, ask, times_of(dataset), ratios)
+    meeting = Meeting(dataset, policy, author, ask, times_of(dataset))
     index = index_samples(dataset.samples)
     rows = {row["sample_id"]: row for row in dataset.rows()}
+    read = list(labels)
+
+    def outcomes(part: Sequence[HandLabel | Refusal]) -> list[Made | Refusal]:
+        return [one if isinstance(one, Refusal) else outcome_of(one, rows, index, meeting) for one in part]
+
+    tick = watch("taking in labels", len(read))
+    # A forked process has no terminal to ask at.
+    made = outcomes(read) if policy == "ask" else map_processes(outcomes, read, tick, PART)
+    place = placement(dataset)
     intake, contested = Intake(), set[str]()
-    for label in labels:
-        outcome = label if isinstance(label, Refusal) else outcome_of(label, rows, index, meeting)
+    for label, outcome in zip(read, made, strict=True):
         if isinstance(outcome, Refusal):
             intake.refusals.append(outcome)
         else:
-            _settle(intake, outcome, contested, newest=policy == "newest")
+            row = place(outcome.row) if outcome.row["split"] == "pool" and outcome.edit is not None else outcome.row
+            change = Change(cast(HandLabel, label), outcome.drawn_sha256, row, *outcome[2:])
+            _settle(intake, change, contested, newest=policy == "newest")
     intake.notes += [f"{change.label.where}: {note}" for change in intake.changes.values() for note in change.notes]
     return intake
+
+
+def placement(dataset: Dataset) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """What gives a row of the pool that got a label its split and fold."""
+    ratios = split_ratios(build_recipe(dataset.header)) if "pool" in dataset.samples["split"] else RATIOS
+    seed = int(dataset.header.recipe.get("seed") or 0)
+    return lambda row: placed_row(row, dataset.samples, seed, ratios)
 
 
 def times_of(dataset: Dataset) -> dict[str, str]:
@@ -179,7 +215,7 @@ def _settle(intake: Intake, change: Change, contested: set[str], *, newest: bool
 
 def outcome_of(
     label: HandLabel, rows: dict[str, dict[str, Any]], index: SampleIndex, meeting: Meeting
-) -> Change | Refusal:
+) -> Made | Refusal:
     """What one label makes of its sample, or why it was left out."""
     found = match(label, index)
     if isinstance(found, NoMatch):
@@ -192,7 +228,7 @@ def outcome_of(
         return Refusal(label.file, str(error))
 
 
-def changed(label: HandLabel, row: dict[str, Any], meeting: Meeting) -> Change | Refusal:
+def changed(label: HandLabel, row: dict[str, Any], meeting: Meeting) -> Made | Refusal:
     """The sample's new mask, row and record of the change; a Refusal where nobody is left in the mask.
 
     Raises:
@@ -210,29 +246,24 @@ def changed(label: HandLabel, row: dict[str, Any], meeting: Meeting) -> Change |
     new = drawn.target if old is None else merge_targets(old, drawn.target, how)
     if old is not None and np.array_equal(old, new):
         edit = edit_row(row, old, new, maker, version, row["mask_sha256"])
-        return confirmed(label, row, drawn_sha256, drawn.notes, edit)
+        return confirmed(row, drawn_sha256, drawn.notes, edit)
     if problem := why_empty(drawn.target == PERSON, new == PERSON, drawn.found) or why_fixed(row):
         return label.refused(problem)
     png = target_png(new)
     sha256 = hashlib.sha256(png).hexdigest()
     edit = edit_row(row, old, new, maker, version, sha256)
     new_row = relabelled_row(row, new, sha256, drawn.people if how == "replace" else None)
-    if old is None:
-        seed = int(dataset.header.recipe.get("seed") or 0)
-        new_row = placed_row(new_row, dataset.samples, seed, meeting.ratios)
     notes = (*drawn.notes, *notes_on(label, size_hw, old, new))
-    return Change(label, drawn_sha256, new_row, png, edit, notes)
+    return Made(drawn_sha256, new_row, png, edit, notes)
 
 
-def confirmed(
-    label: HandLabel, row: dict[str, Any], drawn_sha256: str, notes: tuple[str, ...], edit: dict[str, Any]
-) -> Change:
+def confirmed(row: dict[str, Any], drawn_sha256: str, notes: tuple[str, ...], edit: dict[str, Any]) -> Made:
     """A label that equals the mask that is there: it changes nothing, unless a reviewer had asked for one."""
     released = released_row(row)
     if released is row:
-        return Change(label, drawn_sha256, row, None, None, notes)
+        return Made(drawn_sha256, row, None, None, notes)
     told = f"equals the mask of {row['sample_id']}; the reviewer's tag relabel is taken off"
-    return Change(label, drawn_sha256, released, None, edit, (*notes, told))
+    return Made(drawn_sha256, released, None, edit, (*notes, told))
 
 
 def notes_on(label: HandLabel, size_hw: SizeHW, old: Target | None, new: Target) -> Iterator[str]:

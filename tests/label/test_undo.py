@@ -172,3 +172,19 @@ def test_a_label_of_the_pool_is_placed_by_the_builds_own_ratios(one: Dataset, tm
     one = built_by(one, min_people=1, split="1/0/99")
     import_labels(one, tmp_path / "two", Request(export(tmp_path / "x", "c", 5)))
     assert open_dataset(tmp_path / "two").rows()[2]["split"] == "test"
+
+
+def test_forked_processes_make_of_labels_what_one_makes(
+    one: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, name in enumerate(("a", "b", "c", "unknown")):
+        export(tmp_path / "x", name, 5 + number)
+    (tmp_path / "x" / "ds0" / "ann" / "torn.json").write_text('{"size"')
+    alone = import_labels(one, tmp_path / "two", Request(tmp_path / "x"))
+    monkeypatch.setattr("curate.processes.WORTH_FORKING", 2)
+    monkeypatch.setattr("label.intake.PART", 1)
+    forked = import_labels(one, tmp_path / "three", Request(tmp_path / "x"))
+    assert forked.intake.refusals == alone.intake.refusals
+    assert len(forked.intake.refusals) == 2
+    assert forked.header == alone.header
+    assert open_dataset(tmp_path / "three").samples.equals(open_dataset(tmp_path / "two").samples)
