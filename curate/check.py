@@ -12,7 +12,7 @@ import polars as pl
 
 from curate import schema
 from curate.checks import REBUILD, Finding
-from curate.checks.files import Looked, check_orphans, is_inside, look_at_files, strangers
+from curate.checks.files import Looked, check_orphans, check_replaced, is_inside, look_at_files, strangers
 from curate.checks.rows import orderly
 from curate.checks.rules import check_copies, check_counts, check_rules, copies_of
 from curate.checks.tables import check_drops, check_edits, check_header, check_samples
@@ -112,16 +112,18 @@ def check_parts(report: Report) -> None:
         report.findings += check_drops(root / "drops.parquet", drops, samples)
     if report.edits is not None:
         report.findings += check_edits(root / "edits.parquet", report.edits, samples)
+        report.findings += check_replaced(root, report.edits)
 
 
 def recipe_of(report: Report, header: Header) -> Recipe | None:
     """The recipe of the header; None, and a Finding or a remark, where it has none that can be built."""
-    if "command" in header.recipe:
+    options = header.recipe.get("rules") if "command" in header.recipe else header.recipe
+    if options is None:
         told = f"was made by {header.recipe['command']}, and the rules stand in the version it came from"
         report.remarks.append(f"{report.root}: {told}; they were not checked")
         return None
     try:
-        return make_recipe({"name": header.name, **header.recipe}, "recipe")
+        return make_recipe({"name": header.name, **options}, "recipe")
     except UsageError as error:
         found = str(error).split(". ")[0]
         where = str(report.root / "dataset.json")

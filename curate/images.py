@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from curate.errors import CurateError, FormatError, MismatchError, MissingError
-from curate.masks import SizeHW, Target
+from curate.masks import SizeHW, Target, value_counts
 
 Pixel = TypeVar("Pixel", bound=np.generic)
 
@@ -288,9 +288,10 @@ def read_grey(path: Path, size_hw: SizeHW | None = None) -> NDArray[np.uint8]:
 def read_target(path: Path, size_hw: SizeHW | None = None) -> Target:
     """A target (H, W) of 0, 128 and 255; any other value is a FormatError."""
     target = read_grey(path, size_hw)
-    strange = np.setdiff1d(np.unique(target), (0, 128, 255))
-    if strange.size:
-        raise FormatError(path, f"holds the value {strange[0]}; a mask holds 0 background, 255 person, 128 not counted")
+    strange = value_counts(target).keys() - {0, 128, 255}
+    if strange:
+        told = f"holds the value {min(strange)}; a mask holds 0 background, 255 person, 128 not counted"
+        raise FormatError(path, told)
     return target
 
 

@@ -9,9 +9,22 @@ from typing import Any
 
 import polars as pl
 
-from curate.dataset import Dataset, Header, Source, digest_of, finish_dataset, open_dataset, write_table
+from curate import schema
+from curate.dataset import (
+    Dataset,
+    Header,
+    Source,
+    digest_of,
+    finish_dataset,
+    open_dataset,
+    read_table,
+    write_table,
+)
 from curate.errors import ExistsError, UsageError
-from curate.files import link_or_copy, readable_faults, staged_folder, write_atomic
+from curate.files import link_or_copy, readable_faults, staged_folder
+
+REPLACED = "replaced"
+"""The folder of the masks that were there before the last edit."""
 
 
 def revise(
@@ -35,7 +48,7 @@ def revise(
         masks: The PNG bytes of each mask that changes, by sample_id; all other files are hardlinked or copied.
         recipe: Every option this version was made with.
         sources: What was taken in, appended to the parent's sources.
-        edits: One row per changed mask, with the columns of schema.EDITS.
+        edits: One row per changed mask, with the columns of schema.EDITS; the parent's of other masks are kept.
         drops: The new table of drops; None keeps the parent's.
         force: Replace a dataset that is at `out`; what is no dataset is never replaced.
 
@@ -48,7 +61,7 @@ def revise(
     _check_revision(parent, samples, masks)
     with readable_faults(out), staged_folder(out, force=force) as staging:
         _lay_files(parent, staging, samples, masks)
-        write_table(staging / "edits.parquet", edits.sort("sample_id"))
+        _lay_edits(parent, staging, samples, edits)
         return finish_dataset(
             staging,
             name=parent.header.name,
@@ -101,12 +114,28 @@ def _check_revision(parent: Dataset, samples: pl.DataFrame, masks: Mapping[str, 
         raise ValueError(f"the row of {wrong[0]} does not have its new mask's hash")
 
 
+def _lay_edits(parent: Dataset, staging: Path, samples: pl.DataFrame, edits: pl.DataFrame) -> None:
+    """The last edit of each mask, and beside it the mask that it replaced, so that it can be taken back."""
+    path = parent.root / "edits.parquet"
+    earlier = read_table(path, schema.EDITS) if path.is_file() else schema.EDITS.to_frame()
+    kept = earlier.join(samples, on="sample_id", how="semi").join(edits, on="sample_id", how="anti")
+    write_table(staging / "edits.parquet", pl.concat([kept, edits]).sort("sample_id"))
+    masks = dict(parent.samples.select("sample_id", "mask").iter_rows())
+    before = {name: f"{REPLACED}/{name}.png" for name in kept["sample_id"]} | {
+        name: masks[name] for name in edits["sample_id"]
+    }
+    if before:
+        (staging / REPLACED).mkdir()
+    for name, path in before.items():
+        link_or_copy(parent.root / path, staging / REPLACED / f"{name}.png")
+
+
 def _lay_files(parent: Dataset, staging: Path, samples: pl.DataFrame, masks: Mapping[str, bytes]) -> None:
     (staging / "images").mkdir()
     (staging / "masks").mkdir()
     for sample_id, image, mask in samples.select("sample_id", "image", "mask").iter_rows():
         link_or_copy(parent.root / image, staging / image)
         if sample_id in masks:
-            write_atomic(staging / mask, masks[sample_id])
+            (staging / mask).write_bytes(masks[sample_id])
         else:
             link_or_copy(parent.root / mask, staging / mask)

@@ -79,11 +79,14 @@ DROPS = pl.Schema(
 EDITS = pl.Schema(
     {
         "sample_id": pl.String,
+        "version": pl.Int32,
         "tool": pl.String,
         "author": pl.String,
+        "time": pl.String,
         "iou_old_new": pl.Float64,
         "old_mask_sha256": pl.String,
         "new_mask_sha256": pl.String,
+        "old_row": pl.String,
     }
 )
 

@@ -1,30 +1,35 @@
-"""`curate label`: hand labels in."""
+"""`curate label`: hand labels in and out."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
+from curate.commands import watching
 from curate.dataset import open_dataset
 from curate.errors import FormatError, UsageError
+from curate.threads import unwatched
 from label.formats import FORMATS, named
-from label.formats.record import HandLabel, Refusal
-from label.importing import Imported, Labels, Request, import_labels
-from label.merge import POLICIES
+from label.formats.record import HandLabel, Options
+from label.importing import Imported, Request, import_labels
+from label.merge import MERGES, POLICIES
+from label.undo import undo
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True}
+TOOLS = ("cvat", "labelstudio", "labelme", "coco", "png")
 NOTES_SHOWN = 10
 """Notes are told in full up to this many and then counted; --json holds all of them."""
 
 
 @click.group(context_settings=SETTINGS)
 def label() -> None:
-    """Take hand labels in.
+    """Take hand labels in, and send images out to be labelled.
 
     \b
     Example:
@@ -42,14 +47,26 @@ def label() -> None:
 @click.option(
     "--person",
     metavar="NAMES|VALUES",
-    help="What is a person, comma-separated: names in LabelMe [default: person], values in PNG masks [default: told "
-    "from the values found].",
+    help="What is a person, comma-separated: names of classes [default: person] or their numbers; values in PNG masks "
+    "[default: told from the values found].",
 )
 @click.option(
     "--ignore",
     metavar="NAMES|VALUES",
-    help="What is not counted: names in LabelMe [default: __ignore__], values in PNG masks [default: 128 beside 0 and "
+    help="What is not counted: names of classes [default: __ignore__], values in PNG masks [default: 128 beside 0 and "
     "255, 255 beside ids and class values].",
+)
+@click.option(
+    "--colours",
+    type=click.Path(path_type=Path),
+    metavar="TABLE",
+    help="Which colour of a mask is which class: JSON {name: [r, g, b]}, or a labelmap.txt.",
+)
+@click.option(
+    "--image-list",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Names of images, one in each line: line N is the image of MATLAB's Label_N.png.",
 )
 @click.option("--on-conflict", type=click.Choice(POLICIES), default="replace", help="How a label meets the old mask.")
 @click.option("--author", metavar="NAME", help="Who labelled, for the record of edits.")
@@ -63,13 +80,15 @@ def import_command(
     format_name: str,
     person: str | None,
     ignore: str | None,
+    colours: Path | None,
+    image_list: Path | None,
     on_conflict: str,
     author: str | None,
     dry_run: bool,
     as_json: bool,
     force: bool,
 ) -> None:
-    """Make a new version of DATASET with the hand labels at PATH (PNG masks or LabelMe JSON).
+    """Make a new version of DATASET with the hand labels at PATH: a file, a folder or a zip.
 
     DATASET stays as it is. What cannot be used is named and left out, the rest comes in.
 
@@ -80,15 +99,112 @@ def import_command(
     if out is None and not dry_run:
         raise UsageError("--out NEW is missing: the folder of the new version. To only look: --dry-run")
     words = split_words(person, "--person"), split_words(ignore, "--ignore")
-    request = Request(path, format_name, *words, on_conflict, author)
+    request = Request(path, format_name, Options(*words, colours, image_list), on_conflict, author)
     target = None if dry_run else out
-    imported = import_labels(open_dataset(dataset), target, request, force=force, watch=with_progress)
+    if on_conflict == "ask" and not sys.stdin.isatty():
+        raise UsageError("--on-conflict ask: there is no terminal to ask at. Choose another policy")
+    with nullcontext(unwatched) if on_conflict == "ask" else watching() as watch:
+        imported = import_labels(open_dataset(dataset), target, request, force=force, watch=watch, ask=ask)
     for line in remarks(imported):
         click.echo(printable(line), err=True)
     click.echo(json_object(imported, target) if as_json else summary(imported, dataset, target))
     if imported.status == "nothing":
         count = len(imported.intake.refusals)
         raise FormatError(path, f"none of {count} labels could be imported, for the reasons above; nothing was written")
+
+
+@label.command("export", context_settings=SETTINGS)
+@click.argument("dataset", type=click.Path(path_type=Path))
+@click.option("--to", "tool", required=True, type=click.Choice(TOOLS), help="The tool.")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), metavar="DIR|ZIP", help="Folder, or zip, to write."
+)
+@click.option(
+    "--ids",
+    metavar="IDS|FILE",
+    help="Which images: sample_ids, comma-separated; a file of them; of decisions.jsonl those to be relabelled.  "
+    "[default: those tagged relabel, then the pool]",
+)
+@click.option(
+    "--run",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Start from this run's predictions, the most suspected labels first.  [default: the masks that are there]",
+)
+@click.option(
+    "--tolerance", type=click.FloatRange(0, 100), default=1.0, metavar="PX", help="How far a polygon may be off."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--force", is_flag=True, help="Replace the export at --out.")
+def export_command(
+    dataset: Path,
+    tool: str,
+    out: Path,
+    ids: str | None,
+    run: Path | None,
+    tolerance: float,
+    as_json: bool,
+    force: bool,
+) -> None:
+    """Send images of DATASET out to be labelled, with masks to start from. The labels come back by `label import`.
+
+    \b
+    Example:
+      curate label export people --ids coco-000000052606 --to cvat --out to-cvat.zip
+    """
+    from label.tasks import send
+
+    with watching() as watch:
+        sent = send(open_dataset(dataset), out, tool, ids_of(ids), run, tolerance, force=force, watch=watch)
+    if as_json:
+        click.echo(msgspec.json.encode({**vars(sent), "out": str(sent.out)}).decode())
+        return
+    kept = (
+        "" if sent.mean_iou is None else f", which keep an IoU of {sent.mean_iou:.4f} (the least {sent.least_iou:.4f})"
+    )
+    click.echo(f"{out}: {len(sent.names)} images for {tool}, {sent.started} with a mask to start from{kept}")
+
+
+@label.command("undo", context_settings=SETTINGS)
+@click.argument("dataset", type=click.Path(path_type=Path))
+@click.option(
+    "--ids", metavar="IDS|FILE", help="Whose edits: sample_ids, comma-separated, or a file of them, one a line."
+)
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="NEW", help="Folder of the new version.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--force", is_flag=True, help="Replace the dataset at --out.")
+def undo_command(dataset: Path, ids: str | None, out: Path, as_json: bool, force: bool) -> None:
+    """Take edits of DATASET back, in a new version; without --ids all that its own import made.
+
+    \b
+    Example:
+      curate label undo people-2 --out people-3
+    """
+    opened = open_dataset(dataset)
+    header, names = undo(opened, out, ids_of(ids), force=force)
+    if as_json:
+        result = {"undone": names, "out": str(out), "version": header.version, "digest": header.digest}
+        click.echo(msgspec.json.encode(result | {"parent": header.parent}).decode())
+    else:
+        click.echo(f"undone     {len(names)}\n{out}: version {header.version} of {header.name}")
+
+
+def ids_of(text: str | None) -> list[str] | None:
+    """The sample_ids of an option that names them, or a file of them."""
+    if text is None:
+        return None
+    from label.tasks import ids_in
+
+    path = Path(text)
+    return ids_in(path) if path.is_file() else list(split_words(text, "--ids") or ())
+
+
+def ask(asked: HandLabel, row: dict[str, Any], agreement: float | None) -> str | None:
+    """Ask at the terminal how a label meets the mask that is there; None to keep that mask."""
+    told = "none" if agreement is None else f"{agreement:.3f}"
+    click.echo(printable(f"{asked.where}: {row['sample_id']} has a mask already; IoU of the two {told}"), err=True)
+    answer = click.prompt("replace, union, intersect or keep", type=click.Choice([*MERGES, "keep"]), err=True)
+    return None if answer == "keep" else answer
 
 
 def split_words(text: str | None, option: str) -> tuple[str, ...] | None:
@@ -99,12 +215,6 @@ def split_words(text: str | None, option: str) -> tuple[str, ...] | None:
     if not words:
         raise UsageError(f"{option}: names or values are missing, for example: {option} person,rider")
     return words
-
-
-def with_progress(labels: Labels) -> Iterator[HandLabel | Refusal]:
-    """The labels as they are, counted on the terminal where stderr is one."""
-    with click.progressbar(labels, label="labels", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
-        yield from bar
 
 
 def remarks(imported: Imported) -> Iterator[str]:

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from curate.dataset import Dataset, Header
+from curate.dataset import Dataset, Header, Source
+from curate.errors import CurateError, MissingError
 from curate.revise import check_place, existing_revision, revise
+from curate.threads import Watch, unwatched
+from label.archive import unpacked
 from label.formats import FORMATS, detect_format, kinds_of, read_labels
-from label.formats.record import HandLabel, Refusal
-from label.intake import Intake, edits_of, revised_samples, source_of, take_in
-
-Labels = Iterable[HandLabel | Refusal]
+from label.formats.record import Options
+from label.intake import Ask, Intake, edits_of, revised_samples, source_of, take_in
+from label.rules import build_options, build_recipe, retagged
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to import and how; the fields are the command's options. `person` and `ignore` None: the format's own."""
+    """What to import and how; the fields are the command's options."""
 
     path: Path
     format: str = "auto"
-    person: tuple[str, ...] | None = None
-    ignore: tuple[str, ...] | None = None
+    options: Options = field(default_factory=Options)
     on_conflict: str = "replace"
     author: str | None = None
 
@@ -55,7 +57,8 @@ def import_labels(
     request: Request,
     *,
     force: bool = False,
-    watch: Callable[[Labels], Labels] = iter,
+    watch: Watch = unwatched,
+    ask: Ask | None = None,
 ) -> Imported:
     """Import labels into the next version of `parent`, a new dataset at `out`; None only looks.
 
@@ -64,7 +67,8 @@ def import_labels(
         out: The new folder.
         request: What to import and how.
         force: Replace a dataset that is at `out`.
-        watch: Passes the labels on, one by one; where a progress bar can stand.
+        watch: Told of progress.
+        ask: Called for each label that differs from the mask that is there, under the policy `ask`.
 
     Raises:
         UsageError: Options that do not fit the format, or an `out` inside or around the parent.
@@ -73,15 +77,31 @@ def import_labels(
     """
     if out is not None:
         check_place(parent, out, force=force)
-    name = detect_format(request.path) if request.format == "auto" else request.format
-    labels = read_labels(request.path, name, request.person, request.ignore)
-    intake = take_in(parent, watch(labels), request.on_conflict, request.author)
-    status, header = _write(parent, out, request, name, intake, force)
-    return Imported(name, intake, _left_alone(request.path, name), status, header)
+    if not request.path.exists():
+        raise MissingError(f"{request.path}: no such file or folder. Check the path of the labels")
+    with unpacked(request.path) as path, told_of(path, request.path):
+        name = detect_format(path) if request.format == "auto" else request.format
+        labels = read_labels(path, name, request.options)
+        intake = take_in(parent, labels, request.on_conflict, request.author, ask, watch)
+        source = source_of(request.path, intake)
+        left_alone = _left_alone(path, name)
+    intake = intake.told_of(path, request.path)
+    status, header = _write(parent, out, request, name, intake, source, force)
+    return Imported(name, intake, left_alone, status, header)
+
+
+@contextmanager
+def told_of(folder: Path, path: Path) -> Iterator[None]:
+    """An error about a zip's unpacked content names the zip."""
+    try:
+        yield
+    except CurateError as error:
+        error.args = (str(error).replace(str(folder), str(path)),)
+        raise
 
 
 def _write(
-    parent: Dataset, out: Path | None, request: Request, name: str, intake: Intake, force: bool
+    parent: Dataset, out: Path | None, request: Request, name: str, intake: Intake, source: Source, force: bool
 ) -> tuple[str, Header | None]:
     if not intake.changes:
         return "nothing", None
@@ -89,7 +109,7 @@ def _write(
         return "unchanged", None
     if out is None:
         return "dry run", None
-    samples = revised_samples(parent.samples, intake)
+    samples = retagged(revised_samples(parent.samples, intake), intake.edited, build_recipe(parent.header))
     if not force and (header := existing_revision(parent, out, samples)):
         return "there already", header
     header = revise(
@@ -98,7 +118,7 @@ def _write(
         samples=samples,
         masks={sample_id: change.png for sample_id, change in intake.edited.items() if change.png},
         recipe=recipe_of(request, name, parent),
-        sources=[source_of(request.path, intake)],
+        sources=[source],
         edits=edits_of(intake),
         force=force,
     )
@@ -107,15 +127,16 @@ def _write(
 
 def recipe_of(request: Request, name: str, parent: Dataset) -> dict[str, Any]:
     """The header's recipe: every option, the format as found, the path as the user gave it, the seed handed down."""
+    options = {name: str(value) if isinstance(value, Path) else value for name, value in vars(request.options).items()}
     return {
         "command": "label import",
         "labels": str(request.path),
         "format": name,
-        "person": request.person,
-        "ignore": request.ignore,
+        **options,
         "on_conflict": request.on_conflict,
         "author": request.author,
         "seed": parent.header.recipe.get("seed", 0),
+        "rules": build_options(parent.header),
     }
 
 
@@ -123,4 +144,4 @@ def _left_alone(path: Path, name: str) -> Counter[str]:
     """The files beside the labels that are not of their format, by suffix."""
     if not path.is_dir():
         return Counter()
-    return Counter({kind: count for kind, count in kinds_of(path).items() if kind != FORMATS[name].SUFFIX})
+    return Counter({kind: count for kind, count in kinds_of(path).items() if kind not in FORMATS[name].SUFFIXES})

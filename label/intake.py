@@ -4,36 +4,93 @@ from __future__ import annotations
 
 import hashlib
 import statistics
-from collections.abc import Iterable, Iterator
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import polars as pl
 
 from curate import schema
-from curate.dataset import Dataset, Source
+from curate.dataset import Dataset, Source, read_table
 from curate.errors import CurateError
-from curate.files import sha256_files
+from curate.files import sha256_file, sha256_files
 from curate.images import exif_orientation, same_aspect, target_png
-from curate.masks import PERSON, SizeHW, Target
+from curate.masks import PERSON, SizeHW, Target, iou
+from curate.processes import map_processes
+from curate.splits import RATIOS
+from curate.threads import Watch, unwatched
 from label.formats.record import HandLabel, Refusal
 from label.match import NoMatch, SampleIndex, index_samples, match
-from label.merge import edit_row, lost_regions, merge_targets, placed_row, relabelled_row, released_row
+from label.merge import (
+    MERGES,
+    Maker,
+    edit_row,
+    lost_regions,
+    merge_targets,
+    placed_row,
+    relabelled_row,
+    released_row,
+)
+from label.rules import build_recipe, split_ratios
 
 
 @dataclass(frozen=True)
 class Change:
     """A sample's new row, with its mask's PNG where that changes; `edit` is None where nothing does."""
 
-    file: Path
+    label: HandLabel
     drawn_sha256: str
     """Digest of the label as drawn, before it met the sample's mask; tells two labels of one sample apart."""
     row: dict[str, Any]
     png: bytes | None
     edit: dict[str, Any] | None
     notes: tuple[str, ...]
+
+
+PART = 32
+"""Labels a process takes in at once."""
+
+
+class Made(NamedTuple):
+    """What one label makes of its sample, as a process that is forked for it sends it: a Change without the label."""
+
+    drawn_sha256: str
+    row: dict[str, Any]
+    png: bytes | None
+    edit: dict[str, Any] | None
+    notes: tuple[str, ...]
+
+
+Ask = Callable[[HandLabel, dict[str, Any], float | None], str | None]
+"""From a label, its sample's row and the IoU with the mask that is there to one of MERGES, None to keep that mask."""
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """How labels meet a dataset.
+
+    Attributes:
+        dataset: The version.
+        policy: One of label.merge.POLICIES.
+        author: Who labelled, as the user says it.
+        ask: For the policy `ask`.
+        times: When labels that are there were made, by sample_id.
+    """
+
+    dataset: Dataset
+    policy: str
+    author: str | None
+    ask: Ask | None
+    times: Mapping[str, str]
+
+    def how(self, label: HandLabel, row: dict[str, Any], old: Target | None, new: Target) -> str | None:
+        """One of MERGES; None where the mask that is there shall stay."""
+        if self.policy == "ask" and self.ask is not None and old is not None and not np.array_equal(old, new):
+            return self.ask(label, row, iou(old == PERSON, new == PERSON))
+        return self.policy if self.policy in MERGES else "replace"
 
 
 @dataclass
@@ -55,6 +112,15 @@ class Intake:
         """The changes that change something."""
         return {name: change for name, change in self.changes.items() if change.edit is not None}
 
+    def told_of(self, folder: Path, path: Path) -> Intake:
+        """The same with every message about `folder` telling of `path`, the zip it was unpacked from."""
+
+        def told(text: str) -> str:
+            return text.replace(str(folder), str(path))
+
+        refusals = [Refusal(Path(told(str(one.file))), told(one.message)) for one in self.refusals]
+        return Intake(self.changes, refusals, list(map(told, self.notes)))
+
     @property
     def median_iou(self) -> float | None:
         """Median IoU of the old and the new masks of what was edited; None where there was no old one."""
@@ -63,106 +129,141 @@ class Intake:
         return statistics.median(found) if found else None
 
 
-def take_in(dataset: Dataset, labels: Iterable[HandLabel | Refusal], policy: str, author: str | None) -> Intake:
+def take_in(
+    dataset: Dataset,
+    labels: Iterable[HandLabel | Refusal],
+    policy: str,
+    author: str | None,
+    ask: Ask | None = None,
+    watch: Watch = unwatched,
+) -> Intake:
     """What `labels` make of `dataset`; nothing is written.
 
     Args:
         dataset: The version they are for.
         labels: What a format's `read` yields.
         policy: How a label meets the mask that is there, one of label.merge.POLICIES.
-        author: Who labelled, for the record of edits.
+        author: Who labelled, for the record of edits; None: whom the files name.
+        ask: Called under the policy `ask`.
+        watch: Told of progress.
+
+    Raises:
+        FormatError: The version's own record of edits is damaged.
     """
+    meeting = Meeting(dataset, policy, author, ask, times_of(dataset))
     index = index_samples(dataset.samples)
     rows = {row["sample_id"]: row for row in dataset.rows()}
+    read = list(labels)
+
+    def outcomes(part: Sequence[HandLabel | Refusal]) -> list[Made | Refusal]:
+        return [one if isinstance(one, Refusal) else outcome_of(one, rows, index, meeting) for one in part]
+
+    tick = watch("taking in labels", len(read))
+    # A forked process has no terminal to ask at.
+    made = outcomes(read) if policy == "ask" else map_processes(outcomes, read, tick, PART)
+    place = placement(dataset)
     intake, contested = Intake(), set[str]()
-    for label in labels:
-        outcome = label if isinstance(label, Refusal) else outcome_of(label, dataset, rows, index, policy, author)
+    for label, outcome in zip(read, made, strict=True):
         if isinstance(outcome, Refusal):
             intake.refusals.append(outcome)
         else:
-            _settle(intake, outcome, contested)
-    intake.notes += [f"{change.file}: {note}" for change in intake.changes.values() for note in change.notes]
+            row = place(outcome.row) if outcome.row["split"] == "pool" and outcome.edit is not None else outcome.row
+            change = Change(cast(HandLabel, label), outcome.drawn_sha256, row, *outcome[2:])
+            _settle(intake, change, contested, newest=policy == "newest")
+    intake.notes += [f"{change.label.where}: {note}" for change in intake.changes.values() for note in change.notes]
     return intake
 
 
-def _settle(intake: Intake, change: Change, contested: set[str]) -> None:
-    """Add a change, unless another file says something else of the same sample: then none of them comes in."""
+def placement(dataset: Dataset) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """What gives a row of the pool that got a label its split and fold."""
+    ratios = split_ratios(build_recipe(dataset.header)) if "pool" in dataset.samples["split"] else RATIOS
+    seed = int(dataset.header.recipe.get("seed") or 0)
+    return lambda row: placed_row(row, dataset.samples, seed, ratios)
+
+
+def times_of(dataset: Dataset) -> dict[str, str]:
+    """When the labels were made that a version's record of edits tells of, by sample_id."""
+    path = dataset.root / "edits.parquet"
+    edits = read_table(path, schema.EDITS) if path.is_file() else schema.EDITS.to_frame()
+    return {name: time for name, time in edits.select("sample_id", "time").iter_rows() if time is not None}
+
+
+def _settle(intake: Intake, change: Change, contested: set[str], *, newest: bool) -> None:
+    """Add a change, unless another label says something else of the same sample: then none of them comes in.
+
+    With `newest` the later one does.
+    """
     sample_id = change.row["sample_id"]
     other = intake.changes.get(sample_id)
     if sample_id in contested:
-        intake.refusals.append(Refusal(change.file, f"{change.file}: is one more label of {sample_id}. Keep one"))
+        intake.refusals.append(change.label.refused(f"is one more label of {sample_id}. Keep one"))
     elif other is None:
         intake.changes[sample_id] = change
+    elif newest and other.label.time != change.label.time:
+        older, newer = sorted((other, change), key=lambda one: one.label.time or "")
+        intake.changes[sample_id] = newer
+        intake.refusals.append(older.label.refused(f"is older than {newer.label.where}, the newest of {sample_id}"))
     elif other.drawn_sha256 == change.drawn_sha256:
-        intake.notes.append(f"{change.file}: says the same of {sample_id} as {other.file}")
+        intake.notes.append(f"{change.label.where}: says the same of {sample_id} as {other.label.where}")
     else:
         contested.add(sample_id)
         del intake.changes[sample_id]
-        for one, two in ((other.file, change.file), (change.file, other.file)):
-            problem = f"{one}: labels {sample_id}, and {two} labels it otherwise. Keep one of the two"
-            intake.refusals.append(Refusal(one, problem))
+        for one, two in ((other.label, change.label), (change.label, other.label)):
+            problem = f"labels {sample_id}, and {two.where} labels it otherwise. Keep one of the two"
+            intake.refusals.append(one.refused(problem))
 
 
 def outcome_of(
-    label: HandLabel,
-    dataset: Dataset,
-    rows: dict[str, dict[str, Any]],
-    index: SampleIndex,
-    policy: str,
-    author: str | None,
-) -> Change | Refusal:
+    label: HandLabel, rows: dict[str, dict[str, Any]], index: SampleIndex, meeting: Meeting
+) -> Made | Refusal:
     """What one label makes of its sample, or why it was left out."""
     found = match(label, index)
     if isinstance(found, NoMatch):
-        return Refusal(label.file, f"{label.file}: {why_unmatched(label, found)}")
+        return label.refused(why_unmatched(label, found))
     row = rows[found]
     try:
-        problem = why_unusable(label, row, dataset)
-        return (
-            Refusal(label.file, f"{label.file}: {problem}") if problem else changed(label, row, dataset, policy, author)
-        )
+        problem = why_unusable(label, row, meeting.dataset) or why_older(label, row, meeting)
+        return label.refused(problem) if problem else changed(label, row, meeting)
     except CurateError as error:
         return Refusal(label.file, str(error))
 
 
-def changed(
-    label: HandLabel, row: dict[str, Any], dataset: Dataset, policy: str, author: str | None
-) -> Change | Refusal:
+def changed(label: HandLabel, row: dict[str, Any], meeting: Meeting) -> Made | Refusal:
     """The sample's new mask, row and record of the change; a Refusal where nobody is left in the mask.
 
     Raises:
         CurateError: The label cannot be drawn, or the sample's own mask cannot be read.
     """
     size_hw: SizeHW = (row["height"], row["width"])
+    dataset, maker = meeting.dataset, Maker(label.tool, meeting.author or label.author, label.time)
+    version = dataset.header.version + 1
     drawn = label.draw(size_hw)
     drawn_sha256 = hashlib.sha256(drawn.target.tobytes()).hexdigest()
     old = None if row["split"] == "pool" else dataset.target(row)
-    new = drawn.target if old is None else merge_targets(old, drawn.target, policy)
+    how = meeting.how(label, row, old, drawn.target)
+    if how is None:
+        return label.refused(f"{row['sample_id']} keeps the mask that is there, as was answered")
+    new = drawn.target if old is None else merge_targets(old, drawn.target, how)
     if old is not None and np.array_equal(old, new):
-        return confirmed(
-            label, row, drawn_sha256, drawn.notes, edit_row(row, old, new, label.tool, author, row["mask_sha256"])
-        )
+        edit = edit_row(row, old, new, maker, version, row["mask_sha256"])
+        return confirmed(row, drawn_sha256, drawn.notes, edit)
     if problem := why_empty(drawn.target == PERSON, new == PERSON, drawn.found) or why_fixed(row):
-        return Refusal(label.file, f"{label.file}: {problem}")
+        return label.refused(problem)
     png = target_png(new)
     sha256 = hashlib.sha256(png).hexdigest()
-    edit = edit_row(row, old, new, label.tool, author, sha256)
-    new_row = relabelled_row(row, new, sha256, drawn.people if policy == "replace" else None)
-    if old is None:
-        new_row = placed_row(new_row, dataset.samples, int(dataset.header.recipe.get("seed") or 0))
+    edit = edit_row(row, old, new, maker, version, sha256)
+    new_row = relabelled_row(row, new, sha256, drawn.people if how == "replace" else None)
     notes = (*drawn.notes, *notes_on(label, size_hw, old, new))
-    return Change(label.file, drawn_sha256, new_row, png, edit, notes)
+    return Made(drawn_sha256, new_row, png, edit, notes)
 
 
-def confirmed(
-    label: HandLabel, row: dict[str, Any], drawn_sha256: str, notes: tuple[str, ...], edit: dict[str, Any]
-) -> Change:
+def confirmed(row: dict[str, Any], drawn_sha256: str, notes: tuple[str, ...], edit: dict[str, Any]) -> Made:
     """A label that equals the mask that is there: it changes nothing, unless a reviewer had asked for one."""
     released = released_row(row)
     if released is row:
-        return Change(label.file, drawn_sha256, row, None, None, notes)
+        return Made(drawn_sha256, row, None, None, notes)
     told = f"equals the mask of {row['sample_id']}; the reviewer's tag relabel is taken off"
-    return Change(label.file, drawn_sha256, released, None, edit, (*notes, told))
+    return Made(drawn_sha256, released, None, edit, (*notes, told))
 
 
 def notes_on(label: HandLabel, size_hw: SizeHW, old: Target | None, new: Target) -> Iterator[str]:
@@ -175,7 +276,7 @@ def notes_on(label: HandLabel, size_hw: SizeHW, old: Target | None, new: Target)
 
 def why_unmatched(label: HandLabel, found: NoMatch) -> str:
     """Found, expected and what to do, for a label whose sample is not known for certain."""
-    names = " or ".join(label.names)
+    names = " or ".join(label.names) or f"...{label.ends_in}"
     if not found.candidates:
         return f"no sample is called {names}, nor holds its image. Name it by its sample_id, or add the image first"
     shown = ", ".join(found.candidates[:4]) + (", ..." if len(found.candidates) > 4 else "")
@@ -202,6 +303,16 @@ def why_unusable(label: HandLabel, row: dict[str, Any], dataset: Dataset) -> str
         f"was drawn on {sized(label.size_hw)} (HxW), but {row['sample_id']} has {sized(size_hw)}; "
         f"expected that size or the same aspect ratio: {advice}"
     )
+
+
+def why_older(label: HandLabel, row: dict[str, Any], meeting: Meeting) -> str:
+    """Why the policy `newest` leaves a label out, else empty. A mask of no known time is older than any."""
+    if meeting.policy != "newest" or row["split"] == "pool":
+        return ""
+    if label.time is None:
+        return "does not say when it was drawn, so it may be the older one. Choose another --on-conflict"
+    there = meeting.times.get(row["sample_id"], "")
+    return f"is of {label.time}, and {row['sample_id']} has a label of {there}" if label.time < there else ""
 
 
 def why_empty(drawn: np.ndarray[Any, Any], merged: np.ndarray[Any, Any], found: str) -> str:
@@ -241,7 +352,12 @@ def edits_of(intake: Intake) -> pl.DataFrame:
 
 
 def source_of(path: Path, intake: Intake) -> Source:
-    """The header's entry for an export: digests of the files that changed something, by the folder they lie in."""
+    """The header's entry for an export: digests of the files that changed something, by the folder they lie in.
+
+    A zip stands for all that is in it.
+    """
+    if zipfile.is_zipfile(path):
+        return Source("labels", path.name, None, {path.name: sha256_file(path)})
     folder = path if path.is_dir() else path.parent
-    files = [change.file for change in intake.edited.values()]
+    files = [change.label.file for change in intake.edited.values()]
     return Source("labels", path.name, None, sha256_files(folder, files))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import TypeVar
 
 import polars as pl
 
@@ -13,6 +15,8 @@ from curate.sources.names import safe_name
 from label.formats.record import IMAGE_SUFFIXES, HandLabel
 
 Found = frozenset[str]
+Key = TypeVar("Key", str, int)
+NUMBER = re.compile(r"[0-9]{1,18}$")
 NOTHING: Found = frozenset()
 
 
@@ -25,12 +29,14 @@ class SampleIndex:
         by_name: Keys (the sample_id without its source) with and without the image's suffix.
         by_path: Keys and sample_ids; a path is looked up in it as `sample_keys` writes one.
         by_hash: The digest of the image's bytes.
+        by_number: The number a key ends in, leading zeros aside.
     """
 
     ids: Found
     by_name: Mapping[str, Found]
     by_path: Mapping[str, Found]
     by_hash: Mapping[str, Found]
+    by_number: Mapping[int, Found]
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,7 @@ def index_samples(samples: pl.DataFrame) -> SampleIndex:
     by_name: dict[str, set[str]] = defaultdict(set)
     by_path: dict[str, set[str]] = defaultdict(set)
     by_hash: dict[str, set[str]] = defaultdict(set)
+    by_number: dict[int, set[str]] = defaultdict(set)
     for sample_id, source, image, digest in samples.select("sample_id", "source", "image", "image_sha256").iter_rows():
         key, suffix = sample_id.removeprefix(f"{source}-"), PurePosixPath(image).suffix
         for name in (key, key + suffix):
@@ -52,21 +59,27 @@ def index_samples(samples: pl.DataFrame) -> SampleIndex:
         for name in (key, sample_id):
             by_path[name].add(sample_id)
         by_hash[digest].add(sample_id)
-    return SampleIndex(frozenset(samples["sample_id"]), _frozen(by_name), _frozen(by_path), _frozen(by_hash))
+        if number := NUMBER.search(key):
+            by_number[int(number[0])].add(sample_id)
+    ids = frozenset(samples["sample_id"])
+    return SampleIndex(ids, _frozen(by_name), _frozen(by_path), _frozen(by_hash), _frozen(by_number))
 
 
-def _frozen(sets: Mapping[str, set[str]]) -> dict[str, Found]:
-    return {name: frozenset(ids) for name, ids in sets.items()}
+def _frozen(sets: Mapping[Key, set[str]]) -> dict[Key, Found]:
+    return {key: frozenset(ids) for key, ids in sets.items()}
 
 
 def match(label: HandLabel, index: SampleIndex) -> str | NoMatch:
     """The sample_id a label belongs to, by sample_id, file name, relative path, then the content of its image.
 
     A sample_id stands for itself. Else each name gives the samples it may mean by file name and by path; they must
-    have one sample in common. The image's content decides where the names say nothing, or leave more than one.
+    have one sample in common. The image's content decides where the names say nothing, or leave more than one. A label
+    that says only which number its image's name ends in means the samples whose name does.
     """
     exact = frozenset(one for name in label.names for one in ids_in(name, index))
     clues = [exact] if exact else [clue for name in label.names for clue in clues_of(name, index)]
+    if label.ends_in is not None:
+        clues.append(index.by_number.get(label.ends_in, NOTHING))
     named = frozenset[str]().union(*clues)
     common = frozenset.intersection(*clues) if clues else named
     candidates = common or named

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
+import msgspec
 import polars as pl
 
 from curate import schema
 from curate.masks import IGNORE, PERSON, Target, area_fraction, iou, target_of, touched_edges
-from curate.splits import fold_of, split_of
+from curate.splits import RATIOS, fold_of, split_of
 
-POLICIES = ("replace", "union", "intersect")
+MERGES = ("replace", "union", "intersect")
+"""How two masks become one."""
+POLICIES = (*MERGES, "newest", "ask")
+"""How a label meets the mask that is there; `newest` and `ask` choose between one of MERGES and the mask as it is."""
+RESTORED = ("people", "area", "split", "fold", "edges", "origin", "weight", "tags")
+"""The columns that an edit changes, beside the mask's hash."""
+
+
+class Maker(NamedTuple):
+    """Who made a label: with which tool, by name, and when (ISO 8601, UTC); None where that is not known."""
+
+    tool: str
+    author: str | None = None
+    time: str | None = None
 
 
 def merge_targets(old: Target, new: Target, policy: str) -> Target:
@@ -19,8 +34,8 @@ def merge_targets(old: Target, new: Target, policy: str) -> Target:
     Args:
         old: The sample's target.
         new: The hand label.
-        policy: `replace`: the hand label as it is. `union`: person where either says so. `intersect`: person where
-            both do. Under the last two, what either does not count and is not person is not counted.
+        policy: One of MERGES. `replace`: the hand label as it is. `union`: person where either says so. `intersect`:
+            person where both do. Under the last two, what either does not count and is not person is not counted.
     """
     if policy == "replace":
         return new
@@ -55,7 +70,9 @@ def released_row(row: dict[str, Any]) -> dict[str, Any]:
     return row | {"tags": tags, "weight": 1.0 if row["weight"] == 0 else row["weight"]}
 
 
-def placed_row(row: dict[str, Any], samples: pl.DataFrame, seed: int) -> dict[str, Any]:
+def placed_row(
+    row: dict[str, Any], samples: pl.DataFrame, seed: int, ratios: Mapping[str, float] = RATIOS
+) -> dict[str, Any]:
     """The row of a pool image that got a label, in the split and fold where `curate build` would have put it.
 
     It follows its group where that has labelled images; else the hash of seed and group decides.
@@ -64,13 +81,14 @@ def placed_row(row: dict[str, Any], samples: pl.DataFrame, seed: int) -> dict[st
         row: A row whose split is `pool`.
         samples: The whole table; its training split says how many folds there are.
         seed: The seed the dataset was built with.
+        ratios: Of its splits.
     """
     group = row["group"]
     labelled = samples.filter(pl.col("split").is_in(["train", "val", "test"]))
     kin = labelled.filter(pl.col("group") == group)
     if kin.height:
         return row | kin.select("split", "fold").row(0, named=True)
-    split = split_of(group, seed)
+    split = split_of(group, seed, ratios)
     folds = max(labelled["fold"].to_list(), default=-1) + 1
     if split != "train" or not folds:
         return row | {"split": split, "fold": -1}
@@ -78,14 +96,21 @@ def placed_row(row: dict[str, Any], samples: pl.DataFrame, seed: int) -> dict[st
 
 
 def edit_row(
-    row: dict[str, Any], old: Target | None, new: Target, tool: str, author: str | None, sha256: str
+    row: dict[str, Any], old: Target | None, new: Target, maker: Maker, version: int, sha256: str
 ) -> dict[str, Any]:
-    """A row of `edits.parquet`: who changed the sample's mask with what, and the IoU of the old and the new person.
+    """A row of `edits.parquet`: who changed the sample's mask with what and when, and how far.
 
-    Without an old label (`old` None: an image of the pool) there is no IoU.
+    Args:
+        row: The sample's row as it was.
+        old: Its target as it was; None for an image of the pool, which had no label, so that there is no IoU.
+        new: Its target now.
+        maker: Who made it.
+        version: The version of the dataset that the edit leads to.
+        sha256: Digest of the new mask's file.
     """
     agreement = None if old is None else iou(old == PERSON, new == PERSON)
-    values = (row["sample_id"], tool, author, agreement, row["mask_sha256"], sha256)
+    was = msgspec.json.encode({column: row[column] for column in RESTORED}).decode()
+    values = (row["sample_id"], version, *maker, agreement, row["mask_sha256"], sha256, was)
     return dict(zip(schema.EDITS, values, strict=True))
 
 

@@ -88,5 +88,5 @@ def fix_labels(dataset: Dataset, out: Path, *, force: bool) -> str:
     from label.cli import summary
     from label.importing import Request, import_labels
 
-    request = Request(data_folder() / "sample" / "labels", "auto", None, None, "replace", None)
+    request = Request(data_folder() / "sample" / "labels", "auto")
     return summary(import_labels(dataset, out, request, force=force), dataset.root, out)

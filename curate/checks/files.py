@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from curate import masks
 from curate.checks import REBUILD, Finding
@@ -19,13 +20,14 @@ from curate.files import sha256_file
 from curate.images import examine_image, read_target
 from curate.masks import Target
 from curate.processes import map_processes
+from curate.revise import REPLACED
 from curate.threads import Tick
 
 NO_LABEL = {"pool": masks.IGNORE, "background": masks.BACKGROUND}
 """Split -> the one value its masks hold."""
 TABLES = ("dataset.json", "samples.parquet", "drops.parquet", "edits.parquet")
 FOLDERS = ("images", "masks")
-KNOWN = frozenset({*TABLES, *FOLDERS, "sheet.png"})
+KNOWN = frozenset({*TABLES, *FOLDERS, "sheet.png", REPLACED})
 """What belongs at the top of a dataset."""
 
 
@@ -132,6 +134,15 @@ def measure(looked: Looked, target: Target, traits: frozenset[str]) -> None:
     person = target == masks.PERSON
     looked.parts = masks.count_parts(person) if "parts" in traits else None
     looked.stairs = masks.stairs_px(person) if "stairs" in traits else None
+
+
+def check_replaced(root: Path, edits: pl.DataFrame) -> Iterator[Finding]:
+    """A Finding for every edit whose mask before it is not kept as it was, so that it cannot be taken back."""
+    for name, sha256 in edits.select("sample_id", "old_mask_sha256").iter_rows():
+        path = root / REPLACED / f"{name}.png"
+        if not is_inside(path, os.path.realpath(root)) or not path.is_file() or sha256_file(path) != sha256:
+            found, advice = "is not the mask of before the edit", "Copy it from the version before"
+            yield Finding("replaced mask", str(path), found, f"the hash {(sha256 or 'null')[:12]}", advice)
 
 
 def check_orphans(root: Path, listed: frozenset[str]) -> Iterator[Finding]:

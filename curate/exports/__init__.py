@@ -36,7 +36,7 @@ class Marker(msgspec.Struct, frozen=True):
     """`curate-export.json`: that a folder is an export, and of what.
 
     Attributes:
-        export: `coco` or `voc`.
+        export: `coco` or `voc`; `label cvat` and so on where it is sent out to be labelled.
         dataset: The dataset's name.
         version: Its version.
         digest: Its digest.
@@ -70,17 +70,16 @@ class Exported:
 
 
 def write_export(
-    dataset: Dataset, out: Path, kind: str, splits: Sequence[str], fill: Fill, *, force: bool, watch: Watch
+    dataset: Dataset, out: Path, kind: str, chosen: Splits, fill: Fill, *, force: bool, watch: Watch
 ) -> Exported:
-    """Write the named splits of a dataset (all that hold images without a name) into `out`, whole or not at all.
+    """Write rows of a dataset, split by split, into `out`, whole or not at all.
 
     Raises:
-        UsageError: There is no split of a name; `out` is the dataset, inside it or around it.
+        UsageError: `out` is the dataset, inside it or around it.
         ExistsError: `out` exists, and `force` is false or it is not an export.
-        MissingError, FormatError: A split holds no image; a file of the dataset is gone or damaged.
+        MissingError, FormatError: A file of the dataset is gone or damaged.
         MachineError: The disk is full or not writable.
     """
-    chosen = split_rows(dataset, splits)
     with readable_faults(out):
         check_out(out, dataset, force=force)
         with staged_folder(out, force=True) as staging:

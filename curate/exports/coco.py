@@ -18,7 +18,17 @@ import msgspec
 
 from curate import masks
 from curate.dataset import Dataset
-from curate.exports import Exported, Row, Splits, bbox_xywh, lay_image, licences_of, samples_in, write_export
+from curate.exports import (
+    Exported,
+    Row,
+    Splits,
+    bbox_xywh,
+    lay_image,
+    licences_of,
+    samples_in,
+    split_rows,
+    write_export,
+)
 from curate.masks import Mask, Target
 from curate.sources import Note
 from curate.threads import Watch, map_threads, unwatched
@@ -116,7 +126,7 @@ def export_coco(
     Raises:
         CurateError: As `curate.exports.write_export`.
     """
-    return write_export(dataset, Path(out), "coco", splits, fill, force=force, watch=watch)
+    return write_export(dataset, Path(out), "coco", split_rows(dataset, splits), fill, force=force, watch=watch)
 
 
 def fill(staging: Path, dataset: Dataset, splits: Splits, watch: Watch) -> list[Note]:

@@ -22,7 +22,7 @@ from PIL import Image
 
 from curate import masks
 from curate.dataset import Dataset
-from curate.exports import Exported, Row, Splits, bbox_xywh, check_name, lay_image, samples_in, write_export
+from curate.exports import Exported, Row, Splits, bbox_xywh, check_name, lay_image, samples_in, split_rows, write_export
 from curate.images import read_header
 from curate.masks import Target
 from curate.sources import Note
@@ -49,7 +49,7 @@ def export_voc(
     Raises:
         CurateError: As `curate.exports.write_export`.
     """
-    return write_export(dataset, Path(out), "voc", splits, fill, force=force, watch=watch)
+    return write_export(dataset, Path(out), "voc", split_rows(dataset, splits), fill, force=force, watch=watch)
 
 
 def fill(staging: Path, dataset: Dataset, splits: Splits, watch: Watch) -> list[Note]:

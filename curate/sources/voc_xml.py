@@ -46,7 +46,7 @@ class _PlainTree(ElementTree.TreeBuilder):
 
     def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
         """Refuse it."""
-        raise ValueError("it declares a document type, which VOC never does")
+        raise ValueError("it declares a document type, which no label does")
 
 
 def read_objects(path: Path) -> tuple[VocObject, ...]:
@@ -57,18 +57,27 @@ def read_objects(path: Path) -> tuple[VocObject, ...]:
         FormatError: It is no XML, declares a document type, states a number of people that is none, or is longer than
             any annotation.
     """
-    data = read_text_bytes(path, MOST_XML_BYTES)
-    parser = ElementTree.XMLParser(target=_PlainTree())
-    try:
-        parser.feed(data)
-        root = parser.close()
-    except (ElementTree.ParseError, ValueError, LookupError) as error:
-        raise FormatError(path, f"is not readable XML ({error})") from error
+    root = parse_xml(path, read_text_bytes(path, MOST_XML_BYTES))
     objects = tuple(object_of(path, found) for found in root.iter("object"))
     count = sum(one.people for one in objects)
     if count > MOST_PEOPLE:
         raise FormatError(path, f"names {count} people; expected at most {MOST_PEOPLE}")
     return objects
+
+
+def parse_xml(path: Path, data: bytes) -> ElementTree.Element:
+    """The root of an XML text, without external or other entities.
+
+    Raises:
+        FormatError: It is no XML, or declares a document type.
+    """
+    parser = ElementTree.XMLParser(target=_PlainTree())
+    try:
+        parser.feed(data)
+        root: ElementTree.Element = parser.close()
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
+        raise FormatError(path, f"is not readable XML ({error})") from error
+    return root
 
 
 def object_of(path: Path, found: ElementTree.Element) -> VocObject:

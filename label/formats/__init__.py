@@ -7,63 +7,73 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from curate.errors import FormatError, MissingError
-from label.formats import labelme, png
-from label.formats.record import HandLabel, Refusal, files_under
+from curate.errors import FormatError
+from label.formats import coco, cvat, datumaro, labelme, labelstudio, matlab, png, supervisely, via, voc, yolo
+from label.formats.record import HandLabel, Options, Refusal, files_under
 
 
 class Format(Protocol):
     """What a module of this package has."""
 
-    SUFFIX: str
-    """Of its files, lower case."""
+    @property
+    def SUFFIXES(self) -> tuple[str, ...]:  # noqa: N802
+        """Of its label files, lower case."""
 
     def detect(self, path: Path) -> bool:
         """Whether labels of this format lie at `path`, told from their content."""
 
-    def read(
-        self, path: Path, person: tuple[str, ...] | None, ignore: tuple[str, ...] | None
-    ) -> Iterator[HandLabel | Refusal]:
-        """The labels at `path`."""
+    def read(self, path: Path, options: Options) -> Iterator[HandLabel | Refusal]:
+        """The labels at `path`.
+
+        Raises:
+            UsageError: An option is not what this format can select by.
+            FormatError: There is no file of this format.
+        """
 
 
-FORMATS: dict[str, Format] = {"png": png, "labelme": labelme}
-KNOWN = "PNG masks (png), LabelMe JSON (labelme)"
+FORMATS: dict[str, Format] = {
+    "png": png,
+    "matlab": matlab,
+    "voc": voc,
+    "labelme": labelme,
+    "cvat": cvat,
+    "labelstudio": labelstudio,
+    "via": via,
+    "yolo": yolo,
+    "coco": coco,
+    "supervisely": supervisely,
+    "datumaro": datumaro,
+}
+OF_MASKS = ("matlab", "voc")
+"""Formats whose files are PNG masks too."""
 
 
 def detect_format(path: Path) -> str:
     """The name of the one format whose files lie at `path`, told from their content.
 
     Raises:
-        MissingError: Nothing is there.
         FormatError: None of the formats known, or more than one, so that it must be said which is meant.
     """
-    if not path.exists():
-        raise MissingError(f"{path}: no such file or folder. Check the path of the labels")
     found = [name for name, module in FORMATS.items() if module.detect(path)]
+    if "png" in found and len(found) > 1 and (set(found) & set(OF_MASKS) or not png.has_masks(path)):
+        found.remove("png")
     kinds = kinds_of(path)
+    held = named(kinds) or "nothing"
     if len(found) > 1 or (found == ["png"] and ".json" in kinds):
-        raise FormatError(
-            path, f"holds {named(kinds)}: more than one kind of label. Choose one with --format {' or '.join(FORMATS)}"
-        )
+        choice = " or ".join(found)
+        raise FormatError(path, f"holds {held}: more than one kind of label. Choose one with --format {choice}")
     if not found:
-        raise FormatError(path, f"holds {named(kinds) or 'nothing'}, and no label of a format known: {KNOWN}")
+        raise FormatError(path, f"holds {held}, and no label of a format known: {', '.join(FORMATS)}")
     return found[0]
 
 
-def read_labels(
-    path: Path, name: str, person: tuple[str, ...] | None, ignore: tuple[str, ...] | None
-) -> Iterator[HandLabel | Refusal]:
-    """The labels at `path`, read as format `name`; None as `person` or `ignore` means that format's own default.
+def read_labels(path: Path, name: str, options: Options) -> Iterator[HandLabel | Refusal]:
+    """The labels at `path`, read as format `name`.
 
     Raises:
-        MissingError: Nothing is there.
-        UsageError: `person` or `ignore` is not what this format can select by.
-        FormatError: There is no file of this format.
+        UsageError, FormatError: As `Format.read`.
     """
-    if not path.exists():
-        raise MissingError(f"{path}: no such file or folder. Check the path of the labels")
-    return FORMATS[name].read(path, person, ignore)
+    return FORMATS[name].read(path, options)
 
 
 def kinds_of(path: Path) -> Counter[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -13,18 +14,34 @@ from curate import images
 from curate.errors import CurateError, FormatError, UsageError
 from curate.masks import IGNORE, PERSON, SizeHW, Target, target_of
 from curate.sources.mask_files import read_mask, single_channel
-from label.formats.record import Drawing, HandLabel, Refusal, files_under, relative_name
+from label.colours import Colours, read_colours
+from label.formats.reading import LOOKED_AT
+from label.formats.record import Drawing, HandLabel, Options, Refusal, files_under, relative_name
+from label.regions import Classes
 
-SUFFIX = ".png"
+SUFFIXES = (".png",)
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 Values = tuple[int, ...]
 
 
 def detect(path: Path) -> bool:
     """Whether a PNG lies at `path` that is not the photograph of a JSON file beside it."""
+    return bool(_undescribed(path))
+
+
+def _undescribed(path: Path) -> list[Path]:
     files = files_under(path)
     described = {file.with_suffix("") for file in files if file.suffix.lower() == ".json"}
-    return any(_is_png(file) and file.with_suffix("") not in described for file in files)
+    return [file for file in files if _is_png(file) and file.with_suffix("") not in described]
+
+
+def has_masks(path: Path) -> bool:
+    """Whether one of the PNGs at `path` is surely no photograph: it has levels of grey, or a palette."""
+    for file in _undescribed(path)[:LOOKED_AT]:
+        with suppress(CurateError), images.read_header(file) as image:
+            if image.mode not in ("RGB", "RGBA"):
+                return True
+    return False
 
 
 def _is_png(file: Path) -> bool:
@@ -37,25 +54,22 @@ def _is_png(file: Path) -> bool:
         return False
 
 
-def read(path: Path, person: tuple[str, ...] | None, ignore: tuple[str, ...] | None) -> Iterator[HandLabel | Refusal]:
-    """A label for each PNG at `path`, known by the name of its file.
+def read(path: Path, options: Options) -> Iterator[HandLabel | Refusal]:
+    """A label for each PNG at `path`, at any depth, known by the name of its file; raises as `Format.read` does.
 
-    Args:
-        path: A PNG or a folder of them, at any depth.
-        person: The values that are person; None where it shows from the values themselves.
-        ignore: The values not to be counted, beside 255 where it is void (`curate.sources.mask_files.understand`).
-
-    Raises:
-        UsageError: A value is not a number from 0 to 65535.
-        FormatError: There is no PNG at `path`.
+    Without `--person` the values themselves show what is a person, and 255 beside ids is void
+    (`curate.sources.mask_files.understand`).
     """
-    persons, ignored = values_named(person, "--person"), values_named(ignore, "--ignore")
-    if both := set(persons or ()) & set(ignored or ()):
-        raise UsageError(f"the value {min(both)} is both --person and --ignore")
-    files = [file for file in files_under(path) if file == path or file.suffix.lower() == SUFFIX]
+    files = [file for file in files_under(path) if file == path or file.suffix.lower() in SUFFIXES]
     if not files:
         raise FormatError(path, "holds no .png file. Name the folder that holds the masks")
-    return (_label(file, path, persons, ignored) for file in files)
+    if options.colours is not None:
+        colours, classes = read_colours(options.colours), Classes.of(options)
+        return (_label(file, path, partial(draw_colours, file, colours, classes)) for file in files)
+    persons, ignored = values_named(options.person, "--person"), values_named(options.ignore, "--ignore")
+    if both := set(persons or ()) & set(ignored or ()):
+        raise UsageError(f"the value {min(both)} is both --person and --ignore")
+    return (_label(file, path, partial(draw_png, file, persons, ignored)) for file in files)
 
 
 def values_named(names: tuple[str, ...] | None, option: str) -> Values | None:
@@ -68,12 +82,11 @@ def values_named(names: tuple[str, ...] | None, option: str) -> Values | None:
     return tuple(map(int, names))
 
 
-def _label(file: Path, root: Path, person: Values | None, ignore: Values | None) -> HandLabel | Refusal:
+def _label(file: Path, root: Path, draw: Callable[[SizeHW], Drawing]) -> HandLabel | Refusal:
     try:
         size_hw = images.read_size_hw(file)
     except CurateError as error:
         return Refusal(file, f"{error}. Export this mask again as a PNG")
-    draw = partial(draw_png, file, person, ignore)
     return HandLabel(file, (relative_name(file, root),), "png", size_hw, draw, lambda: None)
 
 
@@ -90,6 +103,25 @@ def draw_png(file: Path, person: Values | None, ignore: Values | None, size_hw: 
     found = "" if (target == PERSON).any() else f"values {listed(np.unique(values_of(file)).tolist())}"
     notes = (f"ids were read as {read.people} people",) if read.people > 1 else ()
     return Drawing(fitted, read.people if read.people > 1 else None, found, notes)
+
+
+def draw_colours(file: Path, colours: Colours, classes: Classes, size_hw: SizeHW) -> Drawing:
+    """A mask whose classes are colours, at `size_hw`.
+
+    Raises:
+        FormatError: It cannot be decoded, is no colour image, or has a colour that is not in the table.
+        MismatchError: It has another aspect ratio.
+    """
+    with images.read_header(file) as header:
+        stored = np.asarray(header.convert("RGB") if header.mode == "P" else header)
+    if stored.ndim != 3 or stored.shape[2] < 3:
+        raise FormatError(file, "is a grey image; expected colours. Leave out --colours, or export it in colour")
+    numbers = colours.numbers(stored, file)
+    person, ignored = (colours.numbers_of(words) for words in (classes.person, classes.ignore))
+    target = target_of(np.isin(numbers, person), np.isin(numbers, ignored))
+    fitted = images.fit_mask(target, size_hw, file).astype(np.uint8, copy=False)
+    shown = [colours.names[number] for number in np.unique(numbers)]
+    return Drawing(fitted, None, f"classes {', '.join(shown[:6])}")
 
 
 def values_of(file: Path) -> NDArray[np.integer]:

@@ -13,6 +13,23 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".
 
 
 @dataclass(frozen=True)
+class Options:
+    """What the user says of an export; None: the format's own default.
+
+    Attributes:
+        person: Class names or values that are a person.
+        ignore: Class names or values that are not counted.
+        colours: A table of colours and class names, for masks whose classes are colours.
+        image_list: A text file with an image's name in each line, for labels that are numbered.
+    """
+
+    person: tuple[str, ...] | None = None
+    ignore: tuple[str, ...] | None = None
+    colours: Path | None = None
+    image_list: Path | None = None
+
+
+@dataclass(frozen=True)
 class Drawing:
     """A label as pixels.
 
@@ -34,12 +51,16 @@ class HandLabel:
     """One image's label as a tool exported it, not yet read further than its header.
 
     Attributes:
-        file: Where it stands.
+        file: The file it stands in.
         names: The names its image may be known by, as POSIX paths; every one that is known must mean the same sample.
         tool: What made it, with its version where the file says so.
         size_hw: Size in px of the raster it was drawn on; None where the file does not say.
         draw: The label at a given size. Raises FormatError or MismatchError.
         image_sha256: Digest of its image's bytes where the export holds them, else None.
+        place: Where in the file it stands, where that holds several: `image 3`.
+        author: Who drew it, where the file says so.
+        time: When it was drawn or last changed, as the file says: ISO 8601, UTC.
+        ends_in: The number its image's name ends in, where that is all the file says of it.
     """
 
     file: Path
@@ -48,6 +69,19 @@ class HandLabel:
     size_hw: SizeHW | None
     draw: Callable[[SizeHW], Drawing]
     image_sha256: Callable[[], str | None]
+    place: str = ""
+    author: str | None = None
+    time: str | None = None
+    ends_in: int | None = None
+
+    @property
+    def where(self) -> str:
+        """The file and the place in it, for messages."""
+        return f"{self.file} at {self.place}" if self.place else str(self.file)
+
+    def refused(self, problem: str) -> Refusal:
+        """This label left out, and why."""
+        return Refusal(self.file, f"{self.where}: {problem}")
 
 
 @dataclass(frozen=True)

@@ -454,7 +454,10 @@ def test_a_version_of_label_import_is_checked_without_rules_and_with_its_edits(t
     rewrite_header(root, recipe={"command": "label import"}, version=2, parent="0" * 64)
     assert only(root).where == f"{root}/edits.parquet"
     mask = row(root)["mask_sha256"]
-    edit = {"sample_id": "a-1", "tool": "png", "author": None, "iou_old_new": 0.5, "old_mask_sha256": "x"}
+    edit = {"sample_id": "a-1", "tool": "png", "author": None, "iou_old_new": 0.5, "old_mask_sha256": mask}
+    edit |= {"version": 2, "time": None, "old_row": "{}"}
+    (root / "replaced").mkdir()
+    shutil.copy(root / "masks" / "a-1.png", root / "replaced" / "a-1.png")
     write_table(root / "edits.parquet", schema.table([{**edit, "new_mask_sha256": mask}], schema.EDITS))
     report = check_dataset(root)
     assert report.findings == []
@@ -463,7 +466,7 @@ def test_a_version_of_label_import_is_checked_without_rules_and_with_its_edits(t
     ]
     wrong = [{**edit, "new_mask_sha256": "y"}, {**edit, "sample_id": "b", "new_mask_sha256": mask}]
     write_table(root / "edits.parquet", schema.table(wrong, schema.EDITS))  # type: ignore[arg-type]
-    assert kinds(root) == {"edited mask": 1, "edit of nothing": 1}
+    assert kinds(root) == {"edited mask": 1, "edit of nothing": 1, "replaced mask": 1}
 
 
 @pytest.mark.parametrize("name", ["dataset.json", "samples.parquet", "drops.parquet"])

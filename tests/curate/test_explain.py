@@ -218,11 +218,14 @@ def test_an_edited_mask_tells_by_whom(tmp_path: Path) -> None:
     dataset = write_version(tmp_path, ROWS, DROPS)
     edit = {
         "sample_id": "coco-1",
+        "version": 2,
         "tool": "labelme",
         "author": "ada",
+        "time": None,
         "iou_old_new": 0.9,
         "old_mask_sha256": "a",
         "new_mask_sha256": "b",
+        "old_row": "{}",
     }
     write_table(tmp_path / "edits.parquet", schema.table([edit], schema.EDITS))
     story = explain_sample(dataset, "coco-1")

@@ -26,6 +26,7 @@ from curate.dataset import Dataset, open_dataset, read_table
 from curate.errors import FormatError, MissingError, UsageError
 from curate.images import png_bytes, read_size_hw
 from label.importing import Request, import_labels
+from label.merge import RESTORED
 from tests.drawing import target
 from tests.label.making import Photo, box, make_dataset, picture, shape, write_labelme, write_png
 
@@ -104,9 +105,12 @@ def test_the_new_version_says_where_it_comes_from(curate: Any, tmp_path: Path) -
         "format": "labelme",
         "person": None,
         "ignore": None,
+        "colours": None,
+        "image_list": None,
         "on_conflict": "replace",
         "author": "anna",
         "seed": 0,
+        "rules": {"min_people": 1},
     }
     assert [(source.kind, source.name, list(source.sha256)) for source in two.header.sources] == [
         ("labels", "labels", ["."])
@@ -115,12 +119,17 @@ def test_the_new_version_says_where_it_comes_from(curate: Any, tmp_path: Path) -
     old, new = one.rows()[2], two.rows()[2]
     assert edit == {
         "sample_id": "pairs-3",
+        "version": 2,
         "tool": "labelme 5.2.1",
         "author": "anna",
+        "time": None,
         "iou_old_new": 1 / 3,
         "old_mask_sha256": old["mask_sha256"],
         "new_mask_sha256": new["mask_sha256"],
+        "old_row": edit["old_row"],
     }
+    assert json.loads(edit["old_row"]) == {column: old[column] for column in RESTORED}
+    assert (two.root / "replaced" / "pairs-3.png").read_bytes() == (one.root / "masks" / "pairs-3.png").read_bytes()
     np.testing.assert_array_equal(two.target(new), NEW)
     assert {key: new[key] for key in new if new[key] != old[key]} == {
         "people": 1,
@@ -214,14 +223,14 @@ def test_json_is_one_object_on_stdout(curate: Any, tmp_path: Path) -> None:
         (["one", "masks", "--out", "two", "--person", "anna"], 2, "PNG masks hold values from 0 to 65535 and no names"),
         (["one", "masks", "--out", "two", "--person", " , "], 2, "--person: names or values are missing"),
         (["one", "masks", "--out", "two", "--format", "labelme"], 1, "masks: holds no .json file"),
-        (["one", "masks", "--out", "two", "--format", "cvat"], 2, "Invalid value for '--format'"),
-        (["one", "masks", "--out", "two", "--on-conflict", "newest"], 2, "Invalid value for '--on-conflict'"),
+        (["one", "masks", "--out", "two", "--format", "psd"], 2, "Invalid value for '--format'"),
+        (["one", "masks", "--out", "two", "--on-conflict", "latest"], 2, "Invalid value for '--on-conflict'"),
         (["one", "one", "--out", "two"], 1, "more than one kind of label"),
-        (["one", "empty", "--out", "two"], 1, "empty: holds nothing, and no label of a format known: PNG masks (png)"),
+        (["one", "empty", "--out", "two"], 1, "empty: holds nothing, and no label of a format known: png, matlab"),
         (["one", "text", "--out", "two"], 1, "text: holds 1 suffixless, 1 .jpg and 1 .txt files, and no label"),
         (["one", "torn.json", "--out", "two"], 1, "torn.json: holds 1 .json file, and no label"),
         (["one", "mixed", "--out", "two"], 1, "mixed: holds 1 .json and 1 .png files: more than one kind of label"),
-        (["one", "mixed-2", "--out", "two"], 1, "Choose one with --format png or labelme"),
+        (["one", "mixed-2", "--out", "two"], 1, "Choose one with --format png"),
     ],
 )
 def test_a_wrong_command_is_one_line(

@@ -18,9 +18,11 @@ from pycocotools import mask as coco_mask
 
 from curate.errors import CurateError, FormatError, MismatchError, UsageError
 from curate.masks import PERSON, Mask, SizeHW
-from label.formats import labelme
+from label import regions
+from label.formats import labelme, reading
 from label.formats.labelme import Export, Shape
-from label.formats.record import Drawing, HandLabel, Refusal
+from label.formats.record import Drawing, HandLabel, Options, Refusal
+from label.regions import MAX_OUTLINE_PX, Classes
 from tests.drawing import mask, target
 from tests.label.making import box, shape, write_labelme, write_png
 
@@ -28,7 +30,7 @@ SIZE: SizeHW = (6, 8)
 
 
 def label_of(path: Path, person: tuple[str, ...] | None = None, ignore: tuple[str, ...] | None = None) -> HandLabel:
-    (label,) = labelme.read(path, person, ignore)
+    (label,) = labelme.read(path, Options(person, ignore))
     assert isinstance(label, HandLabel), label
     return label
 
@@ -56,7 +58,7 @@ def test_a_polygon_is_what_pycocotools_draws(tmp_path: Path) -> None:
 @given(st.lists(st.tuples(st.floats(-3, 40), st.floats(-3, 30)), min_size=3, max_size=9))
 @settings(derandomize=True, max_examples=60, deadline=None)
 def test_any_polygon_is_what_pycocotools_draws(points: list[tuple[float, float]]) -> None:
-    rle = labelme.rle_of_shape(Shape("person", points), (27, 37), Path("a.json"), "$")
+    rle = labelme.region_of(Shape("person", points), Path("a.json"), "$").draw((27, 37))
     expected = coco_mask.frPyObjects([[value for point in points for value in point]], 27, 37)
     assert coco_mask.decode(rle).tolist() == coco_mask.decode(expected)[..., 0].tolist()
 
@@ -115,7 +117,7 @@ def test_person_and_ignore_name_the_classes(tmp_path: Path) -> None:
     drawn = label_of(path, ("Rider", "man"), ("CROWD",)).draw(SIZE)
     np.testing.assert_array_equal(drawn.target[:1], target("#.o....."))
     with pytest.raises(UsageError, match="the label rider is both --person and --ignore"):
-        labelme.read(path, ("rider",), ("Rider",))
+        labelme.read(path, Options(("rider",), ("Rider",)))
 
 
 def test_nobody_is_an_empty_drawing_that_says_what_was_found(tmp_path: Path) -> None:
@@ -126,7 +128,7 @@ def test_nobody_is_an_empty_drawing_that_says_what_was_found(tmp_path: Path) -> 
 
 def test_names_tool_and_size_come_from_the_file(tmp_path: Path) -> None:
     path = write_labelme(tmp_path / "deep" / "b.json", [], SIZE, "..\\photos\\a.jpg")
-    (label,) = labelme.read(tmp_path, None, None)
+    (label,) = labelme.read(tmp_path, Options())
     assert isinstance(label, HandLabel)
     assert (label.file, label.names, label.tool, label.size_hw) == (
         path,
@@ -167,7 +169,7 @@ def test_another_size_is_drawn_there_and_resized(tmp_path: Path) -> None:
 
 def refusal_of(path: Path) -> str:
     """The message with which a file is refused, whether when it is read or when it is drawn."""
-    (label,) = labelme.read(path, None, None)
+    (label,) = labelme.read(path, Options())
     if isinstance(label, Refusal):
         return label.message
     with pytest.raises(CurateError) as caught:
@@ -193,10 +195,10 @@ PNG_3X2 = png_text(mask("###\n###"))
         pytest.param(b'{"shapes": [{"label": "person", "points": [[1, 2, 3]]}]}', "$.shapes[0].points[0]", id="3d"),
         pytest.param(b'{"shapes": [{"label": 5, "points": []}]}', "$.shapes[0].label", id="label-number"),
         pytest.param(b'{"shapes": [], "deep": ' + b"[" * 200_000 + b"]" * 200_000 + b"}", "nested deeper", id="deep"),
-        pytest.param(json.dumps(WHOLE | {"imageHeight": 10**12}).encode(), "imageHeight 1000000000000", id="giant"),
-        pytest.param(json.dumps(WHOLE | {"imageHeight": 10**40}).encode(), "imageHeight", id="beyond-int64"),
-        pytest.param(json.dumps(WHOLE | {"imageHeight": -6}).encode(), "imageHeight -6", id="negative"),
-        pytest.param(json.dumps(WHOLE | {"imageWidth": None}).encode(), "imageWidth None", id="half-a-size"),
+        pytest.param(json.dumps(WHOLE | {"imageHeight": 10**12}).encode(), "height 1000000000000", id="giant"),
+        pytest.param(json.dumps(WHOLE | {"imageHeight": 10**40}).encode(), "height 1000", id="beyond-int64"),
+        pytest.param(json.dumps(WHOLE | {"imageHeight": -6}).encode(), "height -6", id="negative"),
+        pytest.param(json.dumps(WHOLE | {"imageWidth": None}).encode(), "width None", id="half-a-size"),
     ],
 )
 def test_a_malformed_file_is_named(content: bytes, words: str, tmp_path: Path) -> None:
@@ -244,23 +246,23 @@ def test_a_bad_shape_of_another_class_does_no_harm(tmp_path: Path) -> None:
 def test_shapes_without_end_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     zigzag = [(x % 2 * 8.0, x % 6) for x in range(200)]
     path = write_labelme(tmp_path / "a.json", [shape("person", zigzag)], SIZE, None)
-    monkeypatch.setattr(labelme, "MAX_OUTLINE_PX", 1000)
+    monkeypatch.setattr(regions, "MAX_OUTLINE_PX", 1000)
     assert "its outlines are" in refusal_of(path)
-    monkeypatch.setattr(labelme, "MAX_SHAPES", 0)
+    monkeypatch.setattr(regions, "MAX_REGIONS", 0)
     assert "has 1 shapes" in refusal_of(path)
-    monkeypatch.setattr(labelme, "MAX_JSON_BYTES", 100)
+    monkeypatch.setattr(reading, "MAX_BYTES", 100)
     assert "has more than 0 MiB" in refusal_of(path)
 
 
 def test_an_outline_of_the_allowed_length_is_drawn_in_little_memory() -> None:
     size_hw = (2000, 2000)
-    turns = int(labelme.MAX_OUTLINE_PX / 2100)
+    turns = int(MAX_OUTLINE_PX / 2100)
     zigzag = [((number % 2) * 2000.0, number % 2000) for number in range(turns)]
     export = Export([Shape("person", zigzag)])
-    classes = labelme.Classes(frozenset({"person"}), frozenset())
+    classes = Classes(frozenset({"person"}), frozenset())
     assert labelme.draw_export(export, size_hw, classes, Path("a.json"), size_hw).people == 1
 
 
 def test_no_json_at_all(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"holds no \.json file"):
-        labelme.read(tmp_path, None, None)
+        labelme.read(tmp_path, Options())

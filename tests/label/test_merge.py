@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from curate import schema
 from curate.splits import fold_groups, split_of
-from label.merge import POLICIES, edit_row, lost_regions, merge_targets, placed_row, relabelled_row
+from label.merge import MERGES, RESTORED, Maker, edit_row, lost_regions, merge_targets, placed_row, relabelled_row
 from tests.drawing import target
 
 TARGETS = hnp.arrays(np.uint8, (3, 4), elements=st.sampled_from([0, 128, 255]))
@@ -38,7 +39,7 @@ def brute_force(old: np.ndarray, new: np.ndarray, policy: str) -> np.ndarray:
     return np.array(pixels, np.uint8).reshape(old.shape)
 
 
-@given(TARGETS, TARGETS, st.sampled_from(POLICIES))
+@given(TARGETS, TARGETS, st.sampled_from(MERGES))
 @settings(derandomize=True, max_examples=60)
 def test_merging_is_the_brute_force_and_changes_no_input(old: np.ndarray, new: np.ndarray, policy: str) -> None:
     before = old.copy(), new.copy()
@@ -48,7 +49,7 @@ def test_merging_is_the_brute_force_and_changes_no_input(old: np.ndarray, new: n
     np.testing.assert_array_equal(new, before[1])
 
 
-@given(TARGETS, st.sampled_from(POLICIES))
+@given(TARGETS, st.sampled_from(MERGES))
 @settings(derandomize=True, max_examples=30)
 def test_a_label_merged_with_itself_is_itself(one: np.ndarray, policy: str) -> None:
     np.testing.assert_array_equal(merge_targets(one, one, policy), one)
@@ -94,16 +95,22 @@ def test_people_are_those_of_the_label_where_it_tells(before: int, counted: int 
 
 
 def test_the_record_of_an_edit() -> None:
-    row = edit_row(a_row(), target("##.."), target(".##."), "labelme 5.2.1", "anna", "new")
+    row = edit_row(
+        a_row(), target("##.."), target(".##."), Maker("labelme 5.2.1", "anna", "2026-01-02T03:04:05Z"), 2, "new"
+    )
     assert row == {
         "sample_id": "pairs-1",
+        "version": 2,
         "tool": "labelme 5.2.1",
         "author": "anna",
+        "time": "2026-01-02T03:04:05Z",
         "iou_old_new": 1 / 3,
         "old_mask_sha256": "old",
         "new_mask_sha256": "new",
+        "old_row": row["old_row"],
     }
-    assert edit_row(a_row(), None, target(".##."), "png", None, "new")["iou_old_new"] is None
+    assert json.loads(row["old_row"]) == {column: a_row()[column] for column in RESTORED}
+    assert edit_row(a_row(), None, target(".##."), Maker("png"), 2, "new")["iou_old_new"] is None
     schema.table([row], schema.EDITS)
 
 

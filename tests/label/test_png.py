@@ -11,7 +11,7 @@ from PIL import Image
 
 from curate.errors import CurateError, FormatError, MismatchError, UsageError
 from label.formats import png
-from label.formats.record import Drawing, HandLabel, Refusal
+from label.formats.record import Drawing, HandLabel, Options, Refusal
 from tests.drawing import target
 from tests.label.making import write_png
 
@@ -19,7 +19,7 @@ GREY = np.array([[0, 1], [2, 255]], np.uint8)
 
 
 def draw(path: Path, person: tuple[str, ...] | None = None, ignore: tuple[str, ...] | None = None) -> Drawing:
-    (label,) = png.read(path, person, ignore)
+    (label,) = png.read(path, Options(person, ignore))
     assert isinstance(label, HandLabel)
     assert label.size_hw is not None
     return label.draw(label.size_hw)
@@ -110,7 +110,7 @@ def test_what_was_found_is_told_where_nobody_is(tmp_path: Path) -> None:
 
 def test_a_mask_of_another_size_is_resized_or_refused(tmp_path: Path) -> None:
     path = write_png(tmp_path / "a.png", target("##..\n##.."))
-    (label,) = png.read(path, None, None)
+    (label,) = png.read(path, Options())
     assert isinstance(label, HandLabel)
     np.testing.assert_array_equal(label.draw((4, 8)).target, np.kron(target("##..\n##.."), np.ones((2, 2), np.uint8)))
     with pytest.raises(MismatchError, match="4x4"):
@@ -130,13 +130,13 @@ def test_options_that_do_not_fit(
     person: tuple[str, ...] | None, ignore: tuple[str, ...] | None, message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match=message):
-        png.read(write_png(tmp_path / "a.png", GREY), person, ignore)
+        png.read(write_png(tmp_path / "a.png", GREY), Options(person, ignore))
 
 
 def test_no_png_at_all(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("no")
     with pytest.raises(FormatError, match=r"holds no \.png file"):
-        png.read(tmp_path, None, None)
+        png.read(tmp_path, Options())
 
 
 def test_damaged_files_are_refused_and_the_others_read(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_damaged_files_are_refused_and_the_others_read(tmp_path: Path) -> None:
     (tmp_path / "masks" / "text.png").write_text("not an image")
     (tmp_path / "masks" / "folder.png").mkdir()
     (tmp_path / "masks" / ".hidden.png").write_bytes(b"")
-    read = {entry.file.name: entry for entry in png.read(tmp_path / "masks", None, None)}
+    read = {entry.file.name: entry for entry in png.read(tmp_path / "masks", Options())}
     assert sorted(read) == ["empty.png", "good.png", "text.png"]
     assert isinstance(read["good.png"], HandLabel)
     assert read["good.png"].file == good
@@ -167,7 +167,7 @@ def test_pixels_that_are_cut_off(tmp_path: Path) -> None:
 
 def test_a_fifo_does_not_hang(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
-    (refusal,) = png.read(tmp_path, None, None)
+    (refusal,) = png.read(tmp_path, Options())
     assert isinstance(refusal, Refusal)
     assert "not a regular file" in refusal.message
     assert not png.detect(tmp_path)

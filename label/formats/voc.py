@@ -1,0 +1,135 @@
+"""PASCAL VOC folders: `SegmentationClass` says what each pixel is, `SegmentationObject` tells people apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate import images
+from curate.errors import CurateError, FormatError, MismatchError, UsageError
+from curate.masks import SizeHW, target_of, value_counts
+from label.colours import Colours, read_colours
+from label.formats.reading import files_of, image_digest
+from label.formats.record import Drawing, HandLabel, Options, Refusal, relative_name
+from label.regions import folded
+
+SUFFIXES = (".png",)
+CLASSES, OBJECTS = "SegmentationClass", "SegmentationObject"
+VOID = 255
+PERSON_VALUE = 15
+"""The value of a person where no list of classes says otherwise."""
+NAME_LISTS = ("class_names.txt", "labels.txt")
+"""Lists of class names that converters write: one in each line, from `__ignore__`, which is -1, or from the background,
+which is 0."""
+
+
+def detect(path: Path) -> bool:
+    """Whether a folder SegmentationClass with PNGs lies at `path`."""
+    return bool(_masks(path))
+
+
+def _masks(path: Path) -> list[Path]:
+    return [file for file in files_of(path, *SUFFIXES) if CLASSES in file.relative_to(path.parent).parts[:-1]]
+
+
+def read(path: Path, options: Options) -> Iterator[HandLabel | Refusal]:
+    """A label for each class mask at `path`; raises as `Format.read` does."""
+    files = _masks(path)
+    if not files:
+        raise FormatError(path, f"holds no folder {CLASSES} with .png files. Name the folder above it")
+    root = files[0].parents[len(files[0].parts) - 1 - files[0].parts.index(CLASSES)]
+    colours = read_colours(options.colours or root / "labelmap.txt") if _has_colours(root, options) else None
+    names = dict(enumerate(colours.names)) if colours else names_of(root)
+    person = values_of(options.person or ("person",), names, "--person")
+    ignored = values_of(options.ignore, names, "--ignore") if options.ignore else frozenset({VOID})
+    return (_label(file, root, person, ignored, colours) for file in files)
+
+
+def _has_colours(root: Path, options: Options) -> bool:
+    return options.colours is not None or (root / "labelmap.txt").is_file()
+
+
+def names_of(root: Path) -> dict[int, str]:
+    """The classes of a folder by their value; those of VOC that matter where it lists none."""
+    for name in NAME_LISTS:
+        if (root / name).is_file():
+            lines = (root / name).read_text("utf-8", errors="replace").split("\n")
+            words = [line.strip() for line in lines if line.strip()]
+            first = -1 if words and words[0] == "__ignore__" else 0
+            return {number % 256: word for number, word in enumerate(words, first)}
+    return {PERSON_VALUE: "person"}
+
+
+def values_of(words: tuple[str, ...], names: dict[int, str], option: str) -> frozenset[int]:
+    """The values that an option's names and numbers mean.
+
+    Raises:
+        UsageError: None of them is there.
+    """
+    wanted = {folded(word) for word in words}
+    values = {int(word) for word in words if word.isdecimal()}
+    values |= {value for value, name in names.items() if folded(name) in wanted}
+    if not values:
+        raise UsageError(f"{option} {','.join(words)}: the classes are {', '.join(names.values())}. Name one of them")
+    return frozenset(values)
+
+
+def _label(
+    file: Path, root: Path, person: frozenset[int], ignored: frozenset[int], colours: Colours | None
+) -> HandLabel | Refusal:
+    try:
+        size_hw = images.read_size_hw(file)
+    except CurateError as error:
+        return Refusal(file, f"{error}. Export this mask again as a PNG")
+    draw = partial(draw_mask, file, person, ignored, colours)
+    name = relative_name(file, root / CLASSES)
+    digest = partial(image_digest, root / "JPEGImages", f"{file.stem}.jpg")
+    return HandLabel(file, (name,), "voc", size_hw, draw, digest)
+
+
+def draw_mask(
+    file: Path, person: frozenset[int], ignored: frozenset[int], colours: Colours | None, size_hw: SizeHW
+) -> Drawing:
+    """A class mask at `size_hw`; its people are the objects of the person's pixels.
+
+    Raises:
+        FormatError: It cannot be decoded, or has colours that no table names.
+        MismatchError: It has another aspect ratio than the image, or another size than its objects.
+    """
+    values = classes_of(file, colours)
+    shown = np.isin(values, list(person))
+    target = target_of(shown, np.isin(values, list(ignored)))
+    fitted = images.fit_mask(target, size_hw, file).astype(np.uint8, copy=False)
+    found = f"values {', '.join(map(str, list(value_counts(values))[:12]))}"
+    return Drawing(fitted, people_in(file, shown), found)
+
+
+def classes_of(file: Path, colours: Colours | None) -> NDArray[np.integer]:
+    """The value of each pixel (H, W): as stored, or the number of its colour in the table."""
+    stored = images.read_indices(file)
+    if stored.ndim == 2:
+        return stored
+    if colours is None:
+        raise FormatError(file, "is a colour image; expected palette indices. Say which colour is what: --colours FILE")
+    return colours.numbers(stored, file)
+
+
+def people_in(file: Path, person: NDArray[np.bool_]) -> int | None:
+    """How many objects the person's pixels are of; None where there is no mask of objects."""
+    parts = list(file.parts)
+    last = len(parts) - 1 - parts[::-1].index(CLASSES)
+    objects = Path(*parts[:last], OBJECTS, *parts[last + 1 :])
+    if not objects.is_file():
+        return None
+    numbers = images.read_indices(objects)
+    if numbers.shape[:2] != person.shape:
+        raise MismatchError(
+            str(objects), f"{person.shape[0]}x{person.shape[1]} (HxW)", f"{numbers.shape[0]}x{numbers.shape[1]}"
+        )
+    if numbers.ndim == 3:
+        numbers = numbers[..., :3].astype(np.int64) @ np.array([1, 256, 65536])
+    return len(set(np.unique(numbers[person]).tolist()) - {0, VOID}) or None

@@ -1,0 +1,160 @@
+"""YOLO segmentation: a text file for each image, a line for each outline: its class and x y x y ..., 0 to 1.
+
+Format: https://docs.ultralytics.com/datasets/segment/
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+
+import yaml
+
+from curate.errors import CurateError, FormatError, UsageError
+from curate.masks import SizeHW
+from label.formats.reading import files_of, image_digest, read_bytes, some_of
+from label.formats.record import IMAGE_SUFFIXES, Drawing, HandLabel, Options, Refusal, files_under, relative_name
+from label.regions import Classes, Region, draw_regions, polygon
+
+SUFFIXES = (".txt",)
+TOOL = "YOLO"
+MOST_BYTES = 2**24
+BOX_VALUES = 4
+
+
+def detect(path: Path) -> bool:
+    """Whether one text file at `path` begins with a line of a class and coordinates."""
+    return any(_is_yolo(file) for file in some_of(path, *SUFFIXES))
+
+
+def _is_yolo(file: Path) -> bool:
+    try:
+        lines = read_bytes(file, MOST_BYTES).decode().split("\n")
+        first = next((line for line in lines if line.strip()), "")
+        number, points = outline_of(first)
+    except (CurateError, ValueError):
+        return False
+    return number >= 0 and len(points) >= BOX_VALUES // 2 and all(-1 <= value <= 2 for at in points for value in at)
+
+
+def read(path: Path, options: Options) -> Iterator[HandLabel | Refusal]:
+    """A label for each text file at `path`; raises as `Format.read` does.
+
+    The classes are named by the `names` of the data set's YAML file, at `path` or in a folder above the labels.
+    """
+    files = [file for file in files_of(path, *SUFFIXES) if file == path or _is_yolo(file) or not read_or_none(file)]
+    if not files:
+        raise FormatError(path, "holds no .txt file of YOLO. Name the folder of the labels")
+    names = class_names(path)
+    words = options.person or ("person",)
+    if not names and not all(word.isdecimal() for word in words):
+        raise UsageError(
+            f"--person {','.join(words)}: there is no YAML file with names beside {path}. Say the class: --person 0"
+        )
+    classes = Classes.of(options).among(names)
+    return (_label(file, path, names, classes) for file in files)
+
+
+def read_or_none(file: Path) -> bytes | None:
+    """A file's bytes without blanks; None where it cannot be read. An image without objects has an empty file."""
+    try:
+        return read_bytes(file, MOST_BYTES).strip()
+    except CurateError:
+        return None
+
+
+def class_names(path: Path) -> dict[int, str]:
+    """The names of classes, by number, from a YAML file under `path` or in one of the two folders above it.
+
+    Raises:
+        FormatError: There is one with `names`, and they are neither a list nor numbered.
+    """
+    folders = [path.parent, path.parent.parent]
+    near = [file for folder in folders for file in sorted(folder.glob("*.y*ml"))]
+    for file in [*files_under(path), *near] if path.is_dir() else near:
+        if file.suffix.lower() in (".yaml", ".yml"):
+            names = names_in(file)
+            if names is not None:
+                return names
+    return {}
+
+
+def names_in(file: Path) -> dict[int, str] | None:
+    """The `names` of a YAML file; None where it has none."""
+    try:
+        content = yaml.safe_load(read_bytes(file, MOST_BYTES))
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise FormatError(file, f"is damaged ({str(error).splitlines()[0]})") from error
+    found = content.get("names") if isinstance(content, Mapping) else None
+    if found is None:
+        return None
+    if isinstance(found, list):
+        return {number: str(name) for number, name in enumerate(found)}
+    if isinstance(found, Mapping) and all(isinstance(number, int) for number in found):
+        return {number: str(name) for number, name in found.items()}
+    raise FormatError(file, "has names that are neither a list nor numbered", "names")
+
+
+def _label(file: Path, root: Path, names: Mapping[int, str], classes: Classes) -> HandLabel | Refusal:
+    parts = [part for part in relative_name(file, root).split("/") if part != "labels"]
+    draw = partial(draw_file, file, names, classes)
+    return HandLabel(file, ("/".join(parts),), "yolo", None, draw, partial(image_of, file))
+
+
+def image_of(file: Path) -> str | None:
+    """Digest of the image beside a label, or in the folder `images` where its path says `labels`."""
+    parts = list(file.parent.parts)
+    folders = [file.parent]
+    if "labels" in parts:
+        last = len(parts) - 1 - parts[::-1].index("labels")
+        folders.append(Path(*parts[:last], "images", *parts[last + 1 :]))
+    names = [file.stem + suffix for suffix in sorted(IMAGE_SUFFIXES)]
+    found = (image_digest(folder, name) for folder in folders for name in names)
+    return next((digest for digest in found if digest is not None), None)
+
+
+def draw_file(file: Path, names: Mapping[int, str], classes: Classes, size_hw: SizeHW) -> Drawing:
+    """The outlines of a file at `size_hw`, each a person by itself. Raises as `draw_regions` does."""
+    height, width = size_hw
+    try:
+        lines = read_bytes(file, MOST_BYTES).decode().split("\n")
+    except UnicodeDecodeError as error:
+        raise FormatError(file, f"is no text ({error}). Export it again") from error
+    regions = []
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                value, points = outline_of(line)
+            except ValueError as error:
+                raise FormatError(file, f"{error}. Export it again", f"line {number}") from error
+            name = names.get(value, str(value))
+            scaled = [(x * width, y * height) for x, y in points]
+            regions.append(region_of(name, scaled, classes, file, f"line {number}"))
+    return draw_regions(regions, classes, None, size_hw, file, TOOL)
+
+
+def region_of(name: str, points: list[tuple[float, float]], classes: Classes, file: Path, place: str) -> Region:
+    """One line; FormatError where it is a person's box, which would leave the background in."""
+    if len(points) == BOX_VALUES // 2 and classes.wants(name):
+        raise FormatError(file, f"{name[:40]} is a box; expected an outline. Export it for segmentation", place)
+    return polygon(name, points, place)
+
+
+def outline_of(line: str) -> tuple[int, list[tuple[float, float]]]:
+    """The class and the points of a line.
+
+    Raises:
+        ValueError: It is not a class and pairs of finite numbers.
+
+    >>> outline_of("0 0.1 0.2 0.5 0.2 0.5 0.9")
+    (0, [(0.1, 0.2), (0.5, 0.2), (0.5, 0.9)])
+    """
+    first, *rest = line.split() or [""]
+    if not (first.isascii() and first.isdecimal()):
+        raise ValueError(f"begins with {first[:20]!r}, expected the number of a class")
+    values = [float(text) for text in rest]
+    if len(values) % 2 or not all(map(math.isfinite, values)):
+        raise ValueError(f"has {len(values)} coordinates, expected pairs of finite numbers")
+    return int(first), list(zip(values[0::2], values[1::2], strict=True))

@@ -1,0 +1,206 @@
+"""Images sent out to be labelled: which, in which order, and with which masks to start from."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from curate import images, schema
+from curate.dataset import Dataset, read_table
+from curate.decisions import read_decisions
+from curate.errors import ExistsError, FormatError, MissingError, UsageError
+from curate.exports import Fill, Splits, lay_image, write_export
+from curate.files import readable_faults
+from curate.masks import IGNORE, PERSON, Mask
+from curate.sources import Note
+from curate.threads import Watch, unwatched
+from label.outlining import TOLERANCE_PX
+
+HALF = 128
+"""Of a prediction's 8 bits: from here on it says person."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One image to be labelled.
+
+    Attributes:
+        row: Its row of samples.
+        person: (H, W) where a person is, to start from; None where nothing is known.
+        ignored: (H, W) what is not counted.
+    """
+
+    row: dict[str, Any]
+    person: Mask | None
+    ignored: Mask
+
+    @property
+    def sample_id(self) -> str:
+        """Its name, by which a label is matched when it comes back."""
+        return str(self.row["sample_id"])
+
+    @property
+    def file_name(self) -> str:
+        """Its image's name in the export."""
+        return self.sample_id + Path(self.row["image"]).suffix
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What was written.
+
+    Attributes:
+        out: The folder, or the zip.
+        names: The sample_ids, in order.
+        started: How many of them have a mask to start from.
+        least_iou, mean_iou: What drawing these masks as the tool's shapes keeps of them; None without any.
+    """
+
+    out: Path
+    names: list[str]
+    started: int
+    least_iou: float | None
+    mean_iou: float | None
+
+
+def send(
+    dataset: Dataset,
+    out: Path,
+    tool: str,
+    names: Sequence[str] | None = None,
+    run: Path | None = None,
+    tolerance_px: float = TOLERANCE_PX,
+    *,
+    force: bool = False,
+    watch: Watch = unwatched,
+) -> Sent:
+    """Write images for a labelling tool, with masks to start from; whole or not at all.
+
+    Args:
+        dataset: Whose images.
+        out: The folder; a zip where its name ends in `.zip`.
+        tool: One of label.writers.WRITERS.
+        names: Their sample_ids, the most urgent first; None: those tagged `relabel`, then the pool.
+        run: A run whose predictions the masks are; None: the masks that are there.
+        tolerance_px: How far an outline may move where the tool's shapes are polygons.
+        force: Replace an export that is at `out`.
+        watch: Told of progress.
+
+    Raises:
+        UsageError: A sample is not there, or none is left; `out` lies in or around the dataset.
+        ExistsError: `out` exists, and `force` is false or it is no export.
+        MissingError, FormatError: A file of the dataset or of the run is gone or damaged.
+    """
+    from label.writers import WRITERS
+
+    rows = chosen_rows(dataset, names)
+    if run is not None:
+        rows = by_worth(rows, run)
+    kept: list[float] = []
+
+    def fill(folder: Path, dataset: Dataset, _: Splits, watch: Watch) -> list[Note]:
+        (folder / "images").mkdir()
+        tick = watch("writing images", len(rows))
+        kept.extend(WRITERS[tool](folder, tasks(dataset, rows, run, folder, tick), tolerance_px))
+        return []
+
+    if out.suffix.lower() == ".zip":
+        write_zip(dataset, out, tool, fill, force=force, watch=watch)
+    else:
+        write_export(dataset, out, f"label {tool}", {"": rows}, fill, force=force, watch=watch)
+    ids = [str(row["sample_id"]) for row in rows]
+    mean = sum(kept) / len(kept) if kept else None
+    return Sent(out, ids, len(kept), min(kept, default=None), mean)
+
+
+def write_zip(dataset: Dataset, out: Path, tool: str, fill: Fill, *, force: bool, watch: Watch) -> None:
+    """The export as a zip, which stands there when it is whole."""
+    if out.exists() and not force:
+        raise ExistsError(f"{out}: exists already. Choose another --out, or pass --force to replace it")
+    with readable_faults(out), TemporaryDirectory(prefix=f".{out.stem}-", dir=out.resolve().parent) as folder:
+        export = write_export(dataset, Path(folder, out.stem), f"label {tool}", {}, fill, force=False, watch=watch)
+        partial = Path(folder, out.name)
+        with zipfile.ZipFile(partial, "w") as archive:  # photographs and PNGs do not shrink
+            for path in sorted(export.out.rglob("*")):
+                if path.is_file():
+                    archive.write(path, path.relative_to(export.out))
+        partial.replace(out)
+
+
+def chosen_rows(dataset: Dataset, names: Sequence[str] | None) -> list[dict[str, Any]]:
+    """The rows of the named samples, in the order of the names, each once.
+
+    Raises:
+        UsageError: One is not there, or none is asked for.
+    """
+    rows = {row["sample_id"]: row for row in dataset.rows()}
+    if names is None:
+        wanted = [name for name, row in rows.items() if "relabel" in row["tags"]]
+        names = [*wanted, *(name for name, row in rows.items() if row["split"] == "pool")]
+        if not names:
+            raise UsageError(f"{dataset.root}: no image is tagged relabel, and the pool is empty. Name some with --ids")
+    if unknown := [name for name in names if name not in rows]:
+        raise UsageError(f"--ids {unknown[0]}: is no sample of {dataset.root}")
+    if not names:
+        raise UsageError("--ids: names no image")
+    return [rows[name] for name in dict.fromkeys(names)]
+
+
+def ids_in(path: Path) -> list[str]:
+    """The sample_ids in a file: of `decisions.jsonl` those to be relabelled, else one in each line."""
+    if path.suffix.lower() == ".jsonl":
+        return [name for name, one in read_decisions(path).items() if one.verdict == "relabel"]
+    with readable_faults(path):
+        return [line.strip() for line in path.read_text("utf-8-sig").split("\n") if line.strip()]
+
+
+def by_worth(rows: Sequence[dict[str, Any]], run: Path) -> list[dict[str, Any]]:
+    """The rows, those first whose labels the run suspects most; the others stay in their order."""
+    path = run / "suspects.parquet"
+    if not path.is_file():
+        return list(rows)
+    suspects = read_table(path, schema.SUSPECTS)
+    suspicion = dict(suspects.select("sample_id", "suspicion").iter_rows())
+    return sorted(rows, key=lambda row: -(suspicion.get(row["sample_id"]) or 0.0))
+
+
+def tasks(
+    dataset: Dataset, rows: Sequence[dict[str, Any]], run: Path | None, folder: Path, tick: Callable[[int], None]
+) -> Iterable[Task]:
+    """Each row as a task, its image laid into the folder's `images`.
+
+    Raises:
+        MissingError: The run holds no prediction of any of them.
+    """
+    predicted = 0
+    for row in rows:
+        task = task_of(dataset, row, run)
+        predicted += task.person is not None
+        lay_image(dataset, row, folder / "images" / task.file_name)
+        yield task
+        tick(1)
+    if run is not None and not predicted:
+        raise MissingError(f"{run}: holds no prediction of these images. Score them: curate train score {run}")
+
+
+def task_of(dataset: Dataset, row: dict[str, Any], run: Path | None) -> Task:
+    """One row as a task."""
+    size_hw = row["height"], row["width"]
+    target = dataset.target(row)
+    ignored = (target == IGNORE) & (row["split"] != "pool")
+    if run is None:
+        return Task(row, None if row["split"] == "pool" else target == PERSON, ignored)
+    path = run / "predictions" / f"{row['sample_id']}.png"
+    if not path.is_file():
+        return Task(row, None, ignored)
+    probability = images.read_grey(path, size_hw)
+    if probability.dtype != np.uint8:
+        raise FormatError(path, "is no prediction of 8 bits")
+    person = probability >= HALF
+    return Task(row, person, ignored & ~person)

@@ -1,0 +1,115 @@
+"""`label undo`: edits taken back, in a further version."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from curate import images, schema
+from curate.dataset import Dataset, Header, read_table
+from curate.errors import FormatError, UsageError
+from curate.masks import PERSON, iou
+from curate.revise import REPLACED, check_place, revise
+from label.merge import RESTORED
+from label.rules import build_options
+
+TOOL = "curate label undo"
+
+
+def undo(
+    dataset: Dataset, out: Path, names: Collection[str] | None, *, force: bool = False
+) -> tuple[Header, list[str]]:
+    """Take back the last edits of some samples into the next version of `dataset`, a new dataset at `out`.
+
+    Args:
+        dataset: The version that has the edits; it stays byte-identical.
+        out: The new folder.
+        names: Their sample_ids; None: of all that this version's import edited.
+        force: Replace a dataset that is at `out`.
+
+    Returns:
+        The new version's header, and the sample_ids whose edits were taken back, sorted.
+
+    Raises:
+        UsageError: A sample has no edit that can be taken back, or `out` lies in or around the dataset.
+        FormatError: The record of edits, or a mask that was replaced, is damaged.
+        ExistsError: `out` holds something else.
+    """
+    check_place(dataset, out, force=force)
+    path = dataset.root / "edits.parquet"
+    edits = {row["sample_id"]: row for row in read_table(path, schema.EDITS).to_dicts()} if path.is_file() else {}
+    version = dataset.header.version
+    chosen = sorted(names) if names is not None else sorted(one for one in edits if edits[one]["version"] == version)
+    if not chosen:
+        raise UsageError(f"{dataset.root}: version {version} holds no edit of its own. Name some with --ids")
+    unknown = [name for name in chosen if name not in edits]
+    if unknown:
+        raise UsageError(f"--ids {unknown[0]}: has no edit in {dataset.root}. Those that have: {some(sorted(edits))}")
+    rows = {row["sample_id"]: row for row in dataset.rows()}
+    masks = {name: replaced_mask(dataset, edits[name], path) for name in chosen}
+    restored = {name: restored_row(rows[name], edits[name], path) for name in chosen}
+    samples = [restored.get(row["sample_id"], row) for row in dataset.samples.iter_rows(named=True)]
+    header = revise(
+        dataset,
+        out,
+        samples=schema.table(samples, schema.SAMPLES),
+        masks=masks,
+        recipe={
+            "command": "label undo",
+            "ids": chosen,
+            "seed": dataset.header.recipe.get("seed", 0),
+            "rules": build_options(dataset.header),
+        },
+        sources=[],
+        edits=schema.table([undone(dataset, rows[name], edits[name]) for name in chosen], schema.EDITS),
+        force=force,
+    )
+    return header, chosen
+
+
+def some(names: list[str], at_most: int = 6) -> str:
+    """The first few names."""
+    return ", ".join(names[:at_most]) + (", ..." if len(names) > at_most else "") or "none"
+
+
+def replaced_mask(dataset: Dataset, edit: dict[str, Any], record: Path) -> bytes:
+    """The bytes of the mask that an edit replaced; FormatError where they are gone or were changed."""
+    path = dataset.root / REPLACED / f"{edit['sample_id']}.png"
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise FormatError(path, f"cannot be read ({error.strerror}). Copy it from the version before") from error
+    if hashlib.sha256(data).hexdigest() != edit["old_mask_sha256"]:
+        raise FormatError(path, f"is not the mask that {record.name} tells of. Copy it from the version before")
+    return data
+
+
+def restored_row(row: dict[str, Any], edit: dict[str, Any], record: Path) -> dict[str, Any]:
+    """The row as it was before an edit."""
+    try:
+        was = msgspec.json.decode(edit["old_row"], type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise FormatError(record, f"old_row is damaged ({error})", row["sample_id"]) from error
+    return row | {column: was[column] for column in RESTORED} | {"mask_sha256": edit["old_mask_sha256"]}
+
+
+def undone(dataset: Dataset, row: dict[str, Any], edit: dict[str, Any]) -> dict[str, Any]:
+    """The record of an edit taken back, which is an edit like any other and can be taken back in turn."""
+    old = images.read_target(dataset.root / row["mask"])
+    new = images.read_target(dataset.root / REPLACED / f"{row['sample_id']}.png")
+    was = msgspec.json.encode({column: row[column] for column in RESTORED}).decode()
+    return {
+        "sample_id": row["sample_id"],
+        "version": dataset.header.version + 1,
+        "tool": TOOL,
+        "author": None,
+        "time": None,
+        "iou_old_new": iou(old == PERSON, new == PERSON),
+        "old_mask_sha256": row["mask_sha256"],
+        "new_mask_sha256": edit["old_mask_sha256"],
+        "old_row": was,
+    }

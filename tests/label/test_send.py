@@ -1,0 +1,176 @@
+"""Images sent out and taken in again: the same masks, to the pixel or to what was said is lost."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from curate import schema
+from curate.cli import main
+from curate.dataset import Dataset, write_table
+from curate.errors import ExistsError, MissingError, UsageError
+from curate.masks import PERSON, SizeHW, iou
+from label.formats.labelstudio import pack, unpack
+from label.formats.record import Options
+from label.importing import Request, import_labels
+from label.outlining import iou_kept, outlines
+from label.tasks import send
+from label.writers import WRITERS
+from tests.label.making import Photo, make_dataset
+
+SIZE: SizeHW = (60, 80)
+EXACT = ("cvat", "labelstudio", "coco", "png")
+rasters = st.integers(0, 2**32 - 1).map(lambda seed: np.random.default_rng(seed))
+
+
+def blob(seed: int, share: float = 0.5) -> np.ndarray[Any, Any]:
+    """A mask of several parts, some with holes."""
+    noise = np.random.default_rng(seed).random((SIZE[0] // 10 + 1, SIZE[1] // 10 + 1))
+    smooth = np.asarray(Image.fromarray(noise.astype(np.float32)).resize(SIZE[::-1], Image.Resampling.BICUBIC))
+    return smooth > share
+
+
+def ring() -> np.ndarray[Any, Any]:
+    """A ring, whose hole has an island."""
+    rows, columns = np.ogrid[: SIZE[0], : SIZE[1]]
+    far = np.hypot(rows - 30, columns - 40)
+    return ((far < 25) & (far > 12)) | (far < 5)
+
+
+@pytest.fixture
+def one(tmp_path: Path) -> Dataset:
+    first = np.where(blob(1), np.uint8(PERSON), np.uint8(0))
+    first[:5] = np.where(first[:5] == PERSON, PERSON, 128)
+    photos = {
+        "pairs-a": Photo(first),
+        "pairs-b": Photo(np.where(ring(), np.uint8(PERSON), np.uint8(0)), changes={"tags": ["relabel"], "weight": 0.0}),
+        "pairs-c": Photo(np.full(SIZE, 128, np.uint8), changes={"split": "pool", "people": 0, "area": 0.0}),
+    }
+    return make_dataset(tmp_path / "one", photos)
+
+
+def as_annotated(path: Path) -> Path:
+    """Label Studio's tasks as an annotator hands them in who takes over every prediction."""
+    tasks = json.loads((path / "tasks.json").read_text())
+    for task in tasks:
+        task["annotations"] = [{"result": one["result"], "completed_by": 1} for one in task.pop("predictions")]
+    (path / "tasks.json").write_text(json.dumps(tasks))
+    return path
+
+
+@pytest.mark.parametrize("tool", WRITERS)
+def test_what_goes_out_and_comes_in_unchanged_changes_nothing(tool: str, one: Dataset, tmp_path: Path) -> None:
+    sent = send(one, tmp_path / "out", tool, ["pairs-b", "pairs-a"])
+    assert (sent.names, sent.started) == (["pairs-b", "pairs-a"], 2)
+    assert sorted(path.suffix for path in (tmp_path / "out" / "images").iterdir())[-2:] == [".png", ".png"]
+    path = as_annotated(sent.out) if tool == "labelstudio" else sent.out
+    path = path / "masks" if tool == "png" else path
+    options = Options(ignore=("__ignore__",)) if tool not in ("png", "coco") else Options()
+    intake = import_labels(one, None, Request(path, tool, options)).intake
+    assert set(intake.changes) == {"pairs-a", "pairs-b"}
+    if tool in EXACT:
+        assert (sent.least_iou, [one for one in intake.edited if one != "pairs-b"]) == (1.0, [])
+        assert intake.changes["pairs-b"].png is None, "only the reviewer's tag is taken off"
+    else:
+        assert sent.least_iou is not None
+        assert 0.9 < sent.least_iou < 1
+        for change in intake.edited.values():
+            assert change.edit is not None
+            assert change.edit["iou_old_new"] >= sent.least_iou - 1e-9
+        exact = send(one, tmp_path / "exact", tool, ["pairs-a", "pairs-b"], tolerance_px=0)
+        assert exact.least_iou == 1.0
+
+
+@given(st.integers(0, 10_000), st.sampled_from([0.3, 0.5, 0.7]))
+@settings(derandomize=True, max_examples=40, deadline=None)
+def test_outlines_without_tolerance_are_the_mask(seed: int, share: float) -> None:
+    mask = blob(seed, share)
+    assert iou_kept(mask, outlines(mask, 0)) == 1.0
+    noise = np.random.default_rng(seed).random((13, 17)) > share
+    assert iou_kept(noise, outlines(noise, 0)) == 1.0
+
+
+def test_a_hole_stays_a_hole() -> None:
+    drawn = outlines(ring())
+    assert len(drawn) >= 3
+    assert iou_kept(ring(), drawn) > 0.95
+
+
+@given(st.integers(0, 10_000))
+@settings(derandomize=True, max_examples=30, deadline=None)
+def test_a_brush_is_packed_to_the_pixel(seed: int) -> None:
+    mask = blob(seed)
+    values = unpack(pack(mask), mask.size * 4)
+    np.testing.assert_array_equal(values.reshape(-1, 4), np.repeat(mask.ravel() * np.uint8(255), 4).reshape(-1, 4))
+
+
+def test_a_zip_is_what_the_folder_is(one: Dataset, tmp_path: Path) -> None:
+    sent = send(one, tmp_path / "out.zip", "cvat", ["pairs-a"])
+    with zipfile.ZipFile(sent.out) as archive:
+        assert {"annotations.xml", "labels.json", "images/pairs-a.png"} <= set(archive.namelist())
+    intake = import_labels(one, None, Request(sent.out)).intake
+    assert (set(intake.changes), intake.edited) == ({"pairs-a"}, {})
+    with pytest.raises(ExistsError):
+        send(one, tmp_path / "out.zip", "cvat", ["pairs-a"])
+    send(one, tmp_path / "out.zip", "cvat", ["pairs-b"], force=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "out.zip"]
+
+
+def test_without_names_those_to_be_relabelled_come_before_the_pool(one: Dataset, tmp_path: Path) -> None:
+    sent = send(one, tmp_path / "out", "png")
+    assert (sent.names, sent.started) == (["pairs-b", "pairs-c"], 1)
+    assert [path.name for path in (tmp_path / "out" / "masks").iterdir()] == ["pairs-b.png"]
+
+
+def test_a_runs_predictions_are_the_start_and_its_suspects_come_first(one: Dataset, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(MissingError, match="curate train score"):
+        send(one, tmp_path / "out", "png", ["pairs-a"], run)
+    (run / "predictions").mkdir(parents=True)
+    predicted = blob(7)
+    for name in ("pairs-a", "pairs-c"):
+        Image.fromarray(np.where(predicted, np.uint8(200), np.uint8(90))).save(run / "predictions" / f"{name}.png")
+    suspects = [{"sample_id": "pairs-a", "suspicion": 0.9, "reason": "hole"}]
+    write_table(run / "suspects.parquet", schema.table(suspects, schema.SUSPECTS))
+    sent = send(one, tmp_path / "out", "png", ["pairs-c", "pairs-b", "pairs-a"], run)
+    assert (sent.names, sent.started) == (["pairs-a", "pairs-c", "pairs-b"], 2)
+    drawn = np.asarray(Image.open(tmp_path / "out" / "masks" / "pairs-c.png")) == PERSON
+    assert iou(drawn, predicted) == 1.0
+
+
+def test_decisions_say_what_goes_out(
+    one: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def curate(*words: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as stopped:
+            main(["label", "export", "one", *words])
+        return int(str(stopped.value.code)), *capsys.readouterr()
+
+    lines = [{"sample_id": "pairs-a", "verdict": "relabel"}, {"sample_id": "pairs-b", "verdict": "hard"}]
+    (tmp_path / "decisions.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    code, out, _ = curate("--ids", "decisions.jsonl", "--to", "labelme", "--out", "out", "--json")
+    assert (code, json.loads(out)["names"]) == (0, ["pairs-a"])
+    code, out, err = curate("--ids", "pairs-z", "--to", "labelme", "--out", "two")
+    assert (code, out, err) == (2, "", "error: --ids pairs-z: is no sample of one\n")
+    code, _, err = curate("--ids", "pairs-a", "--to", "labelme", "--out", "out")
+    assert code == 1
+    assert "holds an export already" in err
+
+
+def test_nothing_to_send_is_said(one: Dataset, tmp_path: Path) -> None:
+    samples = one.samples.filter(pl.col("sample_id") == "pairs-a")
+    alone = Dataset(one.root, one.header, samples, one.drops)
+    with pytest.raises(UsageError, match="no image is tagged relabel, and the pool is empty"):
+        send(alone, tmp_path / "out", "png")
+    assert not (tmp_path / "out").exists()
