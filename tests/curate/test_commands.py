@@ -68,7 +68,8 @@ def test_an_empty_split_is_said(run: Run) -> None:
     counts = open_dataset(Path("out")).header.counts
     empty = [split for split in ("train", "val", "test") if split not in counts]
     assert code == 0
-    assert err == f"note: too few images for every split: {', '.join(empty)} have none; count them out (--split 20/5/5)\n"
+    told = f"too few images for every split: {', '.join(empty)} have none; count them out (--split 20/5/5)"
+    assert err == f"note: {told}\n"
 
 
 def test_a_second_run_says_that_it_is_done(run: Run, coco: str) -> None:
