@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.measure import BenchError
-from bench.parts import building, opening, scaling, searching, selecting
+from bench.parts import building, labelling, opening, scaling, searching, selecting
 from bench.rows import Row, as_json, table
 
 FULL = 118_287
@@ -24,7 +24,7 @@ FULL = 118_287
 BUILDS = (1_000, 10_000, 100_000)
 MULTIPLES = (1, 2, 5, 10)
 ROWS = 100_000
-PARTS = ("select", "scale", "open", "build", "search")
+PARTS = ("select", "scale", "open", "build", "search", "label")
 
 
 def main() -> None:
@@ -78,6 +78,7 @@ def parts(given: argparse.Namespace, work: Path) -> Iterator[tuple[str, Callable
         "open": lambda: opening(work, rows, 2 * runs + 1),
         "build": lambda: building(work, sizes, runs),
         "search": lambda: searching(rows, runs),
+        "label": lambda: labelling(work, sorted({min(1_000, images), min(10_000, images)}), runs),
     }
     yield from ((name, measurements[name]) for name in PARTS if name in given.only)
 

@@ -219,3 +219,30 @@ def searching(images: int, runs: int) -> list[Row]:
         Row(what="  the same in CPU seconds", unit="s", ours=cpu_s),
         Row(what="  peak memory of its process", unit="MiB", ours=median_cost(outcomes).peak_mib),
     ]
+
+
+def labelling(work: Path, sizes: Sequence[int], runs: int) -> list[Row]:
+    """Taking in PNG masks, and how the memory it takes grows with them."""
+    rows: list[Row] = []
+    first_mib = 0.0
+    for labels in sizes:
+        folder = work / f"labels-{labels}"
+        if not folder.exists():
+            run_fresh(contender("label_inputs", folder, labels))
+        outcomes = in_turns({"import": contender("label_import", folder)}, runs)["import"]
+        for outcome in outcomes:
+            if outcome.printed["imported"] < 0.9 * labels:
+                raise BenchError(f"of {labels} masks {outcome.printed['imported']} came in")
+        wall_s, peak_mib = median(one.printed["wall_s"] for one in outcomes), median_cost(outcomes).peak_mib
+        first_mib = first_mib or peak_mib
+        rows += [
+            Row(
+                what=f"import of {labels:,} PNG masks: masks per second",
+                unit="1/s",
+                ours=labels / wall_s,
+                target=300,
+                bound="at least",
+            ),
+            Row(what="  peak memory", unit="MiB", ours=peak_mib, ratio=peak_mib / first_mib),
+        ]
+    return rows
