@@ -239,6 +239,8 @@ def split_notes(selection: Selection, shares: Shares) -> list[Note]:
     else:
         wanted = list(dict.fromkeys(split for read in selection.reads for split in carried_splits(read.carried)))
     empty = [split for split in wanted if not found.get(split)]
+    if not found.keys() - set(UNLABELLED):
+        return []  # nothing is labelled yet
     have = "has" if len(empty) == 1 else "have"
     return (
         [Note(f"too few images for every split: {', '.join(empty)} {have} none; count them out (--split 20/5/5)", "")]

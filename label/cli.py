@@ -14,6 +14,7 @@ import msgspec
 from curate.commands import watching
 from curate.dataset import open_dataset
 from curate.errors import FormatError, UsageError
+from curate.terminal import counted
 from curate.threads import unwatched
 from label.formats import FORMATS, named
 from label.formats.record import HandLabel, Options
@@ -162,7 +163,7 @@ def export_command(
     kept = (
         "" if sent.mean_iou is None else f", which keep an IoU of {sent.mean_iou:.4f} (the least {sent.least_iou:.4f})"
     )
-    click.echo(f"{out}: {len(sent.names)} images for {tool}, {sent.started} with a mask to start from{kept}")
+    click.echo(f"{out}: {counted(len(sent.names), 'image')} for {tool}, {sent.started} with a mask to start from{kept}")
 
 
 @label.command("undo", context_settings=SETTINGS)

@@ -276,10 +276,14 @@ def notes_on(label: HandLabel, size_hw: SizeHW, old: Target | None, new: Target)
 
 def why_unmatched(label: HandLabel, found: NoMatch) -> str:
     """Found, expected and what to do, for a label whose sample is not known for certain."""
-    names = " or ".join(label.names) or f"...{label.ends_in}"
+    names = " or ".join(label.names)
+    shown = ", ".join(found.candidates[:4]) + (", ..." if len(found.candidates) > 4 else "")
+    if label.ends_in is not None:
+        ending = f"the number {label.ends_in}"
+        said = f"{shown} end in {ending}, and one is meant" if shown else f"no sample's name ends in {ending}"
+        return f"{said}. Say which image each label is of: --image-list FILE"
     if not found.candidates:
         return f"no sample is called {names}, nor holds its image. Name it by its sample_id, or add the image first"
-    shown = ", ".join(found.candidates[:4]) + (", ..." if len(found.candidates) > 4 else "")
     return f"{names} may mean any of {shown}. Rename it to the sample_id that is meant"
 
 

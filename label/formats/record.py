@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from curate.exports import MARKER
 from curate.masks import SizeHW, Target
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"})
@@ -93,13 +94,13 @@ class Refusal:
 
 
 def files_under(path: Path) -> list[Path]:
-    """The file `path`, or every file below the folder, sorted; hidden ones and those of macOS archives aside."""
+    """The file `path`, or every file below the folder, sorted; hidden ones, macOS archives' and our marker aside."""
     if not path.is_dir():
         return [path]
     found: list[Path] = []
     for folder, folders, names in os.walk(path):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
-        found += [Path(folder, name) for name in names if not name.startswith(".")]
+        found += [Path(folder, name) for name in names if not name.startswith(".") and name != MARKER]
     return sorted(found)
 
 

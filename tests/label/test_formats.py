@@ -284,7 +284,10 @@ def test_matlab_labels_go_by_number_never_by_order(tmp_path: Path) -> None:
         import_labels(parent, None, Request(tmp_path / "export"))
     intake = import_labels(parent, None, Request(tmp_path / "export", options=Options(("3",)))).intake
     assert set(intake.edited) == {"pairs-007", "pairs-img_012"}
-    assert "no sample is called ...10" in intake.refusals[0].message
+    assert (
+        "no sample's name ends in the number 10. Say which image each label is of: --image-list FILE"
+        in intake.refusals[0].message
+    )
     listed = exports.text(tmp_path / "images.txt", "\n".join(["x"] * 6 + ["9.jpg"]))
     options = Options(("3",), image_list=listed)
     intake = import_labels(parent, None, Request(tmp_path / "export", options=options)).intake
