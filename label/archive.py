@@ -27,6 +27,8 @@ def unpacked(path: Path) -> Iterator[Path]:
         FormatError: It is a zip that is damaged or encrypted, leads out of its folder, holds a link, or is a bomb.
     """
     if path.is_dir() or not zipfile.is_zipfile(path):
+        if path.suffix.lower() == ".zip" and path.is_file():
+            raise FormatError(path, "is a damaged zip. Export it again")
         yield path
         return
     with tempfile.TemporaryDirectory(prefix="curate-labels-") as folder:

@@ -63,7 +63,8 @@ def detect_format(path: Path) -> str:
         choice = " or ".join(found)
         raise FormatError(path, f"holds {held}: more than one kind of label. Choose one with --format {choice}")
     if not found:
-        raise FormatError(path, f"holds {held}, and no label of a format known: {', '.join(FORMATS)}")
+        told = f"holds {held}, and no label of a format known: {', '.join(FORMATS)}"
+        raise FormatError(path, f"{told}. If it is one of these, --format NAME says what is wrong with it")
     return found[0]
 
 

@@ -369,6 +369,9 @@ def test_a_link_in_a_zip_and_a_torn_zip_are_refused(tmp_path: Path) -> None:
         opened.writestr(link, "/etc/passwd")
     with pytest.raises(FormatError, match="is a link"):
         import_labels(parent, None, Request(archive))
+    archive.write_bytes(b"no zip")
+    with pytest.raises(FormatError, match="is a damaged zip"):
+        import_labels(parent, None, Request(archive))
     with zipfile.ZipFile(archive, "w") as opened:
         opened.writestr("a.json", b"[" * 100)
     torn = bytearray(archive.read_bytes())
