@@ -22,6 +22,10 @@ SUFFIXES = (".txt",)
 TOOL = "YOLO"
 MOST_BYTES = 2**24
 BOX_VALUES = 4
+NO_LABELS = frozenset(
+    {"classes.txt", "names.txt", "labels.txt", "train.txt", "val.txt", "test.txt", "trainval.txt", "readme.txt"}
+)
+"""Text files that data sets of YOLO hold beside the labels."""
 
 
 def detect(path: Path) -> bool:
@@ -44,7 +48,7 @@ def read(path: Path, options: Options) -> Iterator[HandLabel | Refusal]:
 
     The classes are named by the `names` of the data set's YAML file, at `path` or in a folder above the labels.
     """
-    files = [file for file in files_of(path, *SUFFIXES) if file == path or _is_yolo(file) or not read_or_none(file)]
+    files = [file for file in files_of(path, *SUFFIXES) if file == path or file.name.lower() not in NO_LABELS]
     if not files:
         raise FormatError(path, "holds no .txt file of YOLO. Name the folder of the labels")
     names = class_names(path)
@@ -55,14 +59,6 @@ def read(path: Path, options: Options) -> Iterator[HandLabel | Refusal]:
         )
     classes = Classes.of(options).among(names)
     return (_label(file, path, names, classes) for file in files)
-
-
-def read_or_none(file: Path) -> bytes | None:
-    """A file's bytes without blanks; None where it cannot be read. An image without objects has an empty file."""
-    try:
-        return read_bytes(file, MOST_BYTES).strip()
-    except CurateError:
-        return None
 
 
 def class_names(path: Path) -> dict[int, str]:

@@ -270,6 +270,21 @@ def test_yolo_without_names_needs_a_number(tmp_path: Path) -> None:
     assert (label.draw(SIZE).target == PERSON).any()
 
 
+def test_a_damaged_line_of_yolo_is_told_and_lists_are_no_labels(tmp_path: Path) -> None:
+    exports.text(tmp_path / "labels" / "a.txt", "0 0.1 0.1 0.9 0.1 0.9 0.9\n")
+    exports.text(tmp_path / "labels" / "b.txt", "0 0.1 0.1 0.9 x 0.9 0.9\n")
+    exports.text(tmp_path / "labels" / "c.txt", "")
+    exports.text(tmp_path / "train.txt", "images/a.jpg\n")
+    found = {label.file.stem: label for label in read_labels(tmp_path, "yolo", Options(("0",)))}
+    assert sorted(found) == ["a", "b", "c"]
+    damaged, nobody = found["b"], found["c"]
+    assert isinstance(damaged, HandLabel)
+    assert isinstance(nobody, HandLabel)
+    with pytest.raises(FormatError, match=r"b\.txt at line 1: could not convert"):
+        damaged.draw(SIZE)
+    assert not nobody.draw(SIZE).target.any()
+
+
 def test_matlab_labels_go_by_number_never_by_order(tmp_path: Path) -> None:
     values = np.zeros(SIZE, np.uint8)
     values[4:20, 4:20] = 3
