@@ -150,17 +150,13 @@ class _Gathered:
         table = table_of(path, listing, categories, self.notes)
         self.notes += damaged_keypoints(path, listing.annotations, people)
         licences: dict[Id, str | None] = {one.id: one.name or one.url for one in file.licenses if one.id is not None}
-        damaged = frozenset(listing.damaged)
+        damaged: dict[Id, str] = dict.fromkeys(listing.damaged, "an annotation of it is damaged")
+        damaged |= dict.fromkeys(shared_ids(file.images), "another file has its id in the JSON")
         images = [
-            CocoImage(source, record, licences.get(record.license), finder, table, index, None, record.id in damaged)
+            CocoImage(source, record, licences.get(record.license), finder, table, index, None, damaged.get(record.id))
             for index, record in enumerate(file.images)
         ]
-        twice = repeated_ids(file.images)
-        self.notes += [
-            Note("image ids stand for two files; the annotations went to the first", f"{path}: id {one}")
-            for one in twice
-        ]
-        if self._known or twice:
+        if self._known or len({record.id for record in file.images}) < len(images):
             joined = sum(self._add_image(image, path) for image in images)
             if joined:
                 what = "files repeat images of an earlier one; each counts once"
@@ -183,19 +179,21 @@ class _Gathered:
             if known.table is image.table:
                 self.notes.append(Note("image records stand twice and count once", f"{path}: {record.file_name}"))
             known.add(image.parts())
-            known.damaged |= image.damaged
+            known.damaged = known.damaged or image.damaged
             return known.table is not image.table
         self._known[key] = image
         self.images.append(image)
         return False
 
 
-def repeated_ids(records: Sequence[ImageRecord]) -> list[Id]:
-    """The ids of records, once for each record that comes after another of the same id."""
+def shared_ids(records: Sequence[ImageRecord]) -> set[Id]:
+    """The ids that stand for several files, so that nobody knows whose the annotations are."""
     if len({record.id for record in records}) == len(records):
-        return []
-    seen: set[Id] = set()
-    return [record.id for record in records if record.id in seen or seen.add(record.id)]  # type: ignore[func-returns-value]
+        return set()
+    files: dict[Id, set[object]] = {}
+    for record in records:
+        files.setdefault(record.id, set()).add(key_of(record))
+    return {one for one, keys in files.items() if len(keys) > 1}
 
 
 def key_of(record: ImageRecord) -> tuple[Id, str, Number, Number]:
@@ -232,7 +230,7 @@ def candidates_of(name: str, images: Sequence[CocoImage]) -> pl.DataFrame:
     files = [image.record.file_name.replace("\\", "/") for image in images]
     sizes = [image.record.size_hw for image in images]
     problems = [
-        "an annotation of it is damaged, so it is not known what it shows"
+        f"{image.damaged}, so it is not known what it shows"
         if image.damaged
         else None
         if height > 0 and width > 0 and height * width <= MAX_PIXELS

@@ -109,8 +109,8 @@ class CocoImage(msgspec.Struct, gc=False):
     table: Table
     index: int
     more: list[Part] | None = None
-    damaged: bool = False
-    """Whether an annotation of it cannot be read: what it shows is not known, then."""
+    damaged: str | None = None
+    """Why it is not known what it shows, or None."""
 
     def people(self, *, crowd: bool = False) -> list[Annotation]:
         """The annotations of people, or those of crowds of them."""

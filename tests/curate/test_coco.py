@@ -415,3 +415,12 @@ def test_a_file_that_is_no_utf8_is_refused_even_where_the_decoder_passes_over_it
     path.write_bytes(data.replace(b'"iscrowd"', b'"isc\xd8owd"'))
     with pytest.raises(FormatError, match=r"a\.json at byte \d+: is no UTF-8"):
         read(path)
+
+
+def test_images_that_share_an_id_are_not_known_to_show_anything(tmp_path: Path) -> None:
+    """The annotations may be of either; the other one would pass for an empty scene."""
+    records = [image(1, file_name="a.jpg"), image(1, file_name="b.jpg"), image(2), image(2)]
+    source = read(coco_file(tmp_path / "a.json", records, [person(1, box(0, 0, 30, 40)), person(2, box(0, 0, 9, 9))]))
+    told = "another file has its id in the JSON, so it is not known what it shows"
+    assert source.candidates["unreadable"].to_list() == [told, told, None]
+    assert source.candidates["people"].to_list()[2] == 1
