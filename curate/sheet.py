@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -258,7 +259,7 @@ def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 def wrap(text: str, width: int, most: int) -> list[str]:
     """The text in at most `most` lines of `width` px, broken between words; three dots where more would follow."""
     lines: list[str] = []
-    for word in re.findall(r"[^ /_-]*(?: %|[ /_-])+|[^ /_-]+", text):
+    for word in re.findall(r"[^ /_-]*(?: %|[ /_-])+|[^ /_-]+", text[: (most + 1) * width]):
         if lines and font(14).getlength((lines[-1] + word).rstrip()) <= width:
             lines[-1] += word
         else:
@@ -270,12 +271,14 @@ def wrap(text: str, width: int, most: int) -> list[str]:
 
 def shorten(line: str, width: int, size: int) -> str:
     """The line, cut off with three dots where it is wider than `width` px: between words where it has several."""
-    if font(size).getlength(line) <= width:
+    if len(line) <= width and font(size).getlength(line) <= width:
         return line
-    ends = [found.start() for found in re.finditer(r"(?<=[^ /_-])[ /_-]", line)] or range(len(line))
-    for end in [*reversed(ends), *range(len(line) - 1, 0, -1)]:
-        if font(size).getlength(line[:end] + "...") <= width:
-            return line[:end] + "..."
+    line = line[:width]  # no letter is narrower than a pixel
+    words = [found.start() for found in re.finditer(r"(?<=[^ /_-])[ /_-]", line)]
+    for ends in (words, range(1, len(line))):
+        fitting = bisect(ends, float(width), key=lambda end: float(font(size).getlength(line[:end] + "...")))
+        if fitting:
+            return line[: ends[fitting - 1]] + "..."
     return "..."
 
 

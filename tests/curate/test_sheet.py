@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import numpy as np
@@ -228,3 +229,11 @@ def test_a_sheet_is_written_whole(tmp_path: Path) -> None:
     write_sheet(path, draw_sheet("t", "r", []))
     assert Image.open(path).size[0] == WIDTH
     assert [one.name for one in path.parent.iterdir()] == ["sheet.png"]
+
+
+def test_a_line_without_end_is_cut_off_at_once() -> None:
+    begun = time.monotonic()
+    for line in ("a" * 100_000, "a " * 50_000, "a b" + "c" * 100_000):
+        assert font(14).getlength(shorten(line, 300, 14)) <= 300
+        assert all(font(14).getlength(one) <= 300 for one in wrap(line, 300, 4))
+    assert time.monotonic() - begun < 1
