@@ -51,7 +51,7 @@ def shape_of(segmentation: msgspec.Raw) -> list[list[float]] | RunLengths:
 
 
 def shape_of_person(person: Annotation) -> list[list[float]] | RunLengths:
-    """A person's segmentation; a mask without someone who is labelled would be wrong, so there has to be one.
+    """The segmentation of a person or a crowd; a mask without what is labelled would be wrong, so there has to be one.
 
     Raises:
         msgspec.DecodeError: As `shape_of`.
@@ -89,13 +89,13 @@ def rle_of(segmentation: msgspec.Raw, size_hw: SizeHW) -> Rle:
     return masks.union_rle(rles_of(shape_of(segmentation), size_hw), size_hw)
 
 
-def covers(segmentation: msgspec.Raw, size_hw: SizeHW) -> bool:
-    """Whether a segmentation has a pixel at all; of run lengths, as COCO writes its crowds, told without drawing them.
+def covers(crowd: Annotation, size_hw: SizeHW) -> bool:
+    """Whether a crowd has a pixel at all; of run lengths, as COCO writes its crowds, told without drawing them.
 
     Raises:
-        ValueError: As `rles_of`.
+        msgspec.DecodeError, ValueError: As `shape_of_person` and `rles_of`.
     """
-    shape = shape_of(segmentation)
+    shape = shape_of_person(crowd)
     if isinstance(shape, RunLengths) and isinstance(shape.counts, list) and tuple(shape.size) == size_hw:
         masks.check_counts(shape.counts, size_hw)
         return any(shape.counts[1::2])
@@ -182,7 +182,7 @@ class CocoLabels:
         size_hw, stated, most = image.record.size_hw, image.stated_people(), limits.most_people
         try:
             # Each is looked at, also after one that has pixels: damage to any makes the image unreadable.
-            crowds = [covers(one.segmentation, size_hw) for one in image.people(crowd=True) if one.people != 0]
+            crowds = [covers(one, size_hw) for one in image.people(crowd=True) if one.people != 0]
             crowded = any(crowds)
             if most is not None and crowded:
                 return Measure(stated, True)
@@ -235,7 +235,7 @@ class CocoLabels:
 
     def _not_counted(self, image: CocoImage, size_hw: SizeHW) -> Rle | None:
         """The union of the crowds, and of what our exports call a crowd of nobody; None where no pixel is one's."""
-        rles = [rle_of(annotation.segmentation, size_hw) for annotation in image.people(crowd=True)]
+        rles = [rle for crowd in image.people(crowd=True) for rle in rles_of(shape_of_person(crowd), size_hw)]
         union = masks.union_rle(rles, size_hw) if rles else None
         return union if union is not None and masks.area_px(union) else None
 

@@ -134,9 +134,15 @@ def test_a_shape_that_one_file_leaves_out_is_taken_from_the_other(
     assert (found.people, found.area, found.unreadable) == (1, 36 / PIXELS, None)
 
 
-def test_a_crowd_or_an_object_without_a_shape_costs_no_image(tmp_path: Path) -> None:
-    odd = [person(1, [], iscrowd=1), {**person(1, [[1, 2, 3]]), "category_id": 18}]
-    assert one(tmp_path, person(1, box(0, 0, 6, 6)), *odd).labels.measure(0, Limits()).people == 1
+def test_an_object_without_a_shape_costs_no_image_and_a_crowd_does(tmp_path: Path) -> None:
+    """The people of a crowd whose place is not known would pass for background."""
+    odd = {**person(1, [[1, 2, 3]]), "category_id": 18}
+    assert one(tmp_path, person(1, box(0, 0, 6, 6)), odd).labels.measure(0, Limits()).people == 1
+    labels = one(tmp_path, person(1, box(0, 0, 6, 6)), person(1, [], iscrowd=1, id=5)).labels
+    for limits in (Limits(), Limits(most_people=1)):
+        assert "person annotation 5 has no segmentation" in (labels.measure(0, limits).unreadable or "")
+    with pytest.raises(FormatError, match="person annotation 5 has no segmentation"):
+        labels.draw(0)
 
 
 def test_counting_stops_early_only_where_the_limit_is_surely_exceeded(tmp_path: Path) -> None:

@@ -35,11 +35,11 @@ annotations = st.builds(
 files = st.lists(st.lists(annotations, max_size=5), min_size=1, max_size=5)
 
 
-def drawn(segmentation: Any, *, person: bool = False) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """A segmentation as pycocotools draws it; ValueError where it is damaged, or a person's and left out."""
+def drawn(segmentation: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """A segmentation as pycocotools draws it; ValueError where it is damaged or left out."""
     none = np.zeros(SIZE_HW, bool)
     listed = not isinstance(segmentation, dict)
-    if person and listed and (not segmentation or any(len(polygon) < 6 for polygon in segmentation)):
+    if listed and (not segmentation or any(len(polygon) < 6 for polygon in segmentation)):
         raise ValueError("no shape")
     if segmentation is None:
         return none
@@ -71,7 +71,7 @@ def expected(found: list[dict[str, Any]], least: float, most: int | None, figure
             return "crowd", len(people), 0.0
         union, count = np.zeros(SIZE_HW, bool), 0
         for one in people:
-            mask = drawn(one["segmentation"], person=True)
+            mask = drawn(one["segmentation"])
             union |= mask
             count += bool(mask.any()) and mask.sum() >= figure * HEIGHT * WIDTH
             if most is not None and count > most:
