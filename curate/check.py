@@ -80,8 +80,8 @@ def read_parts(report: Report) -> None:
     report.header = read_part(report, "dataset.json", lambda path: read_header(path.parent))
     report.samples = read_part(report, "samples.parquet", lambda path: read_table(path, schema.SAMPLES))
     report.drops = read_part(report, "drops.parquet", lambda path: read_table(path, schema.DROPS))
-    imported = report.header is not None and report.header.recipe.get("command") == "label import"
-    if imported or os.path.lexists(root / "edits.parquet"):
+    edited = report.header is not None and str(report.header.recipe.get("command")).startswith("label ")
+    if edited or os.path.lexists(root / "edits.parquet"):
         report.edits = read_part(report, "edits.parquet", lambda path: read_table(path, schema.EDITS))
 
 

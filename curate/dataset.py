@@ -109,6 +109,16 @@ def open_dataset(root: Path | str, digest: str | None = None) -> Dataset:
     return Dataset(root, header, samples, drops)
 
 
+def read_edits(root: Path) -> pl.DataFrame:
+    """The last edit of each sample of the version in folder `root`; no rows where none was edited.
+
+    Raises:
+        FormatError: The record is damaged.
+    """
+    path = root / "edits.parquet"
+    return read_table(path, schema.EDITS) if path.is_file() else schema.EDITS.to_frame()
+
+
 def read_header(root: Path) -> Header:
     """The header of the dataset version in folder `root`.
 

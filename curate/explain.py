@@ -12,7 +12,7 @@ import msgspec
 import polars as pl
 
 from curate import schema
-from curate.dataset import Dataset, read_table
+from curate.dataset import Dataset, read_edits
 from curate.errors import MissingError
 from curate.files import readable_faults, sha256_file
 from curate.rules import parse_where
@@ -226,9 +226,8 @@ def file_fact(root: Path, row: dict[str, Any], what: str) -> FileFact:
 
 def find_edit(root: Path, sample_id: str) -> dict[str, Any] | None:
     """The row of `edits.parquet` about an image; None where there is none."""
-    path = root / "edits.parquet"
-    found = read_table(path, schema.EDITS).filter(sample_id=sample_id) if path.is_file() else None
-    return found.row(0, named=True) if found is not None and found.height else None
+    found = read_edits(root).filter(sample_id=sample_id)
+    return found.row(0, named=True) if found.height else None
 
 
 def story_sections(story: Story) -> list[Section]:

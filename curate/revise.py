@@ -9,7 +9,6 @@ from typing import Any
 
 import polars as pl
 
-from curate import schema
 from curate.dataset import (
     Dataset,
     Header,
@@ -17,7 +16,7 @@ from curate.dataset import (
     digest_of,
     finish_dataset,
     open_dataset,
-    read_table,
+    read_edits,
     write_table,
 )
 from curate.errors import ExistsError, UsageError
@@ -116,9 +115,7 @@ def _check_revision(parent: Dataset, samples: pl.DataFrame, masks: Mapping[str, 
 
 def _lay_edits(parent: Dataset, staging: Path, samples: pl.DataFrame, edits: pl.DataFrame) -> None:
     """The last edit of each mask, and beside it the mask that it replaced, so that it can be taken back."""
-    path = parent.root / "edits.parquet"
-    earlier = read_table(path, schema.EDITS) if path.is_file() else schema.EDITS.to_frame()
-    kept = earlier.join(samples, on="sample_id", how="semi").join(edits, on="sample_id", how="anti")
+    kept = read_edits(parent.root).join(samples, on="sample_id", how="semi").join(edits, on="sample_id", how="anti")
     write_table(staging / "edits.parquet", pl.concat([kept, edits]).sort("sample_id"))
     masks = dict(parent.samples.select("sample_id", "mask").iter_rows())
     before = {name: f"{REPLACED}/{name}.png" for name in kept["sample_id"]} | {

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from curate import schema
-from curate.dataset import Dataset, Source, read_table
+from curate.dataset import Dataset, Source, read_edits
 from curate.errors import CurateError
 from curate.files import sha256_file, sha256_files
 from curate.images import exif_orientation, same_aspect, target_png
@@ -183,8 +183,7 @@ def placement(dataset: Dataset) -> Callable[[dict[str, Any]], dict[str, Any]]:
 
 def times_of(dataset: Dataset) -> dict[str, str]:
     """When the labels were made that a version's record of edits tells of, by sample_id."""
-    path = dataset.root / "edits.parquet"
-    edits = read_table(path, schema.EDITS) if path.is_file() else schema.EDITS.to_frame()
+    edits = read_edits(dataset.root)
     return {name: time for name, time in edits.select("sample_id", "time").iter_rows() if time is not None}
 
 

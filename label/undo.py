@@ -10,11 +10,10 @@ from typing import Any
 import msgspec
 
 from curate import images, schema
-from curate.dataset import Dataset, Header, read_table
+from curate.dataset import Dataset, Header, read_edits
 from curate.errors import FormatError, UsageError
-from curate.masks import PERSON, iou
 from curate.revise import REPLACED, check_place, revise
-from label.merge import RESTORED
+from label.merge import RESTORED, Maker, edit_row
 from label.rules import build_options
 
 TOOL = "curate label undo"
@@ -41,7 +40,7 @@ def undo(
     """
     check_place(dataset, out, force=force)
     path = dataset.root / "edits.parquet"
-    edits = {row["sample_id"]: row for row in read_table(path, schema.EDITS).to_dicts()} if path.is_file() else {}
+    edits = {row["sample_id"]: row for row in read_edits(dataset.root).to_dicts()}
     version = dataset.header.version
     chosen = sorted(names) if names is not None else sorted(one for one in edits if edits[one]["version"] == version)
     if not chosen:
@@ -76,9 +75,14 @@ def some(names: list[str], at_most: int = 6) -> str:
     return ", ".join(names[:at_most]) + (", ..." if len(names) > at_most else "") or "none"
 
 
+def replaced_path(edit: dict[str, Any]) -> str:
+    """Where the mask that an edit replaced lies in its dataset."""
+    return f"{REPLACED}/{edit['sample_id']}.png"
+
+
 def replaced_mask(dataset: Dataset, edit: dict[str, Any], record: Path) -> bytes:
     """The bytes of the mask that an edit replaced; FormatError where they are gone or were changed."""
-    path = dataset.root / REPLACED / f"{edit['sample_id']}.png"
+    path = dataset.root / replaced_path(edit)
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -99,17 +103,5 @@ def restored_row(row: dict[str, Any], edit: dict[str, Any], record: Path) -> dic
 
 def undone(dataset: Dataset, row: dict[str, Any], edit: dict[str, Any]) -> dict[str, Any]:
     """The record of an edit taken back, which is an edit like any other and can be taken back in turn."""
-    old = images.read_target(dataset.root / row["mask"])
-    new = images.read_target(dataset.root / REPLACED / f"{row['sample_id']}.png")
-    was = msgspec.json.encode({column: row[column] for column in RESTORED}).decode()
-    return {
-        "sample_id": row["sample_id"],
-        "version": dataset.header.version + 1,
-        "tool": TOOL,
-        "author": None,
-        "time": None,
-        "iou_old_new": iou(old == PERSON, new == PERSON),
-        "old_mask_sha256": row["mask_sha256"],
-        "new_mask_sha256": edit["old_mask_sha256"],
-        "old_row": was,
-    }
+    old, new = (images.read_target(dataset.root / path) for path in (row["mask"], replaced_path(edit)))
+    return edit_row(row, old, new, Maker(TOOL), dataset.header.version + 1, edit["old_mask_sha256"])

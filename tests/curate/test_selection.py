@@ -37,12 +37,9 @@ files = st.lists(st.lists(annotations, max_size=5), min_size=1, max_size=5)
 
 def drawn(segmentation: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """A segmentation as pycocotools draws it; ValueError where it is damaged or left out."""
-    none = np.zeros(SIZE_HW, bool)
     listed = not isinstance(segmentation, dict)
     if listed and (not segmentation or any(len(polygon) < 6 for polygon in segmentation)):
         raise ValueError("no shape")
-    if segmentation is None:
-        return none
     if isinstance(segmentation, dict):
         if tuple(segmentation["size"]) != SIZE_HW:
             raise ValueError("another size")
@@ -50,11 +47,10 @@ def drawn(segmentation: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
         if isinstance(segmentation["counts"], list):
             packed = coco_mask.frPyObjects(segmentation, *SIZE_HW)
         return coco_mask.decode(packed).astype(bool)  # type: ignore[no-any-return]
-    usable = [polygon for polygon in segmentation if len(polygon) >= 6]
-    if any(len(polygon) % 2 or max(map(abs, polygon)) > 1000 for polygon in usable):
+    if any(len(polygon) % 2 or max(map(abs, polygon)) > 1000 for polygon in segmentation):
         raise ValueError("damaged")
-    found = [coco_mask.decode(coco_mask.frPyObjects([polygon], *SIZE_HW))[..., 0].astype(bool) for polygon in usable]
-    return np.logical_or.reduce([none, *found])
+    found = [coco_mask.decode(coco_mask.frPyObjects([one], *SIZE_HW))[..., 0].astype(bool) for one in segmentation]
+    return np.logical_or.reduce(found)
 
 
 def expected(found: list[dict[str, Any]], least: float, most: int | None, figure: float) -> tuple[str, int, float]:
