@@ -112,7 +112,7 @@ def main(arguments: list[str] | None = None) -> None:
         if debug:
             raise
         fail(str(explain_oserror(error, "the system")), 1)
-    except Exception as error:
+    except Exception as error:  # a fault of ours: one line for the user, the traceback with --debug
         if debug:
             raise
         fail(f"internal error: {type(error).__name__}: {error}. Run again with `curate --debug ...` and report it", 1)

@@ -189,7 +189,7 @@ def check_device() -> Check:
     """What torch computes on; a machine without a GPU is no fault."""
     try:
         import torch
-    except Exception:
+    except Exception:  # a broken binary package raises whatever it likes
         return Check("device", "missing", "torch cannot be imported", "see packages above")
     if torch.cuda.is_available():
         return Check("device", "ok", torch.cuda.get_device_name())

@@ -81,7 +81,7 @@ def _damage_told(path: Path | str, problem: str) -> Iterator[None]:
         raise MissingError(f"{path}: cannot be opened ({error.strerror})") from error
     except UnidentifiedImageError as error:
         raise FormatError(path, problem) from error  # its text is the path again
-    except Exception as error:
+    except Exception as error:  # a damaged file makes Pillow's decoders raise whatever they stumble over
         raise FormatError(path, f"{problem} ({_reason(error)})") from error
 
 

@@ -87,7 +87,7 @@ try:
     reply(folder=folder)
 except BlockingIOError:
     reply(busy=folder)
-except Exception as error:
+except Exception as error:  # whatever FiftyOne's download raises is the parent's to tell, with its first cause
     cause = error
     while cause.__context__ is not None:
         cause = cause.__context__

@@ -35,7 +35,13 @@ def unpacked(path: Path) -> Iterator[Path]:
         try:
             with zipfile.ZipFile(path) as archive:
                 unpack(archive, path, Path(folder))
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            EOFError,
+            NotImplementedError,
+            RuntimeError,
+        ) as error:  # all zipfile's own
             raise FormatError(path, f"is a damaged zip ({error}). Export it again") from error
         yield Path(folder)
 

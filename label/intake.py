@@ -22,11 +22,10 @@ from curate.masks import PERSON, SizeHW, Target, iou
 from curate.processes import map_processes
 from curate.splits import RATIOS
 from curate.threads import Watch, unwatched
-from label.formats.record import HandLabel, Refusal
+from label.formats.record import HandLabel, Maker, Refusal
 from label.match import NoMatch, SampleIndex, index_samples, match
 from label.merge import (
     MERGES,
-    Maker,
     edit_row,
     lost_regions,
     merge_targets,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import polars as pl
@@ -11,6 +11,7 @@ import polars as pl
 from curate import schema
 from curate.masks import IGNORE, PERSON, Target, area_fraction, iou, target_of, touched_edges
 from curate.splits import RATIOS, fold_of, split_of
+from label.formats.record import Maker
 
 MERGES = ("replace", "union", "intersect")
 """How two masks become one."""
@@ -18,14 +19,6 @@ POLICIES = (*MERGES, "newest", "ask")
 """How a label meets the mask that is there; `newest` and `ask` choose between one of MERGES and the mask as it is."""
 RESTORED = ("people", "area", "split", "fold", "edges", "origin", "weight", "tags")
 """The columns that an edit changes, beside the mask's hash."""
-
-
-class Maker(NamedTuple):
-    """Who made a label: with which tool, by name, and when (ISO 8601, UTC); None where that is not known."""
-
-    tool: str
-    author: str | None = None
-    time: str | None = None
 
 
 def merge_targets(old: Target, new: Target, policy: str) -> Target:

@@ -179,7 +179,7 @@ def draw_regions(
     united = union_rle([rle for parts in people.values() for rle in parts], drawn_hw)
     target = target_of(decode(united), decode(union_rle(ignored, drawn_hw)))
     fitted = images.fit_mask(target, size_hw, file).astype(np.uint8, copy=False)
-    return Drawing(fitted, len(people), found(regions), tuple(notes))
+    return Drawing(fitted, len(people), shapes_found(regions), tuple(notes))
 
 
 def chosen(regions: Sequence[Region], classes: Classes, size_hw: SizeHW, file: Path, tool: str) -> list[Region]:
@@ -222,7 +222,7 @@ def outline_px(points: Points) -> float:
     return float(np.abs(corners - np.roll(corners, 1, axis=0)).sum())
 
 
-def found(regions: Sequence[Region]) -> str:
+def shapes_found(regions: Sequence[Region]) -> str:
     """`shapes bus 2, car 1`, the most frequent first."""
     counted = Counter(region.name[:40] or "without a name" for region in regions).most_common(6)
     return f"shapes {', '.join(f'{name} {count}' for name, count in counted)}" if counted else "no shapes"

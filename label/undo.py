@@ -13,7 +13,8 @@ from curate import images, schema
 from curate.dataset import Dataset, Header, read_edits
 from curate.errors import FormatError, UsageError
 from curate.revise import REPLACED, check_place, revise
-from label.merge import RESTORED, Maker, edit_row
+from label.formats.record import Maker
+from label.merge import RESTORED, edit_row
 from label.rules import build_options
 
 TOOL = "curate label undo"

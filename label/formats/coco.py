@@ -12,12 +12,22 @@ from pathlib import Path
 
 import msgspec
 
-from curate.errors import CurateError, FormatError
+from curate.errors import FormatError
 from curate.masks import Rle, SizeHW, union_rle
 from curate.sources import Note
 from curate.sources.coco_json import Annotation, CocoFile, ImageRecord, PanopticFile, decode_coco
 from curate.sources.coco_labels import RunLengths, rles_of, shape_of
-from label.formats.reading import checked_size, files_of, holds, image_digest, read_bytes, read_json, some_of
+from label.formats.reading import (
+    Peek,
+    checked_size,
+    each_file,
+    image_digest,
+    or_refusal,
+    peek,
+    read_bytes,
+    read_json,
+    some_of,
+)
 from label.formats.record import Drawing, HandLabel, Options, Refusal
 from label.regions import Classes, Region, draw_regions
 
@@ -37,42 +47,36 @@ class Result(msgspec.Struct, frozen=True):
     score: float | None = None
 
 
-class _Probe(msgspec.Struct, frozen=True):
-    images: list[msgspec.Raw]
-    annotations: list[msgspec.Raw]
-    categories: list[msgspec.Raw]
-
-
 def detect(path: Path) -> bool:
     """Whether one JSON file at `path` holds instances or results."""
-    return any(holds(file, _Probe, MOST_BYTES) or _has_results(file) for file in some_of(path, *SUFFIXES))
+    return any((top := peek(file)) and (has_instances(top) or has_results(top)) for file in some_of(path, *SUFFIXES))
 
 
-def _has_results(file: Path) -> bool:
-    return holds(file, list[Result], MOST_BYTES) and not holds(file, list[None], MOST_BYTES)
+def has_instances(top: Peek) -> bool:
+    """Whether a file is an object of images, annotations and categories."""
+    return not top.listed and top.has(images="[", annotations="[", categories="[")
+
+
+def has_results(top: Peek) -> bool:
+    """Whether a file is a list of results."""
+    return top.listed and top.has(image_id="", category_id="", segmentation="")
 
 
 def read(path: Path, options: Options) -> Iterator[HandLabel | Refusal]:
     """A label for each image in the JSON files at `path`; raises as `Format.read` does."""
     classes = Classes.of(options)
-    files = files_of(path, *SUFFIXES)
-    if not files:
-        raise FormatError(path, "holds no .json file. Name the COCO file")
-    return (label for file in files for label in _labels(file, classes))
+    return each_file(path, SUFFIXES, "Name the COCO file", lambda file: _labels(file, classes))
 
 
 def _labels(file: Path, classes: Classes) -> Iterator[HandLabel | Refusal]:
-    try:
-        if _has_results(file):
-            yield from labels_of_results(file, read_json(file, list[Result], TOOL, most=MOST_BYTES), classes)
-            return
-        notes: list[Note] = []
-        coco = decode_coco(file, read_bytes(file, MOST_BYTES), notes)
-        if isinstance(coco, PanopticFile):
-            raise FormatError(file, "is a panoptic file. Build a dataset from it: curate build --coco")
-    except CurateError as error:
-        yield Refusal(file, str(error))
+    top = peek(file)
+    if top is not None and has_results(top):
+        yield from labels_of_results(file, read_json(file, list[Result], TOOL, most=MOST_BYTES), classes)
         return
+    notes: list[Note] = []
+    coco = decode_coco(file, read_bytes(file, MOST_BYTES), notes)
+    if isinstance(coco, PanopticFile):
+        raise FormatError(file, "is a panoptic file. Build a dataset from it: curate build --coco")
     yield from (Refusal(file, f"{note.where}: {note.what}") for note in notes)
     yield from labels_of(file, coco, classes)
 
@@ -86,7 +90,9 @@ def labels_of(file: Path, coco: CocoFile, classes: Classes) -> Iterator[HandLabe
         by_image[annotation.image_id].append((number, annotation))
     damaged = set(coco.damaged)
     for record in coco.images:
-        yield label_of(file, record, by_image.pop(record.id, []), names, known, whole=record.id not in damaged)
+        found = by_image.pop(record.id, [])
+        make = partial(label_of, file, record, found, names, known, whole=record.id not in damaged)
+        yield or_refusal(file, make)
     for image_id, orphans in by_image.items():
         told = f"{len(orphans)} annotations of image {image_id}, which `images` does not list"
         yield Refusal(file, f"{file} at annotations[{orphans[0][0]}]: {told}. Add the image")
@@ -100,15 +106,16 @@ def label_of(
     classes: Classes,
     *,
     whole: bool,
-) -> HandLabel | Refusal:
-    """One image's label; `whole` is whether all its annotations could be read."""
+) -> HandLabel:
+    """One image's label.
+
+    Raises:
+        FormatError: One of its annotations could not be read (`whole` is false), or its size is impossible.
+    """
     place = f"image {record.id}"
     if not whole:
-        return Refusal(file, f"{file} at {place}: an annotation of it is damaged. Mend it, or leave the image out")
-    try:
-        stated = checked_size(record.height or None, record.width or None, file, place, TOOL)
-    except CurateError as error:
-        return Refusal(file, str(error))
+        raise FormatError(file, "an annotation of it is damaged. Mend it, or leave the image out", place)
+    stated = checked_size(record.height or None, record.width or None, file, place, TOOL)
     name = record.file_name.replace("\\", "/")
     draw = partial(draw_annotations, annotations, stated, names, classes, file)
     return HandLabel(file, (name,), "coco", stated, draw, partial(image_of, file.parent, name), place)

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from curate.errors import CurateError, FormatError
+from curate.errors import FormatError
 from curate.masks import Rle, SizeHW, encode
 from curate.sources.voc_xml import parse_xml
-from label.formats.reading import checked_size, files_of, image_digest, read_bytes, some_of, utc_time
-from label.formats.record import Drawing, HandLabel, Options, Refusal
+from label.formats.reading import checked_size, each_file, image_digest, or_refusal, read_bytes, some_of, utc_time
+from label.formats.record import Drawing, HandLabel, Maker, Options, Refusal
 from label.regions import Classes, Region, draw_regions, ellipse, polygon, without_area
 
 SUFFIXES = (".xml",)
@@ -45,37 +45,31 @@ def _is_cvat(file: Path) -> bool:
 def read(path: Path, options: Options) -> Iterator[HandLabel | Refusal]:
     """A label for each image that the XML files at `path` name; raises as `Format.read` does."""
     classes = Classes.of(options)
-    files = files_of(path, *SUFFIXES)
-    if not files:
-        raise FormatError(path, "holds no .xml file. Name what CVAT exported as `CVAT for images 1.1`")
-    return (label for file in files for label in _labels(file, classes))
+    advice = "Name what CVAT exported as `CVAT for images 1.1`"
+    return each_file(path, SUFFIXES, advice, lambda file: _labels(file, classes))
 
 
 def _labels(file: Path, classes: Classes) -> Iterator[HandLabel | Refusal]:
-    try:
-        root = parse_xml(file, read_bytes(file, MOST_BYTES))
-        if root.tag != "annotations":
-            raise FormatError(file, f"is no export of CVAT: its root is <{root.tag[:40]}>, expected <annotations>")
-        if root.find("track") is not None:
-            raise FormatError(file, "holds tracks of a video. Export it as `CVAT for images 1.1`")
-    except CurateError as error:
-        yield Refusal(file, str(error))
-        return
-    version, author, when = (root.findtext(path) for path in ("version", ".//owner/username", "./meta/dumped"))
-    tool = f"cvat {version[:40]}" if version else "cvat"
-    for number, image in enumerate(root.iter("image")):
-        name = image.get("name", "").replace("\\", "/")
-        place = f"image {image.get('id', str(number))[:20]} ({name[-80:]})"
-        try:
-            height, width = (whole(image, side, file, place) for side in ("height", "width"))
-            size_hw = checked_size(height, width, file, place, TOOL)
-        except CurateError as error:
-            yield Refusal(file, str(error))
-            continue
-        path = f"{image.get('subset')}/{name}" if image.get("subset") else name
-        draw = partial(draw_image, image, size_hw, classes, file, place)
-        digest = partial(image_of, file.parent, path, name)
-        yield HandLabel(file, (path,), tool, size_hw, draw, digest, place, author or None, utc_time(when))
+    root = parse_xml(file, read_bytes(file, MOST_BYTES))
+    if root.tag != "annotations":
+        raise FormatError(file, f"is no export of CVAT: its root is <{root.tag[:40]}>, expected <annotations>")
+    if root.find("track") is not None:
+        raise FormatError(file, "holds tracks of a video. Export it as `CVAT for images 1.1`")
+    version, author, time = (root.findtext(path) for path in ("version", ".//owner/username", "./meta/dumped"))
+    maker = Maker(f"cvat {version[:40]}" if version else "cvat", author or None, utc_time(time))
+    for position, image in enumerate(root.iter("image")):
+        yield or_refusal(file, partial(_label, file, position, image, maker, classes))
+
+
+def _label(file: Path, position: int, image: Element, maker: Maker, classes: Classes) -> HandLabel:
+    name = image.get("name", "").replace("\\", "/")
+    place = f"image {image.get('id', str(position))[:20]} ({name[-80:]})"
+    height, width = (whole(image, side, file, place) for side in ("height", "width"))
+    size_hw = checked_size(height, width, file, place, TOOL)
+    path = f"{image.get('subset')}/{name}" if image.get("subset") else name
+    draw = partial(draw_image, image, size_hw, classes, file, place)
+    digest = partial(image_of, file.parent, path, name)
+    return HandLabel(file, (path,), maker.tool, size_hw, draw, digest, place, maker.author, maker.time)
 
 
 def image_of(folder: Path, path: str, name: str) -> str | None:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import msgspec
 
-from curate.errors import CurateError, FormatError
+from curate.errors import FormatError
 from curate.masks import SizeHW
 from curate.sources.coco_labels import RunLengths
 from label.formats.coco import rle_of_shape
-from label.formats.reading import checked_size, files_of, holds, image_digest, read_json, some_of
+from label.formats.reading import checked_size, each_file, image_digest, or_refusal, peek, read_json, some_of
 from label.formats.record import Drawing, HandLabel, Options, Refusal
 from label.regions import Classes, Region, draw_regions, polygon, without_area
 
@@ -76,44 +76,32 @@ class Export(msgspec.Struct, frozen=True):
     items: list[Item]
 
 
-class _Probe(msgspec.Struct, frozen=True):
-    categories: dict[str, msgspec.Raw]
-    items: list[msgspec.Raw]
-
-
 def detect(path: Path) -> bool:
     """Whether one JSON file at `path` has categories and items."""
-    return any(holds(file, _Probe, MOST_BYTES) for file in some_of(path, *SUFFIXES))
+    return any((top := peek(file)) and top.has(categories="{", items="[") for file in some_of(path, *SUFFIXES))
 
 
 def read(path: Path, options: Options) -> Iterator[HandLabel | Refusal]:
     """A label for each item in the JSON files at `path`; raises as `Format.read` does."""
     classes = Classes.of(options)
-    files = files_of(path, *SUFFIXES)
-    if not files:
-        raise FormatError(path, "holds no .json file. Name the folder Datumaro exported to")
-    return (label for file in files for label in _labels(file, classes))
+    return each_file(path, SUFFIXES, "Name the folder Datumaro exported to", lambda file: _labels(file, classes))
 
 
 def _labels(file: Path, classes: Classes) -> Iterator[HandLabel | Refusal]:
-    try:
-        export = read_json(file, Export, TOOL, most=MOST_BYTES)
-    except CurateError as error:
-        yield Refusal(file, str(error))
-        return
+    export = read_json(file, Export, TOOL, most=MOST_BYTES)
     names = {number: label.name for number, label in enumerate(export.categories.label.labels)}
+    known = classes.among(names)
     for number, item in enumerate(export.items):
-        place, picture = f"items[{number}]", item.image or item.media or Picture()
-        try:
-            height, width = picture.size or (None, None)
-            size_hw = checked_size(height, width, file, place, TOOL)
-        except CurateError as error:
-            yield Refusal(file, str(error))
-            continue
-        called = tuple(dict.fromkeys(name.replace("\\", "/") for name in (item.id, picture.path) if name))
-        draw = partial(draw_item, item, size_hw, names, classes.among(names), file, place)
-        digest = partial(image_of, file, picture.path or item.id)
-        yield HandLabel(file, called, "datumaro", size_hw, draw, digest, place)
+        yield or_refusal(file, partial(_label, file, f"items[{number}]", item, names, known))
+
+
+def _label(file: Path, place: str, item: Item, names: Mapping[int, str], classes: Classes) -> HandLabel:
+    picture = item.image or item.media or Picture()
+    height, width = picture.size or (None, None)
+    size_hw = checked_size(height, width, file, place, TOOL)
+    called = tuple(dict.fromkeys(name.replace("\\", "/") for name in (item.id, picture.path) if name))
+    draw = partial(draw_item, item, size_hw, names, classes, file, place)
+    return HandLabel(file, called, "datumaro", size_hw, draw, partial(image_of, file, picture.path or item.id), place)
 
 
 def image_of(file: Path, name: str) -> str | None:

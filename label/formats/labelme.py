@@ -16,9 +16,9 @@ import msgspec
 import numpy as np
 
 from curate import images
-from curate.errors import CurateError, FormatError
+from curate.errors import FormatError
 from curate.masks import Rle, SizeHW, encode, rle_of_polygons, union_rle
-from label.formats.reading import checked_size, files_of, holds, image_digest, read_json, some_of
+from label.formats.reading import checked_size, each_file, image_digest, peek, read_json, some_of
 from label.formats.record import Drawing, HandLabel, Options, Refusal, relative_name
 from label.regions import Classes, Region, draw_regions, polygon
 
@@ -54,24 +54,18 @@ class _Probe(msgspec.Struct, frozen=True):
 
 def detect(path: Path) -> bool:
     """Whether one JSON object at `path` has a list `shapes`."""
-    return any(holds(file, _Probe) for file in some_of(path, *SUFFIXES))
+    return any((top := peek(file)) and top.has(shapes="[") for file in some_of(path, *SUFFIXES))
 
 
 def read(path: Path, options: Options) -> Iterator[HandLabel | Refusal]:
     """A label for each JSON file at `path`, at any depth; raises as `Format.read` does."""
     classes = Classes.of(options)
-    files = files_of(path, *SUFFIXES)
-    if not files:
-        raise FormatError(path, "holds no .json file. Name the folder LabelMe saved to")
-    return (_label(file, path, classes) for file in files)
+    return each_file(path, SUFFIXES, "Name the folder LabelMe saved to", lambda file: [_label(file, path, classes)])
 
 
-def _label(file: Path, root: Path, classes: Classes) -> HandLabel | Refusal:
-    try:
-        export = read_json(file, Export, TOOL)
-        stated = checked_size(export.imageHeight, export.imageWidth, file, "$", TOOL)
-    except CurateError as error:
-        return Refusal(file, str(error))
+def _label(file: Path, root: Path, classes: Classes) -> HandLabel:
+    export = read_json(file, Export, TOOL)
+    stated = checked_size(export.imageHeight, export.imageWidth, file, "$", TOOL)
     image_name = (export.imagePath or "").replace("\\", "/")
     names = tuple(name for name in (image_name, relative_name(file, root)) if name)
     tool = f"labelme {export.version[:40]}" if export.version else "labelme"

@@ -17,9 +17,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.errors import CurateError, FormatError
+from curate.errors import FormatError
 from curate.masks import Mask, Rle, SizeHW, encode
-from label.formats.reading import checked_size, files_of, holds, read_json, some_of, utc_time
+from label.formats.reading import Peek, checked_size, each_file, or_refusal, peek, read_json, some_of, utc_time
 from label.formats.record import IMAGE_SUFFIXES, Drawing, HandLabel, Options, Refusal, relative_name
 from label.regions import Classes, Region, draw_regions, ellipse, polygon, without_area
 
@@ -88,56 +88,42 @@ class Task(msgspec.Struct, frozen=True):
     file_upload: str | None = None
 
 
-class _TaskProbe(msgspec.Struct, frozen=True):
-    data: dict[str, Any]
-    annotations: list[msgspec.Raw]
-
-
-class _ResultsProbe(msgspec.Struct, frozen=True):
-    result: list[msgspec.Raw]
-
-
-class _SmallProbe(msgspec.Struct, frozen=True):
-    annotator: Any
-    annotation_id: Any
-
-
 def detect(path: Path) -> bool:
     """Whether one JSON file at `path` is a list of tasks, or of results."""
-    return any(_kind_of(file) is not None for file in some_of(path, *SUFFIXES))
+    return any((top := peek(file)) and bool(kind_of(top)) for file in some_of(path, *SUFFIXES))
 
 
-def _kind_of(file: Path) -> type[object] | None:
-    kinds = (_TaskProbe, _ResultsProbe, _SmallProbe)
-    return next((kind for kind in kinds if holds(file, list[kind]) and not holds(file, list[None])), None)  # type: ignore[valid-type]
+def kind_of(top: Peek) -> str:
+    """`tasks`, `results` or `small tasks` (JSON-MIN), as a list's first entry shows; empty for none of them."""
+    kinds = {
+        "tasks": top.has(data="{", annotations="["),
+        "results": top.has(result="["),
+        "small tasks": top.has(annotator="", annotation_id=""),
+    }
+    return next((kind for kind, found in kinds.items() if top.listed and found), "")
 
 
 def read(path: Path, options: Options) -> Iterator[HandLabel | Refusal]:
     """A label for each annotation in the JSON files at `path`; raises as `Format.read` does."""
     classes = Classes.of(options)
-    files = files_of(path, *SUFFIXES)
-    if not files:
-        raise FormatError(path, "holds no .json file. Name what Label Studio exported as JSON")
-    return (label for file in files for label in _labels(file, path, classes))
+    advice = "Name what Label Studio exported as JSON"
+    return each_file(path, SUFFIXES, advice, lambda file: _labels(file, path, classes))
 
 
 def _labels(file: Path, root: Path, classes: Classes) -> Iterator[HandLabel | Refusal]:
-    try:
-        kind = _kind_of(file)
-        if kind is _ResultsProbe:
-            bare = read_json(file, list[Annotation], TOOL)
-            names = (relative_name(file, root),)
-            yield from (
-                label_of(file, names, f"$[{number}]", annotation, classes) for number, annotation in enumerate(bare)
-            )
-        elif kind is _SmallProbe:
-            for number, small in enumerate(read_json(file, list[dict[str, Any]], TOOL)):
-                yield label_of(file, names_of(small), f"$[{number}]", annotation_of(small), classes)
-        else:
-            for number, task in enumerate(read_json(file, list[Task], TOOL)):
-                yield from labels_of_task(file, f"$[{number}]", task, classes)
-    except CurateError as error:
-        yield Refusal(file, str(error))
+    top = peek(file)
+    kind = kind_of(top) if top is not None else ""
+    if kind == "results":
+        names = (relative_name(file, root),)
+        for number, annotation in enumerate(read_json(file, list[Annotation], TOOL)):
+            yield or_refusal(file, partial(label_of, file, names, f"$[{number}]", annotation, classes))
+    elif kind == "small tasks":
+        for number, small in enumerate(read_json(file, list[dict[str, Any]], TOOL)):
+            found = names_of(small), f"$[{number}]", annotation_of(small)
+            yield or_refusal(file, partial(label_of, file, *found, classes))
+    else:
+        for number, task in enumerate(read_json(file, list[Task], TOOL)):
+            yield from labels_of_task(file, f"$[{number}]", task, classes)
 
 
 def labels_of_task(file: Path, place: str, task: Task, classes: Classes) -> Iterator[HandLabel | Refusal]:
@@ -151,24 +137,23 @@ def labels_of_task(file: Path, place: str, task: Task, classes: Classes) -> Iter
         if annotation.was_cancelled:
             yield Refusal(file, f"{file} at {where}: was skipped by {author_of(annotation) or 'its annotator'}")
         else:
-            yield label_of(file, names, where, annotation, classes)
+            yield or_refusal(file, partial(label_of, file, names, where, annotation, classes))
 
 
-def label_of(
-    file: Path, names: tuple[str, ...], place: str, annotation: Annotation, classes: Classes
-) -> HandLabel | Refusal:
-    """One annotation."""
-    try:
-        results = [_result(raw, file, f"{place}.result[{n}]") for n, raw in enumerate(annotation.result)]
-        stated = stated_size(results, file, place)
-    except CurateError as error:
-        return Refusal(file, str(error))
+def label_of(file: Path, names: tuple[str, ...], place: str, annotation: Annotation, classes: Classes) -> HandLabel:
+    """One annotation.
+
+    Raises:
+        FormatError: A result is damaged, they are of several sizes, or no image is named.
+    """
+    results = [_result(raw, file, f"{place}.result[{n}]") for n, raw in enumerate(annotation.result)]
+    stated = stated_size(results, file, place)
     if not names:
-        return Refusal(file, f"{file} at {place}: names no image file in its data. Export the task with its image")
+        raise FormatError(file, "names no image file in its data. Export the task with its image", place)
     tool = f"label-studio {annotation.model_version[:40]}" if annotation.model_version else "label-studio"
     draw = partial(draw_results, results, stated, classes, file, place)
-    when = annotation.updated_at or annotation.created_at
-    return HandLabel(file, names, tool, stated, draw, lambda: None, place, author_of(annotation), utc_time(when))
+    time = utc_time(annotation.updated_at or annotation.created_at)
+    return HandLabel(file, names, tool, stated, draw, lambda: None, place, author_of(annotation), time)
 
 
 def _result(raw: msgspec.Raw, file: Path, place: str) -> Result | None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,13 +16,18 @@ import msgspec
 from curate import images
 from curate.errors import CurateError, FormatError
 from curate.masks import SizeHW
-from label.formats.record import files_under
+from label.formats.record import HandLabel, Refusal, files_under
 
 MAX_BYTES = 256 * 2**20
 """Of one label file; a COCO file of a whole data set has more and is read by `label.formats.coco` itself."""
 LOOKED_AT = 50
 """Files looked into to tell a format; another one can always be named."""
+MOST_PEEKED = 2**31
+MEMBERS_SEEN = 64
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 T = TypeVar("T")
+_top = msgspec.json.Decoder(dict[str, msgspec.Raw] | list[msgspec.Raw])
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def read_bytes(file: Path, most: int | None = None) -> bytes:
@@ -51,8 +60,7 @@ def read_json(file: Path, kind: type[T], tool: str, *, strict: bool = True, most
     Raises:
         FormatError: It is too large, no JSON, or a field is not what the tool writes there.
     """
-    data = read_bytes(file, most)
-    data = data.removeprefix(b"\xef\xbb\xbf")
+    data = read_bytes(file, most).removeprefix(BYTE_ORDER_MARK)
     try:
         return msgspec.json.decode(data, type=kind, strict=strict)
     except msgspec.ValidationError as error:
@@ -63,18 +71,104 @@ def read_json(file: Path, kind: type[T], tool: str, *, strict: bool = True, most
         raise FormatError(file, f"is nested deeper than any label file. Save it again in {tool}") from error
 
 
-def holds(file: Path, kind: type[object], most: int | None = None) -> bool:
-    """Whether a JSON file holds something of this kind."""
+@dataclass(frozen=True)
+class Peek:
+    """What a JSON file is at its top, which is what its format is told from.
+
+    Attributes:
+        listed: Whether it is a list.
+        members: Of the object, or of the list's first one, the first MEMBERS_SEEN keys, each with the first character
+            of its value: `[` for a list, `{` for an object.
+        first: The same of the object's first value, where that is an object; else empty.
+    """
+
+    listed: bool
+    members: Mapping[str, str]
+    first: Mapping[str, str]
+
+    def has(self, **members: str) -> bool:
+        """Whether it has these members, of these kinds; an empty kind is any."""
+        return all(self.members.get(key, " ").startswith(kind) and key in self.members for key, kind in members.items())
+
+
+def peek(file: Path) -> Peek | None:
+    """What a JSON file is at its top; None where it is no JSON, or too large. Decoded once, however often it is asked.
+
+    >>> peek(Path("nowhere.json")) is None
+    True
+    """
     try:
-        msgspec.json.decode(read_bytes(file, most).removeprefix(b"\xef\xbb\xbf"), type=kind)
+        stat = file.stat()
+        return _peek(file, stat.st_mtime_ns, stat.st_size)
+    except OSError:
+        return None
+
+
+@lru_cache(maxsize=2 * LOOKED_AT)
+def _peek(file: Path, mtime_ns: int, size: int) -> Peek | None:
+    try:
+        content = _top.decode(read_bytes(file, MOST_PEEKED).removeprefix(BYTE_ORDER_MARK))
+        listed = isinstance(content, list)
+        members = (_object.decode(content[0]) if content else {}) if isinstance(content, list) else content
+        value = next(iter(members.values()), None)
+        first = _object.decode(value) if not listed and value is not None and _kind(value) == "{" else {}
+        return Peek(listed, _kinds(members), _kinds(first))
     except (CurateError, msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return False
-    return True
+        return None
+
+
+def _kinds(members: Mapping[str, msgspec.Raw]) -> dict[str, str]:
+    return {key: _kind(value) for key, value in islice(members.items(), MEMBERS_SEEN)}
+
+
+def _kind(value: msgspec.Raw) -> str:
+    return chr(memoryview(value)[0])
 
 
 def files_of(path: Path, *suffixes: str) -> list[Path]:
     """The files at `path` with one of these suffixes (lower case); `path` itself where it is a file."""
     return [path] if path.is_file() else [file for file in files_under(path) if file.suffix.lower() in suffixes]
+
+
+def each_file(
+    path: Path,
+    suffixes: Sequence[str],
+    advice: str,
+    labels: Callable[[Path], Iterable[HandLabel | Refusal]],
+    passed_over: Collection[str] = (),
+) -> Iterator[HandLabel | Refusal]:
+    """The labels of every file at `path` with one of the suffixes; a file that cannot be read becomes a Refusal.
+
+    Args:
+        path: A file, or a folder.
+        suffixes: Lower case.
+        advice: What to do where there is none.
+        labels: From a file to its labels; may raise CurateError.
+        passed_over: Names of files (lower case) that are none, unless one is `path` itself.
+
+    Raises:
+        FormatError: There is no such file.
+    """
+    files = [file for file in files_of(path, *suffixes) if file == path or file.name.lower() not in passed_over]
+    if not files:
+        raise FormatError(path, f"holds no {suffixes[0]} file. {advice}")
+
+    def every() -> Iterator[HandLabel | Refusal]:
+        for file in files:
+            try:
+                yield from labels(file)
+            except CurateError as error:
+                yield Refusal(file, str(error))
+
+    return every()
+
+
+def or_refusal(file: Path, make: Callable[[], HandLabel]) -> HandLabel | Refusal:
+    """One label of a file that holds several; a Refusal where making it raises CurateError."""
+    try:
+        return make()
+    except CurateError as error:
+        return Refusal(file, str(error))
 
 
 def some_of(path: Path, *suffixes: str) -> list[Path]:

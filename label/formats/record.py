@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from curate.exports import MARKER
 from curate.masks import SizeHW, Target
@@ -28,6 +29,14 @@ class Options:
     ignore: tuple[str, ...] | None = None
     colours: Path | None = None
     image_list: Path | None = None
+
+
+class Maker(NamedTuple):
+    """Who made a label: with which tool, by name, and when (ISO 8601, UTC); None where that is not known."""
+
+    tool: str
+    author: str | None = None
+    time: str | None = None
 
 
 @dataclass(frozen=True)

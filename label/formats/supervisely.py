@@ -17,10 +17,10 @@ import msgspec
 import numpy as np
 from PIL import Image
 
-from curate.errors import CurateError, FormatError
+from curate.errors import FormatError
 from curate.images import MAX_PIXELS
 from curate.masks import Mask, Rle, SizeHW, decode, encode, rle_of_polygons, union_rle
-from label.formats.reading import checked_size, files_of, holds, image_digest, read_json, some_of, utc_time
+from label.formats.reading import checked_size, each_file, image_digest, peek, read_json, some_of, utc_time
 from label.formats.record import Drawing, HandLabel, Options, Refusal, relative_name
 from label.regions import Classes, Region, box, draw_regions, polygon, without_area
 
@@ -69,38 +69,27 @@ class Export(msgspec.Struct, frozen=True):
     objects: list[Object]
 
 
-class _Probe(msgspec.Struct, frozen=True):
-    size: Size
-    objects: list[msgspec.Raw]
-
-
 def detect(path: Path) -> bool:
     """Whether one JSON file at `path` has a size and objects."""
-    return any(holds(file, _Probe) for file in some_of(path, *SUFFIXES))
+    return any((top := peek(file)) and top.has(size="{", objects="[") for file in some_of(path, *SUFFIXES))
 
 
 def read(path: Path, options: Options) -> Iterator[HandLabel | Refusal]:
     """A label for each annotation file at `path`; raises as `Format.read` does."""
-    classes = Classes.of(options)
-    files = [file for file in files_of(path, *SUFFIXES) if file == path or file.name != "meta.json"]
-    if not files:
-        raise FormatError(path, "holds no .json file. Name the project's folder, or its ann/")
-    return (_label(file, path, classes) for file in files)
+    classes, advice = Classes.of(options), "Name the project's folder, or its ann/"
+    return each_file(path, SUFFIXES, advice, lambda file: [_label(file, path, classes)], ("meta.json",))
 
 
-def _label(file: Path, root: Path, classes: Classes) -> HandLabel | Refusal:
-    try:
-        export = read_json(file, Export, TOOL)
-        stated = checked_size(export.size.height, export.size.width, file, "size", TOOL)
-    except CurateError as error:
-        return Refusal(file, str(error))
+def _label(file: Path, root: Path, classes: Classes) -> HandLabel:
+    export = read_json(file, Export, TOOL)
+    stated = checked_size(export.size.height, export.size.width, file, "size", TOOL)
     parts = [part for part in relative_name(file, root).split("/") if part != "ann"]
     name = "/".join(parts)  # ann/photo.jpg.json is of img/photo.jpg
     draw = partial(draw_export, export, stated, classes, file)
     last = max(export.objects, key=lambda one: one.updatedAt or "", default=None)
-    author, when = (last.labelerLogin, last.updatedAt) if last else (None, None)
+    author, time = (last.labelerLogin, last.updatedAt) if last else (None, None)
     digest = partial(image_digest, file.parent.parent / "img", parts[-1])
-    return HandLabel(file, (name,), "supervisely", stated, draw, digest, "", author, utc_time(when))
+    return HandLabel(file, (name,), "supervisely", stated, draw, digest, "", author, utc_time(time))
 
 
 def draw_export(export: Export, stated: SizeHW | None, classes: Classes, file: Path, size_hw: SizeHW) -> Drawing:

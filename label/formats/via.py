@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 
-from curate.errors import CurateError, FormatError
+from curate.errors import FormatError
 from curate.masks import SizeHW
-from label.formats.reading import files_of, holds, image_digest, read_json, some_of
+from label.formats.reading import Peek, each_file, image_digest, peek, read_json, some_of
 from label.formats.record import Drawing, HandLabel, Options, Refusal
 from label.regions import Classes, Region, box, draw_regions, ellipse, polygon, without_area
 
@@ -60,51 +60,36 @@ class Shape(msgspec.Struct, frozen=True):
     region_attributes: dict[str, Any] = {}
 
 
-class _Probe(msgspec.Struct, frozen=True):
-    filename: str
-    regions: msgspec.Raw
-
-
-class _ProjectProbe(msgspec.Struct, frozen=True):
-    pictures: msgspec.Raw = msgspec.field(name="_via_img_metadata")
-
-
 def detect(path: Path) -> bool:
     """Whether one JSON file at `path` holds VIA's entries."""
-    return any(holds(file, _ProjectProbe) or _has_entries(file) for file in some_of(path, *SUFFIXES))
+    return any((top := peek(file)) and (is_project(top) or has_entries(top)) for file in some_of(path, *SUFFIXES))
 
 
-def _has_entries(file: Path) -> bool:
-    return holds(file, dict[str, _Probe]) and not holds(file, dict[str, None])  # an empty object is nobody's
+def is_project(top: Peek) -> bool:
+    """Whether a file is a project of VIA 2."""
+    return not top.listed and top.has(_via_img_metadata="{")
+
+
+def has_entries(top: Peek) -> bool:
+    """Whether a file holds the entries themselves."""
+    return {"filename", "regions"} <= top.first.keys()
 
 
 def read(path: Path, options: Options) -> Iterator[HandLabel | Refusal]:
     """A label for each image that the JSON files at `path` name; raises as `Format.read` does."""
     classes = Classes.of(options)
-    files = files_of(path, *SUFFIXES)
-    if not files:
-        raise FormatError(path, "holds no .json file. Name what VIA exported as JSON")
-    return (label for file in files for label in _labels(file, classes))
+    return each_file(path, SUFFIXES, "Name what VIA exported as JSON", lambda file: _labels(file, classes))
 
 
-def _labels(file: Path, classes: Classes) -> Iterator[HandLabel | Refusal]:
-    try:
-        pictures = pictures_of(file)
-    except CurateError as error:
-        yield Refusal(file, str(error))
-        return
+def _labels(file: Path, classes: Classes) -> Iterator[HandLabel]:
+    top = peek(file)
+    projected = top is not None and is_project(top)
+    pictures = read_json(file, Project, TOOL).pictures if projected else read_json(file, dict[str, Picture], TOOL)
     for key, picture in pictures.items():
         place = f"$[{key!r}]" if len(key) <= 80 else f"$[{key[:80]!r}...]"
         draw = partial(draw_picture, picture, classes, file, place)
         name = picture.filename.replace("\\", "/")
         yield HandLabel(file, (name,), "via", None, draw, partial(image_digest, file.parent, name), place)
-
-
-def pictures_of(file: Path) -> dict[str, Picture]:
-    """The entries of a file, of either version; raises as `read_json` does."""
-    if holds(file, _ProjectProbe):
-        return read_json(file, Project, TOOL).pictures
-    return read_json(file, dict[str, Picture], TOOL)
 
 
 def draw_picture(picture: Picture, classes: Classes, file: Path, place: str, size_hw: SizeHW) -> Drawing:

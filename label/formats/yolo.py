@@ -14,7 +14,7 @@ import yaml
 
 from curate.errors import CurateError, FormatError, UsageError
 from curate.masks import SizeHW
-from label.formats.reading import files_of, image_digest, read_bytes, some_of
+from label.formats.reading import each_file, image_digest, read_bytes, some_of
 from label.formats.record import IMAGE_SUFFIXES, Drawing, HandLabel, Options, Refusal, files_under, relative_name
 from label.regions import Classes, Region, draw_regions, polygon
 
@@ -48,9 +48,6 @@ def read(path: Path, options: Options) -> Iterator[HandLabel | Refusal]:
 
     The classes are named by the `names` of the data set's YAML file, at `path` or in a folder above the labels.
     """
-    files = [file for file in files_of(path, *SUFFIXES) if file == path or file.name.lower() not in NO_LABELS]
-    if not files:
-        raise FormatError(path, "holds no .txt file of YOLO. Name the folder of the labels")
     names = class_names(path)
     words = options.person or ("person",)
     if not names and not all(word.isdecimal() for word in words):
@@ -58,7 +55,8 @@ def read(path: Path, options: Options) -> Iterator[HandLabel | Refusal]:
             f"--person {','.join(words)}: there is no YAML file with names beside {path}. Say the class: --person 0"
         )
     classes = Classes.of(options).among(names)
-    return (_label(file, path, names, classes) for file in files)
+    advice = "Name the folder of YOLO's labels"
+    return each_file(path, SUFFIXES, advice, lambda file: [_label(file, path, names, classes)], NO_LABELS)
 
 
 def class_names(path: Path) -> dict[int, str]:
@@ -93,7 +91,7 @@ def names_in(file: Path) -> dict[int, str] | None:
     raise FormatError(file, "has names that are neither a list nor numbered", "names")
 
 
-def _label(file: Path, root: Path, names: Mapping[int, str], classes: Classes) -> HandLabel | Refusal:
+def _label(file: Path, root: Path, names: Mapping[int, str], classes: Classes) -> HandLabel:
     parts = [part for part in relative_name(file, root).split("/") if part != "labels"]
     draw = partial(draw_file, file, names, classes)
     return HandLabel(file, ("/".join(parts),), "yolo", None, draw, partial(image_of, file))

@@ -14,7 +14,8 @@ from hypothesis.extra import numpy as hnp
 
 from curate import schema
 from curate.splits import fold_groups, split_of
-from label.merge import MERGES, RESTORED, Maker, edit_row, lost_regions, merge_targets, placed_row, relabelled_row
+from label.formats.record import Maker
+from label.merge import MERGES, RESTORED, edit_row, lost_regions, merge_targets, placed_row, relabelled_row
 from tests.drawing import target
 
 TARGETS = hnp.arrays(np.uint8, (3, 4), elements=st.sampled_from([0, 128, 255]))
