@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from curate.cli import main
+from tests.curate.checking import built, copy
+
+__all__ = ["built", "copy", "run"]
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -9,100 +9,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import polars as pl
 import pytest
-from PIL import Image
 
 from curate import schema
-from curate.build import build_dataset
 from curate.check import Report, check_dataset, verify
-from curate.checks import SHOWN, Finding, kinds_of, lines_of
+from curate.checks import SHOWN, Finding, lines_of
 from curate.cli import main
-from curate.dataset import counts_of, digest_of, open_dataset, read_header, read_table, write_table
+from curate.dataset import open_dataset, read_header, read_table, write_table
 from curate.errors import MissingError
-from curate.files import sha256_file
-from curate.images import target_png
-from curate.recipe import make_recipe
-from tests.curate.scenes import SIZE_HW, box, coco_file, image, person, photo
-from tests.drawing import target
-from tests.label.making import Photo, make_dataset
-
-SHARES = [0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.05, 0.95]
-RECIPE: dict[str, Any] = {
-    "min_area": 0.1,
-    "max_area": 0.9,
-    "max_people": 2,
-    "backgrounds": 2,
-    "folds": 2,
-    "max_parts": 1,
-}
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A dataset with every split, folds, a crowd that is kept, drops, and a photograph that stands in it twice."""
-    root = tmp_path_factory.mktemp("built")
-    images, annotations = [], []
-    for number, share in enumerate([*SHARES, 0, 0, 0], 1):
-        images.append(image(number))
-        photo(root / "val2017" / f"{number:06d}.jpg", seed=number)
-        if share:
-            annotations.append(person(number, box(0, 0, 60, 40 * share)))
-    shutil.copyfile(root / "val2017" / "000004.jpg", root / "val2017" / "000005.jpg")
-    photo(root / "pool" / "a.jpg", seed=99)
-    path = coco_file(root / "annotations" / "instances_val2017.json", images, annotations)
-    build_dataset(make_recipe({"coco": [str(path)], "pool": [str(root / "pool")], **RECIPE}), root / "people")
-    return root / "people"
-
-
-@pytest.fixture
-def copy(built: Path, tmp_path: Path) -> Path:
-    """A copy that may be damaged."""
-    return Path(shutil.copytree(built, tmp_path / "people"))
-
-
-def change_samples(root: Path, *, header: bool = True, **columns: pl.Expr | str | float) -> None:
-    """Overwrite columns of `samples.parquet` in its first training row, or as the expressions say; adapt the header."""
-    path = root / "samples.parquet"
-    samples = read_table(path, schema.SAMPLES)
-    first = pl.col("sample_id") == samples.filter(pl.col("split") == "train")["sample_id"][0]
-    changes = {
-        name: value if isinstance(value, pl.Expr) else pl.when(first).then(pl.lit(value)).otherwise(name)
-        for name, value in columns.items()
-    }
-    write_table(path, samples.with_columns(**changes).cast(dict(schema.SAMPLES)))  # type: ignore[arg-type]
-    if header:
-        rewrite_header(root)
-
-
-def rewrite_header(root: Path, **changes: Any) -> None:
-    """Write the header anew: digest and counts of the table as it is, and what is given."""
-    samples = read_table(root / "samples.parquet", schema.SAMPLES)
-    fields = msgspec.structs.asdict(read_header(root)) | {"digest": digest_of(samples), "counts": counts_of(samples)}
-    (root / "dataset.json").write_bytes(msgspec.json.encode(fields | changes))
-
-
-def kinds(root: Path) -> dict[str, int]:
-    """How many findings of which kind there are."""
-    return kinds_of(check_dataset(root).findings)
-
-
-def only(root: Path) -> Finding:
-    """The one finding there is."""
-    [finding] = check_dataset(root).findings
-    return finding
-
-
-def row(root: Path, split: str = "train") -> dict[str, Any]:
-    """The first row of a split."""
-    return open_dataset(root).rows(split)[0]
-
-
-def snapshot(root: Path) -> dict[str, tuple[bytes, int]]:
-    """Every file's bytes and time."""
-    return {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in root.rglob("*") if path.is_file()}
+from tests.curate.checking import (
+    change_samples,
+    kinds,
+    only,
+    replace_file,
+    rewrite_header,
+    row,
+    snapshot,
+)
 
 
 def test_a_sound_dataset_passes_and_nothing_is_written(copy: Path) -> None:
@@ -264,209 +189,6 @@ def test_drops_that_do_not_add_up_are_found(copy: Path) -> None:
     kept = row(copy)["sample_id"]
     write_table(path, drops.with_columns(sample_id=pl.lit(kept)))
     assert set(kinds(copy)) == {"twice", "dropped and kept"}
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Other bytes at a path, without changing the file it was linked to."""
-    path.unlink()
-    path.write_bytes(data)
-
-
-def with_hash(root: Path, column: str) -> None:
-    """Take the hash of the first training row's file into the table, so that only its content is wrong."""
-    change_samples(root, **{f"{column}_sha256": sha256_file(root / row(root)[column])})
-
-
-@pytest.mark.parametrize("column", ["image", "mask"])
-def test_a_file_that_is_gone_or_changed_is_found(copy: Path, column: str) -> None:
-    path = copy / row(copy)[column]
-    data = path.read_bytes()
-    replace_file(path, data + b"\0")
-    assert kinds(copy) == {f"{column} hash": 1}
-    replace_file(path, data[:40])
-    assert kinds(copy) == {f"{column} hash": 1, f"{column} unreadable": 1}
-    with_hash(copy, column)
-    assert kinds(copy) == {f"{column} unreadable": 1}
-    path.unlink()
-    assert kinds(copy) == {f"{column} missing": 1}
-    path.mkdir()
-    assert kinds(copy) == {f"{column} no file": 1}
-    path.rmdir()
-    os.mkfifo(path)
-    assert kinds(copy) == {f"{column} no file": 1}
-
-
-@pytest.mark.parametrize("column", ["image", "mask"])
-def test_a_link_that_leads_out_is_found_and_never_followed(copy: Path, tmp_path: Path, column: str) -> None:
-    path, outside = copy / row(copy)[column], tmp_path / "outside"
-    os.mkfifo(outside)  # whoever opens it waits for ever
-    path.unlink()
-    path.symlink_to(outside)
-    finding = only(copy)
-    assert (finding.kind, finding.found) == (f"{column} outside", f"leads out of the dataset, to {outside}")
-
-
-def test_a_folder_that_leads_out_is_found_and_never_followed(copy: Path, tmp_path: Path) -> None:
-    (copy / "masks").rename(tmp_path / "elsewhere")
-    (copy / "masks").symlink_to(tmp_path / "elsewhere")
-    assert kinds(copy) == {"mask outside": open_dataset(copy).samples.height}
-
-
-def test_a_link_inside_the_dataset_is_followed(copy: Path) -> None:
-    one, other = (
-        copy / path for path in open_dataset(copy).samples.filter(pl.col("image_sha256").is_duplicated())["image"]
-    )
-    other.unlink()
-    other.symlink_to(one.name)
-    assert kinds(copy) == {}
-
-
-def put_mask(root: Path, grey: np.ndarray[Any, Any], split: str = "train") -> None:
-    """Another mask for the first row of a split, with its hash in the table."""
-    chosen = row(root, split)
-    replace_file(root / chosen["mask"], target_png(grey))
-    is_it = pl.col("sample_id") == chosen["sample_id"]
-    digest = pl.lit(sha256_file(root / chosen["mask"]))
-    change_samples(root, mask_sha256=pl.when(is_it).then(digest).otherwise("mask_sha256"))
-
-
-def test_a_mask_of_other_values_size_or_mode_is_found(copy: Path) -> None:
-    grey = np.zeros(SIZE_HW, np.uint8)
-    grey[0, 0] = 7
-    put_mask(copy, grey)
-    assert only(copy).found.startswith("holds the value 7")
-    put_mask(copy, np.zeros((4, 6), np.uint8))
-    assert (only(copy).found, only(copy).expected) == ("is 4x6", "40x60 (HxW) from the annotation")
-    path = copy / row(copy)["mask"]
-    Image.fromarray(np.zeros((*SIZE_HW, 3), np.uint8)).save(path)
-    with_hash(copy, "mask")
-    assert "has mode RGB" in only(copy).found
-
-
-@pytest.mark.parametrize(("split", "value"), [("pool", 0), ("pool", 255), ("background", 128), ("background", 255)])
-def test_a_mask_without_a_label_holds_one_value(copy: Path, split: str, value: int) -> None:
-    grey = np.full(SIZE_HW, 128 if split == "pool" else 0, np.uint8)
-    grey[3:5, 3:5] = value
-    put_mask(copy, grey, split)
-    assert "mask value" in kinds(copy)
-
-
-def test_a_speck_is_found_by_area_edges_and_parts(copy: Path) -> None:
-    grey = np.zeros(SIZE_HW, np.uint8)
-    grey[3:20, 3:20] = grey[3:20, 40:50] = 255
-    put_mask(copy, grey)
-    assert kinds(copy) == {"mask area": 1, "mask edges": 1, "rule parts": 1}
-
-
-def test_what_no_row_tells_of_is_found(copy: Path) -> None:
-    (copy / "images" / "stray.jpg").write_bytes(b"")
-    (copy / "masks" / ".hidden").write_bytes(b"")
-    (copy / "masks" / "folder").mkdir()
-    assert kinds(copy) == {"orphan": 3}
-
-
-def test_strangers_and_leftovers_are_remarks(copy: Path) -> None:
-    (copy / "notes.txt").write_text("mine")
-    (copy.parent / ".people.partial").mkdir()
-    (copy.parent / ".people.old").mkdir()
-    report = check_dataset(copy)
-    assert report.findings == []
-    assert [remark.removeprefix(f"{copy.parent}/").partition(":")[0] for remark in report.remarks] == [
-        "people/notes.txt",
-        ".people.partial",
-        ".people.old",
-    ]
-
-
-STRICT = [
-    ({"min-people": 2}, "people", 12),
-    ({"max-people": 1}, "crowd", 0),
-    ({"min-area": 0.4, "max-area": 0.6}, "area", 7),
-    ({"min-side": 41}, "side", 15),
-    ({"intact": 2}, "intact", 12),
-    ({"max-stairs": 0.1}, "coarse", 12),
-    ({"where": "area > 0.5 and source = 'coco'"}, "where", 7),
-    ({"duplicates": "exact"}, "duplicate", 1),
-    ({"duplicates": "near"}, "duplicate", 1),
-    ({"take": {"coco": 5}}, "take", 1),
-    ({"backgrounds": 1}, "people", 1),
-    ({"folds": 3}, "fold", 0),
-]
-
-
-@pytest.mark.parametrize(("options", "rule", "count"), STRICT, ids=str)
-def test_every_rule_of_the_recipe_is_held_against_the_rows(
-    copy: Path, options: dict[str, Any], rule: str, count: int
-) -> None:
-    rewrite_header(copy, recipe=read_header(copy).recipe | options)
-    expected = {f"rule {rule}": count} if count else {}
-    found = kinds(copy)
-    if options == {"duplicates": "near"}:
-        assert set(found) == set(expected)
-    else:
-        assert found == expected
-
-
-def test_a_broken_rule_is_told_in_the_words_of_the_build(copy: Path) -> None:
-    rewrite_header(copy, recipe=read_header(copy).recipe | {"min-area": 0.22})
-    finding = only(copy)
-    assert (finding.found, finding.expected) == ("people cover 20.0 %, less than 22 %", "area 22 % to 90 %")
-
-
-def test_a_row_may_break_a_rule_on_purpose_and_it_is_said(copy: Path) -> None:
-    change_samples(copy, tags=["rule:area"])
-    rewrite_header(copy, recipe=read_header(copy).recipe | {"min-area": 0.22})
-    report = check_dataset(copy)
-    told = "1 images break the rule area (area 22 % to 90 %) and are kept, tagged rule:area; the first: coco-000001"
-    assert (report.findings, report.remarks) == ([], [told])
-
-
-def test_counts_of_splits_are_held_against_the_table(copy: Path) -> None:
-    rewrite_header(copy, recipe=read_header(copy).recipe | {"split": "3/2"})
-    train = open_dataset(copy).header.counts["train"]
-    found = check_dataset(copy).findings
-    assert f"holds {train} images of the split train" in [finding.found for finding in found]
-    assert {finding.kind for finding in found} == {"rule take"}
-
-
-def test_rules_that_a_dataset_cannot_tell_are_said(copy: Path) -> None:
-    more = {"max-spacing": 0.1, "min-keypoints": 3, "where": "split = 'train'"}
-    rewrite_header(copy, recipe=read_header(copy).recipe | more)
-    report = check_dataset(copy)
-    assert report.findings == []
-    assert [remark.split()[3] for remark in report.remarks] == ["--max-spacing", "--min-keypoints", "--where"]
-
-
-def test_copies_that_are_learned_and_tested_are_found(copy: Path) -> None:
-    one, other = open_dataset(copy).samples.filter(pl.col("image_sha256").is_duplicated())["sample_id"]
-    split = pl.when(pl.col("sample_id") == one).then(pl.lit("train"))
-    split = split.when(pl.col("sample_id") == other).then(pl.lit("test")).otherwise("split")  # type: ignore[assignment]
-    group = pl.when(pl.col("sample_id") == one).then(pl.lit("alone")).otherwise("group")
-    change_samples(copy, split=split, group=group)
-    change_samples(copy, fold=pl.when(pl.col("split") == "train").then(pl.max_horizontal("fold", 0)).otherwise(-1))
-    finding = only(copy)
-    assert finding.kind == "rule leak"
-    assert finding.found == f"is nearly the same picture as {one} (train), in the split test"
-
-
-def test_a_version_of_label_import_is_checked_without_rules_and_with_its_edits(tmp_path: Path) -> None:
-    root = make_dataset(tmp_path / "people", {"a-1": Photo(target("##\n.."))}).root
-    rewrite_header(root, recipe={"command": "label import"}, version=2, parent="0" * 64)
-    assert only(root).where == f"{root}/edits.parquet"
-    mask = row(root)["mask_sha256"]
-    edit = {"sample_id": "a-1", "tool": "png", "author": None, "iou_old_new": 0.5, "old_mask_sha256": mask}
-    edit |= {"version": 2, "time": None, "old_row": "{}"}
-    (root / "replaced").mkdir()
-    shutil.copy(root / "masks" / "a-1.png", root / "replaced" / "a-1.png")
-    write_table(root / "edits.parquet", schema.table([{**edit, "new_mask_sha256": mask}], schema.EDITS))
-    report = check_dataset(root)
-    assert report.findings == []
-    assert report.remarks == [
-        f"{root}: was made by label import, and the rules stand in the version it came from; they were not checked"
-    ]
-    wrong = [{**edit, "new_mask_sha256": "y"}, {**edit, "sample_id": "b", "new_mask_sha256": mask}]
-    write_table(root / "edits.parquet", schema.table(wrong, schema.EDITS))  # type: ignore[arg-type]
-    assert kinds(root) == {"edited mask": 1, "edit of nothing": 1, "replaced mask": 1}
 
 
 @pytest.mark.parametrize("name", ["dataset.json", "samples.parquet", "drops.parquet"])

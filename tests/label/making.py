@@ -16,9 +16,12 @@ from PIL import Image
 
 from curate import schema
 from curate.dataset import Dataset, FunnelStep, finish_dataset, open_dataset
+from curate.errors import CurateError
 from curate.files import staged_folder
 from curate.images import read_size_hw, target_png
 from curate.masks import PERSON, Target, area_fraction, touched_edges
+from label.formats import read_labels
+from label.formats.record import Options, Refusal
 
 
 @dataclass(frozen=True)
@@ -122,3 +125,15 @@ def write_labelme(
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content | {"imageHeight": height, "imageWidth": width} | fields))
     return path
+
+
+def outcome(path: Path, tool: str, options: Options = Options()) -> str:  # noqa: B008
+    """What becomes of the only label: a message, or nothing where it is drawn."""
+    (label,) = read_labels(path, tool, options)
+    if isinstance(label, Refusal):
+        return label.message
+    try:
+        label.draw((30, 40))
+    except CurateError as error:
+        return str(error)
+    return ""

@@ -23,7 +23,7 @@ from label.formats.record import Drawing, HandLabel, Options, Refusal
 from label.importing import Request, import_labels
 from tests.label import exports
 from tests.label.exports import MASKS, POLYGONS, Person
-from tests.label.making import Photo, make_dataset, write_png
+from tests.label.making import Photo, make_dataset, outcome
 
 SIZE: SizeHW = (30, 40)
 few = settings(derandomize=True, max_examples=25, deadline=None)
@@ -160,18 +160,6 @@ def test_damage_is_one_line_and_changes_nothing(tool: str, data: st.DataObject) 
             assert "\n" not in str(error)  # noqa: PT017 (whichever way it fails)
 
 
-def outcome(path: Path, tool: str, options: Options = Options()) -> str:  # noqa: B008
-    """What becomes of the only label: a message, or nothing where it is drawn."""
-    (label,) = read_labels(path, tool, options)
-    if isinstance(label, Refusal):
-        return label.message
-    try:
-        label.draw(SIZE)
-    except CurateError as error:
-        return str(error)
-    return ""
-
-
 def test_a_person_who_is_only_a_box_is_refused(tmp_path: Path) -> None:
     size = f'width="{SIZE[1]}" height="{SIZE[0]}"'
     box = '<box label="person" xtl="1" ytl="1" xbr="5" ybr="5"/>'
@@ -283,117 +271,6 @@ def test_a_damaged_line_of_yolo_is_told_and_lists_are_no_labels(tmp_path: Path) 
     with pytest.raises(FormatError, match=r"b\.txt at line 1: could not convert"):
         damaged.draw(SIZE)
     assert not nobody.draw(SIZE).target.any()
-
-
-def test_matlab_labels_go_by_number_never_by_order(tmp_path: Path) -> None:
-    values = np.zeros(SIZE, np.uint8)
-    values[4:20, 4:20] = 3
-    old = np.zeros(SIZE, np.uint8)
-    old[3:9, 3:9] = PERSON
-    photos = {f"pairs-{name}": Photo(old) for name in ("007", "img_012", "a7b", "9")}
-    parent = make_dataset(tmp_path / "one", photos)
-    folder = tmp_path / "export" / "PixelLabelData"
-    for number in (7, 12, 10):
-        write_png(folder / f"Label_{number}.png", values)
-    with pytest.raises(UsageError, match="--person 1"):
-        import_labels(parent, None, Request(tmp_path / "export"))
-    intake = import_labels(parent, None, Request(tmp_path / "export", options=Options(("3",)))).intake
-    assert set(intake.edited) == {"pairs-007", "pairs-img_012"}
-    assert (
-        "no sample's name ends in the number 10. Say which image each label is of: --image-list FILE"
-        in intake.refusals[0].message
-    )
-    listed = exports.text(tmp_path / "images.txt", "\n".join(["x"] * 6 + ["9.jpg"]))
-    options = Options(("3",), image_list=listed)
-    intake = import_labels(parent, None, Request(tmp_path / "export", options=options)).intake
-    assert set(intake.edited) == {"pairs-9"}
-    assert len(intake.refusals) == 2
-
-
-def test_a_ground_truth_object_says_how_to_export_it(tmp_path: Path) -> None:
-    file = tmp_path / "gTruth.mat"
-    file.write_bytes(b"MATLAB 5.0 MAT-file" + b" " * 105 + b"\x00\x01IM" + b"\x00" * 40 + b"MCOS groundTruth")
-    assert "--image-list images.txt" in outcome(file, "matlab", Options(("1",)))
-
-
-def test_colours_are_classes_by_a_table(tmp_path: Path) -> None:
-    colours = np.zeros((*SIZE, 3), np.uint8)
-    colours[5:15, 5:15] = (255, 0, 0)
-    colours[20:, :] = (0, 0, 255)
-    write_png(tmp_path / "masks" / "photo.png", colours)
-    table = exports.text(
-        tmp_path / "c.json", json.dumps({"background": [0, 0, 0], "person": [255, 0, 0], "sky": [0, 0, 255]})
-    )
-    (label,) = read_labels(tmp_path / "masks", "png", Options(None, ("sky",), table))
-    assert isinstance(label, HandLabel)
-    drawn = label.draw(SIZE)
-    assert np.count_nonzero(drawn.target == PERSON) == 100
-    assert np.count_nonzero(drawn.target == 128) == 400
-    short = exports.text(
-        tmp_path / "labelmap.txt", "# label:color_rgb:parts:actions\nbackground:0,0,0::\nperson:255,0,0::\n"
-    )
-    (label,) = read_labels(tmp_path / "masks", "png", Options(colours=short))
-    assert isinstance(label, HandLabel)
-    with pytest.raises(FormatError, match=r"400 pixels have colours that the table lacks, the first \(0, 0, 255\)"):
-        label.draw(SIZE)
-
-
-def test_voc_counts_people_by_their_objects(tmp_path: Path) -> None:
-    values, objects = np.zeros(SIZE, np.uint8), np.zeros(SIZE, np.uint8)
-    values[5:25, 5:15], values[5:25, 15:25], values[:2] = 15, 15, 255
-    objects[5:25, 5:15], objects[5:25, 15:25] = 1, 2
-    write_png(tmp_path / "SegmentationClass" / "photo.png", values, palette=True)
-    write_png(tmp_path / "SegmentationObject" / "photo.png", objects, palette=True)
-    assert detect_format(tmp_path) == "voc"
-    (label,) = read_labels(tmp_path, "voc", Options())
-    assert isinstance(label, HandLabel)
-    drawn = label.draw(SIZE)
-    assert (drawn.people, np.count_nonzero(drawn.target == PERSON), np.count_nonzero(drawn.target == 128)) == (
-        2,
-        400,
-        80,
-    )
-
-
-@pytest.mark.parametrize(
-    ("entries", "words"),
-    [
-        ({"../a.json": b"{}"}, "leads out of its folder"),
-        ({"/etc/a.json": b"{}"}, "leads out of its folder"),
-        ({"a.json": b"0" * 50_000_000}, "looks like a bomb"),
-        ({"a/b.json": b"{}", "a\\b.json": b"[]"}, "stands twice"),
-    ],
-)
-def test_a_hostile_zip_is_refused(entries: dict[str, bytes], words: str, tmp_path: Path) -> None:
-    parent = make_dataset(tmp_path / "one", {"pairs-photo": Photo(np.full(SIZE, PERSON, np.uint8))})
-    archive = tmp_path / "export.zip"
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as opened:
-        for name, content in entries.items():
-            opened.writestr(name, content)
-    with pytest.raises(FormatError, match=words):
-        import_labels(parent, tmp_path / "two", Request(archive))
-    assert not (tmp_path / "two").exists()
-
-
-def test_a_link_in_a_zip_and_a_torn_zip_are_refused(tmp_path: Path) -> None:
-    parent = make_dataset(tmp_path / "one", {"pairs-photo": Photo(np.full(SIZE, PERSON, np.uint8))})
-    archive = tmp_path / "export.zip"
-    link = zipfile.ZipInfo("a.json")
-    link.external_attr = 0o120777 << 16
-    with zipfile.ZipFile(archive, "w") as opened:
-        opened.writestr(link, "/etc/passwd")
-    with pytest.raises(FormatError, match="is a link"):
-        import_labels(parent, None, Request(archive))
-    archive.write_bytes(b"no zip")
-    with pytest.raises(FormatError, match="is a damaged zip"):
-        import_labels(parent, None, Request(archive))
-    with zipfile.ZipFile(archive, "w") as opened:
-        opened.writestr("a.json", b"[" * 100)
-    torn = bytearray(archive.read_bytes())
-    torn[40:60] = b"x" * 20
-    archive.write_bytes(bytes(torn))
-    with pytest.raises(FormatError, match="is a damaged zip"):
-        import_labels(parent, None, Request(archive))
 
 
 def test_the_real_exports_come_in_or_say_why(real_data: Path) -> None:
