@@ -8,13 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from curate.cli import main
-from tests.drawing import target
-from tests.label.making import Photo, make_dataset
-
-OLD = target("##..\n##..\n....\n....")
-
-
-NEW = target(".##.\n.##.\n....\n....")
+from tests.label.making import OLD, Photo, make_dataset
 
 
 class Result(NamedTuple):

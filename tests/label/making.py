@@ -22,6 +22,11 @@ from curate.images import read_size_hw, target_png
 from curate.masks import PERSON, Target, area_fraction, touched_edges
 from label.formats import read_labels
 from label.formats.record import Options, Refusal
+from tests.drawing import target
+
+OLD = target("##..\n##..\n....\n....")
+NEW = target(".##.\n.##.\n....\n....")
+"""The mask of a sample, and what a hand label makes of it."""
 
 
 @dataclass(frozen=True)

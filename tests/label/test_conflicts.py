@@ -15,8 +15,7 @@ from curate import schema
 from curate.dataset import open_dataset, read_table
 from label.importing import Request, import_labels
 from tests.drawing import target
-from tests.label.conftest import NEW, OLD
-from tests.label.making import Photo, box, make_dataset, picture, write_labelme, write_png
+from tests.label.making import NEW, OLD, Photo, box, make_dataset, picture, write_labelme, write_png
 
 
 def test_an_unchanged_label_answers_a_reviewer_who_asked_for_one(curate: Any, tmp_path: Path) -> None:

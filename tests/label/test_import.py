@@ -25,8 +25,7 @@ from curate.images import png_bytes, read_size_hw
 from label.importing import Request, import_labels
 from label.merge import RESTORED
 from tests.drawing import target
-from tests.label.conftest import NEW, OLD
-from tests.label.making import Photo, box, make_dataset, picture, shape, write_labelme, write_png
+from tests.label.making import NEW, OLD, Photo, box, make_dataset, picture, shape, write_labelme, write_png
 
 
 def bytes_of(root: Path) -> dict[str, bytes]:
