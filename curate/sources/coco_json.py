@@ -198,7 +198,10 @@ def decode_coco(path: Path, data: Buffer, notes: list[Note]) -> CocoFile | Panop
 
 
 def _decode_with_nan(path: Path, data: Buffer, notes: list[Note]) -> CocoFile | PanopticFile:
-    """The records, with null for the NaN and Infinity that Python writes and JSON does not have."""
+    """The records, with a text for the NaN and Infinity that Python writes and JSON does not have.
+
+    What is read from such a place is damaged, then. Null would be a flag that is left out, and make a crowd a person.
+    """
     try:
         return _decode_records(path, data, notes)
     except msgspec.ValidationError:
@@ -206,7 +209,7 @@ def _decode_with_nan(path: Path, data: Buffer, notes: list[Note]) -> CocoFile | 
     except msgspec.DecodeError:
         if data.find(b"NaN") < 0 and data.find(b"Infinity") < 0:
             raise
-    mended = NO_NUMBER.sub(lambda found: b"null" if found[1] else found[0], data)
+    mended = NO_NUMBER.sub(lambda found: b'"NaN"' if found[1] else found[0], data)
     notes.append(Note("files hold NaN or Infinity, which is no JSON; it counts as missing", str(path)))
     return _decode_records(path, mended, notes)
 

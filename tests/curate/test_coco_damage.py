@@ -201,3 +201,10 @@ def test_images_that_share_an_id_are_not_known_to_show_anything(tmp_path: Path) 
     told = "another file has its id in the JSON, so it is not known what it shows"
     assert source.candidates["unreadable"].to_list() == [told, told, None]
     assert source.candidates["people"].to_list()[2] == 1
+
+
+def test_a_crowd_whose_flag_is_no_number_is_no_person(tmp_path: Path) -> None:
+    path = coco_file(tmp_path / "a.json", [image(1)], [person(1, box(0, 0, 30, 40), iscrowd="HERE")])
+    path.write_text(path.read_text().replace('"HERE"', "-Infinity"))
+    told = "an annotation of it is damaged, so it is not known what it shows"
+    assert read(path).candidates["unreadable"].to_list() == [told]
