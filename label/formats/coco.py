@@ -22,6 +22,7 @@ from label.formats.reading import (
     checked_size,
     each_file,
     image_digest,
+    label_files,
     or_refusal,
     peek,
     read_bytes,
@@ -65,7 +66,7 @@ def has_results(top: Peek) -> bool:
 def read(path: Path, options: Options) -> Iterator[HandLabel | Refusal]:
     """A label for each image in the JSON files at `path`; raises as `Format.read` does."""
     classes = Classes.of(options)
-    return each_file(path, SUFFIXES, "Name the COCO file", lambda file: _labels(file, classes))
+    return each_file(label_files(path, SUFFIXES, "Name the COCO file"), lambda file: _labels(file, classes))
 
 
 def _labels(file: Path, classes: Classes) -> Iterator[HandLabel | Refusal]:

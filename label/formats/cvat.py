@@ -15,7 +15,16 @@ import numpy as np
 from curate.errors import FormatError
 from curate.masks import Rle, SizeHW, encode
 from curate.sources.voc_xml import parse_xml
-from label.formats.reading import checked_size, each_file, image_digest, or_refusal, read_bytes, some_of, utc_time
+from label.formats.reading import (
+    checked_size,
+    each_file,
+    image_digest,
+    label_files,
+    or_refusal,
+    read_bytes,
+    some_of,
+    utc_time,
+)
 from label.formats.record import Drawing, HandLabel, Maker, Options, Refusal
 from label.regions import Classes, Region, draw_regions, ellipse, polygon, without_area
 
@@ -46,7 +55,7 @@ def read(path: Path, options: Options) -> Iterator[HandLabel | Refusal]:
     """A label for each image that the XML files at `path` name; raises as `Format.read` does."""
     classes = Classes.of(options)
     advice = "Name what CVAT exported as `CVAT for images 1.1`"
-    return each_file(path, SUFFIXES, advice, lambda file: _labels(file, classes))
+    return each_file(label_files(path, SUFFIXES, advice), lambda file: _labels(file, classes))
 
 
 def _labels(file: Path, classes: Classes) -> Iterator[HandLabel | Refusal]:

@@ -15,7 +15,16 @@ from curate.errors import FormatError
 from curate.masks import SizeHW
 from curate.sources.coco_labels import RunLengths
 from label.formats.coco import rle_of_shape
-from label.formats.reading import checked_size, each_file, image_digest, or_refusal, peek, read_json, some_of
+from label.formats.reading import (
+    checked_size,
+    each_file,
+    image_digest,
+    label_files,
+    or_refusal,
+    peek,
+    read_json,
+    some_of,
+)
 from label.formats.record import Drawing, HandLabel, Options, Refusal
 from label.regions import Classes, Region, draw_regions, polygon, without_area
 
@@ -84,7 +93,9 @@ def detect(path: Path) -> bool:
 def read(path: Path, options: Options) -> Iterator[HandLabel | Refusal]:
     """A label for each item in the JSON files at `path`; raises as `Format.read` does."""
     classes = Classes.of(options)
-    return each_file(path, SUFFIXES, "Name the folder Datumaro exported to", lambda file: _labels(file, classes))
+    return each_file(
+        label_files(path, SUFFIXES, "Name the folder Datumaro exported to"), lambda file: _labels(file, classes)
+    )
 
 
 def _labels(file: Path, classes: Classes) -> Iterator[HandLabel | Refusal]:

@@ -18,7 +18,7 @@ import numpy as np
 from curate import images
 from curate.errors import FormatError
 from curate.masks import Rle, SizeHW, encode, rle_of_polygons, union_rle
-from label.formats.reading import checked_size, each_file, image_digest, peek, read_json, some_of
+from label.formats.reading import checked_size, each_file, image_digest, label_files, peek, read_json, some_of
 from label.formats.record import Drawing, HandLabel, Options, Refusal, relative_name
 from label.regions import Classes, Region, draw_regions, polygon
 
@@ -60,7 +60,9 @@ def detect(path: Path) -> bool:
 def read(path: Path, options: Options) -> Iterator[HandLabel | Refusal]:
     """A label for each JSON file at `path`, at any depth; raises as `Format.read` does."""
     classes = Classes.of(options)
-    return each_file(path, SUFFIXES, "Name the folder LabelMe saved to", lambda file: [_label(file, path, classes)])
+    return each_file(
+        label_files(path, SUFFIXES, "Name the folder LabelMe saved to"), lambda file: [_label(file, path, classes)]
+    )
 
 
 def _label(file: Path, root: Path, classes: Classes) -> HandLabel:

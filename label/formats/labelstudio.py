@@ -19,7 +19,17 @@ from numpy.typing import NDArray
 
 from curate.errors import FormatError
 from curate.masks import Mask, Rle, SizeHW, encode
-from label.formats.reading import Peek, checked_size, each_file, or_refusal, peek, read_json, some_of, utc_time
+from label.formats.reading import (
+    Peek,
+    checked_size,
+    each_file,
+    label_files,
+    or_refusal,
+    peek,
+    read_json,
+    some_of,
+    utc_time,
+)
 from label.formats.record import IMAGE_SUFFIXES, Drawing, HandLabel, Options, Refusal, relative_name
 from label.regions import Classes, Region, draw_regions, ellipse, polygon, without_area
 
@@ -107,7 +117,7 @@ def read(path: Path, options: Options) -> Iterator[HandLabel | Refusal]:
     """A label for each annotation in the JSON files at `path`; raises as `Format.read` does."""
     classes = Classes.of(options)
     advice = "Name what Label Studio exported as JSON"
-    return each_file(path, SUFFIXES, advice, lambda file: _labels(file, path, classes))
+    return each_file(label_files(path, SUFFIXES, advice), lambda file: _labels(file, path, classes))
 
 
 def _labels(file: Path, root: Path, classes: Classes) -> Iterator[HandLabel | Refusal]:

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from curate import images
-from curate.errors import CurateError, FormatError, MissingError, UsageError
+from curate.errors import FormatError, MissingError, UsageError
 from curate.masks import SizeHW
 from curate.sources.mask_files import read_mask
 from label.formats.png import SUFFIXES as PNG
 from label.formats.png import Values, draw_png, values_named
-from label.formats.reading import files_of, read_bytes
+from label.formats.reading import each_file, files_of, mask_size, read_bytes
 from label.formats.record import Drawing, HandLabel, Options, Refusal, relative_name
 
 SUFFIXES = (".png", ".mat")
@@ -54,7 +54,7 @@ def read(path: Path, options: Options) -> Iterator[HandLabel | Refusal]:
     if person is None and any(LABEL.fullmatch(file.name) for file in files):
         raise UsageError("--person is missing: the Image Labeler's masks hold class ids. Say which: --person 1")
     listed = read_list(options.image_list) if options.image_list is not None else None
-    return (_label(file, path, person, ignore, listed) for file in files)
+    return each_file(files, lambda file: [_label(file, path, person, ignore, listed)])
 
 
 def read_list(path: Path) -> list[str]:
@@ -72,29 +72,26 @@ def read_list(path: Path) -> list[str]:
 
 def _label(
     file: Path, root: Path, person: Values | None, ignore: Values | None, listed: Sequence[str] | None
-) -> HandLabel | Refusal:
+) -> HandLabel:
     numbered = LABEL.fullmatch(file.name)
     if numbered is None:
         return matrix_label(file, root, person)
     number = int(numbered[1])
     if listed is not None and not 1 <= number <= len(listed):
-        return Refusal(file, f"{file}: is label {number}, but --image-list names {len(listed)} images")
-    try:
-        size_hw = images.read_size_hw(file)
-    except CurateError as error:
-        return Refusal(file, f"{error}. Export this mask again as a PNG")
+        raise FormatError(file, f"is label {number}, but --image-list names {len(listed)} images")
     names, ending = ((listed[number - 1],), None) if listed is not None else ((), number)
     draw = partial(draw_png, file, person, ignore)
-    return HandLabel(file, names, "matlab image labeler", size_hw, draw, lambda: None, ends_in=ending)
+    return HandLabel(file, names, "matlab image labeler", mask_size(file), draw, lambda: None, ends_in=ending)
 
 
-def matrix_label(file: Path, root: Path, person: Values | None) -> HandLabel | Refusal:
-    """A label matrix, known by the name of its file; a ground truth object is refused."""
-    try:
-        if OPAQUE in read_bytes(file):
-            return Refusal(file, f"{file}: {OBJECT_ADVICE}")
-    except CurateError as error:
-        return Refusal(file, str(error))
+def matrix_label(file: Path, root: Path, person: Values | None) -> HandLabel:
+    """A label matrix, known by the name of its file.
+
+    Raises:
+        FormatError: It is a ground truth object, or cannot be read.
+    """
+    if OPAQUE in read_bytes(file):
+        raise FormatError(file, OBJECT_ADVICE)
     return HandLabel(file, (relative_name(file, root),), "mat", None, partial(draw_matrix, file, person), lambda: None)
 
 

@@ -15,7 +15,7 @@ from curate.errors import CurateError, FormatError, UsageError
 from curate.masks import IGNORE, PERSON, SizeHW, Target, target_of
 from curate.sources.mask_files import read_mask, single_channel
 from label.colours import Colours, read_colours
-from label.formats.reading import LOOKED_AT
+from label.formats.reading import LOOKED_AT, each_file, label_files, mask_size
 from label.formats.record import Drawing, HandLabel, Options, Refusal, files_under, relative_name
 from label.regions import Classes
 
@@ -60,16 +60,14 @@ def read(path: Path, options: Options) -> Iterator[HandLabel | Refusal]:
     Without `--person` the values themselves show what is a person, and 255 beside ids is void
     (`curate.sources.mask_files.understand`).
     """
-    files = [file for file in files_under(path) if file == path or file.suffix.lower() in SUFFIXES]
-    if not files:
-        raise FormatError(path, "holds no .png file. Name the folder that holds the masks")
+    files = label_files(path, SUFFIXES, "Name the folder that holds the masks")
     if options.colours is not None:
         colours, classes = read_colours(options.colours), Classes.of(options)
-        return (_label(file, path, partial(draw_colours, file, colours, classes)) for file in files)
+        return each_file(files, lambda file: [_label(file, path, partial(draw_colours, file, colours, classes))])
     persons, ignored = values_named(options.person, "--person"), values_named(options.ignore, "--ignore")
     if both := set(persons or ()) & set(ignored or ()):
         raise UsageError(f"the value {min(both)} is both --person and --ignore")
-    return (_label(file, path, partial(draw_png, file, persons, ignored)) for file in files)
+    return each_file(files, lambda file: [_label(file, path, partial(draw_png, file, persons, ignored))])
 
 
 def values_named(names: tuple[str, ...] | None, option: str) -> Values | None:
@@ -82,12 +80,8 @@ def values_named(names: tuple[str, ...] | None, option: str) -> Values | None:
     return tuple(map(int, names))
 
 
-def _label(file: Path, root: Path, draw: Callable[[SizeHW], Drawing]) -> HandLabel | Refusal:
-    try:
-        size_hw = images.read_size_hw(file)
-    except CurateError as error:
-        return Refusal(file, f"{error}. Export this mask again as a PNG")
-    return HandLabel(file, (relative_name(file, root),), "png", size_hw, draw, lambda: None)
+def _label(file: Path, root: Path, draw: Callable[[SizeHW], Drawing]) -> HandLabel:
+    return HandLabel(file, (relative_name(file, root),), "png", mask_size(file), draw, lambda: None)
 
 
 def draw_png(file: Path, person: Values | None, ignore: Values | None, size_hw: SizeHW) -> Drawing:

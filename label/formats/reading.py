@@ -130,37 +130,27 @@ def files_of(path: Path, *suffixes: str) -> list[Path]:
     return [path] if path.is_file() else [file for file in files_under(path) if file.suffix.lower() in suffixes]
 
 
-def each_file(
-    path: Path,
-    suffixes: Sequence[str],
-    advice: str,
-    labels: Callable[[Path], Iterable[HandLabel | Refusal]],
-    passed_over: Collection[str] = (),
-) -> Iterator[HandLabel | Refusal]:
-    """The labels of every file at `path` with one of the suffixes; a file that cannot be read becomes a Refusal.
-
-    Args:
-        path: A file, or a folder.
-        suffixes: Lower case.
-        advice: What to do where there is none.
-        labels: From a file to its labels; may raise CurateError.
-        passed_over: Names of files (lower case) that are none, unless one is `path` itself.
+def label_files(path: Path, suffixes: Sequence[str], advice: str, passed_over: Collection[str] = ()) -> list[Path]:
+    """The files at `path` with one of the suffixes (lower case), those called as in `passed_over` (lower case) aside.
 
     Raises:
-        FormatError: There is no such file.
+        FormatError: There is none; with the advice.
     """
     files = [file for file in files_of(path, *suffixes) if file == path or file.name.lower() not in passed_over]
     if not files:
         raise FormatError(path, f"holds no {suffixes[0]} file. {advice}")
+    return files
 
-    def every() -> Iterator[HandLabel | Refusal]:
-        for file in files:
-            try:
-                yield from labels(file)
-            except CurateError as error:
-                yield Refusal(file, str(error))
 
-    return every()
+def each_file(
+    files: Iterable[Path], labels: Callable[[Path], Iterable[HandLabel | Refusal]]
+) -> Iterator[HandLabel | Refusal]:
+    """The labels of every file; one that cannot be read, where `labels` raises CurateError, becomes a Refusal."""
+    for file in files:
+        try:
+            yield from labels(file)
+        except CurateError as error:
+            yield Refusal(file, str(error))
 
 
 def or_refusal(file: Path, make: Callable[[], HandLabel]) -> HandLabel | Refusal:
@@ -203,6 +193,15 @@ def checked_size(height: object, width: object, file: Path, place: str, tool: st
         return height, width  # type: ignore[return-value]
     problem = f"height {height} and width {width}; expected the image's size in px"
     raise FormatError(file, f"{problem}, at most {images.MAX_PIXELS} in all. Save it again in {tool}", place)
+
+
+def mask_size(file: Path) -> SizeHW:
+    """(height, width) px of a mask file's raster; raises CurateError where it is no image."""
+    try:
+        return images.read_size_hw(file)
+    except CurateError as error:
+        error.args = (f"{error}. Export this mask again as a PNG",)
+        raise
 
 
 def image_digest(folder: Path, name: str) -> str | None:

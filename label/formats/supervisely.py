@@ -20,7 +20,7 @@ from PIL import Image
 from curate.errors import FormatError
 from curate.images import MAX_PIXELS
 from curate.masks import Mask, Rle, SizeHW, decode, encode, rle_of_polygons, union_rle
-from label.formats.reading import checked_size, each_file, image_digest, peek, read_json, some_of, utc_time
+from label.formats.reading import checked_size, each_file, image_digest, label_files, peek, read_json, some_of, utc_time
 from label.formats.record import Drawing, HandLabel, Options, Refusal, relative_name
 from label.regions import Classes, Region, box, draw_regions, polygon, without_area
 
@@ -77,7 +77,7 @@ def detect(path: Path) -> bool:
 def read(path: Path, options: Options) -> Iterator[HandLabel | Refusal]:
     """A label for each annotation file at `path`; raises as `Format.read` does."""
     classes, advice = Classes.of(options), "Name the project's folder, or its ann/"
-    return each_file(path, SUFFIXES, advice, lambda file: [_label(file, path, classes)], ("meta.json",))
+    return each_file(label_files(path, SUFFIXES, advice, ("meta.json",)), lambda file: [_label(file, path, classes)])
 
 
 def _label(file: Path, root: Path, classes: Classes) -> HandLabel:

@@ -14,7 +14,7 @@ import msgspec
 
 from curate.errors import FormatError
 from curate.masks import SizeHW
-from label.formats.reading import Peek, each_file, image_digest, peek, read_json, some_of
+from label.formats.reading import Peek, each_file, image_digest, label_files, peek, read_json, some_of
 from label.formats.record import Drawing, HandLabel, Options, Refusal
 from label.regions import Classes, Region, box, draw_regions, ellipse, polygon, without_area
 
@@ -78,7 +78,7 @@ def has_entries(top: Peek) -> bool:
 def read(path: Path, options: Options) -> Iterator[HandLabel | Refusal]:
     """A label for each image that the JSON files at `path` name; raises as `Format.read` does."""
     classes = Classes.of(options)
-    return each_file(path, SUFFIXES, "Name what VIA exported as JSON", lambda file: _labels(file, classes))
+    return each_file(label_files(path, SUFFIXES, "Name what VIA exported as JSON"), lambda file: _labels(file, classes))
 
 
 def _labels(file: Path, classes: Classes) -> Iterator[HandLabel]:

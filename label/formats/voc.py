@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate import images
-from curate.errors import CurateError, FormatError, MismatchError, UsageError
+from curate.errors import FormatError, MismatchError, UsageError
 from curate.masks import SizeHW, target_of, value_counts
 from label.colours import Colours, read_colours
-from label.formats.reading import files_of, image_digest
+from label.formats.reading import each_file, files_of, image_digest, mask_size
 from label.formats.record import Drawing, HandLabel, Options, Refusal, relative_name
 from label.regions import folded
 
@@ -46,7 +46,7 @@ def read(path: Path, options: Options) -> Iterator[HandLabel | Refusal]:
     names = dict(enumerate(colours.names)) if colours else names_of(root)
     person = values_of(options.person or ("person",), names, "--person")
     ignored = values_of(options.ignore, names, "--ignore") if options.ignore else frozenset({VOID})
-    return (_label(file, root, person, ignored, colours) for file in files)
+    return each_file(files, lambda file: [_label(file, root, person, ignored, colours)])
 
 
 def _has_colours(root: Path, options: Options) -> bool:
@@ -80,15 +80,11 @@ def values_of(words: tuple[str, ...], names: dict[int, str], option: str) -> fro
 
 def _label(
     file: Path, root: Path, person: frozenset[int], ignored: frozenset[int], colours: Colours | None
-) -> HandLabel | Refusal:
-    try:
-        size_hw = images.read_size_hw(file)
-    except CurateError as error:
-        return Refusal(file, f"{error}. Export this mask again as a PNG")
+) -> HandLabel:
     draw = partial(draw_mask, file, person, ignored, colours)
     name = relative_name(file, root / CLASSES)
     digest = partial(image_digest, root / "JPEGImages", f"{file.stem}.jpg")
-    return HandLabel(file, (name,), "voc", size_hw, draw, digest)
+    return HandLabel(file, (name,), "voc", mask_size(file), draw, digest)
 
 
 def draw_mask(

@@ -14,7 +14,7 @@ import yaml
 
 from curate.errors import CurateError, FormatError, UsageError
 from curate.masks import SizeHW
-from label.formats.reading import each_file, image_digest, read_bytes, some_of
+from label.formats.reading import each_file, image_digest, label_files, read_bytes, some_of
 from label.formats.record import IMAGE_SUFFIXES, Drawing, HandLabel, Options, Refusal, files_under, relative_name
 from label.regions import Classes, Region, draw_regions, polygon
 
@@ -56,7 +56,7 @@ def read(path: Path, options: Options) -> Iterator[HandLabel | Refusal]:
         )
     classes = Classes.of(options).among(names)
     advice = "Name the folder of YOLO's labels"
-    return each_file(path, SUFFIXES, advice, lambda file: [_label(file, path, names, classes)], NO_LABELS)
+    return each_file(label_files(path, SUFFIXES, advice, NO_LABELS), lambda file: [_label(file, path, names, classes)])
 
 
 def class_names(path: Path) -> dict[int, str]:
