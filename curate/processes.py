@@ -27,7 +27,7 @@ Result = TypeVar("Result")
 PART = 256
 """Items worked on at once: enough to make what is done for all of them together pay."""
 WORTH_FORKING = 2 * PART
-"""From this many items on; a fork costs some hundredths of a second."""
+"""From this many items on, or from two parts on; a fork costs some hundredths of a second."""
 
 ENDS = {signal.SIGINT, signal.SIGTERM}
 """Signals that ask a program to end."""
@@ -50,7 +50,11 @@ def map_processes(
         MachineError: A process was ended from outside.
     """
     parts = [items[start : start + part] for start in range(0, len(items), part)]
-    workers = min(os.cpu_count() or 1, len(parts)) if sys.platform == "linux" and len(items) >= WORTH_FORKING else 1
+    workers = (
+        min(os.cpu_count() or 1, len(parts))
+        if sys.platform == "linux" and len(items) >= min(WORTH_FORKING, 2 * part)
+        else 1
+    )
     shares = [range(first, len(parts), workers) for first in range(workers)]
     results: list[list[Result]] = [[] for _ in parts]
 

@@ -1,0 +1,279 @@
+"""`label check`: what may be wrong with labels, each finding with its picture, and how sure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from curate import images
+from curate.dataset import Dataset
+from curate.errors import CurateError
+from curate.masks import PERSON, SizeHW, Target, iou
+from curate.processes import map_processes
+from curate.threads import Watch, map_threads, unwatched
+from label.findings import ADVICE, SUSPECT, Box, Fault, severity
+from label.findings.opinion import faults_by_model
+from label.findings.outline import faults_beside, working_size
+from label.findings.shape import shape_faults, take_apart
+
+Opinion = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+"""A model: from a photograph (H, W, 3) uint8 RGB to the probability of person (H, W) in [0, 1]."""
+
+PART = 16
+LEAST_AGREEMENT = 0.9
+"""IoU of two annotators below which they disagree."""
+UNLABELLED = ("pool", "background")
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing that may be wrong with a label.
+
+    Attributes:
+        picture: The image's sample_id, or its name in the export.
+        where: The label's file, and the place in it.
+        kind: A key of label.findings.ADVICE.
+        severity: In [0, 1]; from 0.5 on the label is likely wrong.
+        found: What is there.
+        advice: What to do about it.
+        bbox_xywh: Where in the image, px; None where it is about all of it.
+        image: The photograph's path, None where it is not at hand.
+    """
+
+    picture: str
+    where: str
+    kind: str
+    severity: float
+    found: str
+    advice: str
+    bbox_xywh: Box | None
+    image: str | None
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.kind} ({self.severity:.2f}): {self.found}. {self.advice}"
+
+
+@dataclass(frozen=True)
+class Label:
+    """A label of a picture.
+
+    Attributes:
+        where: Its file, and the place in it.
+        size: The size in px of the raster it was drawn on; None where it says none. Raises CurateError.
+        draw: The label at a given size. Raises CurateError.
+    """
+
+    where: str
+    size: Callable[[], SizeHW | None]
+    draw: Callable[[SizeHW], Target]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A photograph and its labels, one for each annotator.
+
+    Attributes:
+        name: The sample_id, or its name in an export.
+        image: Its file; None where it is not at hand.
+        size: Its size in px; None where only the labels tell it. Raises CurateError.
+        labels: In the order of the file.
+        group: Pictures of one group show the same, so that their masks may be alike.
+    """
+
+    name: str
+    image: Path | None
+    size: Callable[[], SizeHW | None]
+    labels: Sequence[Label]
+    group: str
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What looking at a picture gave: its findings, and the digest of each label that could be drawn."""
+
+    findings: list[Finding]
+    digests: dict[str, str]
+
+
+@dataclass
+class Report:
+    """What a check of labels found.
+
+    Attributes:
+        place: The dataset or the export.
+        looked_at: How many labels.
+        findings: The most severe first.
+        remarks: What the user should know and is no fault.
+    """
+
+    place: Path
+    looked_at: int
+    findings: list[Finding]
+    remarks: list[str] = field(default_factory=list)
+
+    @property
+    def suspects(self) -> set[str]:
+        """The pictures whose labels are likely wrong."""
+        return {finding.picture for finding in self.findings if finding.severity >= SUSPECT}
+
+
+def check_labels(place: Path, pictures: Sequence[Picture], opinion: Opinion | None, watch: Watch = unwatched) -> Report:
+    """All that may be wrong with the labels of some pictures.
+
+    Args:
+        place: Where they come from.
+        pictures: The pictures.
+        opinion: A model to compare them with.
+        watch: Told of progress.
+    """
+    tick = watch("checking labels", len(pictures))
+    if opinion is None:
+        looked = map_processes(lambda part: [look_at(one, None) for one in part], pictures, tick, PART)
+    else:  # a model has threads of its own, which do not live on in a fork
+        looked = map_threads(lambda one: look_at(one, opinion), pictures, tick)
+    findings = [finding for one in looked for finding in one.findings]
+    findings += identical(pictures, looked)
+    order = list(ADVICE)
+    findings.sort(key=lambda one: (-one.severity, order.index(one.kind), one.where))
+    return Report(place, sum(len(one.labels) for one in pictures), findings)
+
+
+def pictures_of(dataset: Dataset) -> list[Picture]:
+    """The labelled pictures of a dataset version; the pool has no labels, and backgrounds are meant to be empty."""
+    return [picture_of(dataset, row) for row in dataset.rows() if row["split"] not in UNLABELLED]
+
+
+def picture_of(dataset: Dataset, row: dict[str, Any]) -> Picture:
+    """One row of a dataset as a picture."""
+    path = dataset.root / row["mask"]
+    label = Label(str(path), lambda: images.read_size_hw(path), lambda size_hw: target_at(path, size_hw))
+    return Picture(
+        row["sample_id"], dataset.root / row["image"], lambda: (row["height"], row["width"]), [label], row["group"]
+    )
+
+
+def target_at(path: Path, size_hw: SizeHW) -> Target:
+    """The target in a mask file at the size of its image."""
+    return images.fit_mask(images.read_target(path), size_hw, path)
+
+
+def look_at(picture: Picture, opinion: Opinion | None) -> Looked:
+    """All that may be wrong with a picture's labels, as far as it shows in this picture alone."""
+    photo, size_hw, findings = None, None, list[Finding]()
+    try:
+        size_hw = picture.size()
+        photo = photo_of(picture, size_hw)
+    except CurateError as error:
+        where = str(picture.image)
+        findings.append(finding_of(picture, where, Fault("unreadable", 1.0, problem_of(error, where))))
+    drawn = dict[str, Target]()
+    for label in picture.labels:
+        outcome = drawn_at(label, size_hw, picture.image)
+        if isinstance(outcome, Fault):
+            findings.append(finding_of(picture, label.where, outcome))
+        else:
+            drawn[label.where] = outcome
+    chances = opinion(photo) if opinion is not None and photo is not None else None
+    for where, target in drawn.items():
+        findings += [finding_of(picture, where, fault) for fault in faults_of(target, photo, chances)]
+    findings += disagreements(picture, drawn)
+    return Looked(findings, {where: digest_of(target) for where, target in drawn.items() if (target == PERSON).any()})
+
+
+def problem_of(error: CurateError, where: str) -> str:
+    """What an error says beyond naming the label's file, without its advice."""
+    return str(error).removeprefix(f"{where}: ").split(". ")[0].rstrip(".")
+
+
+def photo_of(picture: Picture, size_hw: SizeHW | None) -> NDArray[np.uint8] | None:
+    """A picture's photograph, no smaller than it is looked at; None where it is not at hand."""
+    if picture.image is None or size_hw is None:
+        return None
+    return images.read_thumbnail(picture.image, working_size(size_hw)[0])
+
+
+def drawn_at(label: Label, size_hw: SizeHW | None, image: Path | None) -> Target | Fault:
+    """A label at the size of its picture, where that is known, else at its own; a Fault where it cannot be drawn."""
+    try:
+        own_hw = label.size()
+        if size_hw is not None and own_hw is not None and not images.same_aspect(own_hw, size_hw):
+            return misfit(own_hw, size_hw, image)
+        if size_hw is None and own_hw is None:
+            return Fault("unreadable", 1.0, "does not say how large its image is, and that is not at hand")
+        return label.draw(size_hw or own_hw or (0, 0))
+    except CurateError as error:
+        return Fault("unreadable", 1.0, problem_of(error, label.where))
+
+
+def misfit(own_hw: SizeHW, size_hw: SizeHW, image: Path | None) -> Fault:
+    """The fault of a label of another shape than its image."""
+    found = f"is {sized(own_hw)} (HxW) on an image of {sized(size_hw)}"
+    if not images.same_aspect((own_hw[1], own_hw[0]), size_hw):
+        return Fault("size", 1.0, found)
+    orientation = 1 if image is None else images.exif_orientation(image)
+    told = f", which carries EXIF orientation {orientation}" if orientation != 1 else ""
+    return Fault("turned", 1.0, f"{found}{told}: it fits turned by a quarter")
+
+
+def sized(size_hw: SizeHW) -> str:
+    """`480x640`."""
+    return f"{size_hw[0]}x{size_hw[1]}"
+
+
+def faults_of(target: Target, photo: NDArray[np.uint8] | None, chances: NDArray[np.float32] | None) -> Iterator[Fault]:
+    """What is wrong with one label, beside its photograph and the model's opinion where they are there."""
+    shape = take_apart(target)
+    found = list(shape_faults(shape))
+    yield from found
+    if {"empty", "full"} & {fault.kind for fault in found}:
+        return
+    if photo is not None:
+        yield from faults_beside(photo, shape)
+    if chances is not None:
+        yield from faults_by_model(chances, shape)
+
+
+def disagreements(picture: Picture, drawn: dict[str, Target]) -> Iterator[Finding]:
+    """Pairs of labels of one picture that are not the same."""
+    for (one, first), (other, second) in combinations(drawn.items(), 2):
+        if first.shape != second.shape:
+            continue
+        agreement = iou(first == PERSON, second == PERSON)
+        if agreement is not None and agreement < LEAST_AGREEMENT:
+            found = f"has an IoU of {agreement:.2f} with {other}, another label of {picture.name}"
+            fault = Fault("annotators", severity(-agreement, -LEAST_AGREEMENT, -0.5), found)
+            yield finding_of(picture, one, fault)
+
+
+def digest_of(target: Target) -> str:
+    """Digest of a target's size and pixels."""
+    return hashlib.sha256(f"{target.shape}".encode() + target.tobytes()).hexdigest()
+
+
+def identical(pictures: Sequence[Picture], looked: Sequence[Looked]) -> Iterator[Finding]:
+    """The labels that are, to the pixel, those of a picture that shows something else."""
+    holders: dict[str, list[tuple[Picture, str]]] = defaultdict(list)
+    for picture, one in zip(pictures, looked, strict=True):
+        for where, digest in one.digests.items():
+            holders[digest].append((picture, where))
+    for held in holders.values():
+        for picture, where in held:
+            other = next((name for one, name in held if one.group != picture.group), None)
+            if other is not None:
+                yield finding_of(picture, where, Fault("identical", 1.0, f"is the same to the pixel as {other}"))
+
+
+def finding_of(picture: Picture, where: str, fault: Fault) -> Finding:
+    """A fault with its picture."""
+    image = None if picture.image is None else str(picture.image)
+    return Finding(
+        picture.name, where, fault.kind, fault.severity, fault.found, ADVICE[fault.kind], fault.bbox_xywh, image
+    )
