@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from curate.dataset import (
     write_table,
 )
 from curate.errors import ExistsError, UsageError
-from curate.files import link_or_copy, readable_faults, staged_folder
+from curate.files import link_or_copy, readable_faults, sha256_file, staged_folder
 
 REPLACED = "replaced"
 """The folder of the masks that were there before the last edit."""
@@ -31,7 +30,7 @@ def revise(
     out: Path,
     *,
     samples: pl.DataFrame,
-    masks: Mapping[str, bytes],
+    masks: Mapping[str, Path],
     recipe: dict[str, Any],
     sources: list[Source],
     edits: pl.DataFrame,
@@ -44,7 +43,7 @@ def revise(
         parent: The version it comes from; its name is kept and its version counted up.
         out: The new folder, neither inside the parent's nor around it.
         samples: The new table, with the columns of schema.SAMPLES; rows may be changed and left out, not added.
-        masks: The PNG bytes of each mask that changes, by sample_id; all other files are hardlinked or copied.
+        masks: The file of each mask that changes, by sample_id; like all other files it is hardlinked or copied.
         recipe: Every option this version was made with.
         sources: What was taken in, appended to the parent's sources.
         edits: One row per changed mask, with the columns of schema.EDITS; the parent's of other masks are kept.
@@ -103,12 +102,12 @@ def check_place(parent: Dataset, out: Path, *, force: bool) -> None:
         raise ExistsError(f"{out}: exists already. Choose another --out, or pass --force to replace it")
 
 
-def _check_revision(parent: Dataset, samples: pl.DataFrame, masks: Mapping[str, bytes]) -> None:
+def _check_revision(parent: Dataset, samples: pl.DataFrame, masks: Mapping[str, Path]) -> None:
     """A caller's mistake, not a user's: rows from nowhere, or a mask that is not what its row says."""
     if not set(samples["sample_id"]) <= set(parent.samples["sample_id"]):
         raise ValueError("a revision may not add samples")
     hashes = dict(samples.select("sample_id", "mask_sha256").iter_rows())
-    wrong = [name for name, data in masks.items() if hashes.get(name) != hashlib.sha256(data).hexdigest()]
+    wrong = [name for name, file in masks.items() if hashes.get(name) != sha256_file(file)]
     if wrong:
         raise ValueError(f"the row of {wrong[0]} does not have its new mask's hash")
 
@@ -127,12 +126,9 @@ def _lay_edits(parent: Dataset, staging: Path, samples: pl.DataFrame, edits: pl.
         link_or_copy(parent.root / path, staging / REPLACED / f"{name}.png")
 
 
-def _lay_files(parent: Dataset, staging: Path, samples: pl.DataFrame, masks: Mapping[str, bytes]) -> None:
+def _lay_files(parent: Dataset, staging: Path, samples: pl.DataFrame, masks: Mapping[str, Path]) -> None:
     (staging / "images").mkdir()
     (staging / "masks").mkdir()
     for sample_id, image, mask in samples.select("sample_id", "image", "mask").iter_rows():
         link_or_copy(parent.root / image, staging / image)
-        if sample_id in masks:
-            (staging / mask).write_bytes(masks[sample_id])
-        else:
-            link_or_copy(parent.root / mask, staging / mask)
+        link_or_copy(masks.get(sample_id, parent.root / mask), staging / mask)

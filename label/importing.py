@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from curate.dataset import Dataset, Header, Source
 from curate.errors import CurateError, MissingError
+from curate.files import readable_faults, scratch_folder
 from curate.revise import check_place, existing_revision, revise
 from curate.threads import Watch, unwatched
 from label.archive import unpacked
@@ -79,15 +81,26 @@ def import_labels(
         check_place(parent, out, force=force)
     if not request.path.exists():
         raise MissingError(f"{request.path}: no such file or folder. Check the path of the labels")
-    with unpacked(request.path) as path, told_of(path, request.path):
-        name = detect_format(path) if request.format == "auto" else request.format
-        labels = read_labels(path, name, request.options)
-        intake = take_in(parent, labels, request.on_conflict, request.author, ask, watch)
-        source = source_of(request.path, intake)
-        left_alone = _left_alone(path, name)
-    intake = intake.told_of(path, request.path)
-    status, header = _write(parent, out, request, name, intake, source, force)
-    return Imported(name, intake, left_alone, status, header)
+    with unpacked(request.path) as path, spool_for(out) as spool:
+        with told_of(path, request.path):
+            name = detect_format(path) if request.format == "auto" else request.format
+            labels = read_labels(path, name, request.options)
+            intake = take_in(parent, labels, request.on_conflict, request.author, spool, ask, watch)
+            source = source_of(request.path, intake)
+        intake = intake.told_of(path, request.path)
+        status, header = _write(parent, out, request, name, intake, source, force)
+        return Imported(name, intake, _left_alone(path, name), status, header)
+
+
+@contextmanager
+def spool_for(out: Path | None) -> Iterator[Path]:
+    """An empty folder for the masks of a dataset at `out`, on the same disk where there is one; it goes again."""
+    if out is None:
+        with TemporaryDirectory(prefix="curate-masks-") as folder:
+            yield Path(folder)
+    else:
+        with readable_faults(out), scratch_folder(out, "masks") as spool:
+            yield spool
 
 
 @contextmanager
@@ -116,7 +129,7 @@ def _write(
         parent,
         out,
         samples=samples,
-        masks={sample_id: change.png for sample_id, change in intake.edited.items() if change.png},
+        masks={sample_id: change.mask for sample_id, change in intake.edited.items() if change.mask},
         recipe=recipe_of(request, name, parent),
         sources=[source],
         edits=edits_of(intake),

@@ -16,7 +16,7 @@ import polars as pl
 from curate import schema
 from curate.dataset import Dataset, Source, read_edits
 from curate.errors import CurateError
-from curate.files import sha256_file, sha256_files
+from curate.files import sha256_bytes, sha256_file, sha256_files
 from curate.images import exif_orientation, same_aspect, target_png
 from curate.masks import PERSON, SizeHW, Target, iou
 from curate.processes import map_processes
@@ -38,13 +38,13 @@ from label.rules import build_recipe, split_ratios
 
 @dataclass(frozen=True)
 class Change:
-    """A sample's new row, with its mask's PNG where that changes; `edit` is None where nothing does."""
+    """A sample's new row, with the file of its mask where that changes; `edit` is None where nothing does."""
 
     label: HandLabel
     drawn_sha256: str
     """Digest of the label as drawn, before it met the sample's mask; tells two labels of one sample apart."""
     row: dict[str, Any]
-    png: bytes | None
+    mask: Path | None
     edit: dict[str, Any] | None
     notes: tuple[str, ...]
 
@@ -58,7 +58,7 @@ class Made(NamedTuple):
 
     drawn_sha256: str
     row: dict[str, Any]
-    png: bytes | None
+    mask: Path | None
     edit: dict[str, Any] | None
     notes: tuple[str, ...]
 
@@ -77,6 +77,7 @@ class Meeting:
         author: Who labelled, as the user says it.
         ask: For the policy `ask`.
         times: When labels that are there were made, by sample_id.
+        spool: The folder that new masks are written to as they are made, so that memory does not grow with them.
     """
 
     dataset: Dataset
@@ -84,6 +85,7 @@ class Meeting:
     author: str | None
     ask: Ask | None
     times: Mapping[str, str]
+    spool: Path
 
     def how(self, label: HandLabel, row: dict[str, Any], old: Target | None, new: Target) -> str | None:
         """One of MERGES; None where the mask that is there shall stay."""
@@ -133,33 +135,36 @@ def take_in(
     labels: Iterable[HandLabel | Refusal],
     policy: str,
     author: str | None,
+    spool: Path,
     ask: Ask | None = None,
     watch: Watch = unwatched,
 ) -> Intake:
-    """What `labels` make of `dataset`; nothing is written.
+    """What `labels` make of `dataset`; new masks are written into the folder `spool`, and nothing else is.
 
     Args:
         dataset: The version they are for.
         labels: What a format's `read` yields.
         policy: How a label meets the mask that is there, one of label.merge.POLICIES.
         author: Who labelled, for the record of edits; None: whom the files name.
+        spool: An empty folder.
         ask: Called under the policy `ask`.
         watch: Told of progress.
 
     Raises:
         FormatError: The version's own record of edits is damaged.
     """
-    meeting = Meeting(dataset, policy, author, ask, times_of(dataset))
+    meeting = Meeting(dataset, policy, author, ask, times_of(dataset), spool)
     index = index_samples(dataset.samples)
     rows = {row["sample_id"]: row for row in dataset.rows()}
     read = list(labels)
 
-    def outcomes(part: Sequence[HandLabel | Refusal]) -> list[Made | Refusal]:
-        return [one if isinstance(one, Refusal) else outcome_of(one, rows, index, meeting) for one in part]
+    def outcomes(part: Sequence[int]) -> list[Made | Refusal]:
+        return [outcome_of(number, read[number], rows, index, meeting) for number in part]
 
     tick = watch("taking in labels", len(read))
     # A forked process has no terminal to ask at.
-    made = outcomes(read) if policy == "ask" else map_processes(outcomes, read, tick, PART)
+    numbers = range(len(read))
+    made = outcomes(numbers) if policy == "ask" else map_processes(outcomes, numbers, tick, PART)
     place = placement(dataset)
     intake, contested = Intake(), set[str]()
     for label, outcome in zip(read, made, strict=True):
@@ -212,21 +217,23 @@ def _settle(intake: Intake, change: Change, contested: set[str], *, newest: bool
 
 
 def outcome_of(
-    label: HandLabel, rows: dict[str, dict[str, Any]], index: SampleIndex, meeting: Meeting
+    number: int, label: HandLabel | Refusal, rows: dict[str, dict[str, Any]], index: SampleIndex, meeting: Meeting
 ) -> Made | Refusal:
-    """What one label makes of its sample, or why it was left out."""
+    """What one label, the export's `number`th, makes of its sample, or why it was left out."""
+    if isinstance(label, Refusal):
+        return label
     found = match(label, index)
     if isinstance(found, NoMatch):
         return label.refused(why_unmatched(label, found))
     row = rows[found]
     try:
         problem = why_unusable(label, row, meeting.dataset) or why_older(label, row, meeting)
-        return label.refused(problem) if problem else changed(label, row, meeting)
+        return label.refused(problem) if problem else changed(number, label, row, meeting)
     except CurateError as error:
         return Refusal(label.file, str(error))
 
 
-def changed(label: HandLabel, row: dict[str, Any], meeting: Meeting) -> Made | Refusal:
+def changed(number: int, label: HandLabel, row: dict[str, Any], meeting: Meeting) -> Made | Refusal:
     """The sample's new mask, row and record of the change; a Refusal where nobody is left in the mask.
 
     Raises:
@@ -247,12 +254,18 @@ def changed(label: HandLabel, row: dict[str, Any], meeting: Meeting) -> Made | R
         return confirmed(row, drawn_sha256, drawn.notes, edit)
     if problem := why_empty(drawn.target == PERSON, new == PERSON, drawn.found) or why_fixed(row):
         return label.refused(problem)
-    png = target_png(new)
-    sha256 = hashlib.sha256(png).hexdigest()
+    mask, sha256 = write_mask(meeting.spool / f"{number}.png", new)
     edit = edit_row(row, old, new, maker, version, sha256)
     new_row = relabelled_row(row, new, sha256, drawn.people if how == "replace" else None)
     notes = (*drawn.notes, *notes_on(label, size_hw, old, new))
-    return Made(drawn_sha256, new_row, png, edit, notes)
+    return Made(drawn_sha256, new_row, mask, edit, notes)
+
+
+def write_mask(path: Path, target: Target) -> tuple[Path, str]:
+    """Write a target as the PNG at `path`; returns the path and the digest of its bytes."""
+    png = target_png(target)
+    path.write_bytes(png)
+    return path, sha256_bytes(png)
 
 
 def confirmed(row: dict[str, Any], drawn_sha256: str, notes: tuple[str, ...], edit: dict[str, Any]) -> Made:

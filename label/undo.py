@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import msgspec
 from curate import images, schema
 from curate.dataset import Dataset, Header, read_edits
 from curate.errors import FormatError, UsageError
+from curate.files import sha256_file
 from curate.revise import REPLACED, check_place, revise
 from label.formats.record import Maker
 from label.merge import RESTORED, edit_row
@@ -81,16 +81,16 @@ def replaced_path(edit: dict[str, Any]) -> str:
     return f"{REPLACED}/{edit['sample_id']}.png"
 
 
-def replaced_mask(dataset: Dataset, edit: dict[str, Any], record: Path) -> bytes:
-    """The bytes of the mask that an edit replaced; FormatError where they are gone or were changed."""
+def replaced_mask(dataset: Dataset, edit: dict[str, Any], record: Path) -> Path:
+    """The file of the mask that an edit replaced; FormatError where they are gone or were changed."""
     path = dataset.root / replaced_path(edit)
     try:
-        data = path.read_bytes()
+        digest = sha256_file(path)
     except OSError as error:
         raise FormatError(path, f"cannot be read ({error.strerror}). Copy it from the version before") from error
-    if hashlib.sha256(data).hexdigest() != edit["old_mask_sha256"]:
+    if digest != edit["old_mask_sha256"]:
         raise FormatError(path, f"is not the mask that {record.name} tells of. Copy it from the version before")
-    return data
+    return path
 
 
 def restored_row(row: dict[str, Any], edit: dict[str, Any], record: Path) -> dict[str, Any]:

@@ -162,7 +162,7 @@ def strangers(root: Path) -> list[str]:
     names = sorted(entry.name for entry in os.scandir(root) if entry.name not in KNOWN)
     found = [f"{root / name}: is no part of a dataset and was not looked at" for name in names]
     place = root.resolve()
-    for name in (f".{place.name}.partial", f".{place.name}.old"):
+    for name in (f".{place.name}.partial", f".{place.name}.old", f".{place.name}.masks"):
         if os.path.lexists(place.with_name(name)):
             told = "was left by a killed build, or is being written now; the next build clears it away"
             found.append(f"{root.parent / name if root.name else place.with_name(name)}: {told}")

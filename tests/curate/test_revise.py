@@ -40,13 +40,15 @@ def revised(parent: Dataset, out: Path, **changes: Any) -> Header:
 def with_mask(parent: Dataset, sample_id: str, new: np.ndarray) -> dict[str, Any]:
     data = target_png(new)
     digest = hashlib.sha256(data).hexdigest()
+    file = parent.root.parent / f"{digest}.png"
+    file.write_bytes(data)
     is_it = pl.col("sample_id") == sample_id
     samples = parent.samples.with_columns(
         mask_sha256=pl.when(is_it).then(pl.lit(digest)).otherwise("mask_sha256"),
         area=pl.when(is_it).then(pl.lit(area_fraction(new))).otherwise("area"),
         edges=pl.when(is_it).then(pl.lit(touched_edges(new == PERSON))).otherwise("edges"),
     )
-    return {"samples": samples, "masks": {sample_id: data}}
+    return {"samples": samples, "masks": {sample_id: file}}
 
 
 def test_an_empty_revision_is_the_identity_on_samples(parent: Dataset, tmp_path: Path) -> None:

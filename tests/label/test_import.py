@@ -129,6 +129,15 @@ def test_the_same_export_twice_changes_nothing(curate: Any, tmp_path: Path) -> N
     assert not (tmp_path / "three").exists()
 
 
+def test_masks_wait_beside_the_new_version_and_leave_nothing(curate: Any, tmp_path: Path) -> None:
+    write_png(tmp_path / "masks" / "1.png", NEW)
+    write_png(tmp_path / ".two.masks" / "0.png", OLD)  # left by an import that was killed
+    assert curate("label", "import", "one", "masks", "--out", "two").code == 0
+    np.testing.assert_array_equal(open_dataset(tmp_path / "two").target(open_dataset(tmp_path / "two").rows()[0]), NEW)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["masks", "one", "two"]
+    assert list(verify(open_dataset(tmp_path / "two"))) == []
+
+
 def test_other_content_at_out_needs_force(curate: Any, tmp_path: Path) -> None:
     write_png(tmp_path / "masks" / "1.png", NEW)
     assert curate("label", "import", "one", "masks", "--out", "two").code == 0
