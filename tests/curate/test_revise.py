@@ -94,10 +94,10 @@ def test_rows_may_go_and_drops_then_say_why(parent: Dataset, tmp_path: Path) -> 
 
 def test_a_revision_that_is_there_is_known(parent: Dataset, tmp_path: Path) -> None:
     change = with_mask(parent, "a-1", target("#.\n.."))
-    assert existing_revision(parent, tmp_path / "two", change["samples"]) is None
+    assert existing_revision(parent, tmp_path / "two", change["samples"], parent.drops) is None
     header = revised(parent, tmp_path / "two", **change)
-    assert existing_revision(parent, tmp_path / "two", change["samples"]) == header
-    assert existing_revision(parent, tmp_path / "two", parent.samples) is None
+    assert existing_revision(parent, tmp_path / "two", change["samples"], parent.drops) == header
+    assert existing_revision(parent, tmp_path / "two", parent.samples, parent.drops) is None
     assert digest_of(change["samples"]) == header.digest
 
 
