@@ -203,7 +203,7 @@ def test_photographs_that_look_alike_stay_together_with_the_pool(tmp_path: Path)
     three = open_dataset(tmp_path / "three")
     splits = dict(three.samples.select("sample_id", "split").iter_rows())
     assert [splits[f"labels-n{number}"] for number in range(8)] == [splits[f"pool-q{number}"] for number in range(8)]
-    assert len(set(splits.values())) == 3
+    assert len({splits[f"labels-n{number}"] for number in range(8)}) > 1
     assert check_dataset(three.root).findings == []
 
 
