@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from curate import schema
 from curate.dataset import Dataset, open_dataset
-from curate.duplicates import near_pairs, signature
+from curate.duplicates import SIGNATURE_BYTES, near_pairs, signature
 from curate.errors import UsageError
 from curate.examine import file_names, signatures_of
 from curate.images import examine_image
 from curate.placing import (
+    LEARNED,
     UNLABELLED,
     Item,
     Placement,
@@ -36,19 +37,22 @@ from curate.rules import duplicate_rule, leak_rule, take_rule
 from curate.selection import Selection
 from curate.sources import Note
 from curate.splits import Shares, fold_groups, fold_of, parse_split
-from curate.threads import Watch, map_threads
+from curate.threads import Tick, Watch, map_threads
 
 
 def with_places(selection: Selection, watch: Watch) -> Selection:
     """Groups and splits, near duplicates together; copies are dropped where asked for, and leaks always."""
-    recipe, earlier = selection.recipe, earlier_dataset(selection.recipe)
+    recipe, earlier, standing = selection.recipe, earlier_dataset(selection), selection.standing
     kept = in_order(selection, tested_ids(selection.kept, earlier))
-    outside, outside_signatures = outside_test(earlier, kept, recipe, watch)
+    outside, outside_signatures = (
+        outside_test(earlier, kept, recipe, watch) if standing is None else items_there(standing, watch)
+    )
     watch("finding duplicates", 0)
     pairs = near_pairs(np.concatenate([outside_signatures, signatures_of(kept)])) if kept.height else ()
     items = [*outside, *items_of(kept, recipe)]
     near = neighbours_of(map(tuple, pairs), len(items))
-    kept = with_copies(kept, items, near, recipe).with_columns(index=pl.int_range(len(outside), len(items)))
+    first = len(outside) if standing is None else 0
+    kept = with_copies(kept, items, near, recipe, first).with_columns(index=pl.int_range(len(outside), len(items)))
     selection = replace(selection, kept=kept.sort("sample_id"))
     if recipe.duplicates != "keep":
         selection = selection.apply([duplicate_rule(recipe.duplicates)], exempt=())
@@ -57,13 +61,14 @@ def with_places(selection: Selection, watch: Watch) -> Selection:
     return with_placements(selection, [placements[index] for index in selection.kept["index"]])
 
 
-def earlier_dataset(recipe: Recipe) -> Dataset | None:
-    """The dataset of `--test-from`.
+def earlier_dataset(selection: Selection) -> Dataset | None:
+    """The dataset of `--test-from`; None without, and where the candidates are added to one that heeded it already.
 
     Raises:
         UsageError: Its test split is empty, so that there is nothing to keep.
     """
-    if recipe.test_from is None:
+    recipe = selection.recipe
+    if recipe.test_from is None or selection.standing is not None:
         return None
     dataset = open_dataset(Path(recipe.test_from))
     if not dataset.rows("test"):
@@ -107,20 +112,38 @@ def outside_test(
 
     They keep away what looks like them.
     """
-    empty = np.zeros((0, signature(np.zeros((32, 32), np.uint8)).size), np.uint8)
     if earlier is None:
-        return [], empty
+        return [], np.zeros((0, SIGNATURE_BYTES), np.uint8)
     here = set(kept.filter(pl.col("fixed") == "test")["image_sha256"])
     rows = [row for row in earlier.rows("test") if row["image_sha256"] not in here]
-    tick = watch("reading the earlier test split", len(rows))
-    found = map_threads(
-        lambda row: signature(examine_image(earlier.root / row["image"], (row["height"], row["width"]))), rows, tick
-    )
     items = [
         Item(row["sample_id"], unit_of(row | {"group": None, "folder": ""}, recipe), row["image_sha256"], "test")
         for row in rows
     ]
-    return items, np.stack(found) if found else empty
+    return items, signatures_in(earlier, rows, watch("reading the earlier test split", len(rows)))
+
+
+def items_there(standing: Dataset, watch: Watch) -> tuple[list[Item], NDArray[np.uint8]]:
+    """The images of a dataset that others are added to, with their signatures.
+
+    An empty scene is learned from, so it lies where the training split does. A photograph of the pool has no split yet:
+    its group's hash says which it will have.
+    """
+    lies_in = {"background": LEARNED, "pool": None}
+    rows = sorted(standing.rows(), key=lambda row: row["split"] == "pool")  # those with a split come first
+    items = [
+        Item(row["sample_id"], row["group"], row["image_sha256"], lies_in.get(row["split"], row["split"]))
+        for row in rows
+    ]
+    return items, signatures_in(standing, rows, watch("reading the photos that are there", len(rows)))
+
+
+def signatures_in(dataset: Dataset, rows: Sequence[dict[str, Any]], tick: Tick) -> NDArray[np.uint8]:
+    """The signatures of some of a dataset's photographs, (N, K) uint8."""
+    found = map_threads(
+        lambda row: signature(examine_image(dataset.root / row["image"], (row["height"], row["width"]))), rows, tick
+    )
+    return np.stack(found) if found else np.zeros((0, SIGNATURE_BYTES), np.uint8)
 
 
 def items_of(kept: pl.DataFrame, recipe: Recipe) -> list[Item]:
@@ -145,16 +168,21 @@ def unit_of(row: dict[str, Any], recipe: Recipe) -> str:
 
 
 def with_copies(
-    kept: pl.DataFrame, items: Sequence[Item], near: Sequence[Sequence[int]], recipe: Recipe
+    kept: pl.DataFrame, items: Sequence[Item], near: Sequence[Sequence[int]], recipe: Recipe, first: int
 ) -> pl.DataFrame:
-    """The kept rows, which are the last of the items, with `copy_of` and `copy_exact`: which kept one each repeats."""
-    first = len(items) - kept.height
+    """The kept rows, which are the last of the items, with `copy_of` and `copy_exact`: which item each repeats.
+
+    Only items from the `first` on are looked at.
+    """
     mine = items[first:]
     around = [[other - first for other in found if other >= first] for found in near[first:]]
     originals = copies(mine, around, "near" if recipe.duplicates == "near" else "exact")
     exact = [other is not None and mine[other].sha256 == one.sha256 for one, other in zip(mine, originals, strict=True)]
     names = [None if other is None else mine[other].sample_id for other in originals]
-    return kept.with_columns(copy_of=pl.Series(names, dtype=pl.String), copy_exact=pl.Series(exact, dtype=pl.Boolean))
+    return kept.with_columns(
+        copy_of=pl.Series(names[len(mine) - kept.height :], dtype=pl.String),
+        copy_exact=pl.Series(exact[len(mine) - kept.height :], dtype=pl.Boolean),
+    )
 
 
 def place_chosen(
@@ -190,21 +218,29 @@ def with_splits(selection: Selection) -> Selection:
     if recipe.resplits:
         selection = settled(selection, shares)
     selection = without_late_leaks(selection)
-    notes = [*split_notes(selection, shares), *missing_test_notes(selection)]
-    return with_folds(replace(selection, notes=[*selection.notes, *notes]))
+    if selection.standing is None:
+        notes = [*selection.notes, *split_notes(selection, shares), *missing_test_notes(selection)]
+        selection = replace(selection, notes=notes)
+    return with_folds(selection)
 
 
 def settled(selection: Selection, shares: Shares) -> Selection:
     """The selection with its splits made anew, without what fixed counts leave over."""
     recipe, kept = selection.recipe, selection.kept
-    rows = kept.filter(~pl.col("split").is_in(UNLABELLED)).select("group", "split", "area", "people").to_dicts()
-    splits = settle_splits(rows, shares, recipe.seed or 0, fixed_test=recipe.test_from is not None)
+    rows = labelled(kept).select("group", "split", "area", "people").to_dicts()
+    there = () if selection.standing is None else labelled(selection.standing.samples)["group", "split"].iter_rows()
+    splits = settle_splits(rows, shares, recipe.seed or 0, fixed_test=recipe.test_from is not None, there=list(there))
     found = [split if split in UNLABELLED else splits[group] for group, split in kept["group", "split"].iter_rows()]
     asked = sum(asked_for(shares, recipe).values())
     over = [None if split is not None else asked for split in found]
     kept = kept.with_columns(split=pl.Series(found, dtype=pl.String), over=pl.Series(over, dtype=pl.Int64))
     selection = replace(selection, kept=kept)
     return selection if shares.counts is None else selection.apply([take_rule(f"split {recipe.split}")], exempt=())
+
+
+def labelled(rows: pl.DataFrame) -> pl.DataFrame:
+    """Those of the rows that are in train, val or test."""
+    return rows.filter(~pl.col("split").is_in(UNLABELLED))
 
 
 def asked_for(shares: Shares, recipe: Recipe) -> dict[str, int]:
@@ -258,7 +294,7 @@ def carried_splits(carried: pl.DataFrame | None) -> list[str]:
 
 def missing_test_notes(selection: Selection) -> list[Note]:
     """A Note for each image of an earlier test split that this one lacks."""
-    earlier = earlier_dataset(selection.recipe)
+    earlier = earlier_dataset(selection)
     if earlier is None:
         return []
     here = set(selection.kept.filter(pl.col("split") == "test")["image_sha256"])
@@ -270,10 +306,12 @@ def with_folds(selection: Selection) -> Selection:
     """The selection with the folds of its training split: made anew where they are asked for or the splits are."""
     recipe, kept, seed = selection.recipe, selection.kept, selection.recipe.seed or 0
     groups = set(kept.filter(pl.col("split") == "train")["group"])
-    if recipe.folds:
+    if selection.standing is not None:
+        folds = kept_folds(selection.standing.samples, groups, seed)
+    elif recipe.folds:
         folds = fold_groups(groups, recipe.folds, seed)
     else:
-        folds = {} if recipe.resplits else kept_folds(kept, groups, seed)
+        folds = {} if recipe.resplits else kept_folds(kept.filter(pl.col("read") == 0), groups, seed)
     found = [folds.get(group, -1) if split == "train" else -1 for group, split in kept["group", "split"].iter_rows()]
     lost = kept.filter((pl.col("split") == "train") & (pl.col("fold") >= 0))["sample_id"] if not folds else ()
     notes = [Note("images lose their fold; ask for --folds to make new ones", name) for name in lost]
@@ -281,9 +319,9 @@ def with_folds(selection: Selection) -> Selection:
     return replace(selection, kept=kept, notes=[*selection.notes, *notes])
 
 
-def kept_folds(kept: pl.DataFrame, groups: Collection[str], seed: int) -> dict[str, int]:
-    """Group -> fold as an earlier version has it; what is joined to that version is spread over as many folds."""
-    earlier = kept.filter((pl.col("split") == "train") & (pl.col("read") == 0) & (pl.col("fold") >= 0))
+def kept_folds(version: pl.DataFrame, groups: Collection[str], seed: int) -> dict[str, int]:
+    """Group -> fold as the rows of a version have it; what is joined to that version is spread over as many folds."""
+    earlier = version.filter((pl.col("split") == "train") & (pl.col("fold") >= 0))
     stays: dict[str, int] = dict(earlier.sort("sample_id", descending=True).select("group", "fold").iter_rows())
     count = max(stays.values(), default=-1) + 1
     return {group: stays.get(group, fold_of(group, count, seed)) for group in groups} if count else {}

@@ -88,12 +88,8 @@ def staged_folder(out: Path, *, force: bool = False) -> Iterator[Path]:
         ExistsError: `out` exists and `force` is false, or is no folder, or another process is writing it now.
         UsageError: `out` has no name of its own, as `.` and `..` have none.
     """
-    if out.name in ("", ".."):
-        raise UsageError(f"{out or '.'}: is the current folder or one above it. Name a folder of its own")
     out = Path(os.path.realpath(out)) if out.is_symlink() else out
-    staging = out.with_name(f".{out.name}.partial")
-    descriptor = _lock_new_folder(staging, out)
-    try:
+    with scratch_folder(out, "partial") as staging:
         _restore_interrupted_swap(out)
         if out.exists() and not (force and out.is_dir()):
             advice = "Choose another --out" + (", or pass --force to replace it" if out.is_dir() else "")
@@ -102,8 +98,26 @@ def staged_folder(out: Path, *, force: bool = False) -> Iterator[Path]:
         if staging.exists():
             _sync_tree(staging)
             _swap_in(staging, out)
+
+
+@contextmanager
+def scratch_folder(out: Path, purpose: str) -> Iterator[Path]:
+    """A hidden, empty sibling of `out` that vanishes when the block ends; it is locked until then.
+
+    What a killed process left of it is cleared by the next one.
+
+    Raises:
+        ExistsError: Another process holds it.
+        UsageError: `out` has no name of its own, as `.` and `..` have none.
+    """
+    if out.name in ("", ".."):
+        raise UsageError(f"{out or '.'}: is the current folder or one above it. Name a folder of its own")
+    folder = out.with_name(f".{out.name}.{purpose}")
+    descriptor = _lock_new_folder(folder, out)
+    try:
+        yield folder
     finally:
-        _discard(staging, descriptor)
+        _discard(folder, descriptor)
         os.close(descriptor)
 
 

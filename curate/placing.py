@@ -190,7 +190,12 @@ def leak_reason(
 
 
 def settle_splits(
-    rows: Sequence[Mapping[str, Any]], shares: Shares, seed: int, *, fixed_test: bool
+    rows: Sequence[Mapping[str, Any]],
+    shares: Shares,
+    seed: int,
+    *,
+    fixed_test: bool,
+    there: Sequence[tuple[str, str]] = (),
 ) -> dict[str, str | None]:
     """Group -> its split among the images that are left; None where fixed counts leave it over.
 
@@ -201,6 +206,7 @@ def settle_splits(
         shares: What `--split` asks for.
         seed: Of the hash that decides.
         fixed_test: Whether the test split stays as it is.
+        there: Group and split of each image that has its place already, is none of the rows, and counts.
     """
     splits: dict[str, str | None] = {row["group"]: row["split"] for row in rows}
     free = [row for row in rows if not (fixed_test and row["split"] == "test")]
@@ -210,8 +216,17 @@ def settle_splits(
     bins: dict[str, tuple[int, int]] = {}
     for row in free:
         bins.setdefault(row["group"], bin_of(row["area"], row["people"]))
-    counts = dict(shares.counts or {}) | ({"test": 0} if fixed_test else {})
-    return {**splits, **count_groups(sizes, bins, counts, seed)}
+    counts = Counter(dict(shares.counts or {}) | ({"test": 0} if fixed_test else {}))
+    counts.subtract(split for _, split in there)
+    split_of_group = dict(there)
+    for group in sorted(split_of_group.keys() & bins.keys()):
+        split = split_of_group[group]
+        fits = sizes[group] <= counts[split]
+        splits[group] = split if fits else None
+        counts[split] -= sizes[group] if fits else 0
+        del bins[group]
+    room = {split: max(0, counts[split]) for split in shares.counts or ()}
+    return {**splits, **count_groups({group: sizes[group] for group in bins}, bins, room, seed)}
 
 
 def place_unlabelled(

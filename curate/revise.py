@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import polars as pl
 
 from curate.dataset import (
     Dataset,
+    FunnelStep,
     Header,
     Source,
     digest_of,
@@ -20,7 +20,7 @@ from curate.dataset import (
     write_table,
 )
 from curate.errors import ExistsError, UsageError
-from curate.files import link_or_copy, readable_faults, staged_folder
+from curate.files import link_or_copy, readable_faults, sha256_file, staged_folder
 
 REPLACED = "replaced"
 """The folder of the masks that were there before the last edit."""
@@ -31,11 +31,13 @@ def revise(
     out: Path,
     *,
     samples: pl.DataFrame,
-    masks: Mapping[str, bytes],
+    masks: Mapping[str, Path],
     recipe: dict[str, Any],
     sources: list[Source],
     edits: pl.DataFrame,
+    images: Mapping[str, Path] | None = None,
     drops: pl.DataFrame | None = None,
+    funnel: list[FunnelStep] | None = None,
     force: bool = False,
 ) -> Header:
     """Write the next version of `parent` into folder `out` and return its header; `parent` stays byte-identical.
@@ -43,12 +45,14 @@ def revise(
     Args:
         parent: The version it comes from; its name is kept and its version counted up.
         out: The new folder, neither inside the parent's nor around it.
-        samples: The new table, with the columns of schema.SAMPLES; rows may be changed and left out, not added.
-        masks: The PNG bytes of each mask that changes, by sample_id; all other files are hardlinked or copied.
+        samples: The new table, with the columns of schema.SAMPLES; rows may be changed, left out, and, with their
+            `images`, added.
+        masks: The file of each mask that changes, by sample_id; like all other files it is hardlinked or copied.
         recipe: Every option this version was made with.
         sources: What was taken in, appended to the parent's sources.
         edits: One row per changed mask, with the columns of schema.EDITS; the parent's of other masks are kept.
-        drops: The new table of drops; None keeps the parent's.
+        images: The photograph of each sample that is added, by sample_id.
+        drops, funnel: The new table of drops and the funnel; None keeps the parent's.
         force: Replace a dataset that is at `out`; what is no dataset is never replaced.
 
     Raises:
@@ -57,9 +61,10 @@ def revise(
         MachineError, MissingError: The disk is full or not writable; a file of the parent is gone.
     """
     check_place(parent, out, force=force)
-    _check_revision(parent, samples, masks)
+    images = images or {}
+    _check_revision(parent, samples, masks, images)
     with readable_faults(out), staged_folder(out, force=force) as staging:
-        _lay_files(parent, staging, samples, masks)
+        _lay_files(parent, staging, samples, masks, images)
         _lay_edits(parent, staging, samples, edits)
         return finish_dataset(
             staging,
@@ -68,19 +73,20 @@ def revise(
             parent=parent.header.digest,
             recipe=recipe,
             sources=[*parent.header.sources, *sources],
-            funnel=parent.header.funnel,
+            funnel=parent.header.funnel if funnel is None else funnel,
             samples=samples,
             drops=parent.drops if drops is None else drops,
         )
 
 
-def existing_revision(parent: Dataset, out: Path, samples: pl.DataFrame) -> Header | None:
+def existing_revision(parent: Dataset, out: Path, samples: pl.DataFrame, drops: pl.DataFrame) -> Header | None:
     """The header of the dataset at `out` where it already is this revision of `parent`; None where it is not."""
     if not (out / "dataset.json").is_file():
         return None
-    header = open_dataset(out).header
+    there = open_dataset(out)
+    header = there.header
     same = header.parent == parent.header.digest and header.digest == digest_of(samples)
-    return header if same else None
+    return header if same and there.drops.equals(drops) else None
 
 
 def check_place(parent: Dataset, out: Path, *, force: bool) -> None:
@@ -103,12 +109,14 @@ def check_place(parent: Dataset, out: Path, *, force: bool) -> None:
         raise ExistsError(f"{out}: exists already. Choose another --out, or pass --force to replace it")
 
 
-def _check_revision(parent: Dataset, samples: pl.DataFrame, masks: Mapping[str, bytes]) -> None:
+def _check_revision(
+    parent: Dataset, samples: pl.DataFrame, masks: Mapping[str, Path], images: Mapping[str, Path]
+) -> None:
     """A caller's mistake, not a user's: rows from nowhere, or a mask that is not what its row says."""
-    if not set(samples["sample_id"]) <= set(parent.samples["sample_id"]):
-        raise ValueError("a revision may not add samples")
+    if not set(samples["sample_id"]) <= {*parent.samples["sample_id"], *(images.keys() & masks.keys())}:
+        raise ValueError("a revision may not add samples without image and mask")
     hashes = dict(samples.select("sample_id", "mask_sha256").iter_rows())
-    wrong = [name for name, data in masks.items() if hashes.get(name) != hashlib.sha256(data).hexdigest()]
+    wrong = [name for name, file in masks.items() if hashes.get(name) != sha256_file(file)]
     if wrong:
         raise ValueError(f"the row of {wrong[0]} does not have its new mask's hash")
 
@@ -118,8 +126,8 @@ def _lay_edits(parent: Dataset, staging: Path, samples: pl.DataFrame, edits: pl.
     kept = read_edits(parent.root).join(samples, on="sample_id", how="semi").join(edits, on="sample_id", how="anti")
     write_table(staging / "edits.parquet", pl.concat([kept, edits]).sort("sample_id"))
     masks = dict(parent.samples.select("sample_id", "mask").iter_rows())
-    before = {name: f"{REPLACED}/{name}.png" for name in kept["sample_id"]} | {
-        name: masks[name] for name in edits["sample_id"]
+    before = {name: f"{REPLACED}/{name}.png" for name in kept.drop_nulls("old_mask_sha256")["sample_id"]} | {
+        name: masks[name] for name in edits["sample_id"] if name in masks
     }
     if before:
         (staging / REPLACED).mkdir()
@@ -127,12 +135,11 @@ def _lay_edits(parent: Dataset, staging: Path, samples: pl.DataFrame, edits: pl.
         link_or_copy(parent.root / path, staging / REPLACED / f"{name}.png")
 
 
-def _lay_files(parent: Dataset, staging: Path, samples: pl.DataFrame, masks: Mapping[str, bytes]) -> None:
+def _lay_files(
+    parent: Dataset, staging: Path, samples: pl.DataFrame, masks: Mapping[str, Path], images: Mapping[str, Path]
+) -> None:
     (staging / "images").mkdir()
     (staging / "masks").mkdir()
     for sample_id, image, mask in samples.select("sample_id", "image", "mask").iter_rows():
-        link_or_copy(parent.root / image, staging / image)
-        if sample_id in masks:
-            (staging / mask).write_bytes(masks[sample_id])
-        else:
-            link_or_copy(parent.root / mask, staging / mask)
+        link_or_copy(images.get(sample_id, parent.root / image), staging / image)
+        link_or_copy(masks.get(sample_id, parent.root / mask), staging / mask)

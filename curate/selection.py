@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -51,6 +51,7 @@ class Selection:
         recipe: What was asked for.
         reads: The sources, as they were read.
         parent: The dataset the candidates come from, with `--from`.
+        standing: A dataset the candidates are added to: its images keep their place and are none of the candidates.
         candidates: Every image looked at, measured where it had to be. `read` is the index into `reads`; `kind` is
             null, or the split of an image that has no label yet or shows nobody on purpose.
         kept: The rows all rules so far keep.
@@ -67,6 +68,7 @@ class Selection:
     drops: pl.DataFrame
     funnel: list[FunnelStep]
     notes: list[Note]
+    standing: Dataset | None = None
 
     @property
     def sources(self) -> list[Source]:
@@ -112,14 +114,33 @@ def select(
     parent = open_dataset(Path(recipe.from_)) if recipe.from_ is not None else None
     reads = read_versions(parent, recipe.merge) if parent else read_sources(recipe, watch, mapped=not exact_drops)
     decisions = read_decisions(Path(recipe.decisions)) if recipe.decisions is not None else {}
+    start = start_with(recipe, reads, parent, decisions)
+    start.notes.extend(unknown_takes(start, insisted) + unknown_categories(recipe, reads))
+    return judge_labels(start, watch, exact_drops=exact_drops)
+
+
+def start_with(
+    recipe: Recipe,
+    reads: list[Read],
+    parent: Dataset | None = None,
+    decisions: Mapping[str, Decision] | None = None,
+    standing: Dataset | None = None,
+) -> Selection:
+    """The selection of all candidates of some sources, before any rule."""
+    decisions = decisions or {}
     candidates = join_decisions(gather(reads), decisions)
     notes = [note for read in reads for note in read.notes] + unknown_decisions(candidates, decisions)
     start = FunnelStep("looked at", "looked at", candidates.height)
-    selection = Selection(recipe, reads, parent, candidates, candidates, schema.DROPS.to_frame(), [start], notes)
-    notes += unknown_takes(selection, insisted) + unknown_categories(recipe, reads)
-    measured, found = measure(candidates, reads, recipe, watch, exact_drops=exact_drops)
+    drops = schema.DROPS.to_frame()
+    return Selection(recipe, reads, parent, candidates, candidates, drops, [start], notes, standing)
+
+
+def judge_labels(selection: Selection, watch: Watch, *, exact_drops: bool = True) -> Selection:
+    """The selection with what has to be measured, after the rules that need no photograph."""
+    recipe = selection.recipe
+    measured, found = measure(selection.candidates, selection.reads, recipe, watch, exact_drops=exact_drops)
     measured = choose_backgrounds(measured, recipe)
-    selection = replace(selection, candidates=measured, kept=measured, notes=notes + found)
+    selection = replace(selection, candidates=measured, kept=measured, notes=selection.notes + found)
     selection = selection.apply([unreadable_rule("readable label")], exempt=())
     selection = selection.apply(people_rules(recipe, beside=selection.kept["kind"].drop_nulls().unique().to_list()))
     return selection.apply([side_rule(recipe.min_side)], exempt=()) if recipe.min_side else selection
@@ -161,7 +182,7 @@ def kind_of(read: Read) -> pl.Series:
     )
 
 
-def join_decisions(candidates: pl.DataFrame, decisions: dict[str, Decision]) -> pl.DataFrame:
+def join_decisions(candidates: pl.DataFrame, decisions: Mapping[str, Decision]) -> pl.DataFrame:
     """The candidates with a reviewer's verdict and note, null where there is none."""
     table = pl.DataFrame(
         {
@@ -174,7 +195,7 @@ def join_decisions(candidates: pl.DataFrame, decisions: dict[str, Decision]) -> 
     return candidates.join(table, on="sample_id", how="left", maintain_order="left")
 
 
-def unknown_decisions(candidates: pl.DataFrame, decisions: dict[str, Decision]) -> list[Note]:
+def unknown_decisions(candidates: pl.DataFrame, decisions: Mapping[str, Decision]) -> list[Note]:
     """A Note for each decision about an image that was not looked at."""
     unknown = sorted(decisions.keys() - set(candidates["sample_id"]))
     return [Note("decisions are about images that were not looked at", sample_id) for sample_id in unknown]

@@ -71,6 +71,18 @@ def label() -> None:
 )
 @click.option("--on-conflict", type=click.Choice(POLICIES), default="replace", help="How a label meets the old mask.")
 @click.option("--author", metavar="NAME", help="Who labelled, for the record of edits.")
+@click.option(
+    "--add-images",
+    is_flag=True,
+    help="Labelled photographs that are in no version yet become samples, by the rules and splits of DATASET's build.",
+)
+@click.option(
+    "--images",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder with photographs to add, beside those in the export; repeatable.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would come in; write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--force", is_flag=True, help="Replace the dataset at --out.")
@@ -85,6 +97,8 @@ def import_command(
     image_list: Path | None,
     on_conflict: str,
     author: str | None,
+    add_images: bool,
+    images: tuple[Path, ...],
     dry_run: bool,
     as_json: bool,
     force: bool,
@@ -100,7 +114,7 @@ def import_command(
     if out is None and not dry_run:
         raise UsageError("--out NEW is missing: the folder of the new version. To only look: --dry-run")
     words = split_words(person, "--person"), split_words(ignore, "--ignore")
-    request = Request(path, format_name, Options(*words, colours, image_list), on_conflict, author)
+    request = Request(path, format_name, Options(*words, colours, image_list), on_conflict, author, add_images, images)
     target = None if dry_run else out
     if on_conflict == "ask" and not sys.stdin.isatty():
         raise UsageError("--on-conflict ask: there is no terminal to ask at. Choose another policy")
@@ -221,6 +235,7 @@ def split_words(text: str | None, option: str) -> tuple[str, ...] | None:
 def remarks(imported: Imported) -> Iterator[str]:
     """What goes to stderr: each label left out, the first notes, what was not looked at."""
     yield from (f"left out: {refusal.message}" for refusal in imported.intake.refusals)
+    yield from (f"dropped: {row['sample_id']}: {row['rule']}: {row['detail']}" for row in imported.dropped.to_dicts())
     notes = imported.intake.notes
     yield from (f"note: {note}" for note in notes[:NOTES_SHOWN])
     if len(notes) > NOTES_SHOWN:
@@ -232,8 +247,10 @@ def remarks(imported: Imported) -> Iterator[str]:
 def summary(imported: Imported, dataset: Path, out: Path | None) -> str:
     """The result for people."""
     intake, header = imported.intake, imported.header
-    edited = len(intake.edited)
+    edited, added = len(intake.edited), len(intake.added)
     lines = [f"imported   {edited}", f"unchanged  {len(intake.changes) - edited}", f"left out   {len(intake.refusals)}"]
+    if added or len(imported.dropped):
+        lines[1:1] = [f"  added    {added}", f"dropped    {len(imported.dropped)}"]
     if intake.median_iou is not None:
         lines.append(f"median IoU of old and new masks {intake.median_iou:.3f}")
     if header is not None and imported.status == "written":
@@ -253,6 +270,8 @@ def json_object(imported: Imported, out: Path | None) -> str:
         "status": imported.status,
         "format": imported.format,
         "imported": sorted(intake.edited),
+        "added": sorted(intake.added),
+        "dropped": imported.dropped.to_dicts(),
         "unchanged": sorted(set(intake.changes) - set(intake.edited)),
         "left_out": [{"file": str(refusal.file), "reason": refusal.message} for refusal in intake.refusals],
         "notes": intake.notes,

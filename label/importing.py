@@ -7,16 +7,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import polars as pl
+
 from curate.dataset import Dataset, Header, Source
-from curate.errors import CurateError, MissingError
+from curate.errors import CurateError, MissingError, UsageError
+from curate.files import readable_faults, scratch_folder
 from curate.revise import check_place, existing_revision, revise
 from curate.threads import Watch, unwatched
+from label.adding import Addition, add_photographs
 from label.archive import unpacked
 from label.formats import FORMATS, detect_format, kinds_of, read_labels
-from label.formats.record import Options
-from label.intake import Ask, Intake, edits_of, revised_samples, source_of, take_in
+from label.formats.record import IMAGE_SUFFIXES, Options
+from label.intake import Ask, Intake, Meeting, edits_of, revised_samples, source_of, take_in, times_of
+from label.photographs import Photographs
 from label.rules import build_options, build_recipe, retagged
 
 
@@ -29,6 +35,8 @@ class Request:
     options: Options = field(default_factory=Options)
     on_conflict: str = "replace"
     author: str | None = None
+    add_images: bool = False
+    images: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,8 @@ class Imported:
     Attributes:
         format: The format the labels were read as.
         intake: Every label's fate.
+        dropped: The photographs that were looked at and not added, with the rule of the build that each fails: rows of
+            schema.DROPS.
         left_alone: How many files of each other suffix lie beside the labels.
         status: `written`, `there already` (`--out` holds it), `unchanged` (nothing to write), `dry run`, or `nothing`
             (no label could be imported).
@@ -46,6 +56,7 @@ class Imported:
 
     format: str
     intake: Intake
+    dropped: pl.DataFrame
     left_alone: Counter[str]
     status: str
     header: Header | None
@@ -79,15 +90,51 @@ def import_labels(
         check_place(parent, out, force=force)
     if not request.path.exists():
         raise MissingError(f"{request.path}: no such file or folder. Check the path of the labels")
-    with unpacked(request.path) as path, told_of(path, request.path):
-        name = detect_format(path) if request.format == "auto" else request.format
-        labels = read_labels(path, name, request.options)
-        intake = take_in(parent, labels, request.on_conflict, request.author, ask, watch)
-        source = source_of(request.path, intake)
-        left_alone = _left_alone(path, name)
-    intake = intake.told_of(path, request.path)
-    status, header = _write(parent, out, request, name, intake, source, force)
-    return Imported(name, intake, left_alone, status, header)
+    check_images(request)
+    with unpacked(request.path) as path, spool_for(out) as spool:
+        with told_of(path, request.path):
+            name = detect_format(path) if request.format == "auto" else request.format
+            labels = read_labels(path, name, request.options)
+            photographs = Photographs(path, request.images, FORMATS[name].SUFFIXES, spool)
+            meeting = Meeting(
+                parent,
+                request.on_conflict,
+                request.author,
+                ask,
+                times_of(parent),
+                spool,
+                photographs,
+                request.add_images,
+            )
+            intake = take_in(labels, meeting, watch)
+            source = source_of(request.path, intake)
+            samples = retagged(revised_samples(parent.samples, intake), intake.edited, build_recipe(parent.header))
+            addition = add_photographs(parent, samples, intake, spool, watch)
+        addition = addition.told_of(path, request.path).told_of(spool, request.path)
+        intake = intake.told_of(path, request.path).without(addition.dropped["sample_id"])
+        recipe = recipe_of(request, name, parent)
+        status, header = _write(parent, out, intake, addition, recipe, source, force)
+        return Imported(name, intake, addition.dropped, _left_alone(path, name, request), status, header)
+
+
+def check_images(request: Request) -> None:
+    """Raise UsageError or MissingError where folders of photographs are named for nothing, or are none."""
+    if request.images and not request.add_images:
+        raise UsageError("--images: says where the photographs to add lie. Add --add-images, or leave it out")
+    for folder in request.images:
+        if not folder.is_dir():
+            raise MissingError(f"--images {folder}: is not a folder. Name the folder that holds the photographs")
+
+
+@contextmanager
+def spool_for(out: Path | None) -> Iterator[Path]:
+    """An empty folder for the masks of a dataset at `out`, on the same disk where there is one; it goes again."""
+    if out is None:
+        with TemporaryDirectory(prefix="curate-masks-") as folder:
+            yield Path(folder)
+    else:
+        with readable_faults(out), scratch_folder(out, "masks") as spool:
+            yield spool
 
 
 @contextmanager
@@ -101,25 +148,33 @@ def told_of(folder: Path, path: Path) -> Iterator[None]:
 
 
 def _write(
-    parent: Dataset, out: Path | None, request: Request, name: str, intake: Intake, source: Source, force: bool
+    parent: Dataset,
+    out: Path | None,
+    intake: Intake,
+    addition: Addition,
+    recipe: dict[str, Any],
+    source: Source,
+    force: bool,
 ) -> tuple[str, Header | None]:
-    if not intake.changes:
+    if not intake.changes and addition.dropped.is_empty():
         return "nothing", None
-    if not intake.edited:
+    if not intake.edited and addition.drops.equals(parent.drops):
         return "unchanged", None
     if out is None:
         return "dry run", None
-    samples = retagged(revised_samples(parent.samples, intake), intake.edited, build_recipe(parent.header))
-    if not force and (header := existing_revision(parent, out, samples)):
+    if not force and (header := existing_revision(parent, out, addition.samples, addition.drops)):
         return "there already", header
     header = revise(
         parent,
         out,
-        samples=samples,
-        masks={sample_id: change.png for sample_id, change in intake.edited.items() if change.png},
-        recipe=recipe_of(request, name, parent),
+        samples=addition.samples,
+        masks={name: change.mask for name, change in intake.edited.items() if change.mask} | addition.masks,
+        recipe=recipe,
         sources=[source],
         edits=edits_of(intake),
+        images=addition.images,
+        drops=addition.drops,
+        funnel=addition.funnel,
         force=force,
     )
     return "written", header
@@ -135,13 +190,16 @@ def recipe_of(request: Request, name: str, parent: Dataset) -> dict[str, Any]:
         **options,
         "on_conflict": request.on_conflict,
         "author": request.author,
+        "add_images": request.add_images,
+        "images": list(map(str, request.images)),
         "seed": parent.header.recipe.get("seed", 0),
         "rules": build_options(parent.header),
     }
 
 
-def _left_alone(path: Path, name: str) -> Counter[str]:
-    """The files beside the labels that are not of their format, by suffix."""
+def _left_alone(path: Path, name: str, request: Request) -> Counter[str]:
+    """The files beside the labels that are neither of their format nor photographs that are looked at, by suffix."""
     if not path.is_dir():
         return Counter()
-    return Counter({kind: count for kind, count in kinds_of(path).items() if kind not in FORMATS[name].SUFFIXES})
+    looked_at = {*FORMATS[name].SUFFIXES, *(IMAGE_SUFFIXES if request.add_images else ())}
+    return Counter({kind: count for kind, count in kinds_of(path).items() if kind not in looked_at})

@@ -5,62 +5,78 @@ from __future__ import annotations
 import hashlib
 import statistics
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from curate import schema
 from curate.dataset import Dataset, Source, read_edits
+from curate.duplicates import near_pairs, signature
 from curate.errors import CurateError
-from curate.files import sha256_file, sha256_files
-from curate.images import exif_orientation, same_aspect, target_png
+from curate.files import sha256_bytes, sha256_file, sha256_files
+from curate.images import examine_image, exif_orientation, read_size_hw, same_aspect, target_png
 from curate.masks import PERSON, SizeHW, Target, iou
 from curate.processes import map_processes
+from curate.sources.names import sample_keys
 from curate.splits import RATIOS
 from curate.threads import Watch, unwatched
 from label.formats.record import HandLabel, Maker, Refusal
-from label.match import NoMatch, SampleIndex, index_samples, match
+from label.match import NoMatch, SampleIndex, ids_in, index_samples, match
 from label.merge import (
     MERGES,
+    added_edit,
     edit_row,
+    is_addition,
     lost_regions,
     merge_targets,
+    new_row,
     placed_row,
     relabelled_row,
     released_row,
 )
+from label.photographs import Photo, Photographs
 from label.rules import build_recipe, split_ratios
 
 
 @dataclass(frozen=True)
 class Change:
-    """A sample's new row, with its mask's PNG where that changes; `edit` is None where nothing does."""
+    """A sample's new row, with the file of its mask where that changes; `edit` is None where nothing does.
+
+    In the row of a photograph that becomes a sample, `image` and `mask` are the files it is made from.
+    """
 
     label: HandLabel
     drawn_sha256: str
     """Digest of the label as drawn, before it met the sample's mask; tells two labels of one sample apart."""
     row: dict[str, Any]
-    png: bytes | None
+    mask: Path | None
     edit: dict[str, Any] | None
     notes: tuple[str, ...]
 
 
+SOURCE = "labels"
+"""What photographs that an import adds are said to come from."""
 PART = 32
 """Labels a process takes in at once."""
 
 
 class Made(NamedTuple):
-    """What one label makes of its sample, as a process that is forked for it sends it: a Change without the label."""
+    """What one label makes of its sample, as a process that is forked for it sends it: a Change without the label.
+
+    The row of a photograph that is no sample yet has no `sample_id`: what it is called hangs on all the others.
+    """
 
     drawn_sha256: str
     row: dict[str, Any]
-    png: bytes | None
+    mask: Path | None
     edit: dict[str, Any] | None
     notes: tuple[str, ...]
+    photo: Photo | None = None
 
 
 Ask = Callable[[HandLabel, dict[str, Any], float | None], str | None]
@@ -77,6 +93,9 @@ class Meeting:
         author: Who labelled, as the user says it.
         ask: For the policy `ask`.
         times: When labels that are there were made, by sample_id.
+        spool: The folder that new masks are written to as they are made, so that memory does not grow with them.
+        photographs: Of the labels.
+        adds: Whether a photograph that is no sample becomes one.
     """
 
     dataset: Dataset
@@ -84,6 +103,9 @@ class Meeting:
     author: str | None
     ask: Ask | None
     times: Mapping[str, str]
+    spool: Path
+    photographs: Photographs
+    adds: bool
 
     def how(self, label: HandLabel, row: dict[str, Any], old: Target | None, new: Target) -> str | None:
         """One of MERGES; None where the mask that is there shall stay."""
@@ -107,6 +129,11 @@ class Intake:
     notes: list[str] = field(default_factory=list)
 
     @property
+    def added(self) -> dict[str, Change]:
+        """Those of the edited that make a photograph a sample."""
+        return {name: change for name, change in self.edited.items() if is_addition(change.edit)}
+
+    @property
     def edited(self) -> dict[str, Change]:
         """The changes that change something."""
         return {name: change for name, change in self.changes.items() if change.edit is not None}
@@ -120,6 +147,11 @@ class Intake:
         refusals = [Refusal(Path(told(str(one.file))), told(one.message)) for one in self.refusals]
         return Intake(self.changes, refusals, list(map(told, self.notes)))
 
+    def without(self, names: Iterable[str]) -> Intake:
+        """The same without the changes of some sample_ids."""
+        changes = {name: change for name, change in self.changes.items() if name not in set(names)}
+        return Intake(changes, self.refusals, self.notes)
+
     @property
     def median_iou(self) -> float | None:
         """Median IoU of the old and the new masks of what was edited; None where there was no old one."""
@@ -128,49 +160,67 @@ class Intake:
         return statistics.median(found) if found else None
 
 
-def take_in(
-    dataset: Dataset,
-    labels: Iterable[HandLabel | Refusal],
-    policy: str,
-    author: str | None,
-    ask: Ask | None = None,
-    watch: Watch = unwatched,
-) -> Intake:
-    """What `labels` make of `dataset`; nothing is written.
+def take_in(labels: Iterable[HandLabel | Refusal], meeting: Meeting, watch: Watch = unwatched) -> Intake:
+    """What `labels` make of a dataset; masks and embedded images are written to the spool, and nothing else is.
 
     Args:
-        dataset: The version they are for.
         labels: What a format's `read` yields.
-        policy: How a label meets the mask that is there, one of label.merge.POLICIES.
-        author: Who labelled, for the record of edits; None: whom the files name.
-        ask: Called under the policy `ask`.
+        meeting: The dataset, and how they meet it.
         watch: Told of progress.
-
-    Raises:
-        FormatError: The version's own record of edits is damaged.
     """
-    meeting = Meeting(dataset, policy, author, ask, times_of(dataset))
+    dataset = meeting.dataset
     index = index_samples(dataset.samples)
     rows = {row["sample_id"]: row for row in dataset.rows()}
     read = list(labels)
 
-    def outcomes(part: Sequence[HandLabel | Refusal]) -> list[Made | Refusal]:
-        return [one if isinstance(one, Refusal) else outcome_of(one, rows, index, meeting) for one in part]
+    def outcomes(part: Sequence[int]) -> list[Made | Refusal]:
+        return [outcome_of(number, read[number], rows, index, meeting) for number in part]
 
-    tick = watch("taking in labels", len(read))
+    tick, numbers = watch("taking in labels", len(read)), range(len(read))
     # A forked process has no terminal to ask at.
-    made = outcomes(read) if policy == "ask" else map_processes(outcomes, read, tick, PART)
+    outcome = outcomes(numbers) if meeting.policy == "ask" else map_processes(outcomes, numbers, tick, PART)
+    names = new_names([one for one in outcome if isinstance(one, Made)], rows)
     place = placement(dataset)
     intake, contested = Intake(), set[str]()
-    for label, outcome in zip(read, made, strict=True):
-        if isinstance(outcome, Refusal):
-            intake.refusals.append(outcome)
-        else:
-            row = place(outcome.row) if outcome.row["split"] == "pool" and outcome.edit is not None else outcome.row
-            change = Change(cast(HandLabel, label), outcome.drawn_sha256, row, *outcome[2:])
-            _settle(intake, change, contested, newest=policy == "newest")
+    for label, one in zip(read, outcome, strict=True):
+        if isinstance(one, Refusal):
+            intake.refusals.append(one)
+            continue
+        change = Change(cast(HandLabel, label), *one[:5])
+        if not one.row["sample_id"]:
+            change = named(change, names[one.row["image_sha256"]], meeting)
+        elif one.row["split"] == "pool" and one.edit is not None:
+            change = replace(change, row=place(one.row))
+        _settle(intake, change, contested, newest=meeting.policy == "newest")
     intake.notes += [f"{change.label.where}: {note}" for change in intake.changes.values() for note in change.notes]
     return intake
+
+
+def new_names(made: Iterable[Made], known: Collection[str]) -> dict[str, str]:
+    """What photographs that are no sample yet are called, by the digest of their bytes.
+
+    Their keys are those that `curate build` gives the images of a source, which all photographs of the export are; so
+    the same export calls them the same also when some of them have become samples.
+    """
+    photos = sorted({(one.photo.name, one.photo.sha256): one for one in made if one.photo is not None}.items())
+    keys = sample_keys([name for (name, _), _ in photos])
+    names: dict[str, str] = {}
+    for key, ((_, sha256), one) in zip(keys, photos, strict=True):
+        if not one.row["sample_id"]:
+            name = f"{SOURCE}-{key}"
+            names.setdefault(sha256, f"{name}-{sha256[:6]}" if name in known else name)
+    return names
+
+
+def named(change: Change, sample_id: str, meeting: Meeting) -> Change:
+    """The change that makes a photograph the sample of this name."""
+    row, version = change.row | {"sample_id": sample_id}, meeting.dataset.header.version + 1
+    return replace(change, row=row, edit=added_edit(row, maker_of(change.label, meeting), version))
+
+
+def maker_of(label: HandLabel, meeting: Meeting) -> Maker:
+    """Who made a label, as the user says it, else as the file does."""
+    return Maker(label.tool, meeting.author or label.author, label.time)
 
 
 def placement(dataset: Dataset) -> Callable[[dict[str, Any]], dict[str, Any]]:
@@ -212,28 +262,97 @@ def _settle(intake: Intake, change: Change, contested: set[str], *, newest: bool
 
 
 def outcome_of(
-    label: HandLabel, rows: dict[str, dict[str, Any]], index: SampleIndex, meeting: Meeting
+    number: int, label: HandLabel | Refusal, rows: dict[str, dict[str, Any]], index: SampleIndex, meeting: Meeting
 ) -> Made | Refusal:
-    """What one label makes of its sample, or why it was left out."""
-    found = match(label, index)
-    if isinstance(found, NoMatch):
-        return label.refused(why_unmatched(label, found))
-    row = rows[found]
+    """What one label, the export's `number`th, makes of its sample, or why it was left out."""
+    if isinstance(label, Refusal):
+        return label
     try:
+        found, photo = match(label, index), None
+        if meeting.adds or isinstance(found, NoMatch):
+            photo = meeting.photographs.of(label, number)
+        if meeting.adds and photo is not None:
+            found = match_photo(label, found, photo, index, rows, meeting.dataset)
+        if isinstance(found, NoMatch):
+            if meeting.adds and photo is not None and not found.candidates:
+                return new_sample(number, label, photo, meeting)
+            return label.refused(why_unmatched(label, found, photo, adds=meeting.adds))
+        row = rows[found]
         problem = why_unusable(label, row, meeting.dataset) or why_older(label, row, meeting)
-        return label.refused(problem) if problem else changed(label, row, meeting)
+        if problem:
+            return label.refused(problem)
+        outcome = changed(number, label, row, meeting)
+        return outcome._replace(photo=photo) if isinstance(outcome, Made) else outcome
     except CurateError as error:
         return Refusal(label.file, str(error))
 
 
-def changed(label: HandLabel, row: dict[str, Any], meeting: Meeting) -> Made | Refusal:
+def match_photo(
+    label: HandLabel,
+    found: str | NoMatch,
+    photo: Photo,
+    index: SampleIndex,
+    rows: Mapping[str, dict[str, Any]],
+    dataset: Dataset,
+) -> str | NoMatch:
+    """The sample that a label with its photograph belongs to; a NoMatch without candidates where it is a new one.
+
+    A sample_id stands for itself, and so do equal bytes. Else a name that is known means that sample only where the two
+    show the same picture: the first photograph of two cameras has one name.
+
+    Raises:
+        CurateError: The photograph, or that of a sample it may be, cannot be read.
+    """
+    if isinstance(found, str) and any(found in ids_in(name, index) for name in label.names):
+        return found
+    called = (found,) if isinstance(found, str) else found.candidates
+    same = index.by_hash.get(photo.sha256, frozenset())
+    meant = [name for name in called if name in same] or sorted(same)
+    if not meant and called:
+        looks = look(photo.file)
+        meant = [
+            name for name in called if near_pairs(np.stack([look(dataset.root / rows[name]["image"]), looks])).size
+        ]
+    return meant[0] if len(meant) == 1 else NoMatch(tuple(meant))
+
+
+def look(path: Path) -> NDArray[np.uint8]:
+    """The signature of a photograph."""
+    return signature(examine_image(path, read_size_hw(path)))
+
+
+def new_sample(number: int, label: HandLabel, photo: Photo, meeting: Meeting) -> Made | Refusal:
+    """What makes a photograph a sample: its mask, and its row as far as the label tells it.
+
+    Raises:
+        CurateError: The label cannot be drawn, or the photograph cannot be opened.
+    """
+    size_hw = read_size_hw(photo.file)
+    if problem := why_misfit(label, photo.name, photo.file, size_hw):
+        return label.refused(problem)
+    drawn = label.draw(size_hw)
+    person = drawn.target == PERSON
+    if problem := why_empty(person, person, drawn.found):
+        return label.refused(problem)
+    mask, sha256 = write_mask(meeting.spool / f"{number}.png", drawn.target)
+    row = new_row(drawn.target, drawn.people, sha256) | {
+        "image": str(photo.file),
+        "mask": str(mask),
+        "source": SOURCE,
+        "image_sha256": photo.sha256,
+    }
+    notes = (*drawn.notes, *notes_on(label, size_hw, None, drawn.target))
+    return Made(hashlib.sha256(drawn.target.tobytes()).hexdigest(), row, mask, None, notes, photo)
+
+
+def changed(number: int, label: HandLabel, row: dict[str, Any], meeting: Meeting) -> Made | Refusal:
     """The sample's new mask, row and record of the change; a Refusal where nobody is left in the mask.
 
     Raises:
         CurateError: The label cannot be drawn, or the sample's own mask cannot be read.
     """
     size_hw: SizeHW = (row["height"], row["width"])
-    dataset, maker = meeting.dataset, Maker(label.tool, meeting.author or label.author, label.time)
+    dataset, maker = meeting.dataset, maker_of(label, meeting)
     version = dataset.header.version + 1
     drawn = label.draw(size_hw)
     drawn_sha256 = hashlib.sha256(drawn.target.tobytes()).hexdigest()
@@ -247,12 +366,18 @@ def changed(label: HandLabel, row: dict[str, Any], meeting: Meeting) -> Made | R
         return confirmed(row, drawn_sha256, drawn.notes, edit)
     if problem := why_empty(drawn.target == PERSON, new == PERSON, drawn.found) or why_fixed(row):
         return label.refused(problem)
-    png = target_png(new)
-    sha256 = hashlib.sha256(png).hexdigest()
+    mask, sha256 = write_mask(meeting.spool / f"{number}.png", new)
     edit = edit_row(row, old, new, maker, version, sha256)
     new_row = relabelled_row(row, new, sha256, drawn.people if how == "replace" else None)
     notes = (*drawn.notes, *notes_on(label, size_hw, old, new))
-    return Made(drawn_sha256, new_row, png, edit, notes)
+    return Made(drawn_sha256, new_row, mask, edit, notes)
+
+
+def write_mask(path: Path, target: Target) -> tuple[Path, str]:
+    """Write a target as the PNG at `path`; returns the path and the digest of its bytes."""
+    png = target_png(target)
+    path.write_bytes(png)
+    return path, sha256_bytes(png)
 
 
 def confirmed(row: dict[str, Any], drawn_sha256: str, notes: tuple[str, ...], edit: dict[str, Any]) -> Made:
@@ -272,17 +397,43 @@ def notes_on(label: HandLabel, size_hw: SizeHW, old: Target | None, new: Target)
         yield "regions that were not counted (128) are now, because the label has none"
 
 
-def why_unmatched(label: HandLabel, found: NoMatch) -> str:
+def why_unmatched(label: HandLabel, found: NoMatch, photo: Photo | None, *, adds: bool) -> str:
     """Found, expected and what to do, for a label whose sample is not known for certain."""
+    if photo is not None and not found.candidates:
+        return f"its photograph {photo.name} is no sample yet. Make it one with --add-images"
     names = " or ".join(label.names)
     shown = ", ".join(found.candidates[:4]) + (", ..." if len(found.candidates) > 4 else "")
     if label.ends_in is not None:
         ending = f"the number {label.ends_in}"
         said = f"{shown} end in {ending}, and one is meant" if shown else f"no sample's name ends in {ending}"
         return f"{said}. Say which image each label is of: --image-list FILE"
+    if not found.candidates and adds:
+        return f"neither a sample nor a photograph is called {names}. Say where the photograph lies: --images DIR"
     if not found.candidates:
-        return f"no sample is called {names}, nor holds its image. Name it by its sample_id, or add the image first"
+        advice = "Name it by its sample_id, or add its photograph: --add-images --images DIR"
+        return f"no sample is called {names}, nor holds its image. {advice}"
     return f"{names} may mean any of {shown}. Rename it to the sample_id that is meant"
+
+
+def why_misfit(label: HandLabel, name: str, image: Path, size_hw: SizeHW) -> str:
+    """Why a label cannot be for an image of this name and size, seen before it is drawn; empty where it can.
+
+    Raises:
+        CurateError: The image cannot be opened.
+    """
+    if label.size_hw is None or same_aspect(label.size_hw, size_hw):
+        return ""
+    turn = exif_orientation(image)
+    turned = turn != 1 and same_aspect((label.size_hw[1], label.size_hw[0]), size_hw)
+    advice = (
+        f"the image carries EXIF orientation {turn} and was labelled turned; label the stored raster"
+        if turned
+        else "it belongs to another image or another crop; mend it or leave it out"
+    )
+    return (
+        f"was drawn on {sized(label.size_hw)} (HxW), but {name} has {sized(size_hw)}; "
+        f"expected that size or the same aspect ratio: {advice}"
+    )
 
 
 def why_unusable(label: HandLabel, row: dict[str, Any], dataset: Dataset) -> str:
@@ -292,19 +443,7 @@ def why_unusable(label: HandLabel, row: dict[str, Any], dataset: Dataset) -> str
         CurateError: The sample's image cannot be opened.
     """
     size_hw: SizeHW = (row["height"], row["width"])
-    if label.size_hw is None or same_aspect(label.size_hw, size_hw):
-        return ""
-    turn = exif_orientation(dataset.root / row["image"])
-    turned = turn != 1 and same_aspect((label.size_hw[1], label.size_hw[0]), size_hw)
-    advice = (
-        f"the image carries EXIF orientation {turn} and was labelled turned; label the stored raster"
-        if turned
-        else "it belongs to another image or another crop; mend it or leave it out"
-    )
-    return (
-        f"was drawn on {sized(label.size_hw)} (HxW), but {row['sample_id']} has {sized(size_hw)}; "
-        f"expected that size or the same aspect ratio: {advice}"
-    )
+    return why_misfit(label, row["sample_id"], dataset.root / row["image"], size_hw)
 
 
 def why_older(label: HandLabel, row: dict[str, Any], meeting: Meeting) -> str:
@@ -349,7 +488,7 @@ def revised_samples(samples: pl.DataFrame, intake: Intake) -> pl.DataFrame:
 
 def edits_of(intake: Intake) -> pl.DataFrame:
     """`edits.parquet`, a row per edited sample."""
-    edits = [change.edit for change in intake.changes.values() if change.edit is not None]
+    edits = [change.edit for change in intake.edited.values() if change.edit is not None]
     return schema.table(edits, schema.EDITS)
 
 

@@ -55,6 +55,33 @@ def relabelled_row(row: dict[str, Any], target: Target, mask_sha256: str, people
     }
 
 
+def new_row(target: Target, people: int | None, mask_sha256: str) -> dict[str, Any]:
+    """The row of a photograph that becomes a sample, as far as its label tells it; the texts it does not are empty.
+
+    Args:
+        target: Its target, which shows a person.
+        people: People counted in the label; None: one.
+        mask_sha256: Digest of the target's PNG.
+    """
+    empty = {column: "" for column, kind in schema.SAMPLES.items() if kind == pl.String}
+    return empty | {
+        "height": target.shape[0],
+        "width": target.shape[1],
+        "people": people or 1,
+        "area": area_fraction(target),
+        "split": "train",
+        "fold": -1,
+        "licence": None,
+        "origin": "hand",
+        "edges": touched_edges(target == PERSON),
+        "touching": [],
+        "head_visible": None,
+        "mask_sha256": mask_sha256,
+        "weight": 1.0,
+        "tags": [],
+    }
+
+
 def released_row(row: dict[str, Any]) -> dict[str, Any]:
     """The row without the tag `relabel`, and with the weight that tag took from it; itself where it has no such tag."""
     if "relabel" not in row["tags"]:
@@ -105,6 +132,17 @@ def edit_row(
     was = msgspec.json.encode({column: row[column] for column in RESTORED}).decode()
     values = (row["sample_id"], version, *maker, agreement, row["mask_sha256"], sha256, was)
     return dict(zip(schema.EDITS, values, strict=True))
+
+
+def added_edit(row: dict[str, Any], maker: Maker, version: int) -> dict[str, Any]:
+    """A row of `edits.parquet` for an image that was in no version before: there is no old mask, and no row."""
+    values = (row["sample_id"], version, *maker, None, None, row["mask_sha256"], None)
+    return dict(zip(schema.EDITS, values, strict=True))
+
+
+def is_addition(edit: Mapping[str, Any] | None) -> bool:
+    """Whether an edit made a photograph a sample; there is nothing before it to go back to."""
+    return edit is not None and edit["old_mask_sha256"] is None
 
 
 def lost_regions(old: Target, new: Target) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,10 @@ import msgspec
 from curate import images, schema
 from curate.dataset import Dataset, Header, read_edits
 from curate.errors import FormatError, UsageError
+from curate.files import sha256_file
 from curate.revise import REPLACED, check_place, revise
 from label.formats.record import Maker
-from label.merge import RESTORED, edit_row
+from label.merge import RESTORED, edit_row, is_addition
 from label.rules import build_options
 
 TOOL = "curate label undo"
@@ -24,6 +24,8 @@ def undo(
     dataset: Dataset, out: Path, names: Collection[str] | None, *, force: bool = False
 ) -> tuple[Header, list[str]]:
     """Take back the last edits of some samples into the next version of `dataset`, a new dataset at `out`.
+
+    A sample that its edit added, from a photograph that was in no version before, goes away again.
 
     Args:
         dataset: The version that has the edits; it stays byte-identical.
@@ -50,9 +52,13 @@ def undo(
     if unknown:
         raise UsageError(f"--ids {unknown[0]}: has no edit in {dataset.root}. Those that have: {some(sorted(edits))}")
     rows = {row["sample_id"]: row for row in dataset.rows()}
-    masks = {name: replaced_mask(dataset, edits[name], path) for name in chosen}
-    restored = {name: restored_row(rows[name], edits[name], path) for name in chosen}
-    samples = [restored.get(row["sample_id"], row) for row in dataset.samples.iter_rows(named=True)]
+    added = [name for name in chosen if is_addition(edits[name])]
+    edited = [name for name in chosen if name not in set(added)]
+    masks = {name: replaced_mask(dataset, edits[name], path) for name in edited}
+    restored = {name: restored_row(rows[name], edits[name], path) for name in edited}
+    samples = [restored.get(name, row) for name, row in rows.items() if name not in set(added)]
+    if not samples:
+        raise UsageError(f"{dataset.root}: all its images were added by what is to be undone. Leave some of them out")
     header = revise(
         dataset,
         out,
@@ -65,7 +71,8 @@ def undo(
             "rules": build_options(dataset.header),
         },
         sources=[],
-        edits=schema.table([undone(dataset, rows[name], edits[name]) for name in chosen], schema.EDITS),
+        edits=schema.table([undone(dataset, rows[name], edits[name]) for name in edited], schema.EDITS),
+        funnel=[msgspec.structs.replace(step, remaining=step.remaining - len(added)) for step in dataset.header.funnel],
         force=force,
     )
     return header, chosen
@@ -81,16 +88,16 @@ def replaced_path(edit: dict[str, Any]) -> str:
     return f"{REPLACED}/{edit['sample_id']}.png"
 
 
-def replaced_mask(dataset: Dataset, edit: dict[str, Any], record: Path) -> bytes:
-    """The bytes of the mask that an edit replaced; FormatError where they are gone or were changed."""
+def replaced_mask(dataset: Dataset, edit: dict[str, Any], record: Path) -> Path:
+    """The file of the mask that an edit replaced; FormatError where they are gone or were changed."""
     path = dataset.root / replaced_path(edit)
     try:
-        data = path.read_bytes()
+        digest = sha256_file(path)
     except OSError as error:
         raise FormatError(path, f"cannot be read ({error.strerror}). Copy it from the version before") from error
-    if hashlib.sha256(data).hexdigest() != edit["old_mask_sha256"]:
+    if digest != edit["old_mask_sha256"]:
         raise FormatError(path, f"is not the mask that {record.name} tells of. Copy it from the version before")
-    return data
+    return path
 
 
 def restored_row(row: dict[str, Any], edit: dict[str, Any], record: Path) -> dict[str, Any]:

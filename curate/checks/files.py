@@ -137,8 +137,11 @@ def measure(looked: Looked, target: Target, traits: frozenset[str]) -> None:
 
 
 def check_replaced(root: Path, edits: pl.DataFrame) -> Iterator[Finding]:
-    """A Finding for every edit whose mask before it is not kept as it was, so that it cannot be taken back."""
-    for name, sha256 in edits.select("sample_id", "old_mask_sha256").iter_rows():
+    """A Finding for every edit whose mask before it is not kept as it was, so that it cannot be taken back.
+
+    Of an image that was added, there is none.
+    """
+    for name, sha256 in edits.drop_nulls("old_mask_sha256").select("sample_id", "old_mask_sha256").iter_rows():
         path = root / REPLACED / f"{name}.png"
         if not is_inside(path, os.path.realpath(root)) or not path.is_file() or sha256_file(path) != sha256:
             found, advice = "is not the mask of before the edit", "Copy it from the version before"
@@ -162,7 +165,7 @@ def strangers(root: Path) -> list[str]:
     names = sorted(entry.name for entry in os.scandir(root) if entry.name not in KNOWN)
     found = [f"{root / name}: is no part of a dataset and was not looked at" for name in names]
     place = root.resolve()
-    for name in (f".{place.name}.partial", f".{place.name}.old"):
+    for name in (f".{place.name}.partial", f".{place.name}.old", f".{place.name}.masks"):
         if os.path.lexists(place.with_name(name)):
             told = "was left by a killed build, or is being written now; the next build clears it away"
             found.append(f"{root.parent / name if root.name else place.with_name(name)}: {told}")

@@ -21,7 +21,7 @@ from label.formats.reading import (
     Peek,
     checked_size,
     each_file,
-    image_digest,
+    first_image,
     label_files,
     or_refusal,
     peek,
@@ -122,10 +122,9 @@ def label_of(
     return HandLabel(file, (name,), "coco", stated, draw, partial(image_of, file.parent, name), place)
 
 
-def image_of(folder: Path, name: str) -> str | None:
-    """Digest of an image beside the JSON, or in the `data` folder that FiftyOne writes."""
-    found = (image_digest(place, name) for place in (folder, folder / "data", folder / "images"))
-    return next((digest for digest in found if digest is not None), None)
+def image_of(folder: Path, name: str) -> Path | None:
+    """An image beside the JSON, or in the `data` folder that FiftyOne writes."""
+    return first_image((folder, folder / "data", folder / "images"), name)
 
 
 def draw_annotations(

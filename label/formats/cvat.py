@@ -18,7 +18,7 @@ from curate.sources.voc_xml import parse_xml
 from label.formats.reading import (
     checked_size,
     each_file,
-    image_digest,
+    first_image,
     label_files,
     or_refusal,
     read_bytes,
@@ -77,15 +77,14 @@ def _label(file: Path, position: int, image: Element, maker: Maker, classes: Cla
     size_hw = checked_size(height, width, file, place, TOOL)
     path = f"{image.get('subset')}/{name}" if image.get("subset") else name
     draw = partial(draw_image, image, size_hw, classes, file, place)
-    digest = partial(image_of, file.parent, path, name)
-    return HandLabel(file, (path,), maker.tool, size_hw, draw, digest, place, maker.author, maker.time)
+    photo = partial(image_of, file.parent, path, name)
+    return HandLabel(file, (path,), maker.tool, size_hw, draw, photo, place, maker.author, maker.time)
 
 
-def image_of(folder: Path, path: str, name: str) -> str | None:
-    """Digest of an image where CVAT's archives hold it: beside the XML, in `images`, in its subset's folder there."""
+def image_of(folder: Path, path: str, name: str) -> Path | None:
+    """An image where CVAT's archives hold it: beside the XML, in `images`, in its subset's folder there."""
     parts = [part for part in path.split("/")[:-1] if part not in ("", ".", "..")]
-    places = [folder, folder / "images", folder.joinpath("images", *parts)]
-    return next((found for place in places if (found := image_digest(place, name)) is not None), None)
+    return first_image((folder.joinpath("images", *parts), folder / "images", folder), name)
 
 
 def draw_image(

@@ -18,7 +18,7 @@ from label.formats.coco import rle_of_shape
 from label.formats.reading import (
     checked_size,
     each_file,
-    image_digest,
+    first_image,
     label_files,
     or_refusal,
     peek,
@@ -115,11 +115,10 @@ def _label(file: Path, place: str, item: Item, names: Mapping[int, str], classes
     return HandLabel(file, called, "datumaro", size_hw, draw, partial(image_of, file, picture.path or item.id), place)
 
 
-def image_of(file: Path, name: str) -> str | None:
-    """Digest of an image where Datumaro keeps it: in `images`, or in the subset's folder there."""
+def image_of(file: Path, name: str) -> Path | None:
+    """An image where Datumaro keeps it: in `images`, or in the subset's folder there."""
     images = file.parent.parent / "images"
-    found = (image_digest(place, name) for place in (images / file.stem, images))
-    return next((digest for digest in found if digest is not None), None)
+    return first_image((images / file.stem, images), name)
 
 
 def draw_item(

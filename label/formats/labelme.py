@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,7 @@ import numpy as np
 from curate import images
 from curate.errors import FormatError
 from curate.masks import Rle, SizeHW, encode, rle_of_polygons, union_rle
-from label.formats.reading import checked_size, each_file, image_digest, label_files, peek, read_json, some_of
+from label.formats.reading import checked_size, each_file, image_file, label_files, peek, read_json, some_of
 from label.formats.record import Drawing, HandLabel, Options, Refusal, relative_name
 from label.regions import Classes, Region, draw_regions, polygon
 
@@ -71,16 +70,15 @@ def _label(file: Path, root: Path, classes: Classes) -> HandLabel:
     image_name = (export.imagePath or "").replace("\\", "/")
     names = tuple(name for name in (image_name, relative_name(file, root)) if name)
     tool = f"labelme {export.version[:40]}" if export.version else "labelme"
-    draw = partial(draw_export, export, stated, classes, file)
-    return HandLabel(file, names, tool, stated, draw, partial(image_hash, export, file, image_name))
+    draw = partial(draw_export, msgspec.structs.replace(export, imageData=None), stated, classes, file)
+    photo = partial(embedded_image, file) if export.imageData else partial(image_file, file.parent, image_name)
+    return HandLabel(file, names, tool, stated, draw, photo)
 
 
-def image_hash(export: Export, file: Path, image_name: str) -> str | None:
-    """Digest of the image's bytes: the embedded ones, else those of the file of that name beside the JSON."""
-    if not export.imageData:
-        return image_digest(file.parent, image_name)
+def embedded_image(file: Path) -> bytes | None:
+    """The image's bytes in a file, read again: thousands of them would fill the memory. None where they are damaged."""
     try:
-        return hashlib.sha256(base64.b64decode(export.imageData, validate=True)).hexdigest()
+        return base64.b64decode(read_json(file, Export, TOOL).imageData or "", validate=True)
     except (binascii.Error, ValueError):
         return None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -204,16 +203,19 @@ def mask_size(file: Path) -> SizeHW:
         raise
 
 
-def image_digest(folder: Path, name: str) -> str | None:
-    """Digest of the image of that name in a folder, None where there is none.
+def image_file(folder: Path, name: str) -> Path | None:
+    """The image of that name in a folder, None where there is none.
 
     Only the name's last part is used: nothing outside the folder is opened.
     """
     last = Path(name.replace("\\", "/")).name
     try:
-        if not last or not (folder / last).is_file():
-            return None
-        with (folder / last).open("rb") as opened:
-            return hashlib.file_digest(opened, "sha256").hexdigest()
+        return folder / last if last and (folder / last).is_file() else None
     except (OSError, ValueError):
         return None
+
+
+def first_image(folders: Iterable[Path], *names: str) -> Path | None:
+    """The image of one of the names in the first folder that holds one, None where none does."""
+    found = (image_file(folder, name) for folder in folders for name in names)
+    return next((file for file in found if file is not None), None)

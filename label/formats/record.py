@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from curate.exports import MARKER
+from curate.files import sha256_bytes, sha256_file
 from curate.masks import SizeHW, Target
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"})
@@ -66,7 +67,8 @@ class HandLabel:
         tool: What made it, with its version where the file says so.
         size_hw: Size in px of the raster it was drawn on; None where the file does not say.
         draw: The label at a given size. Raises FormatError or MismatchError.
-        image_sha256: Digest of its image's bytes where the export holds them, else None.
+        image: Its photograph where the export holds it at the tool's own place: the file, or the bytes embedded in the
+            label; else None.
         place: Where in the file it stands, where that holds several: `image 3`.
         author: Who drew it, where the file says so.
         time: When it was drawn or last changed, as the file says: ISO 8601, UTC.
@@ -78,7 +80,7 @@ class HandLabel:
     tool: str
     size_hw: SizeHW | None
     draw: Callable[[SizeHW], Drawing]
-    image_sha256: Callable[[], str | None]
+    image: Callable[[], Path | bytes | None]
     place: str = ""
     author: str | None = None
     time: str | None = None
@@ -88,6 +90,14 @@ class HandLabel:
     def where(self) -> str:
         """The file and the place in it, for messages."""
         return f"{self.file} at {self.place}" if self.place else str(self.file)
+
+    def image_sha256(self) -> str | None:
+        """Digest of its photograph's bytes; None where there is none, or it cannot be read."""
+        found = self.image()
+        try:
+            return sha256_file(found) if isinstance(found, Path) else None if found is None else sha256_bytes(found)
+        except OSError:
+            return None
 
     def refused(self, problem: str) -> Refusal:
         """This label left out, and why."""

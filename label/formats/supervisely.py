@@ -20,7 +20,7 @@ from PIL import Image
 from curate.errors import FormatError
 from curate.images import MAX_PIXELS
 from curate.masks import Mask, Rle, SizeHW, decode, encode, rle_of_polygons, union_rle
-from label.formats.reading import checked_size, each_file, image_digest, label_files, peek, read_json, some_of, utc_time
+from label.formats.reading import checked_size, each_file, image_file, label_files, peek, read_json, some_of, utc_time
 from label.formats.record import Drawing, HandLabel, Options, Refusal, relative_name
 from label.regions import Classes, Region, box, draw_regions, polygon, without_area
 
@@ -88,8 +88,8 @@ def _label(file: Path, root: Path, classes: Classes) -> HandLabel:
     draw = partial(draw_export, export, stated, classes, file)
     last = max(export.objects, key=lambda one: one.updatedAt or "", default=None)
     author, time = (last.labelerLogin, last.updatedAt) if last else (None, None)
-    digest = partial(image_digest, file.parent.parent / "img", parts[-1])
-    return HandLabel(file, (name,), "supervisely", stated, draw, digest, "", author, utc_time(time))
+    photo = partial(image_file, file.parent.parent / "img", parts[-1])
+    return HandLabel(file, (name,), "supervisely", stated, draw, photo, "", author, utc_time(time))
 
 
 def draw_export(export: Export, stated: SizeHW | None, classes: Classes, file: Path, size_hw: SizeHW) -> Drawing:

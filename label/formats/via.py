@@ -14,7 +14,7 @@ import msgspec
 
 from curate.errors import FormatError
 from curate.masks import SizeHW
-from label.formats.reading import Peek, each_file, image_digest, label_files, peek, read_json, some_of
+from label.formats.reading import Peek, each_file, image_file, label_files, peek, read_json, some_of
 from label.formats.record import Drawing, HandLabel, Options, Refusal
 from label.regions import Classes, Region, box, draw_regions, ellipse, polygon, without_area
 
@@ -89,7 +89,7 @@ def _labels(file: Path, classes: Classes) -> Iterator[HandLabel]:
         place = f"$[{key!r}]" if len(key) <= 80 else f"$[{key[:80]!r}...]"
         draw = partial(draw_picture, picture, classes, file, place)
         name = picture.filename.replace("\\", "/")
-        yield HandLabel(file, (name,), "via", None, draw, partial(image_digest, file.parent, name), place)
+        yield HandLabel(file, (name,), "via", None, draw, partial(image_file, file.parent, name), place)
 
 
 def draw_picture(picture: Picture, classes: Classes, file: Path, place: str, size_hw: SizeHW) -> Drawing:

@@ -13,7 +13,7 @@ from curate import images
 from curate.errors import FormatError, MismatchError, UsageError
 from curate.masks import SizeHW, target_of, value_counts
 from label.colours import Colours, read_colours
-from label.formats.reading import each_file, files_of, image_digest, mask_size
+from label.formats.reading import each_file, files_of, first_image, mask_size
 from label.formats.record import Drawing, HandLabel, Options, Refusal, relative_name
 from label.regions import folded
 
@@ -83,8 +83,8 @@ def _label(
 ) -> HandLabel:
     draw = partial(draw_mask, file, person, ignored, colours)
     name = relative_name(file, root / CLASSES)
-    digest = partial(image_digest, root / "JPEGImages", f"{file.stem}.jpg")
-    return HandLabel(file, (name,), "voc", mask_size(file), draw, digest)
+    photo = partial(first_image, [root / "JPEGImages"], *(file.stem + suffix for suffix in (".jpg", ".jpeg", ".png")))
+    return HandLabel(file, (name,), "voc", mask_size(file), draw, photo)
 
 
 def draw_mask(

@@ -14,7 +14,7 @@ import yaml
 
 from curate.errors import CurateError, FormatError, UsageError
 from curate.masks import SizeHW
-from label.formats.reading import each_file, image_digest, label_files, read_bytes, some_of
+from label.formats.reading import each_file, first_image, label_files, read_bytes, some_of
 from label.formats.record import IMAGE_SUFFIXES, Drawing, HandLabel, Options, Refusal, files_under, relative_name
 from label.regions import Classes, Region, draw_regions, polygon
 
@@ -97,16 +97,14 @@ def _label(file: Path, root: Path, names: Mapping[int, str], classes: Classes) -
     return HandLabel(file, ("/".join(parts),), "yolo", None, draw, partial(image_of, file))
 
 
-def image_of(file: Path) -> str | None:
-    """Digest of the image beside a label, or in the folder `images` where its path says `labels`."""
+def image_of(file: Path) -> Path | None:
+    """The image beside a label, or in the folder `images` where its path says `labels`."""
     parts = list(file.parent.parts)
     folders = [file.parent]
     if "labels" in parts:
         last = len(parts) - 1 - parts[::-1].index("labels")
         folders.append(Path(*parts[:last], "images", *parts[last + 1 :]))
-    names = [file.stem + suffix for suffix in sorted(IMAGE_SUFFIXES)]
-    found = (image_digest(folder, name) for folder in folders for name in names)
-    return next((digest for digest in found if digest is not None), None)
+    return first_image(folders, *(file.stem + suffix for suffix in sorted(IMAGE_SUFFIXES)))
 
 
 def draw_file(file: Path, names: Mapping[int, str], classes: Classes, size_hw: SizeHW) -> Drawing:

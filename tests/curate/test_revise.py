@@ -40,13 +40,15 @@ def revised(parent: Dataset, out: Path, **changes: Any) -> Header:
 def with_mask(parent: Dataset, sample_id: str, new: np.ndarray) -> dict[str, Any]:
     data = target_png(new)
     digest = hashlib.sha256(data).hexdigest()
+    file = parent.root.parent / f"{digest}.png"
+    file.write_bytes(data)
     is_it = pl.col("sample_id") == sample_id
     samples = parent.samples.with_columns(
         mask_sha256=pl.when(is_it).then(pl.lit(digest)).otherwise("mask_sha256"),
         area=pl.when(is_it).then(pl.lit(area_fraction(new))).otherwise("area"),
         edges=pl.when(is_it).then(pl.lit(touched_edges(new == PERSON))).otherwise("edges"),
     )
-    return {"samples": samples, "masks": {sample_id: data}}
+    return {"samples": samples, "masks": {sample_id: file}}
 
 
 def test_an_empty_revision_is_the_identity_on_samples(parent: Dataset, tmp_path: Path) -> None:
@@ -92,10 +94,10 @@ def test_rows_may_go_and_drops_then_say_why(parent: Dataset, tmp_path: Path) -> 
 
 def test_a_revision_that_is_there_is_known(parent: Dataset, tmp_path: Path) -> None:
     change = with_mask(parent, "a-1", target("#.\n.."))
-    assert existing_revision(parent, tmp_path / "two", change["samples"]) is None
+    assert existing_revision(parent, tmp_path / "two", change["samples"], parent.drops) is None
     header = revised(parent, tmp_path / "two", **change)
-    assert existing_revision(parent, tmp_path / "two", change["samples"]) == header
-    assert existing_revision(parent, tmp_path / "two", parent.samples) is None
+    assert existing_revision(parent, tmp_path / "two", change["samples"], parent.drops) == header
+    assert existing_revision(parent, tmp_path / "two", parent.samples, parent.drops) is None
     assert digest_of(change["samples"]) == header.digest
 
 

@@ -53,8 +53,8 @@ def test_masks_come_in_and_the_rest_is_named(curate: Any, tmp_path: Path) -> Non
     assert result.err.splitlines() == [
         "left out: masks/3.png: shows no person (values 0); expected at least one pixel. Say with --person which is, "
         "or leave it out",
-        "left out: masks/9.png: no sample is called 9, nor holds its image. Name it by its sample_id, or add the image "
-        "first",
+        "left out: masks/9.png: no sample is called 9, nor holds its image. Name it by its sample_id, or add its "
+        "photograph: --add-images --images DIR",
         "left out: masks/torn.png: is not an image Pillow can read (Truncated File Read). Export this mask again as a "
         "PNG",
         "left out: masks/x/pairs-2.png: was drawn on 2x4 (HxW), but pairs-2 has 4x4; expected that size or the same "
@@ -80,6 +80,8 @@ def test_the_new_version_says_where_it_comes_from(curate: Any, tmp_path: Path) -
         "image_list": None,
         "on_conflict": "replace",
         "author": "anna",
+        "add_images": False,
+        "images": [],
         "seed": 0,
         "rules": {"min_people": 1},
     }
@@ -129,6 +131,15 @@ def test_the_same_export_twice_changes_nothing(curate: Any, tmp_path: Path) -> N
     assert not (tmp_path / "three").exists()
 
 
+def test_masks_wait_beside_the_new_version_and_leave_nothing(curate: Any, tmp_path: Path) -> None:
+    write_png(tmp_path / "masks" / "1.png", NEW)
+    write_png(tmp_path / ".two.masks" / "0.png", OLD)  # left by an import that was killed
+    assert curate("label", "import", "one", "masks", "--out", "two").code == 0
+    np.testing.assert_array_equal(open_dataset(tmp_path / "two").target(open_dataset(tmp_path / "two").rows()[0]), NEW)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["masks", "one", "two"]
+    assert list(verify(open_dataset(tmp_path / "two"))) == []
+
+
 def test_other_content_at_out_needs_force(curate: Any, tmp_path: Path) -> None:
     write_png(tmp_path / "masks" / "1.png", NEW)
     assert curate("label", "import", "one", "masks", "--out", "two").code == 0
@@ -171,6 +182,8 @@ def test_json_is_one_object_on_stdout(curate: Any, tmp_path: Path) -> None:
         "status": "written",
         "format": "png",
         "imported": ["pairs-1"],
+        "added": [],
+        "dropped": [],
         "unchanged": [],
         "left_out": [{"file": "masks/9.png", "reason": written["left_out"][0]["reason"]}],
         "notes": [],

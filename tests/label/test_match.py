@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from curate.files import sha256_bytes
 from curate.sources.names import sample_keys
 from label.formats.record import HandLabel
 from label.match import NoMatch, index_samples, match
@@ -25,7 +26,10 @@ SAMPLES = [  # sample_id, source, suffix, content
 ]
 INDEX = index_samples(
     pl.DataFrame(
-        [(name, source, f"images/{name}{suffix}", content) for name, source, suffix, content in SAMPLES],
+        [
+            (name, source, f"images/{name}{suffix}", sha256_bytes(content.encode()))
+            for name, source, suffix, content in SAMPLES
+        ],
         schema=["sample_id", "source", "image", "image_sha256"],
         orient="row",
     )
@@ -36,7 +40,7 @@ def label(*names: str, content: str | None = None) -> HandLabel:
     def never(_: tuple[int, int]) -> None:
         raise AssertionError("matching draws nothing")
 
-    return HandLabel(Path("label"), names, "png", None, never, lambda: content)  # type: ignore[arg-type]
+    return HandLabel(Path("label"), names, "png", None, never, lambda: content and content.encode())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

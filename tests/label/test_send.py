@@ -79,7 +79,7 @@ def test_what_goes_out_and_comes_in_unchanged_changes_nothing(tool: str, one: Da
     assert (set(intake.changes), intake.refusals) == ({"pairs-a", "pairs-b"}, [])
     if tool in EXACT:
         assert (sent.least_iou, [one for one in intake.edited if one != "pairs-b"]) == (1.0, [])
-        assert intake.changes["pairs-b"].png is None, "only the reviewer's tag is taken off"
+        assert intake.changes["pairs-b"].mask is None, "only the reviewer's tag is taken off"
     else:
         assert sent.least_iou is not None
         assert 0.9 < sent.least_iou < 1
