@@ -21,6 +21,7 @@ from curate.dataset import (
 )
 from curate.errors import ExistsError, UsageError
 from curate.files import link_or_copy, readable_faults, staged_folder
+from curate.guesses import TABLE, handed_down
 
 REPLACED = "replaced"
 """The folder of the masks that were there before the last edit."""
@@ -36,6 +37,7 @@ def revise(
     sources: list[Source],
     edits: pl.DataFrame,
     drops: pl.DataFrame | None = None,
+    prelabels: pl.DataFrame | None = None,
     force: bool = False,
 ) -> Header:
     """Write the next version of `parent` into folder `out` and return its header; `parent` stays byte-identical.
@@ -49,6 +51,8 @@ def revise(
         sources: What was taken in, appended to the parent's sources.
         edits: One row per changed mask, with the columns of schema.EDITS; the parent's of other masks are kept.
         drops: The new table of drops; None keeps the parent's.
+        prelabels: A row per mask that a model guessed, with the columns of schema.PRELABELS; the parent's of other
+            samples are kept.
         force: Replace a dataset that is at `out`; what is no dataset is never replaced.
 
     Raises:
@@ -61,6 +65,7 @@ def revise(
     with readable_faults(out), staged_folder(out, force=force) as staging:
         _lay_files(parent, staging, samples, masks)
         _lay_edits(parent, staging, samples, edits)
+        lay_prelabels(parent, staging, samples, prelabels)
         return finish_dataset(
             staging,
             name=parent.header.name,
@@ -125,6 +130,13 @@ def _lay_edits(parent: Dataset, staging: Path, samples: pl.DataFrame, edits: pl.
         (staging / REPLACED).mkdir()
     for name, path in before.items():
         link_or_copy(parent.root / path, staging / REPLACED / f"{name}.png")
+
+
+def lay_prelabels(parent: Dataset, staging: Path, samples: pl.DataFrame, new: pl.DataFrame | None = None) -> None:
+    """The record of a model's guesses, where there are any."""
+    prelabels = handed_down(parent.root, samples, new)
+    if prelabels.height:
+        write_table(staging / TABLE, prelabels)
 
 
 def _lay_files(parent: Dataset, staging: Path, samples: pl.DataFrame, masks: Mapping[str, bytes]) -> None:
