@@ -17,6 +17,7 @@ from curate import schema
 from curate.dataset import Dataset, Source, read_edits
 from curate.errors import CurateError
 from curate.files import sha256_file, sha256_files
+from curate.guesses import MODEL
 from curate.images import exif_orientation, same_aspect, target_png
 from curate.masks import PERSON, SizeHW, Target, iou
 from curate.processes import map_processes
@@ -27,6 +28,7 @@ from label.match import NoMatch, SampleIndex, index_samples, match
 from label.merge import (
     MERGES,
     edit_row,
+    is_unlabelled,
     lost_regions,
     merge_targets,
     placed_row,
@@ -86,8 +88,10 @@ class Meeting:
     times: Mapping[str, str]
 
     def how(self, label: HandLabel, row: dict[str, Any], old: Target | None, new: Target) -> str | None:
-        """One of MERGES; None where the mask that is there shall stay."""
-        if self.policy == "ask" and self.ask is not None and old is not None and not np.array_equal(old, new):
+        """One of MERGES; None where the mask that is there shall stay. Without a label (`old`) the new one stands."""
+        if old is None:
+            return "replace"
+        if self.policy == "ask" and self.ask is not None and not np.array_equal(old, new):
             return self.ask(label, row, iou(old == PERSON, new == PERSON))
         return self.policy if self.policy in MERGES else "replace"
 
@@ -237,7 +241,7 @@ def changed(label: HandLabel, row: dict[str, Any], meeting: Meeting) -> Made | R
     version = dataset.header.version + 1
     drawn = label.draw(size_hw)
     drawn_sha256 = hashlib.sha256(drawn.target.tobytes()).hexdigest()
-    old = None if row["split"] == "pool" else dataset.target(row)
+    old = None if is_unlabelled(row) else dataset.target(row)
     how = meeting.how(label, row, old, drawn.target)
     if how is None:
         return label.refused(f"{row['sample_id']} keeps the mask that is there, as was answered")
@@ -249,7 +253,8 @@ def changed(label: HandLabel, row: dict[str, Any], meeting: Meeting) -> Made | R
         return label.refused(problem)
     png = target_png(new)
     sha256 = hashlib.sha256(png).hexdigest()
-    edit = edit_row(row, old, new, maker, version, sha256)
+    before = dataset.target(row) if row["origin"] == MODEL else old
+    edit = edit_row(row, before, new, maker, version, sha256)
     new_row = relabelled_row(row, new, sha256, drawn.people if how == "replace" else None)
     notes = (*drawn.notes, *notes_on(label, size_hw, old, new))
     return Made(drawn_sha256, new_row, png, edit, notes)
@@ -309,7 +314,7 @@ def why_unusable(label: HandLabel, row: dict[str, Any], dataset: Dataset) -> str
 
 def why_older(label: HandLabel, row: dict[str, Any], meeting: Meeting) -> str:
     """Why the policy `newest` leaves a label out, else empty. A mask of no known time is older than any."""
-    if meeting.policy != "newest" or row["split"] == "pool":
+    if meeting.policy != "newest" or is_unlabelled(row):
         return ""
     if label.time is None:
         return "does not say when it was drawn, so it may be the older one. Choose another --on-conflict"
