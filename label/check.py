@@ -8,14 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from curate import images
-from curate.dataset import Dataset
 from curate.errors import CurateError
 from curate.masks import PERSON, SizeHW, Target, iou
 from curate.processes import map_processes
@@ -24,6 +22,8 @@ from label.findings import ADVICE, SUSPECT, Box, Fault, severity
 from label.findings.opinion import faults_by_model
 from label.findings.outline import faults_beside, working_size
 from label.findings.shape import shape_faults, take_apart
+from label.intake import sized
+from label.pictures import Label, Picture
 
 Opinion = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """A model: from a photograph (H, W, 3) uint8 RGB to the probability of person (H, W) in [0, 1]."""
@@ -31,7 +31,6 @@ Opinion = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 PART = 16
 LEAST_AGREEMENT = 0.9
 """IoU of two annotators below which they disagree."""
-UNLABELLED = ("pool", "background")
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -59,40 +58,6 @@ class Finding(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         return f"{self.where}: {self.kind} ({self.severity:.2f}): {self.found}. {self.advice}"
-
-
-@dataclass(frozen=True)
-class Label:
-    """A label of a picture.
-
-    Attributes:
-        where: Its file, and the place in it.
-        size: The size in px of the raster it was drawn on; None where it says none. Raises CurateError.
-        draw: The label at a given size. Raises CurateError.
-    """
-
-    where: str
-    size: Callable[[], SizeHW | None]
-    draw: Callable[[SizeHW], Target]
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A photograph and its labels, one for each annotator.
-
-    Attributes:
-        name: The sample_id, or its name in an export.
-        image: Its file; None where it is not at hand.
-        size: Its size in px; None where only the labels tell it. Raises CurateError.
-        labels: In the order of the file.
-        group: Pictures of one group show the same, so that their masks may be alike.
-    """
-
-    name: str
-    image: Path | None
-    size: Callable[[], SizeHW | None]
-    labels: Sequence[Label]
-    group: str
 
 
 @dataclass(frozen=True)
@@ -144,25 +109,6 @@ def check_labels(place: Path, pictures: Sequence[Picture], opinion: Opinion | No
     order = list(ADVICE)
     findings.sort(key=lambda one: (-one.severity, order.index(one.kind), one.where))
     return Report(place, sum(len(one.labels) for one in pictures), findings)
-
-
-def pictures_of(dataset: Dataset) -> list[Picture]:
-    """The labelled pictures of a dataset version; the pool has no labels, and backgrounds are meant to be empty."""
-    return [picture_of(dataset, row) for row in dataset.rows() if row["split"] not in UNLABELLED]
-
-
-def picture_of(dataset: Dataset, row: dict[str, Any]) -> Picture:
-    """One row of a dataset as a picture."""
-    path = dataset.root / row["mask"]
-    label = Label(str(path), lambda: images.read_size_hw(path), lambda size_hw: target_at(path, size_hw))
-    return Picture(
-        row["sample_id"], dataset.root / row["image"], lambda: (row["height"], row["width"]), [label], row["group"]
-    )
-
-
-def target_at(path: Path, size_hw: SizeHW) -> Target:
-    """The target in a mask file at the size of its image."""
-    return images.fit_mask(images.read_target(path), size_hw, path)
 
 
 def look_at(picture: Picture, opinion: Opinion | None) -> Looked:
@@ -221,11 +167,6 @@ def misfit(own_hw: SizeHW, size_hw: SizeHW, image: Path | None) -> Fault:
     orientation = 1 if image is None else images.exif_orientation(image)
     told = f", which carries EXIF orientation {orientation}" if orientation != 1 else ""
     return Fault("turned", 1.0, f"{found}{told}: it fits turned by a quarter")
-
-
-def sized(size_hw: SizeHW) -> str:
-    """`480x640`."""
-    return f"{size_hw[0]}x{size_hw[1]}"
 
 
 def faults_of(target: Target, photo: NDArray[np.uint8] | None, chances: NDArray[np.float32] | None) -> Iterator[Fault]:

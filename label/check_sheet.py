@@ -15,8 +15,9 @@ from curate.errors import CurateError
 from curate.masks import Target
 from curate.sheet import HELD_HEIGHT, Strip, Tile, draw_sheet, make_tile, resize
 from curate.terminal import counted
-from label.check import Finding, Picture, Report, drawn_at
+from label.check import Finding, Report, drawn_at
 from label.findings import ADVICE, Box, Fault
+from label.pictures import Picture
 
 SHOWN = 12
 """Tiles of each kind."""

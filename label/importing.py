@@ -108,7 +108,7 @@ def import_labels(
             )
             intake = take_in(labels, meeting, watch)
             source = source_of(request.path, intake)
-            samples = retagged(revised_samples(parent.samples, intake), intake.edited, build_recipe(parent.header))
+            samples = retagged(revised_samples(parent.samples, intake), intake.masks, build_recipe(parent.header))
             addition = add_photographs(parent, samples, intake, spool, watch)
         addition = addition.told_of(path, request.path).told_of(spool, request.path)
         intake = intake.told_of(path, request.path).without(addition.dropped["sample_id"])
@@ -168,7 +168,7 @@ def _write(
         parent,
         out,
         samples=addition.samples,
-        masks={name: change.mask for name, change in intake.edited.items() if change.mask} | addition.masks,
+        masks=intake.masks | addition.masks,
         recipe=recipe,
         sources=[source],
         edits=edits_of(intake),

@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from curate import images, schema
+from curate import schema
 from curate.dataset import Dataset, Header
 from curate.errors import CurateError
 from curate.masks import BACKGROUND, PERSON, Target
+from curate.placing import UNLABELLED
 from curate.processes import map_processes
-from curate.revise import check_place, revise
+from curate.revise import check_place, existing_revision, revise
 from curate.threads import Watch, unwatched
-from label.check import PART, UNLABELLED
+from label.check import PART
 from label.findings.shape import pinholes, specks, take_apart
 from label.formats.record import Maker
+from label.importing import spool_for
+from label.intake import write_mask
 from label.merge import edit_row, relabelled_row
 from label.rules import build_options, build_recipe, retagged
 
 TOOL = "curate label check --fix"
+
+
+@dataclass(frozen=True)
+class Mended:
+    """A sample's mended mask, its new row and the record of the change."""
+
+    mask: Path
+    row: dict[str, Any]
+    edit: dict[str, Any]
 
 
 def mend(
@@ -46,43 +58,47 @@ def mend(
         ExistsError: `out` holds something else.
     """
     check_place(dataset, out, force=force)
-    rows = [row for row in dataset.rows() if row["split"] not in UNLABELLED]
+    rows = dataset.rows()
+    with spool_for(out) as spool:
 
-    def part(some: Sequence[dict[str, Any]]) -> list[tuple[bytes, dict[str, Any], dict[str, Any]] | None]:
-        return [mended_row(dataset, row, kinds) for row in some]
+        def part(some: Sequence[dict[str, Any]]) -> list[Mended | None]:
+            return [mended_sample(dataset, row, kinds, spool) for row in some]
 
-    made = map_processes(part, rows, watch("mending labels", len(rows)), PART)
-    mended = {row["sample_id"]: one for row, one in zip(rows, made, strict=True) if one is not None}
-    if not mended:
-        return None, []
-    samples = schema.table(
-        [mended[row["sample_id"]][1] if row["sample_id"] in mended else row for row in dataset.rows()], schema.SAMPLES
-    )
-    header = revise(
-        dataset,
-        out,
-        samples=retagged(samples, mended, build_recipe(dataset.header)),
-        masks={name: png for name, (png, _, _) in mended.items()},
-        recipe={
-            "command": "label check",
-            "fix": sorted(kinds),
-            "seed": dataset.header.recipe.get("seed", 0),
-            "rules": build_options(dataset.header),
-        },
-        sources=[],
-        edits=schema.table([edit for _, _, edit in mended.values()], schema.EDITS),
-        force=force,
-    )
-    return header, sorted(mended)
+        made = map_processes(part, rows, watch("mending labels", len(rows)), PART)
+        mended = {one.row["sample_id"]: one for one in made if one is not None}
+        if not mended:
+            return None, []
+        new = [row if one is None else one.row for row, one in zip(rows, made, strict=True)]
+        masks = {name: one.mask for name, one in mended.items()}
+        samples = retagged(schema.table(new, schema.SAMPLES), masks, build_recipe(dataset.header))
+        names = sorted(mended)
+        if not force and (header := existing_revision(dataset, out, samples, dataset.drops)):
+            return header, names
+        header = revise(
+            dataset,
+            out,
+            samples=samples,
+            masks=masks,
+            recipe={
+                "command": "label check",
+                "fix": sorted(kinds),
+                "seed": dataset.header.recipe.get("seed", 0),
+                "rules": build_options(dataset.header),
+            },
+            sources=[],
+            edits=schema.table([one.edit for one in mended.values()], schema.EDITS),
+            force=force,
+        )
+    return header, names
 
 
-def mended_row(
-    dataset: Dataset, row: dict[str, Any], kinds: Collection[str]
-) -> tuple[bytes, dict[str, Any], dict[str, Any]] | None:
-    """A sample's mended mask as PNG, its new row and the record of it; None where nothing is to be mended.
+def mended_sample(dataset: Dataset, row: dict[str, Any], kinds: Collection[str], spool: Path) -> Mended | None:
+    """A sample with its mask mended; None where there is nothing to mend.
 
     A mask that cannot be read is left as it is: the check names it.
     """
+    if row["split"] in UNLABELLED:
+        return None
     try:
         old = dataset.target(row)
     except CurateError:
@@ -90,11 +106,10 @@ def mended_row(
     new = mended_target(old, kinds)
     if new is None:
         return None
-    png = images.target_png(new)
-    sha256 = hashlib.sha256(png).hexdigest()
+    mask, sha256 = write_mask(spool / f"{row['sample_id']}.png", new)
     edit = edit_row(row, old, new, Maker(TOOL), dataset.header.version + 1, sha256)
     kept = {column: row[column] for column in ("origin", "tags", "weight")}  # nobody labelled it anew
-    return png, relabelled_row(row, new, sha256, row["people"]) | kept, edit
+    return Mended(mask, relabelled_row(row, new, sha256, row["people"]) | kept, edit)
 
 
 def mended_target(target: Target, kinds: Collection[str]) -> Target | None:

@@ -1,0 +1,139 @@
+"""The labels that are to be checked, with their photographs: those of a dataset version, or those of an export."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from curate import images
+from curate.dataset import Dataset
+from curate.errors import CurateError, MissingError
+from curate.masks import SizeHW, Target
+from curate.placing import UNLABELLED
+from label.archive import unpacked
+from label.formats import FORMATS, detect_format, read_labels
+from label.formats.record import HandLabel, Options, Refusal
+from label.importing import told_of
+from label.photographs import Photographs
+
+
+@dataclass(frozen=True)
+class Label:
+    """A label of a picture.
+
+    Attributes:
+        where: Its file, and the place in it.
+        size: The size in px of the raster it was drawn on; None where it says none. Raises CurateError.
+        draw: The label at a given size. Raises CurateError.
+    """
+
+    where: str
+    size: Callable[[], SizeHW | None]
+    draw: Callable[[SizeHW], Target]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A photograph and its labels, one for each annotator.
+
+    Attributes:
+        name: The sample_id, or its name in an export.
+        image: Its file; None where it is not at hand.
+        size: Its size in px; None where only the labels tell it. Raises CurateError.
+        labels: In the order of the file.
+        group: Pictures of one group show the same, so that their masks may be alike.
+    """
+
+    name: str
+    image: Path | None
+    size: Callable[[], SizeHW | None]
+    labels: Sequence[Label]
+    group: str
+
+
+@dataclass(frozen=True)
+class Export:
+    """Where labels lie and how they are read; the fields are the command's options."""
+
+    path: Path
+    format: str = "auto"
+    options: Options = field(default_factory=Options)
+    images: tuple[Path, ...] = ()
+
+
+def pictures_of(dataset: Dataset) -> list[Picture]:
+    """The labelled pictures of a dataset version."""
+    return [picture_of(dataset, row) for row in dataset.rows() if row["split"] not in UNLABELLED]
+
+
+def picture_of(dataset: Dataset, row: dict[str, Any]) -> Picture:
+    """One row of a dataset as a picture."""
+    path = dataset.root / row["mask"]
+    label = Label(str(path), lambda: images.read_size_hw(path), lambda size_hw: target_at(path, size_hw))
+    return Picture(
+        row["sample_id"], dataset.root / row["image"], lambda: (row["height"], row["width"]), [label], row["group"]
+    )
+
+
+def target_at(path: Path, size_hw: SizeHW) -> Target:
+    """The target in a mask file at the size of its image."""
+    return images.fit_mask(images.read_target(path), size_hw, path)
+
+
+@contextmanager
+def pictures_in(export: Export) -> Iterator[tuple[list[Picture], list[Refusal]]]:
+    """The pictures of an export, each with all labels of it, and what cannot be read; a zip is unpacked as long.
+
+    Raises:
+        MissingError, FormatError: Nothing is at the path, or nothing of a format known.
+        UsageError: An option is not what the format can select by.
+    """
+    if not export.path.exists():
+        raise MissingError(f"{export.path}: no such file or folder. Check the path of the labels")
+    for folder in export.images:
+        if not folder.is_dir():
+            raise MissingError(f"--images {folder}: is not a folder. Name the folder that holds the photographs")
+    with (
+        unpacked(export.path) as path,
+        TemporaryDirectory(prefix="curate-photographs-") as spool,
+        told_of(path, export.path),
+    ):
+        name = detect_format(path) if export.format == "auto" else export.format
+        photographs = Photographs(path, export.images, FORMATS[name].SUFFIXES, Path(spool))
+        yield gathered(list(read_labels(path, name, export.options)), photographs)
+
+
+def gathered(labels: Sequence[HandLabel | Refusal], photographs: Photographs) -> tuple[list[Picture], list[Refusal]]:
+    """Labels by the photograph they are of, or by its name where it is not at hand; and those of which that is open."""
+    pictures: dict[str, Picture] = {}
+    refusals = [label for label in labels if isinstance(label, Refusal)]
+    for number, label in enumerate(labels):
+        if isinstance(label, Refusal):
+            continue
+        try:
+            picture = picture_in_export(label, number, photographs)
+        except CurateError as error:
+            refusals.append(Refusal(label.file, str(error)))
+            continue
+        held = pictures.get(picture.group)
+        both = (
+            picture
+            if held is None
+            else Picture(held.name, held.image, held.size, [*held.labels, *picture.labels], held.group)
+        )
+        pictures[picture.group] = both
+    return list(pictures.values()), refusals
+
+
+def picture_in_export(label: HandLabel, number: int, photographs: Photographs) -> Picture:
+    """A picture with one label; raises CurateError where its photograph is not known for certain."""
+    photo = photographs.of(label, number)
+    one = Label(label.where, lambda: label.size_hw, lambda size_hw: label.draw(size_hw).target)
+    if photo is None:
+        name = label.names[0] if label.names else label.where
+        return Picture(name, None, lambda: None, [one], name)
+    return Picture(photo.name, photo.file, lambda: images.read_size_hw(photo.file), [one], photo.sha256)
