@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from label.findings import ADVICE, SUSPECT, Box, Fault, severity
 from label.findings.opinion import faults_by_model
 from label.findings.outline import faults_beside, working_size
 from label.findings.shape import shape_faults, take_apart
+from label.formats.record import Drawing, Refusal
 from label.intake import sized
 from label.pictures import Label, Picture
 
@@ -76,27 +77,48 @@ class Report:
         place: The dataset or the export.
         looked_at: How many labels.
         findings: The most severe first.
-        remarks: What the user should know and is no fault.
     """
 
     place: Path
     looked_at: int
     findings: list[Finding]
-    remarks: list[str] = field(default_factory=list)
 
     @property
     def suspects(self) -> set[str]:
         """The pictures whose labels are likely wrong."""
         return {finding.picture for finding in self.findings if finding.severity >= SUSPECT}
 
+    def told_of(self, folder: Path) -> Report:
+        """The same with every finding in `folder`, where a zip was unpacked, telling of the zip."""
 
-def check_labels(place: Path, pictures: Sequence[Picture], opinion: Opinion | None, watch: Watch = unwatched) -> Report:
+        def told(text: str) -> str:
+            return text.replace(str(folder), str(self.place))
+
+        findings = [
+            msgspec.structs.replace(
+                one, where=told(one.where), found=told(one.found), image=one.image and told(one.image)
+            )
+            for one in self.findings
+        ]
+        return Report(self.place, self.looked_at, findings)
+
+
+def check_labels(
+    place: Path,
+    pictures: Sequence[Picture],
+    refusals: Sequence[Refusal] = (),
+    opinion: Opinion | None = None,
+    min_severity: float = 0.0,
+    watch: Watch = unwatched,
+) -> Report:
     """All that may be wrong with the labels of some pictures.
 
     Args:
         place: Where they come from.
         pictures: The pictures.
+        refusals: Labels of which nothing could be read.
         opinion: A model to compare them with.
+        min_severity: Findings below it are left out.
         watch: Told of progress.
     """
     tick = watch("checking labels", len(pictures))
@@ -104,11 +126,20 @@ def check_labels(place: Path, pictures: Sequence[Picture], opinion: Opinion | No
         looked = map_processes(lambda part: [look_at(one, None) for one in part], pictures, tick, PART)
     else:  # a model has threads of its own, which do not live on in a fork
         looked = map_threads(lambda one: look_at(one, opinion), pictures, tick)
-    findings = [finding for one in looked for finding in one.findings]
+    findings = [unreadable(refusal) for refusal in refusals]
+    findings += [finding for one in looked for finding in one.findings]
     findings += identical(pictures, looked)
     order = list(ADVICE)
+    findings = [one for one in findings if one.severity >= min_severity]
     findings.sort(key=lambda one: (-one.severity, order.index(one.kind), one.where))
-    return Report(place, sum(len(one.labels) for one in pictures), findings)
+    return Report(place, sum(len(one.labels) for one in pictures) + len(refusals), findings)
+
+
+def unreadable(refusal: Refusal) -> Finding:
+    """The finding of a label of which nothing could be read."""
+    where = str(refusal.file)
+    found = refusal.message.removeprefix(f"{where}: ").rstrip(".")
+    return Finding(refusal.file.stem, where, "unreadable", 1.0, found, ADVICE["unreadable"], None, None)
 
 
 def look_at(picture: Picture, opinion: Opinion | None) -> Looked:
@@ -125,13 +156,16 @@ def look_at(picture: Picture, opinion: Opinion | None) -> Looked:
         outcome = drawn_at(label, size_hw, picture.image)
         if isinstance(outcome, Fault):
             findings.append(finding_of(picture, label.where, outcome))
+        elif not (outcome.target == PERSON).any():
+            told = f" ({outcome.found})" if outcome.found else ""
+            findings.append(finding_of(picture, label.where, Fault("empty", 1.0, f"shows no person{told}")))
         else:
-            drawn[label.where] = outcome
+            drawn[label.where] = outcome.target
     chances = opinion(photo) if opinion is not None and photo is not None else None
     for where, target in drawn.items():
         findings += [finding_of(picture, where, fault) for fault in faults_of(target, photo, chances)]
     findings += disagreements(picture, drawn)
-    return Looked(findings, {where: digest_of(target) for where, target in drawn.items() if (target == PERSON).any()})
+    return Looked(findings, {where: digest_of(target) for where, target in drawn.items()})
 
 
 def problem_of(error: CurateError, where: str) -> str:
@@ -146,7 +180,7 @@ def photo_of(picture: Picture, size_hw: SizeHW | None) -> NDArray[np.uint8] | No
     return images.read_thumbnail(picture.image, working_size(size_hw)[0])
 
 
-def drawn_at(label: Label, size_hw: SizeHW | None, image: Path | None) -> Target | Fault:
+def drawn_at(label: Label, size_hw: SizeHW | None, image: Path | None) -> Drawing | Fault:
     """A label at the size of its picture, where that is known, else at its own; a Fault where it cannot be drawn."""
     try:
         own_hw = label.size()
@@ -174,7 +208,7 @@ def faults_of(target: Target, photo: NDArray[np.uint8] | None, chances: NDArray[
     shape = take_apart(target)
     found = list(shape_faults(shape))
     yield from found
-    if {"empty", "full"} & {fault.kind for fault in found}:
+    if "full" in {fault.kind for fault in found}:
         return
     if photo is not None:
         yield from faults_beside(photo, shape)

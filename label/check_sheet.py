@@ -12,7 +12,6 @@ from PIL import Image
 
 from curate import images
 from curate.errors import CurateError
-from curate.masks import Target
 from curate.sheet import HELD_HEIGHT, Strip, Tile, draw_sheet, make_tile, resize
 from curate.terminal import counted
 from label.check import Finding, Report, drawn_at
@@ -54,7 +53,7 @@ def tile_of(finding: Finding, picture: Picture | None) -> Tile:
         return Tile(caption, None, None, finding.picture)
     label = next((one for one in picture.labels if one.where == finding.where), None)
     outcome = drawn_at(label, size_hw, None) if label is not None else None
-    target: Target | None = None if outcome is None or isinstance(outcome, Fault) else outcome
+    target = None if outcome is None or isinstance(outcome, Fault) else outcome.target
     small = resize(photo, (HELD_HEIGHT, max(1, round(size_hw[1] * HELD_HEIGHT / size_hw[0]))))
     scale = HELD_HEIGHT / size_hw[0]
     framed = small if finding.bbox_xywh is None else with_frame(small, finding.bbox_xywh, scale)

@@ -16,10 +16,12 @@ from curate.dataset import open_dataset
 from curate.errors import FormatError, UsageError
 from curate.terminal import counted
 from curate.threads import unwatched
-from label.formats import FORMATS, named
-from label.formats.record import HandLabel, Options
+from label.check_cli import check_command
+from label.formats import named
+from label.formats.record import HandLabel
 from label.importing import Imported, Request, import_labels
 from label.merge import MERGES, POLICIES
+from label.options_cli import label_options, options_of, split_words
 from label.prelabel_cli import prelabel_command
 from label.undo import undo
 
@@ -43,33 +45,7 @@ def label() -> None:
 @click.argument("dataset", type=click.Path(path_type=Path))
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), metavar="NEW", help="Folder of the new dataset version.")
-@click.option(
-    "--format", "format_name", type=click.Choice(["auto", *FORMATS]), default="auto", help="What the labels are."
-)
-@click.option(
-    "--person",
-    metavar="NAMES|VALUES",
-    help="What is a person, comma-separated: names of classes [default: person] or their numbers; values in PNG masks "
-    "[default: told from the values found].",
-)
-@click.option(
-    "--ignore",
-    metavar="NAMES|VALUES",
-    help="What is not counted: names of classes [default: __ignore__], values in PNG masks [default: 128 beside 0 and "
-    "255, 255 beside ids and class values].",
-)
-@click.option(
-    "--colours",
-    type=click.Path(path_type=Path),
-    metavar="TABLE",
-    help="Which colour of a mask is which class: JSON {name: [r, g, b]}, or a labelmap.txt.",
-)
-@click.option(
-    "--image-list",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Names of images, one in each line: line N is the image of MATLAB's Label_N.png.",
-)
+@label_options
 @click.option("--on-conflict", type=click.Choice(POLICIES), default="replace", help="How a label meets the old mask.")
 @click.option("--author", metavar="NAME", help="Who labelled, for the record of edits.")
 @click.option(
@@ -114,8 +90,8 @@ def import_command(
     """
     if out is None and not dry_run:
         raise UsageError("--out NEW is missing: the folder of the new version. To only look: --dry-run")
-    words = split_words(person, "--person"), split_words(ignore, "--ignore")
-    request = Request(path, format_name, Options(*words, colours, image_list), on_conflict, author, add_images, images)
+    options = options_of(person, ignore, colours, image_list)
+    request = Request(path, format_name, options, on_conflict, author, add_images, images)
     target = None if dry_run else out
     if on_conflict == "ask" and not sys.stdin.isatty():
         raise UsageError("--on-conflict ask: there is no terminal to ask at. Choose another policy")
@@ -181,6 +157,7 @@ def export_command(
     click.echo(f"{out}: {counted(len(sent.names), 'image')} for {tool}, {sent.started} with a mask to start from{kept}")
 
 
+label.add_command(check_command)
 label.add_command(prelabel_command)
 
 
@@ -224,16 +201,6 @@ def ask(asked: HandLabel, row: dict[str, Any], agreement: float | None) -> str |
     click.echo(printable(f"{asked.where}: {row['sample_id']} has a mask already; IoU of the two {told}"), err=True)
     answer = click.prompt("replace, union, intersect or keep", type=click.Choice([*MERGES, "keep"]), err=True)
     return None if answer == "keep" else answer
-
-
-def split_words(text: str | None, option: str) -> tuple[str, ...] | None:
-    """The words of a comma-separated option; None where it is not given, UsageError where it holds none."""
-    if text is None:
-        return None
-    words = tuple(word.strip() for word in text.split(",") if word.strip())
-    if not words:
-        raise UsageError(f"{option}: names or values are missing, for example: {option} person,rider")
-    return words
 
 
 def remarks(imported: Imported) -> Iterator[str]:

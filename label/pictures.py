@@ -7,16 +7,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 from curate import images
 from curate.dataset import Dataset
 from curate.errors import CurateError, MissingError
-from curate.masks import SizeHW, Target
+from curate.masks import SizeHW
 from curate.placing import UNLABELLED
 from label.archive import unpacked
 from label.formats import FORMATS, detect_format, read_labels
-from label.formats.record import HandLabel, Options, Refusal
+from label.formats.record import Drawing, HandLabel, Options, Refusal
 from label.importing import told_of
 from label.photographs import Photographs
 
@@ -33,7 +33,7 @@ class Label:
 
     where: str
     size: Callable[[], SizeHW | None]
-    draw: Callable[[SizeHW], Target]
+    draw: Callable[[SizeHW], Drawing]
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,20 @@ class Picture:
     group: str
 
 
+class Gathered(NamedTuple):
+    """What is to be checked.
+
+    Attributes:
+        folder: Where it lies: the place the user named, or where a zip is unpacked.
+        pictures: Each with all labels of it.
+        refusals: Labels of which nothing can be read.
+    """
+
+    folder: Path
+    pictures: list[Picture]
+    refusals: list[Refusal]
+
+
 @dataclass(frozen=True)
 class Export:
     """Where labels lie and how they are read; the fields are the command's options."""
@@ -73,20 +87,20 @@ def pictures_of(dataset: Dataset) -> list[Picture]:
 def picture_of(dataset: Dataset, row: dict[str, Any]) -> Picture:
     """One row of a dataset as a picture."""
     path = dataset.root / row["mask"]
-    label = Label(str(path), lambda: images.read_size_hw(path), lambda size_hw: target_at(path, size_hw))
+    label = Label(str(path), lambda: images.read_size_hw(path), lambda size_hw: drawing_at(path, size_hw))
     return Picture(
         row["sample_id"], dataset.root / row["image"], lambda: (row["height"], row["width"]), [label], row["group"]
     )
 
 
-def target_at(path: Path, size_hw: SizeHW) -> Target:
-    """The target in a mask file at the size of its image."""
-    return images.fit_mask(images.read_target(path), size_hw, path)
+def drawing_at(path: Path, size_hw: SizeHW) -> Drawing:
+    """What a mask file shows at the size of its image."""
+    return Drawing(images.fit_mask(images.read_target(path), size_hw, path), None, "")
 
 
 @contextmanager
-def pictures_in(export: Export) -> Iterator[tuple[list[Picture], list[Refusal]]]:
-    """The pictures of an export, each with all labels of it, and what cannot be read; a zip is unpacked as long.
+def pictures_in(export: Export) -> Iterator[Gathered]:
+    """The pictures of an export; a zip is unpacked as long.
 
     Raises:
         MissingError, FormatError: Nothing is at the path, or nothing of a format known.
@@ -104,10 +118,10 @@ def pictures_in(export: Export) -> Iterator[tuple[list[Picture], list[Refusal]]]
     ):
         name = detect_format(path) if export.format == "auto" else export.format
         photographs = Photographs(path, export.images, FORMATS[name].SUFFIXES, Path(spool))
-        yield gathered(list(read_labels(path, name, export.options)), photographs)
+        yield Gathered(path, *by_picture(list(read_labels(path, name, export.options)), photographs))
 
 
-def gathered(labels: Sequence[HandLabel | Refusal], photographs: Photographs) -> tuple[list[Picture], list[Refusal]]:
+def by_picture(labels: Sequence[HandLabel | Refusal], photographs: Photographs) -> tuple[list[Picture], list[Refusal]]:
     """Labels by the photograph they are of, or by its name where it is not at hand; and those of which that is open."""
     pictures: dict[str, Picture] = {}
     refusals = [label for label in labels if isinstance(label, Refusal)]
@@ -132,7 +146,7 @@ def gathered(labels: Sequence[HandLabel | Refusal], photographs: Photographs) ->
 def picture_in_export(label: HandLabel, number: int, photographs: Photographs) -> Picture:
     """A picture with one label; raises CurateError where its photograph is not known for certain."""
     photo = photographs.of(label, number)
-    one = Label(label.where, lambda: label.size_hw, lambda size_hw: label.draw(size_hw).target)
+    one = Label(label.where, lambda: label.size_hw, label.draw)
     if photo is None:
         name = label.names[0] if label.names else label.where
         return Picture(name, None, lambda: None, [one], name)

@@ -1,8 +1,7 @@
-"""`curate label prelabel`: the command, and the models it opens."""
+"""The command `curate label prelabel`."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import click
@@ -11,11 +10,8 @@ import msgspec
 from curate.commands import watching
 from curate.dataset import open_dataset
 from curate.errors import UsageError
-from curate.files import sha256_file
-from curate.person_model import NORMALISATIONS, InputSpec, open_model
-from label.prelabel import Model, Prelabelled, prelabel
-
-LAYOUTS = {"nchw": True, "nhwc": False}
+from label.options_cli import input_options, model_at, spec_of
+from label.prelabel import Prelabelled, prelabel
 
 
 @click.command("prelabel", context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -35,13 +31,7 @@ LAYOUTS = {"nchw": True, "nhwc": False}
     metavar="X",
     help="Guesses of a higher confidence enter training, weighted by it.  [default: none does]",
 )
-@click.option("--input-size", metavar="HxW", help="ONNX: the input's height and width in px.  [default: the file's]")
-@click.option("--layout", type=click.Choice([*LAYOUTS]), help="ONNX: the input's axes.  [default: the file's]")
-@click.option(
-    "--normalise",
-    type=click.Choice([*NORMALISATIONS]),
-    help="ONNX: RGB as 0 to 1 (unit), -1 to 1 (signed), by ImageNet's mean, or 0 to 255 (raw).  [default: the file's]",
-)
+@input_options
 @click.option("--dry-run", is_flag=True, help="Say what the model would guess; write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--force", is_flag=True, help="Replace the dataset at --out.")
@@ -69,7 +59,7 @@ def prelabel_command(
     if out is None and not dry_run:
         raise UsageError("--out NEW is missing: the folder of the new version. To only look: --dry-run")
     opened = open_dataset(dataset)
-    spec = InputSpec(size_of(input_size), None if layout is None else LAYOUTS[layout], normalise)
+    spec = spec_of(input_size, layout, normalise)
     target = None if dry_run else out
     with watching() as watch:
         model = model_at(model_path, spec)
@@ -77,48 +67,6 @@ def prelabel_command(
     for reason in found.left_out.values():
         click.echo(f"left out: {reason}", err=True)
     click.echo(json_object(found, target) if as_json else summary(found, target))
-
-
-def size_of(text: str | None) -> tuple[int, int] | None:
-    """`224x398` as height and width; None where the option is not given."""
-    if text is None:
-        return None
-    found = re.fullmatch(r"([1-9]\d{0,4})[xX]([1-9]\d{0,4})", text)
-    if found is None:
-        raise UsageError(f"--input-size {text}: is no size. Expected height and width in px, for example 224x398")
-    return int(found[1]), int(found[2])
-
-
-def model_at(path: Path, spec: InputSpec) -> Model:
-    """The model in an ONNX file, or that of a run."""
-    return run_model(path, spec) if path.is_dir() or path.suffix.lower() != ".onnx" else onnx_model(path, spec)
-
-
-def onnx_model(path: Path, spec: InputSpec) -> Model:
-    """The model in an ONNX file."""
-    model = open_model(path, spec)
-    size = None if spec.size_hw is None else list(spec.size_hw)
-    options = {"input_size_hw": size, "channels_first": spec.channels_first, "normalise": spec.normalise}
-    return Model(path, sha256_file(path), options, model.predict)
-
-
-def run_model(path: Path, spec: InputSpec) -> Model:
-    """The best model of a run, which knows what its input looks like.
-
-    Raises:
-        UsageError: `spec` says so all the same.
-    """
-    if spec != InputSpec():
-        raise UsageError(f"--model {path}: is a run. Leave --input-size, --layout and --normalise out")
-    from train.config import read_config
-
-    read_config(path)  # so that what is no run is refused before torch is imported
-    from train.models import device, load
-    from train.predict import predict_image
-
-    loaded = load(path)
-    loaded.model.to(device())
-    return Model(path, sha256_file(path / "best.safetensors"), {}, lambda image: predict_image(loaded, image))
 
 
 def summary(found: Prelabelled, out: Path | None) -> str:

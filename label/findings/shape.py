@@ -80,10 +80,7 @@ def take_apart(target: Target) -> Shape:
 
 
 def shape_faults(shape: Shape) -> Iterator[Fault]:
-    """What is wrong with a label as far as it shows by itself."""
-    if not shape.person.any():
-        yield Fault("empty", 1.0, "shows no person")
-        return
+    """What is wrong with a label of somebody as far as it shows by itself."""
     if (shape.person | (shape.target == IGNORE)).all():
         yield Fault("full", 1.0, "is person all over")
         return

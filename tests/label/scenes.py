@@ -100,7 +100,6 @@ def toothed(mask: Mask) -> Mask:
 
 
 SPOILED: dict[str, tuple[str, Callable[[Mask], Mask]]] = {
-    "empty": ("empty", np.zeros_like),
     "full": ("full", np.ones_like),
     "inverted": ("inverted", np.logical_not),
     "moved right and down": ("shifted", lambda mask: moved(mask, 12, 9)),

@@ -25,8 +25,8 @@ from curate.recipe import make_recipe
 from curate.show import describe_dataset
 from label.guessing import guess, guess_of
 from label.importing import Request, import_labels
+from label.options_cli import model_at
 from label.prelabel import Model, prelabel
-from label.prelabel_cli import model_at
 from label.tasks import chosen_rows, send
 from label.undo import undo
 from tests.drawing import mask

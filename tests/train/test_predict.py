@@ -12,7 +12,7 @@ from curate.dataset import Dataset
 from curate.errors import CurateError, MissingError, UsageError
 from curate.files import sha256_file
 from curate.person_model import InputSpec
-from label.prelabel_cli import model_at
+from label.options_cli import model_at
 from train.models import load
 from train.predict import cutout_png, listed_images, predict_files, predict_image, to_bytes, to_native
 
