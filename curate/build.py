@@ -18,6 +18,7 @@ from curate.errors import CurateError, ExistsError
 from curate.examples import drop_strips, kept_strip, sheet_page, version_words
 from curate.files import link_or_copy, readable_faults, staged_folder
 from curate.recipe import Recipe, option_words, recipe_options
+from curate.revise import lay_prelabels
 from curate.selection import Selection, select
 from curate.sheet import write_sheet
 from curate.sources import Note
@@ -164,6 +165,8 @@ def fill(staging: Path, selection: Selection, watch: Watch) -> tuple[Header, Sel
         raise CurateError(f"nothing was written, no image is left: {explain_empty(chosen)}")
     lay_files(staging, chosen.kept, watch)
     samples = chosen.kept.select(schema.SAMPLES.names()).cast(schema.SAMPLES)
+    if parent is not None:
+        lay_prelabels(parent, staging, samples)
     funnel = [*chosen.funnel, FunnelStep("kept", "kept", samples.height)]
     tick = watch("drawing the contact sheet", 1)
     strips = [kept_strip(staging, samples), *drop_strips(chosen.drops, chosen.candidates, chosen.reads)]

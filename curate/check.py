@@ -14,16 +14,16 @@ from curate import schema
 from curate.checks import REBUILD, Finding
 from curate.checks.files import Looked, check_orphans, check_replaced, is_inside, look_at_files, strangers
 from curate.checks.rows import orderly
-from curate.checks.rules import check_copies, check_counts, check_rules, copies_of
-from curate.checks.tables import check_drops, check_edits, check_header, check_samples
+from curate.checks.rules import TRAITS, check_copies, check_counts, check_rules, copies_of
+from curate.checks.tables import check_drops, check_edits, check_header, check_prelabels, check_samples
 from curate.choose import traits_of
 from curate.dataset import Dataset, Header, read_header, read_table
 from curate.errors import FormatError, MissingError, UsageError
+from curate.guesses import TABLE as PRELABELS
 from curate.recipe import Recipe, make_recipe
 from curate.threads import Watch, unwatched
 
 Part = TypeVar("Part")
-TRAITS = pl.Schema({"sample_id": pl.String, "parts": pl.Int64, "stairs": pl.Float64})
 
 
 @dataclass
@@ -33,7 +33,8 @@ class Report:
     Attributes:
         root: The dataset's folder.
         header: None where it cannot be read.
-        samples, drops, edits: The tables, None where they cannot be read; `edits` also where there is none.
+        samples, drops, edits, prelabels: The tables, None where they cannot be read; the last two also where there
+            are none.
         findings: What is not as it should be.
         remarks: What the user should know and is no fault.
     """
@@ -43,6 +44,7 @@ class Report:
     samples: pl.DataFrame | None = None
     drops: pl.DataFrame | None = None
     edits: pl.DataFrame | None = None
+    prelabels: pl.DataFrame | None = None
     findings: list[Finding] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
@@ -83,6 +85,8 @@ def read_parts(report: Report) -> None:
     edited = report.header is not None and str(report.header.recipe.get("command")).startswith("label ")
     if edited or os.path.lexists(root / "edits.parquet"):
         report.edits = read_part(report, "edits.parquet", lambda path: read_table(path, schema.EDITS))
+    if os.path.lexists(root / PRELABELS):
+        report.prelabels = read_part(report, PRELABELS, lambda path: read_table(path, schema.PRELABELS))
 
 
 def read_part(report: Report, name: str, read: Callable[[Path], Part]) -> Part | None:
@@ -113,6 +117,8 @@ def check_parts(report: Report) -> None:
     if report.edits is not None:
         report.findings += check_edits(root / "edits.parquet", report.edits, samples)
         report.findings += check_replaced(root, report.edits)
+    if report.prelabels is not None:
+        report.findings += check_prelabels(root / PRELABELS, report.prelabels, samples)
 
 
 def recipe_of(report: Report, header: Header) -> Recipe | None:

@@ -12,6 +12,7 @@ from PIL import Image
 from curate import schema, terminal
 from curate.dataset import Dataset
 from curate.errors import CurateError
+from curate.guesses import MODEL
 from curate.images import read_target, read_thumbnail
 from curate.picks import NO_VALUE, VALUE, Choice, Part, has_worst, pick, settled_order, shuffled, value_words
 from curate.rules import percent
@@ -116,11 +117,13 @@ def fill_rows(table: pl.DataFrame, draw: Draw, rows: int) -> list[Tile]:
 
 def figures(row: dict[str, Any]) -> str:
     """What is known of a kept image at a glance."""
-    if row["split"] == "pool":
-        return "no label yet"
     if row["split"] == "background":
         return "nobody"
+    if row["split"] == "pool" and row["origin"] != MODEL:
+        return "no label yet"
     area = percent(round(row["area"], 2)) if row["area"] >= 0.005 else "under 1 %"
+    if row["origin"] == MODEL:
+        return f"{area}, a model's guess"
     return f"{area}, {row['people']} {'person' if row['people'] == 1 else 'people'}"
 
 

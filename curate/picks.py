@@ -16,7 +16,17 @@ from curate.files import readable_faults
 
 ORDERS = ("largest", "smallest", "worst", "random")
 LOW_IS_BAD = (
-    *("iou", "dice", "accuracy", "sensitivity", "specificity", "boundary_iou", "label_quality", "iou_old_new"),
+    *(
+        "iou",
+        "dice",
+        "accuracy",
+        "sensitivity",
+        "specificity",
+        "boundary_iou",
+        "label_quality",
+        "iou_old_new",
+        "confidence",
+    ),
 )
 """Columns of our tables of which the smallest are the worst."""
 HIGH_IS_BAD = ("bce", "fp", "fn", "severity", "suspicion")

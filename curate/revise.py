@@ -21,6 +21,7 @@ from curate.dataset import (
 )
 from curate.errors import ExistsError, UsageError
 from curate.files import link_or_copy, readable_faults, sha256_file, staged_folder
+from curate.guesses import TABLE, handed_down
 
 REPLACED = "replaced"
 """The folder of the masks that were there before the last edit."""
@@ -38,6 +39,7 @@ def revise(
     images: Mapping[str, Path] | None = None,
     drops: pl.DataFrame | None = None,
     funnel: list[FunnelStep] | None = None,
+    prelabels: pl.DataFrame | None = None,
     force: bool = False,
 ) -> Header:
     """Write the next version of `parent` into folder `out` and return its header; `parent` stays byte-identical.
@@ -53,6 +55,8 @@ def revise(
         edits: One row per changed mask, with the columns of schema.EDITS; the parent's of other masks are kept.
         images: The photograph of each sample that is added, by sample_id.
         drops, funnel: The new table of drops and the funnel; None keeps the parent's.
+        prelabels: A row per mask that a model guessed, with the columns of schema.PRELABELS; the parent's of other
+            samples are kept.
         force: Replace a dataset that is at `out`; what is no dataset is never replaced.
 
     Raises:
@@ -66,6 +70,7 @@ def revise(
     with readable_faults(out), staged_folder(out, force=force) as staging:
         _lay_files(parent, staging, samples, masks, images)
         _lay_edits(parent, staging, samples, edits)
+        lay_prelabels(parent, staging, samples, prelabels)
         return finish_dataset(
             staging,
             name=parent.header.name,
@@ -133,6 +138,13 @@ def _lay_edits(parent: Dataset, staging: Path, samples: pl.DataFrame, edits: pl.
         (staging / REPLACED).mkdir()
     for name, path in before.items():
         link_or_copy(parent.root / path, staging / REPLACED / f"{name}.png")
+
+
+def lay_prelabels(parent: Dataset, staging: Path, samples: pl.DataFrame, new: pl.DataFrame | None = None) -> None:
+    """The record of a model's guesses, where there are any."""
+    prelabels = handed_down(parent.root, samples, new)
+    if prelabels.height:
+        write_table(staging / TABLE, prelabels)
 
 
 def _lay_files(

@@ -90,6 +90,18 @@ EDITS = pl.Schema(
     }
 )
 
+REGIONS: Any = pl.List(pl.Struct({"bbox_xywh": BOX, "area_px": pl.Int64, "confidence": pl.Float64}))
+
+PRELABELS = pl.Schema(
+    {
+        "sample_id": pl.String,
+        "mask_sha256": pl.String,
+        "model": pl.String,
+        "confidence": pl.Float64,
+        "regions": REGIONS,
+    }
+)
+
 SCORES = pl.Schema(
     {
         "sample_id": pl.String,

@@ -112,7 +112,11 @@ def select(
     """
     recipe = with_usual_sources(recipe)
     parent = open_dataset(Path(recipe.from_)) if recipe.from_ is not None else None
-    reads = read_versions(parent, recipe.merge) if parent else read_sources(recipe, watch, mapped=not exact_drops)
+    reads = (
+        read_versions(parent, recipe.merge, resplit=recipe.resplits)
+        if parent
+        else read_sources(recipe, watch, mapped=not exact_drops)
+    )
     decisions = read_decisions(Path(recipe.decisions)) if recipe.decisions is not None else {}
     start = start_with(recipe, reads, parent, decisions)
     start.notes.extend(unknown_takes(start, insisted) + unknown_categories(recipe, reads))

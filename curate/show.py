@@ -10,6 +10,7 @@ import polars as pl
 
 from curate import schema
 from curate.dataset import Dataset, Header
+from curate.guesses import is_guessed, is_unlabelled
 
 UNLABELLED = ("pool", "background")
 """Splits whose masks show nobody: they would bend every figure about people."""
@@ -78,8 +79,8 @@ class Overview(msgspec.Struct, frozen=True):
     """Everything `curate show DATASET` says.
 
     Attributes:
-        labelled: Images outside the splits `pool` and `background`. `area`, `people`, `edges_cut` and `edges` are
-            figures of these alone.
+        labelled: Images outside the splits `pool` and `background`, a model's guesses aside. `area`, `people`,
+            `edges_cut` and `edges` are figures of these alone.
         edges_cut: Images by the number of image edges the person touches.
         edges: Images in which the person touches that edge.
     """
@@ -116,7 +117,7 @@ class Overview(msgspec.Struct, frozen=True):
 def describe_dataset(dataset: Dataset) -> Overview:
     """The figures of a dataset version; no image is opened."""
     samples, drops, header = dataset.samples, dataset.drops, dataset.header
-    labelled = samples.filter(~pl.col("split").is_in(UNLABELLED))
+    labelled = samples.filter(~pl.col("split").is_in(UNLABELLED) & ~is_guessed())
     return Overview(
         dataset=str(dataset.root),
         name=header.name,
@@ -172,7 +173,7 @@ def fold_parts(samples: pl.DataFrame) -> list[Part]:
 
 def part_figures(name: str, rows: pl.DataFrame, kept: int) -> Part:
     """The figures of some of the `kept` images."""
-    labelled = rows.filter(pl.col("split") != "pool")
+    labelled = rows.filter(~is_unlabelled())
     mean = labelled["area"].mean()
     return Part(name, rows.height, rows.height / max(kept, 1), mean, people_bins(labelled))  # type: ignore[arg-type]
 

@@ -17,6 +17,8 @@ from curate.checks import REBUILD, Finding
 from curate.duplicates import signature
 from curate.errors import CurateError, FormatError, MismatchError
 from curate.files import sha256_file
+from curate.guesses import MODEL
+from curate.guesses import TABLE as PRELABELS
 from curate.images import examine_image, read_target
 from curate.masks import Target
 from curate.processes import map_processes
@@ -24,8 +26,8 @@ from curate.revise import REPLACED
 from curate.threads import Tick
 
 NO_LABEL = {"pool": masks.IGNORE, "background": masks.BACKGROUND}
-"""Split -> the one value its masks hold."""
-TABLES = ("dataset.json", "samples.parquet", "drops.parquet", "edits.parquet")
+"""Split -> the one value its masks hold, but for those a model guessed."""
+TABLES = ("dataset.json", "samples.parquet", "drops.parquet", "edits.parquet", PRELABELS)
 FOLDERS = ("images", "masks")
 KNOWN = frozenset({*TABLES, *FOLDERS, "sheet.png", REPLACED})
 """What belongs at the top of a dataset."""
@@ -115,7 +117,7 @@ def check_target(path: Path, target: Target, row: dict[str, Any]) -> Iterator[Fi
 
     Beside a person, what is held may be 255 too: the mask then touches all edges of the row, and perhaps more.
     """
-    only = NO_LABEL.get(row["split"])
+    only = NO_LABEL.get(row["split"]) if row["origin"] != MODEL else None
     if only is not None and not (target == only).all():
         found = f"holds {', '.join(map(str, np.unique(target)))} in the split {row['split']}"
         yield Finding("mask value", str(path), found, f"{only} alone", REBUILD)

@@ -10,6 +10,7 @@ import polars as pl
 from curate import schema
 from curate.checks import REBUILD, Finding
 from curate.decisions import WEIGHTS
+from curate.guesses import ALLOWED, is_guessed
 from curate.images import MAX_PIXELS
 from curate.placing import UNLABELLED
 
@@ -68,15 +69,16 @@ def names() -> list[Claim]:
 
 
 def people() -> list[Claim]:
-    """Somebody is in every labelled image, and nobody in the others."""
+    """Somebody is in every labelled image, and nobody in the others but where a model guessed so."""
     labelled, area = ~pl.col("split").is_in(UNLABELLED), pl.col("area")
     found = pl.format("people is {} and area {} in the split {}", "people", "area", "split")
+    guess_in_pool = is_guessed() & (pl.col("split") == "pool")
     somebody, nobody = (area > 0) & (pl.col("people") >= 1), (area == 0) & (pl.col("people") == 0)
     return [
         cell("people", pl.col("people") >= 0, "0 or more"),
         cell("area", area.is_between(0, 1), "a share, 0 to 1"),
         Claim("nobody there", ~labelled | somebody, found, pl.lit("somebody, or the split pool or background")),
-        Claim("somebody there", labelled | nobody, found, pl.lit("nobody")),
+        Claim("somebody there", labelled | nobody | guess_in_pool, found, pl.lit("nobody")),
     ]
 
 
@@ -104,6 +106,7 @@ def claims() -> list[Claim]:
     """Every claim, in the order of the columns."""
     pixels = pl.col("width").cast(pl.Int64) * pl.col("height")
     sized = (pl.col("width") > 0) & (pl.col("height") > 0) & (pixels <= MAX_PIXELS)
+    guess_placed, allowed = ~is_guessed() | pl.col("split").is_in(ALLOWED), " or ".join(ALLOWED)
     in_train = (pl.col("fold") == -1) | (pl.col("split") == "train")
     return [
         filled(),
@@ -116,6 +119,7 @@ def claims() -> list[Claim]:
         cell("group", pl.col("group").str.len_chars() > 0, "a name"),
         cell("source", pl.col("source").str.len_chars() > 0, "a name"),
         cell("origin", pl.col("origin").str.len_chars() > 0, "what the mask was made from"),
+        Claim("guess held out", guess_placed, pl.format("a model's guess in the split {}", "split"), pl.lit(allowed)),
         cell("edges", pl.col("edges").str.contains("^L?T?R?B?$"), "some of the letters LTRB, in this order"),
         cell("image_sha256", pl.col("image_sha256").str.contains(HASH), "64 hex digits"),
         cell("mask_sha256", pl.col("mask_sha256").str.contains(HASH), "64 hex digits"),

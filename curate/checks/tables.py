@@ -72,6 +72,16 @@ def check_edits(table: Path, edits: pl.DataFrame, samples: pl.DataFrame) -> Iter
             )
 
 
+def check_prelabels(table: Path, prelabels: pl.DataFrame, samples: pl.DataFrame) -> Iterator[Finding]:
+    """Findings about the record of a model's guesses, which is the file `table`."""
+    yield from check_order(table, prelabels, ["sample_id"])
+    for name in prelabels.join(samples, on="sample_id", how="anti")["sample_id"]:
+        yield Finding("guess of nothing", f"{table}: {name}", "no sample is called so", "one that is", REBUILD)
+    odd = prelabels.filter(~pl.col("confidence").is_between(0, 1).fill_null(False))
+    for name, confidence in odd.select("sample_id", "confidence").iter_rows():
+        yield Finding("confidence", f"{table}: {name}", f"confidence is {confidence}", "a share, 0 to 1", REBUILD)
+
+
 def check_header(path: Path, header: Header, samples: pl.DataFrame, drops: pl.DataFrame | None) -> Iterator[Finding]:
     """Findings about the header in the file `path`: digest, counts and funnel against the tables it was written after.
 

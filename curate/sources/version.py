@@ -9,23 +9,30 @@ from typing import Any
 import polars as pl
 
 from curate.dataset import Dataset, Source, open_dataset
+from curate.guesses import returned
 from curate.sources import CANDIDATES, Label, Limits, Measure, Note, Read
 
 
-def read_versions(parent: Dataset, merged: str | None) -> list[Read]:
+def read_versions(parent: Dataset, merged: str | None, *, resplit: bool = False) -> list[Read]:
     """The samples of a dataset, and of a second one that is joined to it, as candidates.
 
     An image that stands in both counts once, with the first one's name and label; the same means the same bytes. Where
     one name stands for two different photographs, the second dataset's gets six digits of its hash behind it.
+
+    Args:
+        parent: The dataset.
+        merged: The folder of the second one, or None.
+        resplit: Whether splits are made anew: then a model's guesses go back to the pool, so that none is held out.
     """
-    reads = [read_version(parent, parent.samples)]
+    reads = [read_version(parent, returned(parent.samples) if resplit else parent.samples)]
     if merged is None:
         return reads
     other = open_dataset(Path(merged))
+    others = returned(other.samples) if resplit else other.samples
     same = pl.col("image_sha256").is_in(parent.samples["image_sha256"].implode())
     clash = pl.col("sample_id").is_in(parent.samples["sample_id"].implode())
     renamed = pl.concat_str("sample_id", pl.lit("-"), pl.col("image_sha256").str.head(6))
-    left = other.samples.filter(~same).with_columns(sample_id=pl.when(clash).then(renamed).otherwise("sample_id"))
+    left = others.filter(~same).with_columns(sample_id=pl.when(clash).then(renamed).otherwise("sample_id"))
     notes = [
         Note("images stand in both datasets; the first one's label is kept", name)
         for name in other.samples.filter(same)["sample_id"]
