@@ -19,6 +19,7 @@ from curate.dataset import Dataset, Source, read_edits
 from curate.duplicates import near_pairs, signature
 from curate.errors import CurateError
 from curate.files import sha256_bytes, sha256_file, sha256_files
+from curate.guesses import MODEL
 from curate.images import examine_image, exif_orientation, read_size_hw, same_aspect, target_png
 from curate.masks import PERSON, SizeHW, Target, iou
 from curate.processes import map_processes
@@ -32,6 +33,7 @@ from label.merge import (
     added_edit,
     edit_row,
     is_addition,
+    is_unlabelled,
     lost_regions,
     merge_targets,
     new_row,
@@ -108,8 +110,10 @@ class Meeting:
     adds: bool
 
     def how(self, label: HandLabel, row: dict[str, Any], old: Target | None, new: Target) -> str | None:
-        """One of MERGES; None where the mask that is there shall stay."""
-        if self.policy == "ask" and self.ask is not None and old is not None and not np.array_equal(old, new):
+        """One of MERGES; None where the mask that is there shall stay. Without a label (`old`) the new one stands."""
+        if old is None:
+            return "replace"
+        if self.policy == "ask" and self.ask is not None and not np.array_equal(old, new):
             return self.ask(label, row, iou(old == PERSON, new == PERSON))
         return self.policy if self.policy in MERGES else "replace"
 
@@ -356,7 +360,7 @@ def changed(number: int, label: HandLabel, row: dict[str, Any], meeting: Meeting
     version = dataset.header.version + 1
     drawn = label.draw(size_hw)
     drawn_sha256 = hashlib.sha256(drawn.target.tobytes()).hexdigest()
-    old = None if row["split"] == "pool" else dataset.target(row)
+    old = None if is_unlabelled(row) else dataset.target(row)
     how = meeting.how(label, row, old, drawn.target)
     if how is None:
         return label.refused(f"{row['sample_id']} keeps the mask that is there, as was answered")
@@ -367,7 +371,8 @@ def changed(number: int, label: HandLabel, row: dict[str, Any], meeting: Meeting
     if problem := why_empty(drawn.target == PERSON, new == PERSON, drawn.found) or why_fixed(row):
         return label.refused(problem)
     mask, sha256 = write_mask(meeting.spool / f"{number}.png", new)
-    edit = edit_row(row, old, new, maker, version, sha256)
+    before = dataset.target(row) if row["origin"] == MODEL else old
+    edit = edit_row(row, before, new, maker, version, sha256)
     new_row = relabelled_row(row, new, sha256, drawn.people if how == "replace" else None)
     notes = (*drawn.notes, *notes_on(label, size_hw, old, new))
     return Made(drawn_sha256, new_row, mask, edit, notes)
@@ -448,7 +453,7 @@ def why_unusable(label: HandLabel, row: dict[str, Any], dataset: Dataset) -> str
 
 def why_older(label: HandLabel, row: dict[str, Any], meeting: Meeting) -> str:
     """Why the policy `newest` leaves a label out, else empty. A mask of no known time is older than any."""
-    if meeting.policy != "newest" or row["split"] == "pool":
+    if meeting.policy != "newest" or is_unlabelled(row):
         return ""
     if label.time is None:
         return "does not say when it was drawn, so it may be the older one. Choose another --on-conflict"

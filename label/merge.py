@@ -9,6 +9,8 @@ import msgspec
 import polars as pl
 
 from curate import schema
+from curate.decisions import WEIGHTS
+from curate.guesses import MODEL, PSEUDO
 from curate.masks import IGNORE, PERSON, Target, area_fraction, iou, target_of, touched_edges
 from curate.splits import RATIOS, fold_of, split_of
 from label.formats.record import Maker
@@ -19,6 +21,10 @@ POLICIES = (*MERGES, "newest", "ask")
 """How a label meets the mask that is there; `newest` and `ask` choose between one of MERGES and the mask as it is."""
 RESTORED = ("people", "area", "split", "fold", "edges", "origin", "weight", "tags")
 """The columns that an edit changes, beside the mask's hash."""
+
+
+DOUBTS = ("relabel", PSEUDO)
+"""Tags of a mask that is not to be relied on; a hand label takes them off."""
 
 
 def merge_targets(old: Target, new: Target, policy: str) -> Target:
@@ -83,11 +89,16 @@ def new_row(target: Target, people: int | None, mask_sha256: str) -> dict[str, A
 
 
 def released_row(row: dict[str, Any]) -> dict[str, Any]:
-    """The row without the tag `relabel`, and with the weight that tag took from it; itself where it has no such tag."""
-    if "relabel" not in row["tags"]:
+    """The row without the tags that doubt its mask, and with the weight they took from it; itself where it has none."""
+    tags = [tag for tag in row["tags"] if tag not in DOUBTS]
+    if tags == row["tags"]:
         return row
-    tags = [tag for tag in row["tags"] if tag != "relabel"]
-    return row | {"tags": tags, "weight": 1.0 if row["weight"] == 0 else row["weight"]}
+    return row | {"tags": tags, "weight": WEIGHTS["hard"] if "hard" in tags else 1.0}
+
+
+def is_unlabelled(row: dict[str, Any]) -> bool:
+    """Whether a sample still waits for a person's label: it lies in the pool, or its mask is a model's guess."""
+    return bool(row["split"] == "pool" or row["origin"] == MODEL)
 
 
 def placed_row(
@@ -122,7 +133,7 @@ def edit_row(
 
     Args:
         row: The sample's row as it was.
-        old: Its target as it was; None for an image of the pool, which had no label, so that there is no IoU.
+        old: Its target as it was; None for an image of the pool without a guess, so that there is no IoU.
         new: Its target now.
         maker: Who made it.
         version: The version of the dataset that the edit leads to.

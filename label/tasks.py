@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from curate.decisions import read_decisions
 from curate.errors import ExistsError, FormatError, MissingError, UsageError
 from curate.exports import Fill, Splits, lay_image, write_export
 from curate.files import readable_faults
+from curate.guesses import MODEL, confidences
 from curate.masks import IGNORE, PERSON, Mask
 from curate.sources import Note
 from curate.threads import Watch, unwatched
@@ -32,7 +34,7 @@ class Task:
 
     Attributes:
         row: Its row of samples.
-        person: (H, W) where a person is, to start from; None where nothing is known.
+        person: (H, W) where a person is, by a label or a model's guess, to start from; None where nothing is known.
         ignored: (H, W) what is not counted.
     """
 
@@ -86,7 +88,8 @@ def send(
         dataset: Whose images.
         out: The folder; a zip where its name ends in `.zip`.
         tool: One of label.writers.WRITERS.
-        names: Their sample_ids, the most urgent first; None: those tagged `relabel`, then the pool.
+        names: Their sample_ids, the most urgent first; None: those tagged `relabel`, then the pool, of what a model
+            guessed there the least sure first.
         run: A run whose predictions the masks are; None: the masks that are there.
         tolerance_px: How far an outline may move where the tool's shapes are polygons.
         force: Replace an export that is at `out`.
@@ -142,7 +145,7 @@ def chosen_rows(dataset: Dataset, names: Sequence[str] | None) -> list[dict[str,
     rows = {row["sample_id"]: row for row in dataset.rows()}
     if names is None:
         wanted = [name for name, row in rows.items() if "relabel" in row["tags"]]
-        names = [*wanted, *(name for name, row in rows.items() if row["split"] == "pool")]
+        names = [*wanted, *least_sure_first(dataset)]
         if not names:
             raise UsageError(f"{dataset.root}: no image is tagged relabel, and the pool is empty. Name some with --ids")
     if unknown := [name for name in names if name not in rows]:
@@ -150,6 +153,12 @@ def chosen_rows(dataset: Dataset, names: Sequence[str] | None) -> list[dict[str,
     if not names:
         raise UsageError("--ids: names no image")
     return [rows[name] for name in dict.fromkeys(names)]
+
+
+def least_sure_first(dataset: Dataset) -> list[str]:
+    """The pool, those first whose masks the model was least sure of, and those last in which it saw nobody."""
+    sure = confidences(dataset)
+    return sorted((row["sample_id"] for row in dataset.rows("pool")), key=lambda name: sure.get(name, math.inf))
 
 
 def ids_in(path: Path) -> list[str]:
@@ -193,9 +202,10 @@ def task_of(dataset: Dataset, row: dict[str, Any], run: Path | None) -> Task:
     """One row as a task."""
     size_hw = row["height"], row["width"]
     target = dataset.target(row)
-    ignored = (target == IGNORE) & (row["split"] != "pool")
+    known = row["split"] != "pool" or row["origin"] == MODEL
+    ignored = (target == IGNORE) & known
     if run is None:
-        return Task(row, None if row["split"] == "pool" else target == PERSON, ignored)
+        return Task(row, target == PERSON if known else None, ignored)
     path = run / "predictions" / f"{row['sample_id']}.png"
     if not path.is_file():
         return Task(row, None, ignored)
