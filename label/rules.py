@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
+import cv2
+import numpy as np
 import polars as pl
 
+from curate.checks.rules import TRAITS, as_judged, rules_of
+from curate.choose import traits_of
 from curate.dataset import Header
+from curate.guesses import RULE_TAG
+from curate.masks import PERSON, count_parts, stairs_px
+from curate.placing import UNLABELLED
 from curate.recipe import Recipe, make_recipe
 from curate.rules import apply_rule
-from curate.selection import people_rules
 from curate.splits import RATIOS, parse_split
 
-PREFIX = "rule:"
+DRAWN = ("parts", "coarse")
+"""Rules that only a mask's pixels tell."""
 
 
 def build_options(header: Header) -> dict[str, Any]:
@@ -37,22 +45,28 @@ def split_ratios(recipe: Recipe) -> dict[str, float]:
     return {split: count / total for split, count in counts.items()} if total else dict(RATIOS)
 
 
-def retagged(samples: pl.DataFrame, names: Collection[str], recipe: Recipe) -> pl.DataFrame:
-    """The samples, those named tagged `rule:<name>` for each rule about people that they break now, and for no other.
+def retagged(
+    samples: pl.DataFrame, names: Collection[str], recipe: Recipe, masks: Mapping[str, bytes] | None = None
+) -> pl.DataFrame:
+    """The samples, those named tagged `rule:<name>` for each rule of their rows that they break now, and for no other.
 
     Args:
         samples: The table, with the columns of schema.SAMPLES.
-        names: The sample_ids whose labels are new.
+        names: The sample_ids whose masks are new.
         recipe: Of the build.
+        masks: Their PNGs, by sample_id; None: what only pixels tell is not judged.
     """
-    chosen = samples.filter(pl.col("sample_id").is_in(list(names)) & ~pl.col("split").is_in(["pool", "background"]))
-    frame = chosen.with_columns(crowd=pl.col("tags").list.contains("crowd"))
+    chosen = samples.filter(pl.col("sample_id").is_in(list(names)) & ~pl.col("split").is_in(UNLABELLED))
+    frame = as_judged(chosen, measured(chosen["sample_id"], masks or {}, recipe))
     broken: dict[str, list[str]] = {name: [] for name in chosen["sample_id"]}
-    rules = people_rules(recipe)
-    for rule in rules:
-        for name in apply_rule(frame, rule)[1]["sample_id"]:
-            broken[name].append(f"{PREFIX}{rule.name}")
-    judged = {f"{PREFIX}{rule.name}" for rule in rules}
+    judged = set[str]()
+    for rule, _ in rules_of(recipe):
+        if masks is None and rule.name in DRAWN:
+            continue
+        with suppress(pl.exceptions.PolarsError):  # a condition of the user's that cannot be computed of some image
+            for name in apply_rule(frame, rule)[1]["sample_id"]:
+                broken[name].append(f"{RULE_TAG}{rule.name}")
+            judged.add(f"{RULE_TAG}{rule.name}")
     tags = [
         [tag for tag in row["tags"] if tag not in judged] + broken[row["sample_id"]]
         if row["sample_id"] in broken
@@ -60,3 +74,15 @@ def retagged(samples: pl.DataFrame, names: Collection[str], recipe: Recipe) -> p
         for row in samples.select("sample_id", "tags").iter_rows(named=True)
     ]
     return samples.with_columns(pl.Series("tags", tags, dtype=samples.schema["tags"]))
+
+
+def measured(names: Iterable[str], masks: Mapping[str, bytes], recipe: Recipe) -> pl.DataFrame:
+    """What the rules ask of the pixels of new masks: `sample_id`, `parts`, `stairs`; no rows where they ask nothing."""
+    asked = traits_of(recipe)
+    rows = []
+    for name in names if asked else ():
+        if name in masks:
+            grey = cv2.imdecode(np.frombuffer(masks[name], np.uint8), cv2.IMREAD_GRAYSCALE)
+            person = np.asarray(grey) == PERSON
+            rows.append((name, count_parts(person), stairs_px(person)))
+    return pl.DataFrame(rows, schema=TRAITS, orient="row")
