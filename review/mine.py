@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from curate import schema
+from curate.guesses import is_guessed
 
 RECIPE_OF_KIND: Mapping[str, str] = {
     "missed-person": "scale",
@@ -54,7 +55,8 @@ def mine(
     Returns:
         schema.MINED with one row per training image, sorted by sample_id. Weight 0 leaves an image out.
     """
-    training = samples.filter(pl.col("split").is_in(["train", "background"])).select("sample_id", "weight")
+    training = samples.filter(pl.col("split").is_in(["train", "background"]))
+    training = training.select("sample_id", "weight", guessed=is_guessed())
     known = (
         training.join(scores.select("sample_id", "iou"), on="sample_id", how="left")
         .join(failures.select("sample_id", "kind", "triage"), on="sample_id", how="left")
@@ -82,9 +84,13 @@ def suspects_to_leave_out(known: pl.DataFrame, suspects: pl.DataFrame, verdicts:
 
 
 def hard_images(known: pl.DataFrame, left_out: Mapping[str, str], verdicts: Mapping[str, str]) -> set[str]:
-    """The worst HARD_SHARE of the training images by IoU, and those a person called hard."""
+    """The worst HARD_SHARE of the training images by IoU, and those a person called hard.
+
+    Where two models disagree about an image that nobody labelled, nothing says which is right: it is not hard.
+    """
     gone = set(left_out) | {sample_id for sample_id, verdict in verdicts.items() if verdict != "hard"}
-    scored = known.filter(pl.col("iou").is_not_null() & ~pl.col("sample_id").is_in(sorted(gone)))
+    labelled = known.filter(~pl.col("guessed"))
+    scored = labelled.filter(pl.col("iou").is_not_null() & ~pl.col("sample_id").is_in(sorted(gone)))
     worst = scored.sort("iou", "sample_id").head(math.ceil(HARD_SHARE * scored.height))["sample_id"]
     return set(worst) | {sample_id for sample_id, verdict in verdicts.items() if verdict == "hard"}
 

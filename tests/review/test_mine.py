@@ -14,7 +14,12 @@ def tables() -> dict[str, pl.DataFrame]:
     """Forty training images, s-00 the worst, the first six with doubtful labels; one image of val, one background."""
     ids = [f"s-{number:02}" for number in range(40)]
     samples = pl.DataFrame(
-        {"sample_id": [*ids, "v", "zb"], "split": ["train"] * 40 + ["val", "background"], "weight": [1.0] * 42},
+        {
+            "sample_id": [*ids, "v", "zb"],
+            "split": ["train"] * 40 + ["val", "background"],
+            "weight": [1.0] * 42,
+            "origin": ["hand"] * 42,
+        },
         schema_overrides={"weight": pl.Float32},
     )
     failures = pl.DataFrame(
@@ -60,6 +65,16 @@ def test_a_persons_verdict_goes_first(
 ) -> None:
     row = rows(mine(**tables, verdicts={"s-00": verdict}, augment="standard"))["s-00"]
     assert (row["weight"], row["reason"]) == (weight, reason)
+
+
+def test_a_models_guess_is_never_hard(tables: dict[str, pl.DataFrame]) -> None:
+    guessed = pl.col("sample_id").is_in(["s-07", "s-08"])
+    origin = pl.when(guessed).then(pl.lit("model")).otherwise("origin").alias("origin")
+    tables["samples"] = tables["samples"].with_columns(origin)
+    mined = rows(mine(**tables, verdicts={"s-08": "hard"}, augment="standard"))
+    assert (mined["s-07"]["weight"], mined["s-07"]["reason"]) == (1.0, "")
+    assert mined["s-08"]["weight"] == HARD_WEIGHT, "but for a person's word"
+    assert mined["s-09"]["weight"] == HARD_WEIGHT
 
 
 def test_a_weight_the_dataset_gives_is_kept(tables: dict[str, pl.DataFrame]) -> None:
