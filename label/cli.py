@@ -20,6 +20,7 @@ from label.formats import FORMATS, named
 from label.formats.record import HandLabel, Options
 from label.importing import Imported, Request, import_labels
 from label.merge import MERGES, POLICIES
+from label.prelabel_cli import prelabel_command
 from label.undo import undo
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True}
@@ -178,6 +179,9 @@ def export_command(
         "" if sent.mean_iou is None else f", which keep an IoU of {sent.mean_iou:.4f} (the least {sent.least_iou:.4f})"
     )
     click.echo(f"{out}: {counted(len(sent.names), 'image')} for {tool}, {sent.started} with a mask to start from{kept}")
+
+
+label.add_command(prelabel_command)
 
 
 @label.command("undo", context_settings=SETTINGS)

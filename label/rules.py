@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import polars as pl
 
 from curate.checks.rules import TRAITS, as_judged, rules_of
 from curate.choose import traits_of
 from curate.dataset import Header
 from curate.guesses import RULE_TAG
+from curate.images import read_target
 from curate.masks import PERSON, count_parts, stairs_px
 from curate.placing import UNLABELLED
 from curate.recipe import Recipe, make_recipe
@@ -46,7 +46,7 @@ def split_ratios(recipe: Recipe) -> dict[str, float]:
 
 
 def retagged(
-    samples: pl.DataFrame, names: Collection[str], recipe: Recipe, masks: Mapping[str, bytes] | None = None
+    samples: pl.DataFrame, names: Collection[str], recipe: Recipe, masks: Mapping[str, Path] | None = None
 ) -> pl.DataFrame:
     """The samples, those named tagged `rule:<name>` for each rule of their rows that they break now, and for no other.
 
@@ -54,7 +54,7 @@ def retagged(
         samples: The table, with the columns of schema.SAMPLES.
         names: The sample_ids whose masks are new.
         recipe: Of the build.
-        masks: Their PNGs, by sample_id; None: what only pixels tell is not judged.
+        masks: Their files, by sample_id; None: what only pixels tell is not judged.
     """
     chosen = samples.filter(pl.col("sample_id").is_in(list(names)) & ~pl.col("split").is_in(UNLABELLED))
     frame = as_judged(chosen, measured(chosen["sample_id"], masks or {}, recipe))
@@ -76,13 +76,12 @@ def retagged(
     return samples.with_columns(pl.Series("tags", tags, dtype=samples.schema["tags"]))
 
 
-def measured(names: Iterable[str], masks: Mapping[str, bytes], recipe: Recipe) -> pl.DataFrame:
+def measured(names: Iterable[str], masks: Mapping[str, Path], recipe: Recipe) -> pl.DataFrame:
     """What the rules ask of the pixels of new masks: `sample_id`, `parts`, `stairs`; no rows where they ask nothing."""
     asked = traits_of(recipe)
     rows = []
     for name in names if asked else ():
         if name in masks:
-            grey = cv2.imdecode(np.frombuffer(masks[name], np.uint8), cv2.IMREAD_GRAYSCALE)
-            person = np.asarray(grey) == PERSON
+            person = read_target(masks[name]) == PERSON
             rows.append((name, count_parts(person), stairs_px(person)))
     return pl.DataFrame(rows, schema=TRAITS, orient="row")

@@ -17,8 +17,8 @@ from tests.conftest import REPOSITORY
 from tests.test_architecture import PROGRAMS
 
 IMAGES = 24
-MODELS = ("train", "review", "loop")
-"""Commands whose examples follow one another, and on the build alone."""
+MODELS = ("train", "review", "loop", "label prelabel")
+"""Commands, or groups of them, whose examples follow one another, and on the build alone."""
 NOT_RUN_HERE = {
     "review open": "it serves until Ctrl-C; test_browser runs it",
     "demo": "it takes minutes; test_demo runs it",
@@ -32,7 +32,8 @@ def examples() -> list[tuple[str, str]]:
         _, _, shown = (command.help or "").partition("Example:")
         lines = [line.strip() for line in shown.splitlines() if line.strip().startswith("curate ")]
         found += [(" ".join(words), line) for line in lines]
-    order = ["build", "check", "sheet", "train fit", "train score", "train predict", "review failures", "review pull"]
+    order = ["build", "check", "sheet", "train fit", "train score", "train predict", "label prelabel"]
+    order += ["review failures", "review pull"]
     return sorted(found, key=lambda pair: order.index(pair[0]) if pair[0] in order else len(order))
 
 
@@ -49,6 +50,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory, sample: Path) -> Path:
     (coco / "annotations" / "instances_train2017.json").write_text(json.dumps(whole))
     shutil.copytree(sample / "coco" / "train2017", coco / "train2017")
     shutil.copytree(sample / "labels", root / "labels")
+    (root / "unlabelled").mkdir()
+    for photo in sorted((coco / "train2017").iterdir())[:4]:
+        shutil.copy(photo, root / "unlabelled")
     shutil.copy(sorted((coco / "train2017").iterdir())[0], root / "photo.jpg")
     return root
 
@@ -68,7 +72,7 @@ def test_every_example_runs(folder: Path, database: str) -> None:
     shown = [(command, line) for command, line in examples() if command not in NOT_RUN_HERE]
     assert {command for command, _ in shown} == {command for command, _ in examples()} - NOT_RUN_HERE.keys()
     first = [line for command, line in shown if command == "build"]
-    models = [line for command, line in shown if command.split()[0] in MODELS]
+    models = [line for command, line in shown if command in MODELS or command.split()[0] in MODELS]
     run(folder, first)
     with ThreadPoolExecutor() as chains:  # each waits for its own processes; most of their time is importing
         others = [line for _, line in shown if line not in first + models]

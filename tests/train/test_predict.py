@@ -10,6 +10,9 @@ from PIL import Image
 
 from curate.dataset import Dataset
 from curate.errors import CurateError, MissingError, UsageError
+from curate.files import sha256_file
+from curate.person_model import InputSpec
+from label.prelabel_cli import model_at
 from train.models import load
 from train.predict import cutout_png, listed_images, predict_files, predict_image, to_bytes, to_native
 
@@ -47,6 +50,12 @@ def test_files_and_folders_are_predicted(finished: Path, drawn: Dataset, tmp_pat
         with Image.open(tmp_path / "out" / f"{row['sample_id']}-cutout.png") as cutout:
             assert cutout.mode == "RGBA"
             assert np.array_equal(np.array(cutout), np.dstack([drawn.image(row), values]))
+
+
+def test_a_run_is_opened_to_guess_masks(finished: Path, drawn: Dataset) -> None:
+    model, image = model_at(finished, InputSpec()), drawn.image(drawn.rows()[0])
+    assert np.array_equal(model.predict(image), predict_image(load(finished), image))
+    assert (model.name, model.sha256) == (finished.name, sha256_file(finished / "best.safetensors"))
 
 
 def test_a_cutout_is_the_photo_with_alpha() -> None:
