@@ -152,7 +152,7 @@ def test_the_order_follows_from_the_column(choice: Choice, order: str) -> None:
 
 
 def test_every_column_with_a_bad_end_is_one_of_our_tables() -> None:
-    tables = (schema.SCORES, schema.FAILURES, schema.SUSPECTS, schema.EDITS)
+    tables = (schema.SCORES, schema.FAILURES, schema.SUSPECTS, schema.EDITS, schema.PRELABELS)
     known = {column for table in tables for column in table}
     assert {*LOW_IS_BAD, *HIGH_IS_BAD} <= known
     assert not {*LOW_IS_BAD} & {*HIGH_IS_BAD}
