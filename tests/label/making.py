@@ -40,6 +40,11 @@ class Photo:
     """Columns that shall hold something else."""
 
 
+def tree(root: Path) -> dict[str, bytes]:
+    """Every file below a folder with its bytes."""
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
 def make_dataset(out: Path, photos: Mapping[str, Photo], name: str = "people") -> Dataset:
     """A dataset version at `out`; the keys of `photos` are the sample_ids."""
     with staged_folder(out) as staging:
