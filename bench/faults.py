@@ -34,6 +34,7 @@ LEAST_PART = 0.08
 SHARE = 10
 """One mask in so many is spoiled."""
 KINDS = ("shift", "erode", "drop", "invert", "rotate", "hole", "swap")
+EVERY_DROP = "drop: everybody who can be"
 
 
 def spoiled(kind: str, mask: Mask, other: Mask, rng: np.random.Generator) -> Mask | None:
@@ -48,14 +49,20 @@ def spoiled(kind: str, mask: Mask, other: Mask, rng: np.random.Generator) -> Mas
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * far + 1, 2 * far + 1))
         return np.asarray(cv2.erode(mask.view(np.uint8), disc) > 0)
     if kind == "drop":
-        parts = parts_of(mask, 8)
-        people = np.flatnonzero(parts.areas_px >= LEAST_PART * parts.areas_px.sum())
-        return mask & (parts.labels != rng.choice(people) + 1) if len(people) > 1 else None
+        left = one_less(mask)
+        return left[int(rng.integers(len(left)))] if left else None
     if kind == "rotate":
         return np.ascontiguousarray(np.rot90(mask, int(rng.integers(1, 4))))
     if kind == "hole":
         return with_hole(mask, rng)
     return ~mask if kind == "invert" else other
+
+
+def one_less(mask: Mask) -> list[Mask]:
+    """The mask without each of the people in it who touch nobody; empty where there are not several."""
+    parts = parts_of(mask, 8)
+    people = np.flatnonzero(parts.areas_px >= LEAST_PART * parts.areas_px.sum())
+    return [mask & (parts.labels != index + 1) for index in people] if len(people) > 1 else []
 
 
 def with_hole(mask: Mask, rng: np.random.Generator) -> Mask:
@@ -87,6 +94,13 @@ def plant(dataset: Dataset, seed: int) -> Iterator[tuple[str, Picture]]:
                 break
 
 
+def drop_all(dataset: Dataset) -> Iterator[tuple[str, Picture]]:
+    """Every person who can be dropped: in one mask of ten there are hardly any."""
+    for row in dataset.rows():
+        for mask in one_less(dataset.target(row) == PERSON):
+            yield EVERY_DROP, with_label(picture_of(dataset, row), target_of(mask))
+
+
 def fit_any(target: Target, like: Target) -> Mask:
     """Another picture's mask at this one's size, whatever its shape."""
     size = like.shape[1], like.shape[0]
@@ -113,19 +127,20 @@ def flagged(pictures: Sequence[Picture], opinion: Opinion | None) -> list[bool]:
 
 def table(dataset: Dataset, seeds: int, opinion: Opinion) -> Iterator[str]:
     """The lines of the table: each kind of fault, how many were planted, and how many were found."""
-    planted = [one for seed in range(seeds) for one in plant(dataset, seed)]
+    planted = [*drop_all(dataset), *(one for seed in range(seeds) for one in plant(dataset, seed))]
     kinds, pictures = [kind for kind, _ in planted], [picture for _, picture in planted]
     clean = [picture_of(dataset, row) for row in dataset.rows()]
     hits: dict[str, list[Counter[str]]] = defaultdict(lambda: [Counter(), Counter()])
     wrong = []
     for column, asked in enumerate((None, opinion)):
         for kind, found in zip(kinds, flagged(pictures, asked), strict=True):
-            for name in (kind, "all", *(["all but swap"] if kind != "swap" else [])):
+            sums = ["all"] * (kind != EVERY_DROP) + ["all but swap"] * (kind not in (EVERY_DROP, "swap"))
+            for name in (kind, *sums):
                 hits[name][column][str(found)] += 1
         wrong.append(sum(flagged(clean, asked)))
     yield "| planted | labels | found without a model | found with one |"
     yield "| --- | ---: | ---: | ---: |"
-    for name in (*KINDS, "all but swap", "all"):
+    for name in (*KINDS, "all but swap", "all", EVERY_DROP):
         shares = [found["True"] / max(1, found.total()) for found in hits[name]]
         yield f"| {name} | {hits[name][0].total()} | {shares[0]:.1%} | {shares[1]:.1%} |"
     yield f"| none: flagged as they came | {len(clean)} | {wrong[0] / len(clean):.1%} | {wrong[1] / len(clean):.1%} |"

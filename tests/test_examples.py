@@ -24,6 +24,9 @@ NOT_RUN_HERE = {
     "demo": "it takes minutes; test_demo runs it",
 }
 
+FINDS = ("curate label check",)
+"""What ends with 1 where it finds something, as it does in the sample."""
+
 
 def examples() -> list[tuple[str, str]]:
     """(command, line) for every line that starts with `curate` below an `Example:`."""
@@ -64,7 +67,9 @@ def run(folder: Path, lines: list[str]) -> None:
     for line in lines:
         process = [sys.executable, "-c", code, *shlex.split(line)[1:]]
         result = subprocess.run(process, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-        assert result.returncode == 0, f"{line}\n{result.stdout}\n{result.stderr}"
+        assert result.returncode == 0 or (result.returncode == 1 and line.startswith(FINDS) and not result.stderr), (
+            f"{line}\n{result.stdout}\n{result.stderr}"
+        )
 
 
 @pytest.mark.database
