@@ -101,6 +101,8 @@ def check_command(
         report = report.told_of(found.folder)
         mended = mend(open_dataset(place), kinds, out, force=force, watch=watch) if kinds and out else None
     click.echo(json_object(report, mended, out) if as_json else "\n".join(lines_of(report, everything=everything)))
+    if sheet is not None and not as_json:
+        click.echo(f"contact sheet {sheet}" if report.findings else f"no contact sheet: nothing to show on {sheet}")
     if mended is not None and not as_json:
         click.echo(told_mended(mended, kinds, out))
     return 1 if report.findings else 0
