@@ -17,7 +17,7 @@ from curate.errors import FormatError, UsageError
 from curate.terminal import counted
 from curate.threads import unwatched
 from label.formats import FORMATS, named
-from label.formats.record import HandLabel, Options
+from label.formats.record import HandLabel, Options, printable
 from label.importing import Imported, Request, import_labels
 from label.merge import MERGES, POLICIES
 from label.undo import undo
@@ -254,7 +254,7 @@ def json_object(imported: Imported, out: Path | None) -> str:
         "format": imported.format,
         "imported": sorted(intake.edited),
         "unchanged": sorted(set(intake.changes) - set(intake.edited)),
-        "left_out": [{"file": str(refusal.file), "reason": refusal.message} for refusal in intake.refusals],
+        "left_out": [{"file": printable(str(refusal.file)), "reason": refusal.message} for refusal in intake.refusals],
         "notes": intake.notes,
         "median_iou": intake.median_iou,
         "out": str(out) if header else None,
@@ -263,8 +263,3 @@ def json_object(imported: Imported, out: Path | None) -> str:
         "parent": header.parent if header else None,
     }
     return msgspec.json.encode(result).decode()
-
-
-def printable(line: str) -> str:
-    """The line without characters that would move the cursor or colour the terminal: names in files are not trusted."""
-    return "".join(letter if letter.isprintable() else "?" for letter in line)

@@ -18,7 +18,7 @@ import numpy as np
 from curate import images
 from curate.errors import FormatError, UsageError
 from curate.masks import FAR, Rle, SizeHW, area_px, decode, encode, rle_of_polygons, target_of, union_rle
-from label.formats.record import Drawing, Options
+from label.formats.record import Drawing, Options, printable
 
 MAX_REGIONS = 10_000
 MAX_OUTLINE_PX = 5_000_000
@@ -170,7 +170,7 @@ def draw_regions(
     for number, region in enumerate(chosen(regions, classes, drawn_hw, file, tool)):
         rle = region.draw(drawn_hw)
         if area_px(rle) == 0:
-            notes.append(f"{region.place} ({region.name[:40]}): {region.empty}, passed over")
+            notes.append(printable(f"{region.place} ({region.name[:40]}): {region.empty}, passed over"))
         elif folded(region.name) in classes.person and not region.crowd:
             key = ("alone", number) if region.person is None else ("named", region.person)
             people.setdefault(key, []).append(rle)

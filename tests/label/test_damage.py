@@ -1,0 +1,54 @@
+"""Damaged exports of every tool: one line for each label that does not come in, and nothing else happens."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from curate.dataset import Dataset
+from curate.masks import PERSON, SizeHW
+from label.formats import read_labels
+from label.formats.record import HandLabel, Options
+from label.importing import Request, import_labels
+from tests.label import exports
+from tests.label.making import Photo, make_dataset
+
+SIZE: SizeHW = (30, 40)
+SQUARE = [(5.0, 5.0), (25.0, 5.0), (25.0, 25.0), (5.0, 25.0)]
+
+
+@pytest.fixture
+def parent(tmp_path: Path) -> Dataset:
+    """A dataset of one photograph."""
+    old = np.zeros(SIZE, np.uint8)
+    old[3:9, 3:9] = PERSON
+    return make_dataset(tmp_path / "one", {"pairs-photo": Photo(old)})
+
+
+def refused(parent: Dataset, path: Path, tool: str = "auto") -> str:
+    """Why the only label was left out."""
+    (refusal,) = import_labels(parent, None, Request(path, tool)).intake.refusals
+    return refusal.message
+
+
+def test_a_name_with_a_line_break_stays_in_its_line(parent: Dataset, tmp_path: Path) -> None:
+    path = exports.labelme(tmp_path / "in", "pho\nto.jpg", SIZE, [("person", SQUARE), ("person", SQUARE[:2])])
+    assert "\n" not in refused(parent, path)
+    (path / "label.json").rename(path / "photo\n.json")
+    assert "photo?.json" in refused(parent, path)
+    shapes = [("person", SQUARE), ("per\nson", SQUARE[:2])]
+    path = exports.labelme(tmp_path / "two", "photo.jpg", SIZE, shapes)
+    (label,) = read_labels(path, "labelme", Options(("person", "per\nson")))
+    assert isinstance(label, HandLabel)
+    assert "(per?son)" in label.draw(SIZE).notes[0]
+
+
+def test_a_file_name_that_is_no_text_can_be_told(curate: Any) -> None:
+    exports.text(Path("in", "\udcff.json"), json.dumps({"shapes": []}))
+    result = curate("label", "import", "one", "in", "--dry-run", "--json")
+    assert (result.code, result.err.count("\n")) == (1, 2)
+    assert json.loads(result.out)["left_out"][0]["file"] == "in/?.json"
