@@ -111,7 +111,8 @@ def import_command(
     click.echo(json_object(imported, target) if as_json else summary(imported, dataset, target))
     if imported.status == "nothing":
         count = len(imported.intake.refusals)
-        raise FormatError(path, f"none of {count} labels could be imported, for the reasons above; nothing was written")
+        told = f"none of {count} labels could be imported, for the reasons above" if count else "holds no label at all"
+        raise FormatError(path, f"{told}; nothing was written")
 
 
 @label.command("export", context_settings=SETTINGS)

@@ -52,3 +52,9 @@ def test_a_file_name_that_is_no_text_can_be_told(curate: Any) -> None:
     result = curate("label", "import", "one", "in", "--dry-run", "--json")
     assert (result.code, result.err.count("\n")) == (1, 2)
     assert json.loads(result.out)["left_out"][0]["file"] == "in/?.json"
+
+
+def test_an_export_without_any_label_says_so(curate: Any) -> None:
+    exports.text(Path("in.xml"), "<annotations></annotations>")
+    result = curate("label", "import", "one", "in.xml", "--dry-run")
+    assert (result.code, result.err) == (1, "error: in.xml: holds no label at all; nothing was written\n")
