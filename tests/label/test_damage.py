@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 
 from curate.dataset import Dataset
+from curate.errors import FormatError
 from curate.masks import PERSON, SizeHW
 from label.formats import read_labels
 from label.formats.record import HandLabel, Options
@@ -58,3 +61,27 @@ def test_an_export_without_any_label_says_so(curate: Any) -> None:
     exports.text(Path("in.xml"), "<annotations></annotations>")
     result = curate("label", "import", "one", "in.xml", "--dry-run")
     assert (result.code, result.err) == (1, "error: in.xml: holds no label at all; nothing was written\n")
+
+
+@pytest.mark.parametrize(
+    "entries", [{"a.json": b"{}", "a.json/b.json": b"{}"}, {f"{'x' * 300}.json": b"{}"}, {"a/b/c": b"", "a/b": b""}]
+)
+def test_a_zip_that_cannot_be_a_folder_is_refused(entries: dict[str, bytes], parent: Dataset, tmp_path: Path) -> None:
+    archive = tmp_path / "export.zip"
+    with zipfile.ZipFile(archive, "w") as opened:
+        for name, content in entries.items():
+            opened.writestr(name, content)
+    with pytest.raises(FormatError, match=r"export\.zip at '.*nothing was read"):
+        import_labels(parent, None, Request(archive))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_damaged_anywhere_is_a_damaged_zip(method: int, parent: Dataset, tmp_path: Path) -> None:
+    archive = tmp_path / "export.zip"
+    with zipfile.ZipFile(archive, "w", method) as opened:
+        opened.writestr("photo.json", b'{"shapes": []}' * 9)
+    whole = archive.read_bytes()
+    for at in range(0, len(whole), 3):
+        archive.write_bytes(whole[:at] + bytes([whole[at] ^ 0x5A]) + whole[at + 1 :])
+        with suppress(FormatError):  # nothing else is raised
+            assert import_labels(parent, None, Request(archive, "labelme")).status == "nothing"
