@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from curate.dataset import Dataset
 from curate.errors import FormatError
 from curate.masks import PERSON, SizeHW
-from label.formats import read_labels
+from label.formats import detect_format, read_labels
 from label.formats.record import HandLabel, Options
 from label.importing import Request, import_labels
 from tests.label import exports
@@ -61,6 +62,15 @@ def test_an_export_without_any_label_says_so(curate: Any) -> None:
     exports.text(Path("in.xml"), "<annotations></annotations>")
     result = curate("label", "import", "one", "in.xml", "--dry-run")
     assert (result.code, result.err) == (1, "error: in.xml: holds no label at all; nothing was written\n")
+
+
+def test_pipes_are_not_waited_for(parent: Dataset, tmp_path: Path) -> None:
+    path = exports.cvat(tmp_path / "in", "photo.jpg", SIZE, [("person", SQUARE)])
+    os.mkfifo(path / "a.xml")
+    assert detect_format(path) == "cvat"
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(FormatError, match="pipe: is neither a file nor a folder"):
+        import_labels(parent, None, Request(tmp_path / "pipe"))
 
 
 @pytest.mark.parametrize(
