@@ -17,6 +17,7 @@ from curate.errors import FormatError
 from curate.masks import PERSON, SizeHW
 from label.formats import detect_format, read_labels
 from label.formats.record import HandLabel, Options
+from label.formats.yolo import class_names
 from label.importing import Request, import_labels
 from tests.label import exports
 from tests.label.making import Photo, make_dataset
@@ -71,6 +72,36 @@ def test_pipes_are_not_waited_for(parent: Dataset, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(FormatError, match="pipe: is neither a file nor a folder"):
         import_labels(parent, None, Request(tmp_path / "pipe"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "names: !!timestamp x",
+        "names: [[person]]",
+        "a: &a [x, x]\nb: &b [*a, *a]\nnames: [*b, person]",
+        "names: {first: person}",
+    ],
+)
+def test_names_of_yolo_that_are_no_names_are_refused(text: str, tmp_path: Path) -> None:
+    exports.text(tmp_path / "data.yaml", text)
+    exports.text(tmp_path / "labels" / "a.txt", "0 0.1 0.1 0.9 0.1 0.9 0.9\n")
+    with pytest.raises(FormatError, match=r"data\.yaml"):
+        read_labels(tmp_path, "yolo", Options())
+
+
+def test_names_of_yolo_are_texts_whatever_yaml_would_make_of_them(tmp_path: Path) -> None:
+    exports.text(tmp_path / "data.yaml", "names: {0: !!bool x, 1: no, 2: 2026-01-01, 3: !!int '', 4: person}")
+    assert class_names(tmp_path) == {0: "x", 1: "no", 2: "2026-01-01", 3: "", 4: "person"}
+
+
+def test_a_small_yaml_that_unfolds_to_gigabytes_is_not_unfolded(tmp_path: Path) -> None:
+    letters = "bcdefghijk"
+    grown = "".join(f"{one}: &{one} {{<<: [{','.join([f'*{chr(ord(one) - 1)}'] * 9)}]}}\n" for one in letters)
+    listed = f"a: &a {{x: y}}\n{grown}names: [person]\n"
+    exports.text(tmp_path / "data.yaml", listed)
+    exports.text(tmp_path / "labels" / "a.txt", "0 0.1 0.1 0.9 0.1 0.9 0.9\n")
+    assert len(list(read_labels(tmp_path, "yolo", Options()))) == 1
 
 
 @pytest.mark.parametrize(
