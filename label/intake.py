@@ -49,6 +49,10 @@ class Change:
     notes: tuple[str, ...]
 
 
+MOST_PIXELS, MOST_TIMES_PIXELS = 50_000_000, 4
+"""A label of more pixels than any photograph that was scaled down has, and of so many times those of its own image, is
+damaged, and drawing it would take gigabytes."""
+
 PART = 32
 """Labels a process takes in at once."""
 
@@ -292,8 +296,10 @@ def why_unusable(label: HandLabel, row: dict[str, Any], dataset: Dataset) -> str
         CurateError: The sample's image cannot be opened.
     """
     size_hw: SizeHW = (row["height"], row["width"])
-    if label.size_hw is None or same_aspect(label.size_hw, size_hw):
+    if label.size_hw is None:
         return ""
+    if same_aspect(label.size_hw, size_hw):
+        return why_too_large(label.size_hw, row)
     turn = exif_orientation(dataset.root / row["image"])
     turned = turn != 1 and same_aspect((label.size_hw[1], label.size_hw[0]), size_hw)
     advice = (
@@ -305,6 +311,15 @@ def why_unusable(label: HandLabel, row: dict[str, Any], dataset: Dataset) -> str
         f"was drawn on {sized(label.size_hw)} (HxW), but {row['sample_id']} has {sized(size_hw)}; "
         f"expected that size or the same aspect ratio: {advice}"
     )
+
+
+def why_too_large(drawn_hw: SizeHW, row: dict[str, Any]) -> str:
+    """Why a label of its sample's aspect ratio is of far too many pixels to be drawn; empty where it is not."""
+    times = drawn_hw[0] * drawn_hw[1] // (row["height"] * row["width"])
+    if times <= MOST_TIMES_PIXELS or drawn_hw[0] * drawn_hw[1] <= MOST_PIXELS:
+        return ""
+    told = f"was drawn on {sized(drawn_hw)} (HxW), {times} times the pixels of {row['sample_id']}"
+    return f"{told}; expected its size {row['height']}x{row['width']}. Scale the label down, or mend the size it states"
 
 
 def why_older(label: HandLabel, row: dict[str, Any], meeting: Meeting) -> str:

@@ -104,6 +104,12 @@ def test_a_small_yaml_that_unfolds_to_gigabytes_is_not_unfolded(tmp_path: Path) 
     assert len(list(read_labels(tmp_path, "yolo", Options()))) == 1
 
 
+def test_a_label_far_larger_than_its_photograph_is_refused_unread(parent: Dataset, tmp_path: Path) -> None:
+    """The aspect ratio alone would let 192 million pixels be drawn for 1,200."""
+    path = exports.labelme(tmp_path / "in", "photo.jpg", (12000, 16000), [("person", SQUARE)])
+    assert "was drawn on 12000x16000 (HxW), 160000 times the pixels of pairs-photo" in refused(parent, path)
+
+
 @pytest.mark.parametrize(
     "entries", [{"a.json": b"{}", "a.json/b.json": b"{}"}, {f"{'x' * 300}.json": b"{}"}, {"a/b/c": b"", "a/b": b""}]
 )
