@@ -14,13 +14,14 @@ import pytest
 
 from curate.dataset import Dataset
 from curate.errors import FormatError
-from curate.masks import PERSON, SizeHW
+from curate.masks import PERSON, SizeHW, area_px
 from label.formats import detect_format, read_labels
 from label.formats.record import HandLabel, Options
 from label.formats.yolo import class_names
 from label.importing import Request, import_labels
+from label.regions import rle_of_ellipse
 from tests.label import exports
-from tests.label.making import Photo, make_dataset
+from tests.label.making import Photo, make_dataset, outcome
 
 SIZE: SizeHW = (30, 40)
 SQUARE = [(5.0, 5.0), (25.0, 5.0), (25.0, 25.0), (5.0, 25.0)]
@@ -108,6 +109,20 @@ def test_a_label_far_larger_than_its_photograph_is_refused_unread(parent: Datase
     """The aspect ratio alone would let 192 million pixels be drawn for 1,200."""
     path = exports.labelme(tmp_path / "in", "photo.jpg", (12000, 16000), [("person", SQUARE)])
     assert "was drawn on 12000x16000 (HxW), 160000 times the pixels of pairs-photo" in refused(parent, path)
+
+
+def test_an_ellipse_turned_by_more_than_a_number_holds_is_drawn(tmp_path: Path) -> None:
+    outline = {"name": "ellipse", "cx": 20, "cy": 12, "rx": 9, "ry": 5, "theta": 1e308}
+    regions = [{"shape_attributes": outline, "region_attributes": {}}]
+    path = exports.text(
+        tmp_path / "via.json", json.dumps({"photo.jpg1": {"filename": "photo.jpg", "regions": regions}})
+    )
+    assert outcome(path, "via") == ""
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_ellipse_thinner_than_a_number_holds_covers_nothing() -> None:
+    assert area_px(rle_of_ellipse((20.25, 12.25), (1e-320, 5), 0, SIZE)) == 0
 
 
 @pytest.mark.parametrize(
