@@ -21,7 +21,7 @@ from label.formats.yolo import class_names
 from label.importing import Request, import_labels
 from label.regions import rle_of_ellipse
 from tests.label import exports
-from tests.label.making import Photo, make_dataset, outcome
+from tests.label.making import Photo, make_dataset, outcome, write_png
 
 SIZE: SizeHW = (30, 40)
 SQUARE = [(5.0, 5.0), (25.0, 5.0), (25.0, 25.0), (5.0, 25.0)]
@@ -123,6 +123,19 @@ def test_an_ellipse_turned_by_more_than_a_number_holds_is_drawn(tmp_path: Path) 
 @pytest.mark.filterwarnings("error")
 def test_an_ellipse_thinner_than_a_number_holds_covers_nothing() -> None:
     assert area_px(rle_of_ellipse((20.25, 12.25), (1e-320, 5), 0, SIZE)) == 0
+
+
+def test_folders_of_voc_side_by_side_are_each_read_by_their_own_classes(parent: Dataset, tmp_path: Path) -> None:
+    values = np.zeros(SIZE, np.uint8)
+    values[5:20, 5:20] = 1
+    for folder, names in (("a", "background\nperson\n"), ("b", "background\ndog\nperson\n")):
+        write_png(tmp_path / "in" / folder / "SegmentationClass" / "photo.png", values, palette=True)
+        exports.text(tmp_path / "in" / folder / "class_names.txt", names)
+    one, other = read_labels(tmp_path / "in", "voc", Options())
+    assert isinstance(one, HandLabel)
+    assert isinstance(other, HandLabel)
+    assert [int((label.draw(SIZE).target == PERSON).sum()) for label in (one, other)] == [225, 0]
+    assert (one.names, other.names) == (("photo",), ("photo",))
 
 
 @pytest.mark.parametrize(
