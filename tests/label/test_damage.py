@@ -16,7 +16,7 @@ from curate.dataset import Dataset
 from curate.errors import FormatError
 from curate.masks import PERSON, SizeHW, area_px
 from label.formats import detect_format, read_labels
-from label.formats.record import HandLabel, Options
+from label.formats.record import HandLabel, Options, Refusal
 from label.formats.yolo import class_names
 from label.importing import Request, import_labels
 from label.regions import rle_of_ellipse
@@ -138,6 +138,17 @@ def test_folders_of_voc_side_by_side_are_each_read_by_their_own_classes(parent: 
     assert (one.names, other.names) == (("photo",), ("photo",))
 
 
+@pytest.mark.parametrize(("tool", "key"), [("supervisely", b'"interior"'), ("labelme", b'"group_id"')])
+def test_a_file_that_is_no_utf8_is_refused(tool: str, key: bytes, tmp_path: Path) -> None:
+    """A damaged key would be passed over as one that is not known, and a hole be filled."""
+    path = exports.POLYGONS[tool](tmp_path, "photo.jpg", SIZE, [("person", SQUARE)])
+    (file,) = (file for file in path.rglob("*.json") if file.name != "meta.json")
+    file.write_bytes(file.read_bytes().replace(key, key[:3] + b"\xd8" + key[4:]))
+    (refusal,) = read_labels(path, tool, Options())
+    assert isinstance(refusal, Refusal)
+    assert "is no UTF-8" in refusal.message
+
+
 @pytest.mark.parametrize(
     "entries", [{"a.json": b"{}", "a.json/b.json": b"{}"}, {f"{'x' * 300}.json": b"{}"}, {"a/b/c": b"", "a/b": b""}]
 )
@@ -160,3 +171,16 @@ def test_a_zip_damaged_anywhere_is_a_damaged_zip(method: int, parent: Dataset, t
         archive.write_bytes(whole[:at] + bytes([whole[at] ^ 0x5A]) + whole[at + 1 :])
         with suppress(FormatError):  # nothing else is raised
             assert import_labels(parent, None, Request(archive, "labelme")).status == "nothing"
+
+
+def test_a_time_that_is_none_counts_as_not_known(tmp_path: Path) -> None:
+    small = {"image": "photo.jpg", "annotator": 1, "annotation_id": 2, "updated_at": [], "tag": []}
+    (label,) = read_labels(exports.text(tmp_path / "a.json", json.dumps([small])), "labelstudio", Options())
+    assert isinstance(label, HandLabel)
+    assert label.time is None
+
+
+def test_coco_that_is_no_utf8_is_refused(tmp_path: Path) -> None:
+    path = exports.coco(tmp_path, "photo.jpg", SIZE, [("person", SQUARE)]) / "labels.json"
+    path.write_bytes(path.read_bytes().replace(b'"iscrowd"', b'"isc\xd8owd"'))
+    assert "is no UTF-8" in outcome(path, "coco")
