@@ -23,7 +23,7 @@ from curate.processes import map_processes
 from curate.splits import RATIOS
 from curate.threads import Watch, unwatched
 from label.formats.record import HandLabel, Maker, Refusal
-from label.match import NoMatch, SampleIndex, index_samples, match
+from label.match import ROBOFLOW, NoMatch, SampleIndex, index_samples, match
 from label.merge import (
     MERGES,
     edit_row,
@@ -272,6 +272,8 @@ def notes_on(label: HandLabel, size_hw: SizeHW, old: Target | None, new: Target)
     """What the user should know of a label that comes in."""
     if label.size_hw not in (None, size_hw):
         yield f"resized from {sized(label.size_hw)} to its image's {sized(size_hw)} (HxW, nearest)"
+    if any(ROBOFLOW.search(name) for name in label.names):
+        yield "Roboflow's copy of its image; the label fits only where that was neither cropped, turned nor mirrored"
     if old is not None and lost_regions(old, new):
         yield "regions that were not counted (128) are now, because the label has none"
 
