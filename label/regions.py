@@ -229,5 +229,6 @@ def outline_px(points: Points) -> float:
 
 def shapes_found(regions: Sequence[Region]) -> str:
     """`shapes bus 2, car 1`, the most frequent first."""
-    counted = Counter(region.name[:40] or "without a name" for region in regions).most_common(6)
+    names = (f"{'crowd of ' * region.crowd}{region.name[:40] or 'without a name'}" for region in regions)
+    counted = Counter(names).most_common(6)
     return f"shapes {', '.join(f'{name} {count}' for name, count in counted)}" if counted else "no shapes"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import struct
 import zipfile
+import zlib
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -109,6 +112,19 @@ def test_a_label_far_larger_than_its_photograph_is_refused_unread(parent: Datase
     """The aspect ratio alone would let 192 million pixels be drawn for 1,200."""
     path = exports.labelme(tmp_path / "in", "photo.jpg", (12000, 16000), [("person", SQUARE)])
     assert "was drawn on 12000x16000 (HxW), 160000 times the pixels of pairs-photo" in refused(parent, path)
+
+
+def test_a_bitmap_larger_than_its_image_is_refused_unread(tmp_path: Path) -> None:
+    square = np.ones((4, 4), bool)
+    path = exports.supervisely(tmp_path, "photo.jpg", SIZE, [("person", square)])
+    file = path / "ds0" / "ann" / "photo.jpg.json"
+    data = bytearray(exports.png(square))
+    data[16:24] = struct.pack(">II", 10_000, 10_000)  # 100 million pixels, if one believes it
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    content = json.loads(file.read_text())
+    content["objects"][0]["bitmap"]["data"] = base64.b64encode(zlib.compress(bytes(data))).decode()
+    file.write_text(json.dumps(content))
+    assert "the bitmap of 10000x10000 (HxW) at (0, 0) leaves the image of 30x40" in outcome(path, "supervisely")
 
 
 def test_an_ellipse_turned_by_more_than_a_number_holds_is_drawn(tmp_path: Path) -> None:
