@@ -6,6 +6,8 @@ import base64
 import json
 import os
 import struct
+import subprocess
+import sys
 import zipfile
 import zlib
 from contextlib import suppress
@@ -23,8 +25,10 @@ from label.formats.record import HandLabel, Options, Refusal
 from label.formats.yolo import class_names
 from label.importing import Request, import_labels
 from label.regions import rle_of_ellipse
+from tests.conftest import REPOSITORY
 from tests.label import exports
 from tests.label.making import Photo, make_dataset, outcome, write_png
+from tests.label.rich import RICH
 
 SIZE: SizeHW = (30, 40)
 SQUARE = [(5.0, 5.0), (25.0, 5.0), (25.0, 25.0), (5.0, 25.0)]
@@ -200,3 +204,13 @@ def test_coco_that_is_no_utf8_is_refused(tmp_path: Path) -> None:
     path = exports.coco(tmp_path, "photo.jpg", SIZE, [("person", SQUARE)]) / "labels.json"
     path.write_bytes(path.read_bytes().replace(b'"iscrowd"', b'"isc\xd8owd"'))
     assert "is no UTF-8" in outcome(path, "coco")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("tool", RICH)
+def test_a_thousand_damaged_exports(tool: str, tmp_path: Path) -> None:
+    """In a process of its own, so that memory is measured, and one that is killed costs no other test."""
+    words = [sys.executable, "-m", "tests.label.enduring", tool, "0", "1000", str(tmp_path / "work")]
+    ran = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, f"seed {ran.stdout.split()[-1:]}: {ran.stderr[-2000:]}"
