@@ -23,8 +23,8 @@ from label.findings.opinion import faults_by_model
 from label.findings.outline import faults_beside, working_size
 from label.findings.shape import shape_faults, take_apart
 from label.formats.record import Drawing, Refusal
-from label.intake import sized
 from label.pictures import Label, Picture
+from label.reasons import sized, why_too_large
 
 Opinion = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """A model: from a photograph (H, W, 3) uint8 RGB to the probability of person (H, W) in [0, 1]."""
@@ -186,6 +186,8 @@ def drawn_at(label: Label, size_hw: SizeHW | None, image: Path | None) -> Drawin
         own_hw = label.size()
         if size_hw is not None and own_hw is not None and not images.same_aspect(own_hw, size_hw):
             return misfit(own_hw, size_hw, image)
+        if size_hw is not None and own_hw is not None and (problem := why_too_large(own_hw, "its image", size_hw)):
+            return Fault("size", 1.0, problem)
         if size_hw is None and own_hw is None:
             return Fault("unreadable", 1.0, "does not say how large its image is, and that is not at hand")
         return label.draw(size_hw or own_hw or (0, 0))
