@@ -44,6 +44,7 @@ FIT_OPTIONS = (
         help="Encoder of segmentation-models-pytorch; auto: resnet34, or the model's own.",
     ),
     click.option("--weights", metavar="imagenet|none|FILE", default="imagenet", help="Weights to start from."),
+    click.option("--position-channels", is_flag=True, help="Show the model x and y of each pixel too."),
     click.option("--size", metavar="PX", type=int, default=224, help="Side of the square that images are resized to."),
     click.option("--epochs", metavar="N", type=int, default=20, help="Passes over the training images."),
     click.option("--batch-size", metavar="IMAGES", type=int, default=16, help="Images per step."),

@@ -59,6 +59,8 @@ class FitConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """`auto` becomes resnet34, or the only one the model has: vgg16 of an FCN, `none` of a Tiramisu."""
     weights: str = "imagenet"
     """`imagenet`, `none` or a .safetensors file (in `config.json` relative to the run)."""
+    position_channels: bool = False
+    """Whether the model sees x and y of each pixel beside its colour."""
     size: int = 224
     """Side in px of the square that images are resized to for the model."""
     epochs: int = 20

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from curate.errors import FormatError, MachineError, MismatchError, MissingError, UsageError
 from train.config import FCN_MODELS, TIRAMISU_MODELS, FitConfig, has_named_weights, read_config
 from train.fcn import FCN, REFINING, STRIDES, convolutional_classifier
+from train.positions import take_positions, widened
 from train.tiramisu import SIZES, FCDenseNet
 
 PROBE_SECONDS = 5
@@ -60,7 +61,7 @@ def _start_from(model: nn.Module, config: FitConfig, path: Path) -> None:
     part = model if whole else model.get_submodule("encoder")
     own = part.state_dict()
     finer = {name: own[name] for name in own if name.startswith(REFINING)} if config.model in FCN_MODELS else {}
-    _load(part, finer | tensors, path, surplus=not whole)
+    _load(part, finer | widened(tensors, own), path, surplus=not whole)
     if config.model in FCN_MODELS and not whole:
         _load(model, {**model.state_dict(), **convolutional_classifier(tensors)}, path, surplus=False)
 
@@ -92,6 +93,8 @@ def _random_model(config: FitConfig, encoder_weights: str | None) -> nn.Module:
             model = FCN(STRIDES[config.model])
         else:
             model = _encoder_and_decoder(config, encoder_weights)
+    if config.position_channels:
+        take_positions(model)
     # With the channels innermost, a CPU trains about twice as fast.
     return model.to(memory_format=torch.channels_last)
 

@@ -73,7 +73,8 @@ def test_ctrl_c_says_how_to_resume_and_resume_needs_no_options(
 
 def test_resuming_with_another_model_names_the_model(drawn: Dataset, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    assert run("fit", drawn.root, "--out", out, *QUICK, "--epochs", 1).exit_code == 0
+    assert run("fit", drawn.root, "--out", out, *QUICK, "--epochs", 1, "--position-channels").exit_code == 0
+    assert read_config(out).position_channels
     refused = run("fit", drawn.root, "--out", out, "--resume", "--model", "tiramisu56")
     assert isinstance(refused.exception, UsageError)
     assert "was begun with --model pspnet, not tiramisu56" in str(refused.exception)

@@ -71,6 +71,13 @@ def test_config_json_names_the_encoder_that_auto_stands_for(model: str, encoder:
     assert quick(model=model, encoder=encoder) == config
 
 
+def test_a_config_from_before_there_were_position_channels(tmp_path: Path) -> None:
+    old = b"".join(line for line in encode_config(quick()).splitlines(True) if b"position_channels" not in line)
+    (tmp_path / "config.json").write_bytes(old)
+    assert old != encode_config(quick())
+    assert read_config(tmp_path) == quick()
+
+
 DAMAGED = [
     b"",
     b"{",

@@ -183,8 +183,9 @@ def test_a_run_goes_on_from_wherever_it_stopped(stop: str, drawn: Dataset, folde
     [
         quick(model="fcn8s", epochs=2),
         quick(model="tiramisu56", epochs=2),
+        quick(model="unet", epochs=2, position_channels=True),
     ],
-    ids=["fcn8s", "tiramisu56"],
+    ids=["fcn8s", "tiramisu56", "position channels"],
 )
 def test_other_models_learn_resume_and_load(config: FitConfig, tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "people", ("train",) * 4 + ("val",) * 2)
