@@ -22,7 +22,7 @@ from label.findings import ADVICE, SUSPECT, Box, Fault, severity
 from label.findings.opinion import faults_by_model
 from label.findings.outline import faults_beside, working_size
 from label.findings.shape import shape_faults, take_apart
-from label.formats.record import Drawing, Refusal
+from label.formats.record import Drawing, Refusal, printable
 from label.pictures import Label, Picture
 from label.reasons import sized, why_too_large
 
@@ -92,7 +92,7 @@ class Report:
         """The same with every finding in `folder`, where a zip was unpacked, telling of the zip."""
 
         def told(text: str) -> str:
-            return text.replace(str(folder), str(self.place))
+            return text.replace(str(folder), printable(str(self.place)))
 
         findings = [
             msgspec.structs.replace(
@@ -137,9 +137,9 @@ def check_labels(
 
 def unreadable(refusal: Refusal) -> Finding:
     """The finding of a label of which nothing could be read."""
-    where = str(refusal.file)
+    where = printable(str(refusal.file))
     found = refusal.message.removeprefix(f"{where}: ").rstrip(".")
-    return Finding(refusal.file.stem, where, "unreadable", 1.0, found, ADVICE["unreadable"], None, None)
+    return Finding(printable(refusal.file.stem), where, "unreadable", 1.0, found, ADVICE["unreadable"], None, None)
 
 
 def look_at(picture: Picture, opinion: Opinion | None) -> Looked:
@@ -149,7 +149,7 @@ def look_at(picture: Picture, opinion: Opinion | None) -> Looked:
         size_hw = picture.size()
         photo = photo_of(picture, size_hw)
     except CurateError as error:
-        where = str(picture.image)
+        where = printable(str(picture.image))
         findings.append(finding_of(picture, where, Fault("unreadable", 1.0, problem_of(error, where))))
     drawn = dict[str, Target]()
     for label in picture.labels:
@@ -170,7 +170,7 @@ def look_at(picture: Picture, opinion: Opinion | None) -> Looked:
 
 def problem_of(error: CurateError, where: str) -> str:
     """What an error says beyond naming the label's file, without its advice."""
-    return str(error).removeprefix(f"{where}: ").split(". ")[0].rstrip(".")
+    return printable(str(error)).removeprefix(f"{where}: ").split(". ")[0].rstrip(".")
 
 
 def photo_of(picture: Picture, size_hw: SizeHW | None) -> NDArray[np.uint8] | None:
@@ -250,7 +250,7 @@ def identical(pictures: Sequence[Picture], looked: Sequence[Looked]) -> Iterator
 
 def finding_of(picture: Picture, where: str, fault: Fault) -> Finding:
     """A fault with its picture."""
-    image = None if picture.image is None else str(picture.image)
+    image = None if picture.image is None else printable(str(picture.image))
     return Finding(
         picture.name, where, fault.kind, fault.severity, fault.found, ADVICE[fault.kind], fault.bbox_xywh, image
     )

@@ -218,7 +218,7 @@ def remarks(imported: Imported) -> Iterator[str]:
 
 def summary(imported: Imported, dataset: Path, out: Path | None) -> str:
     """The result for people."""
-    intake, header = imported.intake, imported.header
+    intake, header, shown = imported.intake, imported.header, printable(str(out))
     edited, added = len(intake.edited), len(intake.added)
     lines = [f"imported   {edited}", f"unchanged  {len(intake.changes) - edited}", f"left out   {len(intake.refusals)}"]
     if added or len(imported.dropped):
@@ -226,9 +226,9 @@ def summary(imported: Imported, dataset: Path, out: Path | None) -> str:
     if intake.median_iou is not None:
         lines.append(f"median IoU of old and new masks {intake.median_iou:.3f}")
     if header is not None and imported.status == "written":
-        lines.append(f"{out}: version {header.version} of {header.name}, {header.counts['images']} images")
+        lines.append(f"{shown}: version {header.version} of {header.name}, {header.counts['images']} images")
     ends = {
-        "there already": f"{out}: holds this import already; nothing was written",
+        "there already": f"{shown}: holds this import already; nothing was written",
         "unchanged": f"nothing changes: every label equals the mask that is there; go on with {dataset}",
         "dry run": "dry run: nothing was written",
     }
@@ -246,9 +246,9 @@ def json_object(imported: Imported, out: Path | None) -> str:
         "dropped": imported.dropped.to_dicts(),
         "unchanged": sorted(set(intake.changes) - set(intake.edited)),
         "left_out": [{"file": printable(str(refusal.file)), "reason": refusal.message} for refusal in intake.refusals],
-        "notes": intake.notes,
+        "notes": list(map(printable, intake.notes)),
         "median_iou": intake.median_iou,
-        "out": str(out) if header else None,
+        "out": printable(str(out)) if header else None,
         "version": header.version if header else None,
         "digest": header.digest if header else None,
         "parent": header.parent if header else None,

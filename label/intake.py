@@ -26,7 +26,7 @@ from curate.processes import map_processes
 from curate.sources.names import sample_keys
 from curate.splits import RATIOS
 from curate.threads import Watch, unwatched
-from label.formats.record import HandLabel, Maker, Refusal
+from label.formats.record import HandLabel, Maker, Refusal, printable
 from label.match import ROBOFLOW, NoMatch, SampleIndex, ids_in, index_samples, match
 from label.merge import (
     MERGES,
@@ -153,9 +153,11 @@ class Intake:
         """The same with every message about `folder` telling of `path`, the zip it was unpacked from."""
 
         def told(text: str) -> str:
-            return text.replace(str(folder), str(path))
+            return printable(text.replace(str(folder), str(path)))
 
-        refusals = [Refusal(Path(told(str(one.file))), told(one.message)) for one in self.refusals]
+        refusals = [
+            Refusal(Path(str(one.file).replace(str(folder), str(path))), told(one.message)) for one in self.refusals
+        ]
         return Intake(self.changes, refusals, list(map(told, self.notes)))
 
     def without(self, names: Iterable[str]) -> Intake:
@@ -454,7 +456,8 @@ def source_of(path: Path, intake: Intake) -> Source:
     A zip stands for all that is in it.
     """
     if zipfile.is_zipfile(path):
-        return Source("labels", path.name, None, {path.name: sha256_file(path)})
+        return Source("labels", printable(path.name), None, {printable(path.name): sha256_file(path)})
     folder = path if path.is_dir() else path.parent
     files = [change.label.file for change in intake.edited.values()]
-    return Source("labels", path.name, None, sha256_files(folder, files))
+    digests = {printable(part): digest for part, digest in sha256_files(folder, files).items()}
+    return Source("labels", printable(path.name), None, digests)

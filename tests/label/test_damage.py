@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from curate.dataset import Dataset
+from curate.dataset import Dataset, open_dataset
 from curate.errors import FormatError
 from curate.masks import PERSON, SizeHW, area_px
 from label.formats import detect_format, read_labels
@@ -27,7 +27,7 @@ from label.importing import Request, import_labels
 from label.regions import rle_of_ellipse
 from tests.conftest import REPOSITORY
 from tests.label import exports
-from tests.label.making import Photo, make_dataset, outcome, write_png
+from tests.label.making import Photo, box, make_dataset, outcome, write_labelme, write_png
 from tests.label.rich import RICH
 
 SIZE: SizeHW = (30, 40)
@@ -52,19 +52,26 @@ def test_a_name_with_a_line_break_stays_in_its_line(parent: Dataset, tmp_path: P
     path = exports.labelme(tmp_path / "in", "pho\nto.jpg", SIZE, [("person", SQUARE), ("person", SQUARE[:2])])
     assert "\n" not in refused(parent, path)
     (path / "label.json").rename(path / "photo\n.json")
-    assert "photo?.json" in refused(parent, path)
+    assert "photo\\n.json" in refused(parent, path)
     shapes = [("person", SQUARE), ("per\nson", SQUARE[:2])]
     path = exports.labelme(tmp_path / "two", "photo.jpg", SIZE, shapes)
     (label,) = read_labels(path, "labelme", Options(("person", "per\nson")))
     assert isinstance(label, HandLabel)
-    assert "(per?son)" in label.draw(SIZE).notes[0]
+    assert "(per\\nson)" in label.draw(SIZE).notes[0]
 
 
-def test_a_file_name_that_is_no_text_can_be_told(curate: Any) -> None:
-    exports.text(Path("in", "\udcff.json"), json.dumps({"shapes": []}))
-    result = curate("label", "import", "one", "in", "--dry-run", "--json")
-    assert (result.code, result.err.count("\n")) == (1, 2)
-    assert json.loads(result.out)["left_out"][0]["file"] == "in/?.json"
+def test_a_file_name_that_is_no_text_is_spelt_alike_everywhere(curate: Any) -> None:
+    folder = Path("in\udcfe")
+    exports.text(folder / "\udcff.json", json.dumps({"shapes": []}))
+    write_labelme(folder / "\udcfd" / "1.json", [box("person", 0, 0, 3, 2), box("person", 1, 1, 1, 1)], (4, 4), "1.png")
+    imported = curate("label", "import", "one", str(folder), "--out", "two", "--json")
+    assert (imported.code, imported.err.count("\n")) == (0, 2)
+    assert json.loads(imported.out)["left_out"][0]["file"] == "in\\udcfe/\\udcff.json"
+    assert "left out: in\\udcfe/\\udcff.json: " in imported.err
+    assert open_dataset(Path("two")).header.recipe["labels"] == "in\\udcfe"
+    checked = curate("label", "check", str(folder), "--json")
+    assert {finding["where"] for finding in json.loads(checked.out)["findings"]} >= {"in\\udcfe/\\udcff.json"}
+    assert "in\\udcfe/\\udcff.json: unreadable" in curate("label", "check", str(folder)).out
 
 
 def test_an_export_without_any_label_says_so(curate: Any) -> None:
