@@ -9,6 +9,7 @@ from typing import Protocol
 
 from curate.errors import FormatError
 from label.formats import coco, cvat, datumaro, labelme, labelstudio, matlab, png, supervisely, via, voc, yolo
+from label.formats.reading import check_whole, some_of
 from label.formats.record import HandLabel, Options, Refusal, files_under
 
 
@@ -52,11 +53,15 @@ def detect_format(path: Path) -> str:
     """The name of the one format whose files lie at `path`, told from their content.
 
     Raises:
-        FormatError: None of the formats known, or more than one, so that it must be said which is meant.
+        FormatError: None of the formats known, or more than one, so that it must be said which is meant; or a JSON file
+            that was cut off.
     """
     found = [name for name, module in FORMATS.items() if module.detect(path)]
     if "png" in found and len(found) > 1 and (set(found) & set(OF_MASKS) or not png.has_masks(path)):
         found.remove("png")
+    if not found or found == ["png"]:
+        for file in some_of(path, ".json"):
+            check_whole(file)
     kinds = kinds_of(path)
     held = named(kinds) or "nothing"
     if len(found) > 1 or (found == ["png"] and ".json" in kinds):

@@ -48,6 +48,20 @@ def refused(parent: Dataset, path: Path, tool: str = "auto") -> str:
     return refusal.message
 
 
+@pytest.mark.parametrize("tool", ["coco", "via", "labelstudio", "labelme"])
+def test_a_json_cut_off_is_named_with_its_end(tool: str, tmp_path: Path) -> None:
+    path = exports.POLYGONS[tool](tmp_path, "photo.jpg", SIZE, [("person", SQUARE)])
+    (file,) = path.rglob("*.json") if path.is_dir() else [path]
+    half = file.read_bytes()[: file.stat().st_size // 2]
+    file.write_bytes(half)
+    place = rf"{file.name} at line \d+, byte {len(half)}"
+    with pytest.raises(FormatError, match=rf"{place}: is no whole JSON: it ends there"):
+        detect_format(path)
+    write_png(tmp_path / "photo.png", np.zeros((4, 4, 3), np.uint8))
+    with pytest.raises(FormatError, match=place):
+        detect_format(tmp_path)
+
+
 def test_a_name_with_a_line_break_stays_in_its_line(parent: Dataset, tmp_path: Path) -> None:
     path = exports.labelme(tmp_path / "in", "pho\nto.jpg", SIZE, [("person", SQUARE), ("person", SQUARE[:2])])
     assert "\n" not in refused(parent, path)
