@@ -84,6 +84,22 @@ def test_new_photographs_come_in_and_nothing_moves(one: Dataset, tmp_path: Path)
     assert check_dataset(two.root).findings == []
 
 
+def test_a_folder_named_twice_holds_each_photograph_once(one: Dataset, tmp_path: Path) -> None:
+    folder = labelled(tmp_path / "x", {"n1.png": 101, "in/n2.png": 102})
+    for file in folder.rglob("*.json"):
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"imagePath": None}))
+    for again in (folder, tmp_path / "y" / ".." / "x", folder / "in"):
+        (tmp_path / "y").mkdir(exist_ok=True)
+        assert sorted(add(one, None, folder, [again]).intake.added) == ["labels-n1", "labels-n2"]
+
+
+def test_a_label_named_by_itself_finds_the_photograph_beside_it(one: Dataset, tmp_path: Path) -> None:
+    folder = labelled(tmp_path / "x", {"n1.png": 101, "n2.png": 102, "in/n1.png": 103})
+    file = folder / "n1.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"imagePath": None}))
+    assert list(add(one, None, file).intake.added) == ["labels-n1"]
+
+
 def test_splits_and_folds_are_those_of_the_build(one: Dataset, tmp_path: Path) -> None:
     photos = {f"n{number}.png": 100 + number for number in range(30)}
     add(one, tmp_path / "two", labelled(tmp_path / "x", photos))
