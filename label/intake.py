@@ -289,7 +289,9 @@ def outcome_of(
         if isinstance(found, NoMatch):
             if meeting.adds and photo is not None and not found.candidates:
                 return new_sample(number, label, photo, meeting)
-            return label.refused(why_unmatched(label, found, photo, adds=meeting.adds))
+            return label.refused(
+                why_unmatched(label, found, photo, adds=meeting.adds, named=bool(meeting.photographs.folders))
+            )
         row = rows[found]
         problem = why_unusable(label, row, meeting.dataset) or why_older(label, row, meeting)
         if problem:

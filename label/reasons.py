@@ -8,7 +8,7 @@ from typing import Any
 from curate.images import exif_orientation, same_aspect
 from curate.masks import Mask, SizeHW
 from label.formats.record import HandLabel
-from label.match import NoMatch
+from label.match import NoMatch, base, without_suffix
 from label.photographs import Photo
 
 MOST_PIXELS, MOST_TIMES_PIXELS = 50_000_000, 4
@@ -16,8 +16,16 @@ MOST_PIXELS, MOST_TIMES_PIXELS = 50_000_000, 4
 damaged, and drawing it would take gigabytes."""
 
 
-def why_unmatched(label: HandLabel, found: NoMatch, photo: Photo | None, *, adds: bool) -> str:
-    """Found, expected and what to do, for a label whose sample is not known for certain."""
+def why_unmatched(label: HandLabel, found: NoMatch, photo: Photo | None, *, adds: bool, named: bool = False) -> str:
+    """Found, expected and what to do, for a label whose sample is not known for certain.
+
+    Args:
+        label: The label.
+        found: What its names may mean.
+        photo: Its photograph, where that is at hand.
+        adds: Whether photographs become samples.
+        named: Whether the user named folders of photographs.
+    """
     if photo is not None and not found.candidates:
         return f"its photograph {photo.name} is no sample yet. Make it one with --add-images"
     names = " or ".join(label.names)
@@ -27,7 +35,11 @@ def why_unmatched(label: HandLabel, found: NoMatch, photo: Photo | None, *, adds
         said = f"{shown} end in {ending}, and one is meant" if shown else f"no sample's name ends in {ending}"
         return f"{said}. Say which image each label is of: --image-list FILE"
     if not found.candidates and adds:
-        return f"neither a sample nor a photograph is called {names}. Say where the photograph lies: --images DIR"
+        by_file = all(without_suffix(base(name)) == label.file.stem for name in label.names)
+        rename = f"Rename {label.file.name}" if by_file else "Rename the photograph"
+        folder = "another folder of photographs" if named else "the folder of the photograph"
+        told = f"neither a sample nor a photograph{' below --images' if named else ''} is called {names}"
+        return f"{told}. {rename}, so that the two have one name, or name {folder}: --images DIR"
     if not found.candidates:
         advice = "Name it by its sample_id, or add its photograph: --add-images --images DIR"
         return f"no sample is called {names}, nor holds its image. {advice}"
