@@ -261,8 +261,8 @@ def test_labels_without_a_photograph_are_left_out_and_told_what_to_do(curate: An
     result = curate("label", "import", "one", "x", "--out", "two", "--add-images")
     assert result.code == 0
     assert result.err.splitlines() == [
-        "left out: x/gone.json: neither a sample nor a photograph is called gone.jpg or gone. Rename gone.json, so that "
-        "the two have one name, or name the folder of the photograph: --images DIR"
+        "left out: x/gone.json: neither a sample nor a photograph is called gone.jpg or gone. Rename gone.json, so "
+        "that the two have one name, or name the folder of the photograph: --images DIR"
     ]
     assert result.out == (
         "imported   1\n  added    1\ndropped    0\nunchanged  0\nleft out   1\ntwo: version 2 of people, 4 images\n"

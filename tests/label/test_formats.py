@@ -258,6 +258,24 @@ def test_yolo_without_names_needs_a_number(tmp_path: Path) -> None:
     assert (label.draw(SIZE).target == PERSON).any()
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("0 0.1 0.1 0.9 abc 0.9 0.9", "a.txt at line 1: holds 'abc', expected a number. Export it again"),
+        ("0 4 4 320 4 320 200", "a.txt at line 1: a coordinate lies 319 beyond 0 to 1"),
+    ],
+)
+def test_coordinates_of_yolo_that_are_none_are_refused(line: str, told: str, tmp_path: Path) -> None:
+    assert told in outcome(exports.text(tmp_path / "labels" / "a.txt", line), "yolo", Options(("0",)))
+
+
+def test_coordinates_of_yolo_beside_the_image_are_noted(tmp_path: Path) -> None:
+    lines = "0 0.1 0.1 0.9 0.1 0.9 1.000001\n0 -0.2 0.1 0.9 0.1 0.9 0.9\n1 -0.2 0.1 0.9 0.1 0.9 0.9\n"
+    (label,) = read_labels(exports.text(tmp_path / "labels" / "a.txt", lines), "yolo", Options(("0",)))
+    assert isinstance(label, HandLabel)
+    assert label.draw(SIZE).notes == ("line 2: coordinates outside 0 to 1, cut at the image's edge",)
+
+
 def test_a_damaged_line_of_yolo_is_told_and_lists_are_no_labels(tmp_path: Path) -> None:
     exports.text(tmp_path / "labels" / "a.txt", "0 0.1 0.1 0.9 0.1 0.9 0.9\n")
     exports.text(tmp_path / "labels" / "b.txt", "0 0.1 0.1 0.9 x 0.9 0.9\n")
@@ -268,7 +286,7 @@ def test_a_damaged_line_of_yolo_is_told_and_lists_are_no_labels(tmp_path: Path) 
     damaged, nobody = found["b"], found["c"]
     assert isinstance(damaged, HandLabel)
     assert isinstance(nobody, HandLabel)
-    with pytest.raises(FormatError, match=r"b\.txt at line 1: could not convert"):
+    with pytest.raises(FormatError, match=r"b\.txt at line 1: holds 'x', expected a number"):
         damaged.draw(SIZE)
     assert not nobody.draw(SIZE).target.any()
 
