@@ -276,6 +276,13 @@ def test_coordinates_of_yolo_beside_the_image_are_noted(tmp_path: Path) -> None:
     assert label.draw(SIZE).notes == ("line 2: coordinates outside 0 to 1, cut at the image's edge",)
 
 
+def test_images_of_a_project_of_cvat_are_told_apart_by_their_subsets(tmp_path: Path) -> None:
+    images = "".join(f'<image id="0" name="a.jpg" subset="{one}" width="4" height="4"/>' for one in ("Train", "Test"))
+    labels = read_labels(exports.text(tmp_path / "a.xml", f"<annotations>{images}</annotations>"), "cvat", Options())
+    found = [label.place for label in labels if isinstance(label, HandLabel)]
+    assert found == ["image 0 (Train/a.jpg)", "image 0 (Test/a.jpg)"]
+
+
 def test_a_damaged_line_of_yolo_is_told_and_lists_are_no_labels(tmp_path: Path) -> None:
     exports.text(tmp_path / "labels" / "a.txt", "0 0.1 0.1 0.9 0.1 0.9 0.9\n")
     exports.text(tmp_path / "labels" / "b.txt", "0 0.1 0.1 0.9 x 0.9 0.9\n")
