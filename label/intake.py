@@ -346,8 +346,7 @@ def new_sample(number: int, label: HandLabel, photo: Photo, meeting: Meeting) ->
     if problem := why_misfit(label, photo.name, photo.file, size_hw):
         return label.refused(problem)
     drawn = label.draw(size_hw)
-    person = drawn.target == PERSON
-    if problem := why_empty(person, person, drawn.found):
+    if problem := why_empty(drawn, drawn.target == PERSON):
         return label.refused(problem)
     mask, sha256 = write_mask(meeting.spool / f"{number}.png", drawn.target)
     row = new_row(drawn.target, drawn.people, sha256) | {
@@ -379,7 +378,7 @@ def changed(number: int, label: HandLabel, row: dict[str, Any], meeting: Meeting
     if old is not None and np.array_equal(old, new):
         edit = edit_row(row, old, new, maker, version, row["mask_sha256"])
         return confirmed(row, drawn_sha256, drawn.notes, edit)
-    if problem := why_empty(drawn.target == PERSON, new == PERSON, drawn.found) or why_fixed(row):
+    if problem := why_empty(drawn, new == PERSON) or why_fixed(row):
         return label.refused(problem)
     mask, sha256 = write_mask(meeting.spool / f"{number}.png", new)
     before = dataset.target(row) if row["origin"] == MODEL else old

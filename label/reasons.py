@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from curate.images import exif_orientation, same_aspect
-from curate.masks import Mask, SizeHW
-from label.formats.record import HandLabel
+from curate.masks import PERSON, Mask, SizeHW
+from label.formats.record import Drawing, HandLabel
 from label.match import NoMatch, base, without_suffix
 from label.photographs import Photo
 
@@ -78,10 +78,12 @@ def why_too_large(drawn_hw: SizeHW, name: str, size_hw: SizeHW) -> str:
     return f"{told}; expected its size {sized(size_hw)}. Scale the label down, or mend the size it states"
 
 
-def why_empty(drawn: Mask, merged: Mask, found: str) -> str:
+def why_empty(drawn: Drawing, merged: Mask) -> str:
     """Why nobody is left in a mask; empty where somebody is."""
-    if not drawn.any():
-        return f"shows no person ({found}); expected at least one pixel. Say with --person which is, or leave it out"
+    if not (drawn.target == PERSON).any():
+        advice = "Draw it anew" if drawn.lost else "Say with --person which is"
+        told = "".join(f": {why}" for why in [drawn.lost] if why)
+        return f"shows no person ({drawn.found}{told}); expected at least one pixel. {advice}, or leave it out"
     return "" if merged.any() else "has no pixel in common with the mask that is there; nothing is left of the person"
 
 

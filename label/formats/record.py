@@ -50,12 +50,14 @@ class Drawing:
         people: How many people it shows, None where the file cannot tell.
         found: What the file holds, for a message: `values 0, 15` or `shapes bus 2, car 1`.
         notes: What was taken in a way the user should know of, one clause each.
+        lost: Why a person's shapes show nobody, where there are any and none does: `a line encloses nothing`.
     """
 
     target: Target
     people: int | None
     found: str
     notes: tuple[str, ...] = ()
+    lost: str = ""
 
 
 @dataclass(frozen=True)
