@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import click
 import msgspec
 
+from curate.checks import SHOWN
 from curate.commands import watching
 from curate.dataset import open_dataset
 from curate.errors import FormatError, UsageError
@@ -18,7 +20,7 @@ from curate.terminal import counted
 from curate.threads import unwatched
 from label.check_cli import check_command
 from label.formats import named
-from label.formats.record import HandLabel, printable
+from label.formats.record import HandLabel, Refusal, printable
 from label.importing import Imported, Request, import_labels
 from label.merge import MERGES, POLICIES
 from label.options_cli import label_options, options_of, split_words
@@ -206,7 +208,7 @@ def ask(asked: HandLabel, row: dict[str, Any], agreement: float | None) -> str |
 
 def remarks(imported: Imported) -> Iterator[str]:
     """What goes to stderr: each label left out, the first notes, what was not looked at."""
-    yield from (f"left out: {refusal.message}" for refusal in imported.intake.refusals)
+    yield from left_out(imported.intake.refusals)
     yield from (f"dropped: {row['sample_id']}: {row['rule']}: {row['detail']}" for row in imported.dropped.to_dicts())
     notes = imported.intake.notes
     yield from (f"note: {note}" for note in notes[:NOTES_SHOWN])
@@ -214,6 +216,33 @@ def remarks(imported: Imported) -> Iterator[str]:
         yield f"note: and {len(notes) - NOTES_SHOWN} more of the kind; --json lists all"
     if imported.left_alone:
         yield f"note: {named(imported.left_alone)} beside the labels not read"
+
+
+def left_out(refusals: Sequence[Refusal]) -> Iterator[str]:
+    """A line for each label left out, but at most SHOWN for one reason; those of which only the number is told, last.
+
+    Reasons are one where they differ in numbers, or in what the label's file is called.
+    """
+    held: dict[str, list[Refusal]] = {}
+    for refusal in refusals:
+        alike = held.setdefault(reason_of(refusal), [])
+        alike.append(refusal)
+        if len(alike) <= SHOWN:
+            yield f"left out: {refusal.message}"
+    for alike in held.values():
+        if len(alike) > SHOWN:
+            more, first = len(alike) - SHOWN, printable(str(alike[0].file))
+            yield f"left out: and {more} more for the same reason as {first}; --json lists all"
+
+
+def reason_of(refusal: Refusal) -> str:
+    """What a message says after the place, without numbers and the file's own name.
+
+    >>> reason_of(Refusal(Path("a/img_7.png"), "a/img_7.png: no sample is called img_7, nor holds its image"))
+    'no sample is called , nor holds its image'
+    """
+    _, _, reason = refusal.message.removeprefix(printable(str(refusal.file))).partition(": ")
+    return re.sub(r"\d+", "", reason.replace(printable(refusal.file.stem), ""))
 
 
 def summary(imported: Imported, dataset: Path, out: Path | None) -> str:

@@ -124,6 +124,17 @@ def test_a_person_that_is_a_line_is_told_as_such(curate: Any, tmp_path: Path) ->
     )
 
 
+def test_a_reason_is_told_of_twenty_labels_and_then_counted(curate: Any, tmp_path: Path) -> None:
+    for number in range(4, 30):
+        write_png(tmp_path / "masks" / f"{number}.png", NEW)
+    write_png(tmp_path / "masks" / "3.png", np.zeros((4, 4), np.uint8))
+    result = curate("label", "import", "one", "masks", "--dry-run", "--json")
+    told = result.err.splitlines()
+    assert [sum(reason in line for line in told) for reason in ("no sample is called", "shows no person")] == [20, 1]
+    assert "left out: and 6 more for the same reason as masks/10.png; --json lists all" in told
+    assert len(json.loads(result.out)["left_out"]) == 27
+
+
 def test_the_same_export_twice_changes_nothing(curate: Any, tmp_path: Path) -> None:
     write_png(tmp_path / "masks" / "1.png", NEW)
     assert curate("label", "import", "one", "masks", "--out", "two").code == 0
