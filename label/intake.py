@@ -42,7 +42,7 @@ from label.merge import (
     released_row,
 )
 from label.photographs import Photo, Photographs
-from label.reasons import sized, why_empty, why_fixed, why_misfit, why_unmatched
+from label.reasons import advised, sized, why_empty, why_fixed, why_misfit, why_unmatched
 from label.rules import build_recipe, split_ratios
 
 
@@ -299,7 +299,7 @@ def outcome_of(
         outcome = changed(number, label, row, meeting)
         return outcome._replace(photo=photo) if isinstance(outcome, Made) else outcome
     except CurateError as error:
-        return Refusal(label.file, str(error))
+        return Refusal(label.file, advised(error))
 
 
 def match_photo(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from curate.images import exif_orientation, same_aspect
+from curate.errors import CurateError
+from curate.images import UNDECODABLE, exif_orientation, same_aspect
 from curate.masks import PERSON, Mask, SizeHW
 from label.formats.record import Drawing, HandLabel
 from label.match import NoMatch, base, without_suffix
@@ -76,6 +77,11 @@ def why_too_large(drawn_hw: SizeHW, name: str, size_hw: SizeHW) -> str:
         return ""
     told = f"was drawn on {sized(drawn_hw)} (HxW), {times} times the pixels of {name}"
     return f"{told}; expected its size {sized(size_hw)}. Scale the label down, or mend the size it states"
+
+
+def advised(error: CurateError) -> str:
+    """What an error says, and what to do where it is pixels that end early, which it leaves open."""
+    return f"{error}. Export or copy it again" if UNDECODABLE in str(error) else str(error)
 
 
 def why_empty(drawn: Drawing, merged: Mask) -> str:

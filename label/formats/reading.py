@@ -226,7 +226,8 @@ def mask_size(file: Path) -> SizeHW:
     try:
         return images.read_size_hw(file)
     except CurateError as error:
-        error.args = (f"{error}. Export this mask again as a PNG",)
+        advice = "Scale it down" if f"{images.MAX_PIXELS} are read" in str(error) else "Export this mask again as a PNG"
+        error.args = (f"{error}. {advice}",)
         raise
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -137,6 +138,20 @@ def test_a_label_far_larger_than_its_photograph_is_refused_unread(parent: Datase
     """The aspect ratio alone would let 192 million pixels be drawn for 1,200."""
     path = exports.labelme(tmp_path / "in", "photo.jpg", (12000, 16000), [("person", SQUARE)])
     assert "was drawn on 12000x16000 (HxW), 160000 times the pixels of pairs-photo" in refused(parent, path)
+
+
+def test_a_mask_of_too_many_pixels_is_to_be_smaller_and_one_cut_off_fetched_again(
+    parent: Dataset, tmp_path: Path
+) -> None:
+    whole = exports.png(np.indices(SIZE).sum(0) % 7 == 0)
+    file = write_png(tmp_path / "photo.png", np.zeros(SIZE, np.uint8))
+    file.write_bytes(whole[:70])
+    assert re.search(r"the pixels cannot be decoded \(.*\)\. Export or copy it again$", refused(parent, file))
+    data = bytearray(whole)
+    data[16:24] = struct.pack(">II", 15_000, 15_000)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    file.write_bytes(data)
+    assert refused(parent, file).endswith("between 1 and 200000000 are read. Scale it down")
 
 
 def test_a_bitmap_larger_than_its_image_is_refused_unread(tmp_path: Path) -> None:
