@@ -23,7 +23,7 @@ from label.formats.record import Drawing, HandLabel, Options, Refusal
 from label.importing import Request, import_labels
 from tests.label import exports
 from tests.label.exports import MASKS, POLYGONS, Person
-from tests.label.making import Photo, make_dataset, outcome
+from tests.label.making import Photo, make_dataset, outcome, write_png
 
 SIZE: SizeHW = (30, 40)
 few = settings(derandomize=True, max_examples=25, deadline=None)
@@ -281,6 +281,12 @@ def test_images_of_a_project_of_cvat_are_told_apart_by_their_subsets(tmp_path: P
     labels = read_labels(exports.text(tmp_path / "a.xml", f"<annotations>{images}</annotations>"), "cvat", Options())
     found = [label.place for label in labels if isinstance(label, HandLabel)]
     assert found == ["image 0 (Train/a.jpg)", "image 0 (Test/a.jpg)"]
+
+
+def test_a_name_is_no_value_of_matlab(tmp_path: Path) -> None:
+    write_png(tmp_path / "Label_1.png", np.zeros((4, 4), np.uint8))
+    with pytest.raises(UsageError, match=r"--person person: .* no names\. Say --person 1$"):
+        read_labels(tmp_path, "matlab", Options(("person",)))
 
 
 def test_a_damaged_line_of_yolo_is_told_and_lists_are_no_labels(tmp_path: Path) -> None:
