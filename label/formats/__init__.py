@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from curate.errors import FormatError
+from curate.errors import FormatError, UsageError
 from label.formats import coco, cvat, datumaro, labelme, labelstudio, matlab, png, supervisely, via, voc, yolo
 from label.formats.reading import check_whole, some_of
 from label.formats.record import HandLabel, Options, Refusal, files_under
@@ -45,6 +45,8 @@ FORMATS: dict[str, Format] = {
     "supervisely": supervisely,
     "datumaro": datumaro,
 }
+TAKING = {"--image-list": ("matlab",), "--colours": ("png", "voc")}
+"""The formats that an option is for, where it is not for all."""
 OF_MASKS = ("matlab", "voc")
 """Formats whose files are PNG masks too."""
 
@@ -77,8 +79,13 @@ def read_labels(path: Path, name: str, options: Options) -> Iterator[HandLabel |
     """The labels at `path`, read as format `name`.
 
     Raises:
+        UsageError: An option is for other formats.
         UsageError, FormatError: As `Format.read`.
     """
+    for option, given in (("--image-list", options.image_list), ("--colours", options.colours)):
+        if given is not None and name not in TAKING[option]:
+            told = f"{option}: is for {' and '.join(TAKING[option])} alone, and these labels are {name}"
+            raise UsageError(f"{told}. Leave it out")
     return FORMATS[name].read(path, options)
 
 

@@ -289,6 +289,19 @@ def test_a_name_is_no_value_of_matlab(tmp_path: Path) -> None:
         read_labels(tmp_path, "matlab", Options(("person",)))
 
 
+@pytest.mark.parametrize(
+    ("tool", "option", "message"),
+    [
+        ("labelme", "image_list", "--image-list: is for matlab alone, and these labels are labelme. Leave it out"),
+        ("coco", "colours", "--colours: is for png and voc alone, and these labels are coco. Leave it out"),
+    ],
+)
+def test_an_option_of_other_formats_is_refused(tool: str, option: str, message: str, tmp_path: Path) -> None:
+    path = POLYGONS[tool](tmp_path, "photo.jpg", SIZE, [("person", SQUARE)])
+    with pytest.raises(UsageError, match=message):
+        read_labels(path, tool, Options(**{option: tmp_path / "list.txt"}))
+
+
 def test_a_damaged_line_of_yolo_is_told_and_lists_are_no_labels(tmp_path: Path) -> None:
     exports.text(tmp_path / "labels" / "a.txt", "0 0.1 0.1 0.9 0.1 0.9 0.9\n")
     exports.text(tmp_path / "labels" / "b.txt", "0 0.1 0.1 0.9 x 0.9 0.9\n")
