@@ -20,8 +20,9 @@ from curate.terminal import counted
 from curate.threads import unwatched
 from label.check_cli import check_command
 from label.formats import named
-from label.formats.record import HandLabel, Refusal, printable
+from label.formats.record import Refusal, printable
 from label.importing import Imported, Request, import_labels
+from label.intake import Question
 from label.merge import MERGES, POLICIES
 from label.options_cli import label_options, options_of, split_words
 from label.prelabel_cli import prelabel_command
@@ -198,11 +199,13 @@ def ids_of(text: str | None) -> list[str] | None:
     return ids_in(path) if path.is_file() else list(split_words(text, "--ids") or ())
 
 
-def ask(asked: HandLabel, row: dict[str, Any], agreement: float | None) -> str | None:
+def ask(asked: Question) -> str | None:
     """Ask at the terminal how a label meets the mask that is there; None to keep that mask."""
-    told = "none" if agreement is None else f"{agreement:.3f}"
-    click.echo(printable(f"{asked.where}: {row['sample_id']} has a mask already; IoU of the two {told}"), err=True)
-    answer = click.prompt("replace, union, intersect or keep", type=click.Choice([*MERGES, "keep"]), err=True)
+    told = "none" if asked.agreement is None else f"{asked.agreement:.3f}"
+    click.echo(f"{asked.label.where}: {asked.sample_id} has a mask already; IoU of the two {told}", err=True)
+    for what, file in (("image", asked.image), ("mask there", asked.old), ("mask drawn", asked.new)):
+        click.echo(printable(f"  {what:<10} {file}"), err=True)
+    answer = click.prompt("What shall stand", type=click.Choice([*MERGES, "keep"]), err=True)
     return None if answer == "keep" else answer
 
 

@@ -83,8 +83,19 @@ class Made(NamedTuple):
     photo: Photo | None = None
 
 
-Ask = Callable[[HandLabel, dict[str, Any], float | None], str | None]
-"""From a label, its sample's row and the IoU with the mask that is there to one of MERGES, None to keep that mask."""
+class Question(NamedTuple):
+    """A label that differs from the mask that is there, with the files to judge by, and the IoU of the two."""
+
+    label: HandLabel
+    sample_id: str
+    image: Path
+    old: Path
+    new: Path
+    agreement: float | None
+
+
+Ask = Callable[[Question], str | None]
+"""From a question to one of MERGES, None to keep the mask that is there."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +127,10 @@ class Meeting:
         if old is None:
             return "replace"
         if self.policy == "ask" and self.ask is not None and not np.array_equal(old, new):
-            return self.ask(label, row, iou(old == PERSON, new == PERSON))
+            drawn, _ = write_mask(self.spool / "asked.png", new)
+            image, there = (self.dataset.root / row[column] for column in ("image", "mask"))
+            agreement = iou(old == PERSON, new == PERSON)
+            return self.ask(Question(label, row["sample_id"], image, there, drawn, agreement))
         return self.policy if self.policy in MERGES else "replace"
 
 
