@@ -22,7 +22,7 @@ from label.findings import ADVICE, SUSPECT, Box, Fault, severity
 from label.findings.opinion import faults_by_model
 from label.findings.outline import faults_beside, working_size
 from label.findings.shape import shape_faults, take_apart
-from label.formats.record import Drawing, Refusal
+from label.formats.record import Drawing, Refusal, printable
 from label.pictures import Label, Picture
 from label.reasons import sized, why_too_large
 
@@ -99,7 +99,7 @@ class Report:
         """The same with every finding in `folder`, where a zip was unpacked, telling of the zip."""
 
         def told(text: str) -> str:
-            return text.replace(str(folder), str(self.place))
+            return text.replace(str(folder), printable(str(self.place)))
 
         findings = [
             msgspec.structs.replace(
@@ -162,7 +162,7 @@ def look_at(picture: Picture, opinion: Opinion | None) -> Looked:
         size_hw = picture.size()
         photo = photo_of(picture, size_hw)
     except CurateError as error:
-        findings.append(unreadable(picture, str(picture.image), error))
+        findings.append(unreadable(picture, printable(str(picture.image)), error))
     drawn = dict[str, Target]()
     for label in picture.labels:
         try:
@@ -186,8 +186,8 @@ def look_at(picture: Picture, opinion: Opinion | None) -> Looked:
 
 def unreadable(picture: Picture, where: str, error: CurateError) -> Finding:
     """The finding of a file that cannot be read."""
-    text = error.problem if isinstance(error, FormatError) else str(error).removeprefix(f"{where}: ")
-    found, advice = without_advice(text, "unreadable")
+    text = error.problem if isinstance(error, FormatError) else printable(str(error)).removeprefix(f"{where}: ")
+    found, advice = without_advice(printable(text), "unreadable")
     return msgspec.structs.replace(finding_of(picture, where, Fault("unreadable", 1.0, found)), advice=advice)
 
 
@@ -277,7 +277,7 @@ def identical(pictures: Sequence[Picture], looked: Sequence[Looked]) -> Iterator
 
 def finding_of(picture: Picture, where: str, fault: Fault) -> Finding:
     """A fault with its picture."""
-    image = None if picture.image is None else str(picture.image)
+    image = None if picture.image is None else printable(str(picture.image))
     return Finding(
         picture.name, where, fault.kind, fault.severity, fault.found, ADVICE[fault.kind], fault.bbox_xywh, image
     )

@@ -21,6 +21,7 @@ from curate.terminal import counted
 from label.check import Opinion, Report, check_labels
 from label.check_sheet import check_sheet
 from label.findings import ADVICE, MENDABLE, SUSPECT
+from label.formats.record import printable
 from label.mend import mend
 from label.options_cli import input_options, label_options, model_at, options_of, spec_of, split_words
 from label.pictures import Export, Gathered, pictures_in, pictures_of
@@ -188,14 +189,14 @@ def json_object(report: Report, mended: tuple[Header | None, list[str]] | None, 
     """The report for machines, one object; `mended` and `out` are null where nothing was mended."""
     header, names = mended or (None, None)
     told = {
-        "place": str(report.place),
+        "place": printable(str(report.place)),
         "labels": report.looked_at,
         "without_photograph": report.alone,
         "suspects": sorted(report.suspects),
         "counts": dict(Counter(finding.kind for finding in report.findings)),
         "findings": report.findings,
         "mended": names,
-        "out": str(out) if header else None,
+        "out": printable(str(out)) if header else None,
         "digest": header.digest if header else None,
     }
     return msgspec.json.format(msgspec.json.encode(told), indent=2).decode()

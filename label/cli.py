@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import click
 import msgspec
 
+from curate.checks import SHOWN
 from curate.commands import watching
 from curate.dataset import open_dataset
 from curate.errors import FormatError, UsageError
@@ -18,8 +20,9 @@ from curate.terminal import counted
 from curate.threads import unwatched
 from label.check_cli import check_command
 from label.formats import named
-from label.formats.record import HandLabel, printable
+from label.formats.record import Refusal, printable
 from label.importing import Imported, Request, import_labels
+from label.intake import Question
 from label.merge import MERGES, POLICIES
 from label.options_cli import label_options, options_of, split_words
 from label.prelabel_cli import prelabel_command
@@ -196,17 +199,19 @@ def ids_of(text: str | None) -> list[str] | None:
     return ids_in(path) if path.is_file() else list(split_words(text, "--ids") or ())
 
 
-def ask(asked: HandLabel, row: dict[str, Any], agreement: float | None) -> str | None:
+def ask(asked: Question) -> str | None:
     """Ask at the terminal how a label meets the mask that is there; None to keep that mask."""
-    told = "none" if agreement is None else f"{agreement:.3f}"
-    click.echo(printable(f"{asked.where}: {row['sample_id']} has a mask already; IoU of the two {told}"), err=True)
-    answer = click.prompt("replace, union, intersect or keep", type=click.Choice([*MERGES, "keep"]), err=True)
+    told = "none" if asked.agreement is None else f"{asked.agreement:.3f}"
+    click.echo(f"{asked.label.where}: {asked.sample_id} has a mask already; IoU of the two {told}", err=True)
+    for what, file in (("image", asked.image), ("mask there", asked.old), ("mask drawn", asked.new)):
+        click.echo(printable(f"  {what:<10} {file}"), err=True)
+    answer = click.prompt("What shall stand", type=click.Choice([*MERGES, "keep"]), err=True)
     return None if answer == "keep" else answer
 
 
 def remarks(imported: Imported) -> Iterator[str]:
     """What goes to stderr: each label left out, the first notes, what was not looked at."""
-    yield from (f"left out: {refusal.message}" for refusal in imported.intake.refusals)
+    yield from left_out(imported.intake.refusals)
     yield from (f"dropped: {row['sample_id']}: {row['rule']}: {row['detail']}" for row in imported.dropped.to_dicts())
     notes = imported.intake.notes
     yield from (f"note: {note}" for note in notes[:NOTES_SHOWN])
@@ -216,9 +221,36 @@ def remarks(imported: Imported) -> Iterator[str]:
         yield f"note: {named(imported.left_alone)} beside the labels not read"
 
 
+def left_out(refusals: Sequence[Refusal]) -> Iterator[str]:
+    """A line for each label left out, but at most SHOWN for one reason; those of which only the number is told, last.
+
+    Reasons are one where they differ in numbers, or in what the label's file is called.
+    """
+    held: dict[str, list[Refusal]] = {}
+    for refusal in refusals:
+        alike = held.setdefault(reason_of(refusal), [])
+        alike.append(refusal)
+        if len(alike) <= SHOWN:
+            yield f"left out: {refusal.message}"
+    for alike in held.values():
+        if len(alike) > SHOWN:
+            more, first = len(alike) - SHOWN, printable(str(alike[0].file))
+            yield f"left out: and {more} more for the same reason as {first}; --json lists all"
+
+
+def reason_of(refusal: Refusal) -> str:
+    """What a message says after the place, without numbers and the file's own name.
+
+    >>> reason_of(Refusal(Path("a/img_7.png"), "a/img_7.png: no sample is called img_7, nor holds its image"))
+    'no sample is called , nor holds its image'
+    """
+    _, _, reason = refusal.message.removeprefix(printable(str(refusal.file))).partition(": ")
+    return re.sub(r"\d+", "", reason.replace(printable(refusal.file.stem), ""))
+
+
 def summary(imported: Imported, dataset: Path, out: Path | None) -> str:
     """The result for people."""
-    intake, header = imported.intake, imported.header
+    intake, header, shown = imported.intake, imported.header, printable(str(out))
     edited, added = len(intake.edited), len(intake.added)
     lines = [f"imported   {edited}", f"unchanged  {len(intake.changes) - edited}", f"left out   {len(intake.refusals)}"]
     if added or len(imported.dropped):
@@ -226,9 +258,9 @@ def summary(imported: Imported, dataset: Path, out: Path | None) -> str:
     if intake.median_iou is not None:
         lines.append(f"median IoU of old and new masks {intake.median_iou:.3f}")
     if header is not None and imported.status == "written":
-        lines.append(f"{out}: version {header.version} of {header.name}, {header.counts['images']} images")
+        lines.append(f"{shown}: version {header.version} of {header.name}, {header.counts['images']} images")
     ends = {
-        "there already": f"{out}: holds this import already; nothing was written",
+        "there already": f"{shown}: holds this import already; nothing was written",
         "unchanged": f"nothing changes: every label equals the mask that is there; go on with {dataset}",
         "dry run": "dry run: nothing was written",
     }
@@ -246,9 +278,9 @@ def json_object(imported: Imported, out: Path | None) -> str:
         "dropped": imported.dropped.to_dicts(),
         "unchanged": sorted(set(intake.changes) - set(intake.edited)),
         "left_out": [{"file": printable(str(refusal.file)), "reason": refusal.message} for refusal in intake.refusals],
-        "notes": intake.notes,
+        "notes": list(map(printable, intake.notes)),
         "median_iou": intake.median_iou,
-        "out": str(out) if header else None,
+        "out": printable(str(out)) if header else None,
         "version": header.version if header else None,
         "digest": header.digest if header else None,
         "parent": header.parent if header else None,

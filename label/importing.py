@@ -20,7 +20,7 @@ from curate.threads import Watch, unwatched
 from label.adding import Addition, add_photographs
 from label.archive import unpacked
 from label.formats import FORMATS, detect_format, kinds_of, read_labels
-from label.formats.record import IMAGE_SUFFIXES, Options
+from label.formats.record import IMAGE_SUFFIXES, Options, printable
 from label.intake import Ask, Intake, Meeting, edits_of, revised_samples, source_of, take_in, times_of
 from label.photographs import Photographs
 from label.rules import build_options, build_recipe, retagged
@@ -182,16 +182,19 @@ def _write(
 
 def recipe_of(request: Request, name: str, parent: Dataset) -> dict[str, Any]:
     """The header's recipe: every option, the format as found, the path as the user gave it, the seed handed down."""
-    options = {name: str(value) if isinstance(value, Path) else value for name, value in vars(request.options).items()}
+    options = {
+        name: printable(str(value)) if isinstance(value, Path) else value
+        for name, value in vars(request.options).items()
+    }
     return {
         "command": "label import",
-        "labels": str(request.path),
+        "labels": printable(str(request.path)),
         "format": name,
         **options,
         "on_conflict": request.on_conflict,
         "author": request.author,
         "add_images": request.add_images,
-        "images": list(map(str, request.images)),
+        "images": [printable(str(folder)) for folder in request.images],
         "seed": parent.header.recipe.get("seed", 0),
         "rules": build_options(parent.header),
     }

@@ -26,7 +26,7 @@ from curate.processes import map_processes
 from curate.sources.names import sample_keys
 from curate.splits import RATIOS
 from curate.threads import Watch, unwatched
-from label.formats.record import HandLabel, Maker, Refusal
+from label.formats.record import HandLabel, Maker, Refusal, printable
 from label.match import ROBOFLOW, NoMatch, SampleIndex, ids_in, index_samples, match
 from label.merge import (
     MERGES,
@@ -42,7 +42,7 @@ from label.merge import (
     released_row,
 )
 from label.photographs import Photo, Photographs
-from label.reasons import sized, why_empty, why_fixed, why_misfit, why_unmatched
+from label.reasons import advised, sized, why_empty, why_fixed, why_misfit, why_unmatched
 from label.rules import build_recipe, split_ratios
 
 
@@ -83,8 +83,19 @@ class Made(NamedTuple):
     photo: Photo | None = None
 
 
-Ask = Callable[[HandLabel, dict[str, Any], float | None], str | None]
-"""From a label, its sample's row and the IoU with the mask that is there to one of MERGES, None to keep that mask."""
+class Question(NamedTuple):
+    """A label that differs from the mask that is there, with the files to judge by, and the IoU of the two."""
+
+    label: HandLabel
+    sample_id: str
+    image: Path
+    old: Path
+    new: Path
+    agreement: float | None
+
+
+Ask = Callable[[Question], str | None]
+"""From a question to one of MERGES, None to keep the mask that is there."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +127,10 @@ class Meeting:
         if old is None:
             return "replace"
         if self.policy == "ask" and self.ask is not None and not np.array_equal(old, new):
-            return self.ask(label, row, iou(old == PERSON, new == PERSON))
+            drawn, _ = write_mask(self.spool / "asked.png", new)
+            image, there = (self.dataset.root / row[column] for column in ("image", "mask"))
+            agreement = iou(old == PERSON, new == PERSON)
+            return self.ask(Question(label, row["sample_id"], image, there, drawn, agreement))
         return self.policy if self.policy in MERGES else "replace"
 
 
@@ -153,9 +167,11 @@ class Intake:
         """The same with every message about `folder` telling of `path`, the zip it was unpacked from."""
 
         def told(text: str) -> str:
-            return text.replace(str(folder), str(path))
+            return printable(text.replace(str(folder), str(path)))
 
-        refusals = [Refusal(Path(told(str(one.file))), told(one.message)) for one in self.refusals]
+        refusals = [
+            Refusal(Path(str(one.file).replace(str(folder), str(path))), told(one.message)) for one in self.refusals
+        ]
         return Intake(self.changes, refusals, list(map(told, self.notes)))
 
     def without(self, names: Iterable[str]) -> Intake:
@@ -287,7 +303,9 @@ def outcome_of(
         if isinstance(found, NoMatch):
             if meeting.adds and photo is not None and not found.candidates:
                 return new_sample(number, label, photo, meeting)
-            return label.refused(why_unmatched(label, found, photo, adds=meeting.adds))
+            return label.refused(
+                why_unmatched(label, found, photo, adds=meeting.adds, named=bool(meeting.photographs.folders))
+            )
         row = rows[found]
         problem = why_unusable(label, row, meeting.dataset) or why_older(label, row, meeting)
         if problem:
@@ -295,7 +313,7 @@ def outcome_of(
         outcome = changed(number, label, row, meeting)
         return outcome._replace(photo=photo) if isinstance(outcome, Made) else outcome
     except CurateError as error:
-        return Refusal(label.file, str(error))
+        return Refusal(label.file, advised(error))
 
 
 def match_photo(
@@ -342,8 +360,7 @@ def new_sample(number: int, label: HandLabel, photo: Photo, meeting: Meeting) ->
     if problem := why_misfit(label, photo.name, photo.file, size_hw):
         return label.refused(problem)
     drawn = label.draw(size_hw)
-    person = drawn.target == PERSON
-    if problem := why_empty(person, person, drawn.found):
+    if problem := why_empty(drawn, drawn.target == PERSON):
         return label.refused(problem)
     mask, sha256 = write_mask(meeting.spool / f"{number}.png", drawn.target)
     row = new_row(drawn.target, drawn.people, sha256) | {
@@ -375,7 +392,7 @@ def changed(number: int, label: HandLabel, row: dict[str, Any], meeting: Meeting
     if old is not None and np.array_equal(old, new):
         edit = edit_row(row, old, new, maker, version, row["mask_sha256"])
         return confirmed(row, drawn_sha256, drawn.notes, edit)
-    if problem := why_empty(drawn.target == PERSON, new == PERSON, drawn.found) or why_fixed(row):
+    if problem := why_empty(drawn, new == PERSON) or why_fixed(row):
         return label.refused(problem)
     mask, sha256 = write_mask(meeting.spool / f"{number}.png", new)
     before = dataset.target(row) if row["origin"] == MODEL else old
@@ -454,7 +471,8 @@ def source_of(path: Path, intake: Intake) -> Source:
     A zip stands for all that is in it.
     """
     if zipfile.is_zipfile(path):
-        return Source("labels", path.name, None, {path.name: sha256_file(path)})
+        return Source("labels", printable(path.name), None, {printable(path.name): sha256_file(path)})
     folder = path if path.is_dir() else path.parent
     files = [change.label.file for change in intake.edited.values()]
-    return Source("labels", path.name, None, sha256_files(folder, files))
+    digests = {printable(part): digest for part, digest in sha256_files(folder, files).items()}
+    return Source("labels", printable(path.name), None, digests)

@@ -103,19 +103,31 @@ class Photographs:
 
     @property
     def _roots(self) -> list[Path]:
-        return [self.export, *self.folders] if self.export.is_dir() else list(self.folders)
+        return [self._home, *self.folders]
+
+    @property
+    def _home(self) -> Path:
+        return self.export if self.export.is_dir() else self.export.parent
 
     @cached_property
     def _all(self) -> list[Place]:
-        return [
-            Place(file, file.relative_to(root).as_posix())
-            for root in self._roots
-            for file in files_under(root)
-            if file.suffix.lower() in IMAGE_SUFFIXES and not (root == self.export and self._is_mask(file))
-        ]
+        """The photographs of all folders, each once: the folders may lie in each other."""
+        found: dict[Path, Place] = {}
+        for root in self._roots:
+            there = root.resolve()
+            for file in self._files(root):
+                if file.suffix.lower() in IMAGE_SUFFIXES and not (root == self._home and self._is_mask(file)):
+                    name = file.relative_to(root)
+                    found.setdefault(there / name, Place(file, name.as_posix()))
+        return list(found.values())
+
+    def _files(self, root: Path) -> list[Path]:
+        """All files below a folder, but only those beside a label that was named by itself."""
+        beside = root == self._home != self.export and root not in self.folders
+        return sorted(filter(Path.is_file, root.iterdir())) if beside else files_under(root)
 
     def _is_mask(self, file: Path) -> bool:
-        folders = file.relative_to(self.export).parts[:-1]
+        folders = file.relative_to(self._home).parts[:-1]
         return file.suffix.lower() in self.masks or any(folder.startswith(DRAWN) for folder in folders)
 
     @cached_property

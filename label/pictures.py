@@ -16,7 +16,7 @@ from curate.masks import SizeHW
 from curate.placing import UNLABELLED
 from label.archive import unpacked
 from label.formats import FORMATS, detect_format, read_labels
-from label.formats.record import Drawing, HandLabel, Options, Refusal
+from label.formats.record import Drawing, HandLabel, Options, Refusal, printable
 from label.importing import told_of
 from label.photographs import Photographs
 
@@ -148,6 +148,6 @@ def picture_in_export(label: HandLabel, number: int, photographs: Photographs) -
     photo = photographs.of(label, number)
     one = Label(label.where, lambda: label.size_hw, label.draw)
     if photo is None:
-        name = label.names[0] if label.names else label.where
+        name = printable(label.names[0]) if label.names else label.where
         return Picture(name, None, lambda: None, [one], name)
-    return Picture(photo.name, photo.file, lambda: images.read_size_hw(photo.file), [one], photo.sha256)
+    return Picture(printable(photo.name), photo.file, lambda: images.read_size_hw(photo.file), [one], photo.sha256)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from curate.images import exif_orientation, same_aspect
-from curate.masks import Mask, SizeHW
-from label.formats.record import HandLabel
-from label.match import NoMatch
+from curate.errors import CurateError
+from curate.images import UNDECODABLE, exif_orientation, same_aspect
+from curate.masks import PERSON, Mask, SizeHW
+from label.formats.record import Drawing, HandLabel
+from label.match import NoMatch, base, without_suffix
 from label.photographs import Photo
 
 MOST_PIXELS, MOST_TIMES_PIXELS = 50_000_000, 4
@@ -16,8 +17,16 @@ MOST_PIXELS, MOST_TIMES_PIXELS = 50_000_000, 4
 damaged, and drawing it would take gigabytes."""
 
 
-def why_unmatched(label: HandLabel, found: NoMatch, photo: Photo | None, *, adds: bool) -> str:
-    """Found, expected and what to do, for a label whose sample is not known for certain."""
+def why_unmatched(label: HandLabel, found: NoMatch, photo: Photo | None, *, adds: bool, named: bool = False) -> str:
+    """Found, expected and what to do, for a label whose sample is not known for certain.
+
+    Args:
+        label: The label.
+        found: What its names may mean.
+        photo: Its photograph, where that is at hand.
+        adds: Whether photographs become samples.
+        named: Whether the user named folders of photographs.
+    """
     if photo is not None and not found.candidates:
         return f"its photograph {photo.name} is no sample yet. Make it one with --add-images"
     names = " or ".join(label.names)
@@ -27,7 +36,11 @@ def why_unmatched(label: HandLabel, found: NoMatch, photo: Photo | None, *, adds
         said = f"{shown} end in {ending}, and one is meant" if shown else f"no sample's name ends in {ending}"
         return f"{said}. Say which image each label is of: --image-list FILE"
     if not found.candidates and adds:
-        return f"neither a sample nor a photograph is called {names}. Say where the photograph lies: --images DIR"
+        by_file = all(without_suffix(base(name)) == label.file.stem for name in label.names)
+        rename = f"Rename {label.file.name}" if by_file else "Rename the photograph"
+        folder = "another folder of photographs" if named else "the folder of the photograph"
+        told = f"neither a sample nor a photograph{' below --images' if named else ''} is called {names}"
+        return f"{told}. {rename}, so that the two have one name, or name {folder}: --images DIR"
     if not found.candidates:
         advice = "Name it by its sample_id, or add its photograph: --add-images --images DIR"
         return f"no sample is called {names}, nor holds its image. {advice}"
@@ -66,10 +79,17 @@ def why_too_large(drawn_hw: SizeHW, name: str, size_hw: SizeHW) -> str:
     return f"{told}; expected its size {sized(size_hw)}. Scale the label down, or mend the size it states"
 
 
-def why_empty(drawn: Mask, merged: Mask, found: str) -> str:
+def advised(error: CurateError) -> str:
+    """What an error says, and what to do where it is pixels that end early, which it leaves open."""
+    return f"{error}. Export or copy it again" if UNDECODABLE in str(error) else str(error)
+
+
+def why_empty(drawn: Drawing, merged: Mask) -> str:
     """Why nobody is left in a mask; empty where somebody is."""
-    if not drawn.any():
-        return f"shows no person ({found}); expected at least one pixel. Say with --person which is, or leave it out"
+    if not (drawn.target == PERSON).any():
+        advice = "Draw it anew" if drawn.lost else "Say with --person which is"
+        told = "".join(f": {why}" for why in [drawn.lost] if why)
+        return f"shows no person ({drawn.found}{told}); expected at least one pixel. {advice}, or leave it out"
     return "" if merged.any() else "has no pixel in common with the mask that is there; nothing is left of the person"
 
 

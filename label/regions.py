@@ -172,9 +172,11 @@ def draw_regions(
     people: dict[object, list[Rle]] = {}
     ignored: list[Rle] = []
     notes: list[str] = []
+    lost: list[str] = []
     for number, region in enumerate(chosen(regions, classes, drawn_hw, file, tool)):
         rle = region.draw(drawn_hw)
         if area_px(rle) == 0:
+            lost += [region.empty] if folded(region.name) in classes.person else []
             notes.append(printable(f"{region.place} ({region.name[:40]}): {region.empty}, passed over"))
         elif folded(region.name) in classes.person and not region.crowd:
             key = ("alone", number) if region.person is None else ("named", region.person)
@@ -184,7 +186,8 @@ def draw_regions(
     united = union_rle([rle for parts in people.values() for rle in parts], drawn_hw)
     target = target_of(decode(united), decode(union_rle(ignored, drawn_hw)))
     fitted = images.fit_mask(target, size_hw, file).astype(np.uint8, copy=False)
-    return Drawing(fitted, len(people), shapes_found(regions), tuple(notes))
+    why = "" if people else " and ".join(dict.fromkeys(lost))
+    return Drawing(fitted, len(people), shapes_found(regions), tuple(notes), why)
 
 
 def chosen(regions: Sequence[Region], classes: Classes, size_hw: SizeHW, file: Path, tool: str) -> list[Region]:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from curate.errors import FormatError
+from curate.errors import FormatError, UsageError
 from label.formats import coco, cvat, datumaro, labelme, labelstudio, matlab, png, supervisely, via, voc, yolo
+from label.formats.reading import check_whole, some_of
 from label.formats.record import HandLabel, Options, Refusal, files_under
 
 
@@ -44,6 +45,8 @@ FORMATS: dict[str, Format] = {
     "supervisely": supervisely,
     "datumaro": datumaro,
 }
+TAKING = {"--image-list": ("matlab",), "--colours": ("png", "voc")}
+"""The formats that an option is for, where it is not for all."""
 OF_MASKS = ("matlab", "voc")
 """Formats whose files are PNG masks too."""
 
@@ -52,11 +55,15 @@ def detect_format(path: Path) -> str:
     """The name of the one format whose files lie at `path`, told from their content.
 
     Raises:
-        FormatError: None of the formats known, or more than one, so that it must be said which is meant.
+        FormatError: None of the formats known, or more than one, so that it must be said which is meant; or a JSON file
+            that was cut off.
     """
     found = [name for name, module in FORMATS.items() if module.detect(path)]
     if "png" in found and len(found) > 1 and (set(found) & set(OF_MASKS) or not png.has_masks(path)):
         found.remove("png")
+    if not found or found == ["png"]:
+        for file in some_of(path, ".json"):
+            check_whole(file)
     kinds = kinds_of(path)
     held = named(kinds) or "nothing"
     if len(found) > 1 or (found == ["png"] and ".json" in kinds):
@@ -72,8 +79,13 @@ def read_labels(path: Path, name: str, options: Options) -> Iterator[HandLabel |
     """The labels at `path`, read as format `name`.
 
     Raises:
+        UsageError: An option is for other formats.
         UsageError, FormatError: As `Format.read`.
     """
+    for option, given in (("--image-list", options.image_list), ("--colours", options.colours)):
+        if given is not None and name not in TAKING[option]:
+            told = f"{option}: is for {' and '.join(TAKING[option])} alone, and these labels are {name}"
+            raise UsageError(f"{told}. Leave it out")
     return FORMATS[name].read(path, options)
 
 

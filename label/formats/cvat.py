@@ -74,10 +74,10 @@ def _labels(file: Path, classes: Classes) -> Iterator[HandLabel | Refusal]:
 
 def _label(file: Path, position: int, image: Element, maker: Maker, classes: Classes) -> HandLabel:
     name = image.get("name", "").replace("\\", "/")
-    place = f"image {image.get('id', str(position))[:20]} ({name[-80:]})"
+    path = f"{image.get('subset')}/{name}" if image.get("subset") else name
+    place = f"image {image.get('id', str(position))[:20]} ({path[-80:]})"
     height, width = (whole(image, side, file, place) for side in ("height", "width"))
     size_hw = checked_size(height, width, file, place, TOOL)
-    path = f"{image.get('subset')}/{name}" if image.get("subset") else name
     draw = partial(draw_image, image, size_hw, classes, file, place)
     photo = partial(image_of, file.parent, path, name)
     return HandLabel(file, (path,), maker.tool, size_hw, draw, photo, place, maker.author, maker.time)

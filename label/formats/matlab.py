@@ -47,7 +47,7 @@ def _files(path: Path) -> list[Path]:
 
 def read(path: Path, options: Options) -> Iterator[HandLabel | Refusal]:
     """A label for each mask and matrix at `path`; raises as `Format.read` does."""
-    person, ignore = values_named(options.person, "--person"), values_named(options.ignore, "--ignore")
+    person, ignore = values_named(options.person, "--person", 1), values_named(options.ignore, "--ignore", 2)
     files = _files(path)
     if not files:
         raise FormatError(path, "holds no Label_N.png and no .mat file. Name the Image Labeler's folder")

@@ -70,13 +70,15 @@ def read(path: Path, options: Options) -> Iterator[HandLabel | Refusal]:
     return each_file(files, lambda file: [_label(file, path, partial(draw_png, file, persons, ignored))])
 
 
-def values_named(names: tuple[str, ...] | None, option: str) -> Values | None:
+def values_named(names: tuple[str, ...] | None, option: str, example: int = 15) -> Values | None:
     """The numbers an option names; a mask image holds values and no names, so a name is a UsageError."""
     if names is None:
         return None
     for name in names:
         if not (name.isascii() and name.isdigit() and int(name) <= 0xFFFF):
-            raise UsageError(f"{option} {name}: PNG masks hold values from 0 to 65535 and no names. Say {option} 15")
+            raise UsageError(
+                f"{option} {name}: PNG masks hold values from 0 to 65535 and no names. Say {option} {example}"
+            )
     return tuple(map(int, names))
 
 

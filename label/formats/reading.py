@@ -25,6 +25,7 @@ LOOKED_AT = 50
 MOST_PEEKED = 2**31
 MEMBERS_SEEN = 64
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+NEWLINE = b"\n"
 T = TypeVar("T")
 _top = msgspec.json.Decoder(dict[str, msgspec.Raw] | list[msgspec.Raw])
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -79,6 +80,21 @@ def read_json(file: Path, kind: type[T], tool: str, *, strict: bool = True, most
         raise FormatError(file, f"is damaged ({error}). Save it again in {tool}") from error
     except RecursionError as error:
         raise FormatError(file, f"is nested deeper than any label file. Save it again in {tool}") from error
+
+
+def check_whole(file: Path) -> None:
+    """Raise FormatError where a file is no JSON, as one whose copy broke off, which ends before its content does."""
+    data = read_bytes(file, MOST_PEEKED).removeprefix(BYTE_ORDER_MARK)
+    try:
+        _top.decode(data)
+    except (msgspec.ValidationError, RecursionError, UnicodeDecodeError):
+        return
+    except msgspec.DecodeError as error:
+        if "truncated" not in str(error) and f"(byte {len(data)})" not in str(error):
+            raise FormatError(file, f"is damaged ({error}). Export or copy it again") from error
+        place = f"line {data.count(NEWLINE) + 1}, byte {len(data)}"
+        told = "is no whole JSON: it ends there, in the midst of its content. Export or copy it again"
+        raise FormatError(file, told, place) from error
 
 
 @dataclass(frozen=True)
@@ -210,7 +226,8 @@ def mask_size(file: Path) -> SizeHW:
     try:
         return images.read_size_hw(file)
     except CurateError as error:
-        error.args = (f"{error}. Export this mask again as a PNG",)
+        advice = "Scale it down" if f"{images.MAX_PIXELS} are read" in str(error) else "Export this mask again as a PNG"
+        error.args = (f"{error}. {advice}",)
         raise
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from curate.checks import one_line
 from curate.exports import MARKER
 from curate.files import sha256_bytes, sha256_file
 from curate.masks import SizeHW, Target
@@ -49,12 +50,14 @@ class Drawing:
         people: How many people it shows, None where the file cannot tell.
         found: What the file holds, for a message: `values 0, 15` or `shapes bus 2, car 1`.
         notes: What was taken in a way the user should know of, one clause each.
+        lost: Why a person's shapes show nobody, where there are any and none does: `a line encloses nothing`.
     """
 
     target: Target
     people: int | None
     found: str
     notes: tuple[str, ...] = ()
+    lost: str = ""
 
 
 @dataclass(frozen=True)
@@ -117,12 +120,12 @@ class Refusal:
 
 
 def printable(text: str) -> str:
-    """The text without what would end the line, move the cursor or colour the terminal, or cannot be encoded.
+    r"""The text with what would end the line, move the cursor or colour the terminal, or cannot be encoded, escaped.
 
-    >>> printable("a\\nb"), printable("\\udcff.json")
-    ('a?b', '?.json')
+    >>> print(printable("a\nb"), printable("\udcff.json"))
+    a\nb \udcff.json
     """
-    return text if text.isprintable() else "".join(one if one.isprintable() else "?" for one in text)
+    return text if text.isprintable() else one_line(text)
 
 
 def files_under(path: Path) -> list[Path]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +26,8 @@ MOST_BYTES = 2**24
 MOST_YAML_BYTES = 2**20
 """Class names need little, and YAML takes seconds for a MiB."""
 BOX_VALUES = 4
+SLACK = 1e-5
+"""How far rounding may take a coordinate beyond the image's edge, in shares of its side."""
 CLASS_LIST = "classes.txt"
 NO_LABELS = frozenset(
     {CLASS_LIST, "names.txt", "labels.txt", "train.txt", "val.txt", "test.txt", "trainval.txt", "readme.txt"}
@@ -138,7 +141,7 @@ def draw_file(file: Path, names: Mapping[int, str], classes: Classes, size_hw: S
         lines = read_bytes(file, MOST_BYTES).decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise FormatError(file, f"is no text ({error}). Export it again") from error
-    regions = []
+    regions, outside = [], []
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
@@ -146,9 +149,22 @@ def draw_file(file: Path, names: Mapping[int, str], classes: Classes, size_hw: S
             except ValueError as error:
                 raise FormatError(file, f"{error}. Export it again", f"line {number}") from error
             name = names.get(value, str(value))
+            if classes.wants(name) and leaves_image(points, file, f"line {number}"):
+                outside.append(number)
             scaled = [(x * width, y * height) for x, y in points]
             regions.append(region_of(name, scaled, classes, file, f"line {number}"))
-    return draw_regions(regions, classes, None, size_hw, file, TOOL)
+    drawn = draw_regions(regions, classes, None, size_hw, file, TOOL)
+    notes = [f"line {number}: coordinates outside 0 to 1, cut at the image's edge" for number in outside]
+    return replace(drawn, notes=(*drawn.notes, *notes))
+
+
+def leaves_image(points: list[tuple[float, float]], file: Path, place: str) -> bool:
+    """Whether a corner lies beside the image, by more than rounding; FormatError where it is a whole side or more."""
+    far = max((max(-value, value - 1) for point in points for value in point), default=0.0)
+    if far > 1:
+        told = f"a coordinate lies {far:g} beyond 0 to 1, the shares of the image's sides that are expected"
+        raise FormatError(file, f"{told}. Export it normalised", place)
+    return far > SLACK
 
 
 def region_of(name: str, points: list[tuple[float, float]], classes: Classes, file: Path, place: str) -> Region:
@@ -170,7 +186,15 @@ def outline_of(line: str) -> tuple[int, list[tuple[float, float]]]:
     first, *rest = line.split() or [""]
     if not (first.isascii() and first.isdecimal()):
         raise ValueError(f"begins with {first[:20]!r}, expected the number of a class")
-    values = [float(text) for text in rest]
+    values = [number_of(text) for text in rest]
     if len(values) % 2 or not all(map(math.isfinite, values)):
         raise ValueError(f"has {len(values)} coordinates, expected pairs of finite numbers")
     return int(first), list(zip(values[0::2], values[1::2], strict=True))
+
+
+def number_of(text: str) -> float:
+    """A coordinate; ValueError, in words, where it is no number."""
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ValueError(f"holds {text[:20]!r}, expected a number") from error

@@ -84,6 +84,36 @@ def test_new_photographs_come_in_and_nothing_moves(one: Dataset, tmp_path: Path)
     assert check_dataset(two.root).findings == []
 
 
+def test_a_folder_named_twice_holds_each_photograph_once(one: Dataset, tmp_path: Path) -> None:
+    folder = labelled(tmp_path / "x", {"n1.png": 101, "in/n2.png": 102})
+    for file in folder.rglob("*.json"):
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"imagePath": None}))
+    for again in (folder, tmp_path / "y" / ".." / "x", folder / "in"):
+        (tmp_path / "y").mkdir(exist_ok=True)
+        assert sorted(add(one, None, folder, [again]).intake.added) == ["labels-n1", "labels-n2"]
+
+
+def test_a_label_named_by_itself_finds_the_photograph_beside_it(one: Dataset, tmp_path: Path) -> None:
+    folder = labelled(tmp_path / "x", {"n1.png": 101, "n2.png": 102, "in/n1.png": 103})
+    file = folder / "n1.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"imagePath": None}))
+    assert list(add(one, None, file).intake.added) == ["labels-n1"]
+
+
+def test_a_label_without_a_photograph_says_what_helps(one: Dataset, tmp_path: Path) -> None:
+    results = json.dumps([{"result": [], "model_version": "yolo"}])
+    file = exports.text(tmp_path / "x" / "brush.json", results)
+    (refusal,) = add(one, None, file).intake.refusals
+    rename = "Rename brush.json, so that the two have one name, or name"
+    assert f"a photograph is called brush. {rename} the folder of the photograph: --images DIR" in refusal.message
+    photo(tmp_path / "photos" / "bus.png", 101)
+    (refusal,) = add(one, None, file, [tmp_path / "photos"]).intake.refusals
+    assert f"a photograph below --images is called brush. {rename} another folder" in refusal.message
+    file = write_labelme(tmp_path / "labels" / "b.json", [], SIZE, "car.jpg")
+    (refusal,) = add(one, None, file).intake.refusals
+    assert "is called car.jpg or b. Rename the photograph, so that" in refusal.message
+
+
 def test_splits_and_folds_are_those_of_the_build(one: Dataset, tmp_path: Path) -> None:
     photos = {f"n{number}.png": 100 + number for number in range(30)}
     add(one, tmp_path / "two", labelled(tmp_path / "x", photos))
@@ -231,8 +261,8 @@ def test_labels_without_a_photograph_are_left_out_and_told_what_to_do(curate: An
     result = curate("label", "import", "one", "x", "--out", "two", "--add-images")
     assert result.code == 0
     assert result.err.splitlines() == [
-        "left out: x/gone.json: neither a sample nor a photograph is called gone.jpg or gone. Say where the photograph "
-        "lies: --images DIR"
+        "left out: x/gone.json: neither a sample nor a photograph is called gone.jpg or gone. Rename gone.json, so "
+        "that the two have one name, or name the folder of the photograph: --images DIR"
     ]
     assert result.out == (
         "imported   1\n  added    1\ndropped    0\nunchanged  0\nleft out   1\ntwo: version 2 of people, 4 images\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -64,6 +66,25 @@ def test_on_conflict(curate: Any, policy: str, expected: str, tmp_path: Path) ->
     two = open_dataset(tmp_path / "two")
     np.testing.assert_array_equal(two.target(two.rows()[2])[:1], target(expected))
     assert two.rows()[2]["people"] == 3
+
+
+def test_who_is_asked_is_shown_the_files_and_each_choice_once(
+    curate: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    write_png(tmp_path / "masks" / "3.png", NEW)
+    terminal = io.StringIO("union\n")
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", terminal)
+    result = curate("label", "import", "one", "masks", "--dry-run", "--on-conflict", "ask")
+    told = result.err.splitlines()
+    assert result.code == 0
+    assert told[:3] == [
+        "masks/3.png: pairs-3 has a mask already; IoU of the two 0.333",
+        "  image      one/images/pairs-3.png",
+        "  mask there one/masks/pairs-3.png",
+    ]
+    assert re.fullmatch(r"  mask drawn .*/asked\.png", told[3])
+    assert told[4].startswith("What shall stand (replace, union, intersect, keep): ")
 
 
 def test_a_label_that_joins_the_old_one_does_not_say_how_many_people(curate: Any, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from curate.dataset import Dataset
+from curate.dataset import Dataset, open_dataset
 from curate.errors import FormatError
 from curate.masks import PERSON, SizeHW, area_px
 from label.formats import detect_format, read_labels
@@ -27,7 +28,7 @@ from label.importing import Request, import_labels
 from label.regions import rle_of_ellipse
 from tests.conftest import REPOSITORY
 from tests.label import exports
-from tests.label.making import Photo, make_dataset, outcome, write_png
+from tests.label.making import Photo, box, make_dataset, outcome, write_labelme, write_png
 from tests.label.rich import RICH
 
 SIZE: SizeHW = (30, 40)
@@ -48,23 +49,44 @@ def refused(parent: Dataset, path: Path, tool: str = "auto") -> str:
     return refusal.message
 
 
+@pytest.mark.parametrize("tool", ["coco", "via", "labelstudio", "labelme"])
+def test_a_json_cut_off_is_named_with_its_end(tool: str, tmp_path: Path) -> None:
+    path = exports.POLYGONS[tool](tmp_path, "photo.jpg", SIZE, [("person", SQUARE)])
+    (file,) = path.rglob("*.json") if path.is_dir() else [path]
+    half = file.read_bytes()[: file.stat().st_size // 2]
+    file.write_bytes(half)
+    place = rf"{file.name} at line \d+, byte {len(half)}"
+    with pytest.raises(FormatError, match=rf"{place}: is no whole JSON: it ends there"):
+        detect_format(path)
+    write_png(tmp_path / "photo.png", np.zeros((4, 4, 3), np.uint8))
+    with pytest.raises(FormatError, match=place):
+        detect_format(tmp_path)
+
+
 def test_a_name_with_a_line_break_stays_in_its_line(parent: Dataset, tmp_path: Path) -> None:
     path = exports.labelme(tmp_path / "in", "pho\nto.jpg", SIZE, [("person", SQUARE), ("person", SQUARE[:2])])
     assert "\n" not in refused(parent, path)
     (path / "label.json").rename(path / "photo\n.json")
-    assert "photo?.json" in refused(parent, path)
+    assert "photo\\n.json" in refused(parent, path)
     shapes = [("person", SQUARE), ("per\nson", SQUARE[:2])]
     path = exports.labelme(tmp_path / "two", "photo.jpg", SIZE, shapes)
     (label,) = read_labels(path, "labelme", Options(("person", "per\nson")))
     assert isinstance(label, HandLabel)
-    assert "(per?son)" in label.draw(SIZE).notes[0]
+    assert "(per\\nson)" in label.draw(SIZE).notes[0]
 
 
-def test_a_file_name_that_is_no_text_can_be_told(curate: Any) -> None:
-    exports.text(Path("in", "\udcff.json"), json.dumps({"shapes": []}))
-    result = curate("label", "import", "one", "in", "--dry-run", "--json")
-    assert (result.code, result.err.count("\n")) == (1, 2)
-    assert json.loads(result.out)["left_out"][0]["file"] == "in/?.json"
+def test_a_file_name_that_is_no_text_is_spelt_alike_everywhere(curate: Any) -> None:
+    folder = Path("in\udcfe")
+    exports.text(folder / "\udcff.json", json.dumps({"shapes": []}))
+    write_labelme(folder / "\udcfd" / "1.json", [box("person", 0, 0, 3, 2), box("person", 1, 1, 1, 1)], (4, 4), "1.png")
+    imported = curate("label", "import", "one", str(folder), "--out", "two", "--json")
+    assert (imported.code, imported.err.count("\n")) == (0, 2)
+    assert json.loads(imported.out)["left_out"][0]["file"] == "in\\udcfe/\\udcff.json"
+    assert "left out: in\\udcfe/\\udcff.json: " in imported.err
+    assert open_dataset(Path("two")).header.recipe["labels"] == "in\\udcfe"
+    checked = curate("label", "check", str(folder), "--json")
+    assert {finding["where"] for finding in json.loads(checked.out)["findings"]} >= {"in\\udcfe/\\udcff.json"}
+    assert "in\\udcfe/\\udcff.json: unreadable" in curate("label", "check", str(folder)).out
 
 
 def test_an_export_without_any_label_says_so(curate: Any) -> None:
@@ -116,6 +138,20 @@ def test_a_label_far_larger_than_its_photograph_is_refused_unread(parent: Datase
     """The aspect ratio alone would let 192 million pixels be drawn for 1,200."""
     path = exports.labelme(tmp_path / "in", "photo.jpg", (12000, 16000), [("person", SQUARE)])
     assert "was drawn on 12000x16000 (HxW), 160000 times the pixels of pairs-photo" in refused(parent, path)
+
+
+def test_a_mask_of_too_many_pixels_is_to_be_smaller_and_one_cut_off_fetched_again(
+    parent: Dataset, tmp_path: Path
+) -> None:
+    whole = exports.png(np.indices(SIZE).sum(0) % 7 == 0)
+    file = write_png(tmp_path / "photo.png", np.zeros(SIZE, np.uint8))
+    file.write_bytes(whole[:70])
+    assert re.search(r"the pixels cannot be decoded \(.*\)\. Export or copy it again$", refused(parent, file))
+    data = bytearray(whole)
+    data[16:24] = struct.pack(">II", 15_000, 15_000)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    file.write_bytes(data)
+    assert refused(parent, file).endswith("between 1 and 200000000 are read. Scale it down")
 
 
 def test_a_bitmap_larger_than_its_image_is_refused_unread(tmp_path: Path) -> None:

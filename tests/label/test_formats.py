@@ -23,7 +23,7 @@ from label.formats.record import Drawing, HandLabel, Options, Refusal
 from label.importing import Request, import_labels
 from tests.label import exports
 from tests.label.exports import MASKS, POLYGONS, Person
-from tests.label.making import Photo, make_dataset, outcome
+from tests.label.making import Photo, make_dataset, outcome, write_png
 
 SIZE: SizeHW = (30, 40)
 few = settings(derandomize=True, max_examples=25, deadline=None)
@@ -258,6 +258,50 @@ def test_yolo_without_names_needs_a_number(tmp_path: Path) -> None:
     assert (label.draw(SIZE).target == PERSON).any()
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("0 0.1 0.1 0.9 abc 0.9 0.9", "a.txt at line 1: holds 'abc', expected a number. Export it again"),
+        ("0 4 4 320 4 320 200", "a.txt at line 1: a coordinate lies 319 beyond 0 to 1"),
+    ],
+)
+def test_coordinates_of_yolo_that_are_none_are_refused(line: str, told: str, tmp_path: Path) -> None:
+    assert told in outcome(exports.text(tmp_path / "labels" / "a.txt", line), "yolo", Options(("0",)))
+
+
+def test_coordinates_of_yolo_beside_the_image_are_noted(tmp_path: Path) -> None:
+    lines = "0 0.1 0.1 0.9 0.1 0.9 1.000001\n0 -0.2 0.1 0.9 0.1 0.9 0.9\n1 -0.2 0.1 0.9 0.1 0.9 0.9\n"
+    (label,) = read_labels(exports.text(tmp_path / "labels" / "a.txt", lines), "yolo", Options(("0",)))
+    assert isinstance(label, HandLabel)
+    assert label.draw(SIZE).notes == ("line 2: coordinates outside 0 to 1, cut at the image's edge",)
+
+
+def test_images_of_a_project_of_cvat_are_told_apart_by_their_subsets(tmp_path: Path) -> None:
+    images = "".join(f'<image id="0" name="a.jpg" subset="{one}" width="4" height="4"/>' for one in ("Train", "Test"))
+    labels = read_labels(exports.text(tmp_path / "a.xml", f"<annotations>{images}</annotations>"), "cvat", Options())
+    found = [label.place for label in labels if isinstance(label, HandLabel)]
+    assert found == ["image 0 (Train/a.jpg)", "image 0 (Test/a.jpg)"]
+
+
+def test_a_name_is_no_value_of_matlab(tmp_path: Path) -> None:
+    write_png(tmp_path / "Label_1.png", np.zeros((4, 4), np.uint8))
+    with pytest.raises(UsageError, match=r"--person person: .* no names\. Say --person 1$"):
+        read_labels(tmp_path, "matlab", Options(("person",)))
+
+
+@pytest.mark.parametrize(
+    ("tool", "option", "message"),
+    [
+        ("labelme", "image_list", "--image-list: is for matlab alone, and these labels are labelme. Leave it out"),
+        ("coco", "colours", "--colours: is for png and voc alone, and these labels are coco. Leave it out"),
+    ],
+)
+def test_an_option_of_other_formats_is_refused(tool: str, option: str, message: str, tmp_path: Path) -> None:
+    path = POLYGONS[tool](tmp_path, "photo.jpg", SIZE, [("person", SQUARE)])
+    with pytest.raises(UsageError, match=message):
+        read_labels(path, tool, Options(**{option: tmp_path / "list.txt"}))
+
+
 def test_a_damaged_line_of_yolo_is_told_and_lists_are_no_labels(tmp_path: Path) -> None:
     exports.text(tmp_path / "labels" / "a.txt", "0 0.1 0.1 0.9 0.1 0.9 0.9\n")
     exports.text(tmp_path / "labels" / "b.txt", "0 0.1 0.1 0.9 x 0.9 0.9\n")
@@ -268,7 +312,7 @@ def test_a_damaged_line_of_yolo_is_told_and_lists_are_no_labels(tmp_path: Path) 
     damaged, nobody = found["b"], found["c"]
     assert isinstance(damaged, HandLabel)
     assert isinstance(nobody, HandLabel)
-    with pytest.raises(FormatError, match=r"b\.txt at line 1: could not convert"):
+    with pytest.raises(FormatError, match=r"b\.txt at line 1: holds 'x', expected a number"):
         damaged.draw(SIZE)
     assert not nobody.draw(SIZE).target.any()
 

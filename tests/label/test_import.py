@@ -115,6 +115,26 @@ def test_the_new_version_says_where_it_comes_from(curate: Any, tmp_path: Path) -
     assert two.rows()[:2] == one.rows()[:2]
 
 
+def test_a_person_that_is_a_line_is_told_as_such(curate: Any, tmp_path: Path) -> None:
+    write_labelme(tmp_path / "1.json", [shape("person", [(0, 0), (3, 3)], "line"), box("bus", 0, 0, 2, 2)], (4, 4), "")
+    result = curate("label", "import", "one", "1.json", "--dry-run")
+    assert result.err.splitlines()[0] == (
+        "left out: 1.json: shows no person (shapes person 1, bus 1: a line encloses nothing); expected at least one "
+        "pixel. Draw it anew, or leave it out"
+    )
+
+
+def test_a_reason_is_told_of_twenty_labels_and_then_counted(curate: Any, tmp_path: Path) -> None:
+    for number in range(4, 30):
+        write_png(tmp_path / "masks" / f"{number}.png", NEW)
+    write_png(tmp_path / "masks" / "3.png", np.zeros((4, 4), np.uint8))
+    result = curate("label", "import", "one", "masks", "--dry-run", "--json")
+    told = result.err.splitlines()
+    assert [sum(reason in line for line in told) for reason in ("no sample is called", "shows no person")] == [20, 1]
+    assert "left out: and 6 more for the same reason as masks/10.png; --json lists all" in told
+    assert len(json.loads(result.out)["left_out"]) == 27
+
+
 def test_the_same_export_twice_changes_nothing(curate: Any, tmp_path: Path) -> None:
     write_png(tmp_path / "masks" / "1.png", NEW)
     assert curate("label", "import", "one", "masks", "--out", "two").code == 0
@@ -212,7 +232,7 @@ def test_json_is_one_object_on_stdout(curate: Any, tmp_path: Path) -> None:
         (["one", "one", "--out", "two"], 1, "more than one kind of label"),
         (["one", "empty", "--out", "two"], 1, "empty: holds nothing, and no label of a format known: png, matlab"),
         (["one", "text", "--out", "two"], 1, "text: holds 1 suffixless, 1 .jpg and 1 .txt files, and no label"),
-        (["one", "torn.json", "--out", "two"], 1, "torn.json: holds 1 .json file, and no label"),
+        (["one", "torn.json", "--out", "two"], 1, "torn.json at line 1, byte 12: is no whole JSON"),
         (["one", "mixed", "--out", "two"], 1, "mixed: holds 1 .json and 1 .png files: more than one kind of label"),
         (["one", "mixed-2", "--out", "two"], 1, "Choose one with --format png"),
     ],

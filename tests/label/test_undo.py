@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from curate.check import check_dataset
 from curate.dataset import Dataset, open_dataset
 from curate.errors import FormatError, UsageError
 from curate.masks import PERSON, SizeHW
-from label.formats.record import HandLabel
 from label.importing import Request, import_labels
+from label.intake import Question
 from label.undo import undo
 from tests.label import exports
 from tests.label.making import Photo, make_dataset
@@ -139,8 +140,11 @@ def test_who_is_asked_decides(one: Dataset, tmp_path: Path) -> None:
     asked: list[tuple[str, float | None]] = []
 
     def answer(choice: str | None) -> Any:
-        def ask(label: HandLabel, row: dict[str, Any], agreement: float | None) -> str | None:
-            asked.append((row["sample_id"], agreement))
+        def ask(question: Question) -> str | None:
+            assert question.image.is_file()
+            with Image.open(question.old) as old, Image.open(question.new) as new:
+                asked.append((question.sample_id, question.agreement))
+                assert (old.size, old.tobytes() == new.tobytes()) == (new.size, False)
             return choice
 
         return ask
