@@ -60,6 +60,9 @@ def label() -> None:
     metavar="DIR",
     help="Folder with photographs to add, beside those in the export; repeatable.",
 )
+@click.option(
+    "--confirmed", is_flag=True, help="Labels equal to a model's guess were looked at: take them as labels too."
+)
 @click.option("--dry-run", is_flag=True, help="Say what would come in; write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--force", is_flag=True, help="Replace the dataset at --out.")
@@ -76,6 +79,7 @@ def import_command(
     author: str | None,
     add_images: bool,
     images: tuple[Path, ...],
+    confirmed: bool,
     dry_run: bool,
     as_json: bool,
     force: bool,
@@ -91,7 +95,7 @@ def import_command(
     if out is None and not dry_run:
         raise UsageError("--out NEW is missing: the folder of the new version. To only look: --dry-run")
     options = options_of(person, ignore, colours, image_list)
-    request = Request(path, format_name, options, on_conflict, author, add_images, images)
+    request = Request(path, format_name, options, on_conflict, author, add_images, images, confirmed)
     target = None if dry_run else out
     if on_conflict == "ask" and not sys.stdin.isatty():
         raise UsageError("--on-conflict ask: there is no terminal to ask at. Choose another policy")

@@ -37,6 +37,7 @@ class Request:
     author: str | None = None
     add_images: bool = False
     images: tuple[Path, ...] = ()
+    confirmed: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ def import_labels(
                 spool,
                 photographs,
                 request.add_images,
+                request.confirmed,
             )
             intake = take_in(labels, meeting, watch)
             source = source_of(request.path, intake)
@@ -192,6 +194,7 @@ def recipe_of(request: Request, name: str, parent: Dataset) -> dict[str, Any]:
         "author": request.author,
         "add_images": request.add_images,
         "images": list(map(str, request.images)),
+        "confirmed": request.confirmed,
         "seed": parent.header.recipe.get("seed", 0),
         "rules": build_options(parent.header),
     }

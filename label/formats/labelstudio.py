@@ -177,7 +177,8 @@ def label_of(file: Path, names: tuple[str, ...], place: str, annotation: Annotat
     tool = f"label-studio {annotation.model_version[:40]}" if annotation.model_version else "label-studio"
     draw = partial(draw_results, results, stated, classes, file, place)
     time = utc_time(annotation.updated_at or annotation.created_at)
-    return HandLabel(file, names, tool, stated, draw, lambda: None, place, author_of(annotation), time)
+    author = author_of(annotation)
+    return HandLabel(file, names, tool, stated, draw, lambda: None, place, author, time, handed_in=author is not None)
 
 
 def _result(raw: msgspec.Raw, file: Path, place: str) -> Result | None:

@@ -81,6 +81,7 @@ def test_the_new_version_says_where_it_comes_from(curate: Any, tmp_path: Path) -
         "on_conflict": "replace",
         "author": "anna",
         "add_images": False,
+        "confirmed": False,
         "images": [],
         "seed": 0,
         "rules": {"min_people": 1},
