@@ -16,12 +16,13 @@ from curate.dataset import open_dataset
 from curate.errors import FormatError, UsageError
 from curate.terminal import counted
 from curate.threads import unwatched
+from label.asked import names_asked
 from label.check_cli import check_command
 from label.formats import named
 from label.formats.record import HandLabel, printable
 from label.importing import Imported, Request, import_labels
 from label.merge import MERGES, POLICIES
-from label.options_cli import label_options, options_of, split_words
+from label.options_cli import label_options, options_of
 from label.prelabel_cli import prelabel_command
 from label.undo import undo
 
@@ -151,8 +152,10 @@ def export_command(
     """
     from label.tasks import send
 
+    opened = open_dataset(dataset)
+    names = None if ids is None else names_asked(ids, opened)
     with watching() as watch:
-        sent = send(open_dataset(dataset), out, tool, ids_of(ids), run, tolerance, force=force, watch=watch)
+        sent = send(opened, out, tool, names, run, tolerance, force=force, watch=watch)
     if as_json:
         click.echo(msgspec.json.encode({**vars(sent), "out": str(sent.out)}).decode())
         return
@@ -182,22 +185,12 @@ def undo_command(dataset: Path, ids: str | None, out: Path, as_json: bool, force
       curate label undo people-2 --out people-3
     """
     opened = open_dataset(dataset)
-    header, names = undo(opened, out, ids_of(ids), force=force)
+    header, names = undo(opened, out, None if ids is None else names_asked(ids, opened), force=force)
     if as_json:
         result = {"undone": names, "out": str(out), "version": header.version, "digest": header.digest}
         click.echo(msgspec.json.encode(result | {"parent": header.parent}).decode())
     else:
         click.echo(f"undone     {len(names)}\n{out}: version {header.version} of {header.name}")
-
-
-def ids_of(text: str | None) -> list[str] | None:
-    """The sample_ids of an option that names them, or a file of them."""
-    if text is None:
-        return None
-    from label.tasks import ids_in
-
-    path = Path(text)
-    return ids_in(path) if path.is_file() else list(split_words(text, "--ids") or ())
 
 
 def ask(asked: HandLabel, row: dict[str, Any], agreement: float | None) -> str | None:

@@ -14,7 +14,6 @@ import numpy as np
 
 from curate import images, schema
 from curate.dataset import Dataset, read_table
-from curate.decisions import read_decisions
 from curate.errors import ExistsError, FormatError, MissingError, UsageError
 from curate.exports import Fill, Splits, lay_image, write_export
 from curate.files import readable_faults
@@ -159,14 +158,6 @@ def least_sure_first(dataset: Dataset) -> list[str]:
     """The pool, those first whose masks the model was least sure of, and those last in which it saw nobody."""
     sure = confidences(dataset)
     return sorted((row["sample_id"] for row in dataset.rows("pool")), key=lambda name: sure.get(name, math.inf))
-
-
-def ids_in(path: Path) -> list[str]:
-    """The sample_ids in a file: of `decisions.jsonl` those to be relabelled, else one in each line."""
-    if path.suffix.lower() == ".jsonl":
-        return [name for name, one in read_decisions(path).items() if one.verdict == "relabel"]
-    with readable_faults(path):
-        return [line.strip() for line in path.read_text("utf-8-sig").split("\n") if line.strip()]
 
 
 def by_worth(rows: Sequence[dict[str, Any]], run: Path) -> list[dict[str, Any]]:

@@ -161,11 +161,43 @@ def test_decisions_say_what_goes_out(
     (tmp_path / "decisions.jsonl").write_text("\n".join(map(json.dumps, lines)))
     code, out, _ = curate("--ids", "decisions.jsonl", "--to", "labelme", "--out", "out", "--json")
     assert (code, json.loads(out)["names"]) == (0, ["pairs-a"])
-    code, out, err = curate("--ids", "pairs-z", "--to", "labelme", "--out", "two")
-    assert (code, out, err) == (2, "", "error: --ids pairs-z: is no sample of one\n")
     code, _, err = curate("--ids", "pairs-a", "--to", "labelme", "--out", "out")
     assert code == 1
     assert "holds an export already" in err
+
+
+@pytest.mark.parametrize(
+    ("asked", "code", "told"),
+    [
+        ("pairs-z", 2, "--ids pairs-z: is no sample of one. Did you mean pairs-"),
+        ("zebra", 2, "--ids zebra: is no sample of one. Its sample_ids stand in its samples.parquet"),
+        (",".join(["pairs-1"] * 99 + ["pairs-z"]), 2, "--ids pairs-z: is no sample of one"),
+        ("z" * 9999, 2, f"--ids {'z' * 100}: is no sample of one"),
+        ("", 2, "--ids: names no image. Name sample_ids, comma-separated, or a file of them, one a line"),
+        ("hard.jsonl", 2, "--ids hard.jsonl: none of its 1 verdicts is relabel, so no image is named"),
+        ("strange.jsonl", 2, "strange.jsonl: pairs-z: is no sample of one. Did you"),
+        ("gone.txt", 1, "--ids gone.txt: no such file. Check the path"),
+        ("lists/gone", 1, "--ids lists/gone: no such file. Check the path"),
+        ("ids.txt", 2, "ids.txt line 3: pairs-z: is no sample of one. Did you mean pairs-"),
+        ("empty.txt", 2, "--ids: names no image."),
+    ],
+)
+def test_ids_that_cannot_be_followed_are_told(asked: str, code: int, told: str, curate: Any) -> None:
+    verdicts = {"hard.jsonl": ("pairs-2", "hard"), "strange.jsonl": ("pairs-z", "relabel")}
+    for name, (sample_id, verdict) in verdicts.items():
+        Path(name).write_text(json.dumps({"sample_id": sample_id, "verdict": verdict}))
+    Path("ids.txt").write_text("pairs-1\n\npairs-z\n")
+    Path("empty.txt").write_text("\n")
+    for words in (["export", "one", "--to", "png"], ["undo", "one"]):
+        result = curate("label", *words, "--ids", asked, "--out", "two")
+        assert (result.code, result.out, result.err.count("\n")) == (code, "", 1)
+        assert result.err.startswith(f"error: {told}")
+        assert len(result.err) < 250
+
+
+def test_many_ids_are_no_path(curate: Any) -> None:
+    result = curate("label", "export", "one", "--ids", ",".join(["pairs-1"] * 99), "--to", "png", "--out", "out")
+    assert (result.code, result.err) == (0, "")
 
 
 def test_nothing_to_send_is_said(one: Dataset, tmp_path: Path) -> None:
