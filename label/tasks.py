@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,17 @@ import numpy as np
 from curate import images, schema
 from curate.dataset import Dataset, read_table
 from curate.errors import ExistsError, FormatError, MissingError, UsageError
-from curate.exports import Fill, Splits, lay_image, write_export
-from curate.files import readable_faults
+from curate.exports import (
+    MARKER,
+    Fill,
+    Splits,
+    check_apart,
+    check_replaceable,
+    lay_image,
+    marker_of,
+    write_export,
+)
+from curate.files import readable_faults, scratch_folder
 from curate.guesses import MODEL, confidences
 from curate.masks import IGNORE, PERSON, Mask
 from curate.sources import Note
@@ -123,16 +132,35 @@ def send(
 
 def write_zip(dataset: Dataset, out: Path, tool: str, fill: Fill, *, force: bool, watch: Watch) -> None:
     """The export as a zip, which stands there when it is whole."""
-    if out.exists() and not force:
-        raise ExistsError(f"{out}: exists already. Choose another --out, or pass --force to replace it")
-    with readable_faults(out), TemporaryDirectory(prefix=f".{out.stem}-", dir=out.resolve().parent) as folder:
-        export = write_export(dataset, Path(folder, out.stem), f"label {tool}", {}, fill, force=False, watch=watch)
-        partial = Path(folder, out.name)
+    check_zip(out, dataset, force=force)
+    with readable_faults(out), scratch_folder(out, "partial") as scratch:
+        check_zip(out, dataset, force=force)  # once more, now that nobody else can be writing there
+        export = write_export(dataset, scratch / "export", f"label {tool}", {}, fill, force=False, watch=watch)
+        partial = scratch / "zip"
         with zipfile.ZipFile(partial, "w") as archive:  # photographs and PNGs do not shrink
             for path in sorted(export.out.rglob("*")):
                 if path.is_file():
                     archive.write(path, path.relative_to(export.out))
         partial.replace(out)
+
+
+def check_zip(out: Path, dataset: Dataset, *, force: bool) -> None:
+    """Refuse a zip that an export of `dataset` cannot be written to, as `curate.exports.check_out` does a folder.
+
+    Raises:
+        UsageError: It lies in the dataset.
+        ExistsError: Something stands there that is not an export and nothing else, or `force` is false.
+    """
+    check_apart(out, dataset)
+    if out.is_dir():
+        raise ExistsError(f"{out}: is a folder, and the name of a zip was expected. Choose another --out")
+    if not out.exists():
+        return
+    marker, names = None, set[str]()
+    with suppress(Exception), zipfile.ZipFile(out) as archive:  # a damaged zip makes zipfile raise whatever it likes
+        names = {entry.split("/")[0] for entry in archive.namelist()}
+        marker = marker_of(archive.read(MARKER))
+    check_replaceable(out, marker, names, force=force)
 
 
 def chosen_rows(dataset: Dataset, names: Sequence[str] | None) -> list[dict[str, Any]]:

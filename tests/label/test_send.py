@@ -125,6 +125,40 @@ def test_a_zip_is_what_the_folder_is(one: Dataset, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "out.zip"]
 
 
+def test_a_zip_that_is_no_export_alone_is_never_replaced(one: Dataset, tmp_path: Path) -> None:
+    out = tmp_path / "precious.zip"
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("thesis.tex", "")
+    for told in ("exists and is not an export", "holds 'thesis.tex' beside an export"):
+        before = out.read_bytes()
+        with pytest.raises(ExistsError, match=f"precious.zip: {told}, so it is never replaced"):
+            send(one, out, "png", ["pairs-a"], force=True)
+        assert out.read_bytes() == before
+        send(one, tmp_path / "other.zip", "png", ["pairs-a"], force=True)
+        out.write_bytes((tmp_path / "other.zip").read_bytes())
+        with zipfile.ZipFile(out, "a") as archive:
+            archive.writestr("thesis.tex", "")
+    out.write_bytes(b"no zip")
+    with pytest.raises(ExistsError, match="not an export"):
+        send(one, out, "png", ["pairs-a"], force=True)
+
+
+def test_where_a_zip_cannot_be_is_told_by_its_own_name(one: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "dir.zip").mkdir()
+    with pytest.raises(ExistsError, match=r"/dir\.zip: is a folder, and the name of a zip was expected"):
+        send(one, tmp_path / "dir.zip", "png", ["pairs-a"], force=True)
+    with pytest.raises(UsageError, match=r"/one/a\.zip: is the dataset .*, inside it"):
+        send(one, one.root / "a.zip", "png", ["pairs-a"])
+    assert send(one, tmp_path / "new" / "a.zip", "png", ["pairs-a"]).out.is_file()
+
+
+def test_what_a_killed_export_left_is_cleared(one: Dataset, tmp_path: Path) -> None:
+    (tmp_path / ".a.zip.partial").mkdir()
+    (tmp_path / ".a.zip.partial" / "half").write_text("")
+    send(one, tmp_path / "a.zip", "png", ["pairs-a"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip", "one"]
+
+
 def test_without_names_those_to_be_relabelled_come_before_the_pool(one: Dataset, tmp_path: Path) -> None:
     sent = send(one, tmp_path / "out", "png")
     assert (sent.names, sent.started) == (["pairs-b", "pairs-c"], 1)
