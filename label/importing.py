@@ -92,7 +92,8 @@ def import_labels(
     if not request.path.exists():
         raise MissingError(f"{request.path}: no such file or folder. Check the path of the labels")
     check_images(request)
-    with unpacked(request.path) as path, spool_for(out) as spool:
+    with spool_for(out) as spool:
+        path = unpacked(request.path, spool)
         with told_of(path, request.path):
             name = detect_format(path) if request.format == "auto" else request.format
             labels = read_labels(path, name, request.options)
@@ -130,7 +131,7 @@ def check_images(request: Request) -> None:
 
 @contextmanager
 def spool_for(out: Path | None) -> Iterator[Path]:
-    """An empty folder for the masks of a dataset at `out`, on the same disk where there is one; it goes again."""
+    """An empty folder for what a dataset at `out` is made from, on the same disk where there is one; it goes again."""
     if out is None:
         with TemporaryDirectory(prefix="curate-masks-") as folder:
             yield Path(folder)
