@@ -156,6 +156,10 @@ def export_command(
     names = None if ids is None else names_asked(ids, opened)
     with watching() as watch:
         sent = send(opened, out, tool, names, run, tolerance, force=force, watch=watch)
+    for problem in sent.left_out.values():
+        click.echo(printable(f"left out: {problem}"), err=True)
+    if sent.left_out:
+        click.echo(f"note: `curate check {dataset}` says what else is missing or damaged", err=True)
     if as_json:
         click.echo(msgspec.json.encode({**vars(sent), "out": str(sent.out)}).decode())
         return

@@ -300,7 +300,8 @@ def outcome_of(
         outcome = changed(number, label, row, meeting)
         return outcome._replace(photo=photo) if isinstance(outcome, Made) else outcome
     except CurateError as error:
-        return Refusal(label.file, str(error))
+        told = str(error)
+        return Refusal(label.file, told if told.startswith(str(label.file)) else f"{label.where}: {told}")
 
 
 def match_photo(
@@ -372,10 +373,11 @@ def changed(number: int, label: HandLabel, row: dict[str, Any], meeting: Meeting
     version = dataset.header.version + 1
     drawn = label.draw(size_hw)
     drawn_sha256 = hashlib.sha256(drawn.target.tobytes()).hexdigest()
-    guessed = dataset.target(row) if row["origin"] == MODEL else None
+    there = sample_target(dataset, row) if row["origin"] == MODEL or not is_unlabelled(row) else None
+    guessed = there if row["origin"] == MODEL else None
     if guessed is not None and np.array_equal(guessed, drawn.target) and not (meeting.confirmed or label.handed_in):
         return Made(drawn_sha256, row, None, None, (*drawn.notes, UNTOUCHED.format(row["sample_id"])))
-    old = None if is_unlabelled(row) else dataset.target(row)
+    old = None if is_unlabelled(row) else there
     how = meeting.how(label, row, old, drawn.target)
     if how is None:
         return label.refused(f"{row['sample_id']} keeps the mask that is there, as was answered")
@@ -386,10 +388,19 @@ def changed(number: int, label: HandLabel, row: dict[str, Any], meeting: Meeting
     if problem := why_empty(drawn.target == PERSON, new == PERSON, drawn.found) or why_fixed(row):
         return label.refused(problem)
     mask, sha256 = write_mask(meeting.spool / f"{number}.png", new)
-    edit = edit_row(row, old if guessed is None else guessed, new, maker, version, sha256)
+    edit = edit_row(row, there, new, maker, version, sha256)
     new_row = relabelled_row(row, new, sha256, drawn.people if how == "replace" else None)
     notes = (*drawn.notes, *notes_on(label, size_hw, old, new))
     return Made(drawn_sha256, new_row, mask, edit, notes)
+
+
+def sample_target(dataset: Dataset, row: dict[str, Any]) -> Target:
+    """A sample's target; what a CurateError says of it points to what lists all that is wrong."""
+    try:
+        return dataset.target(row)
+    except CurateError as error:
+        told = f"the mask of its sample {row['sample_id']} cannot be read: {error}"
+        raise CurateError(f"{told}. `curate check {dataset.root}` says what else is wrong") from error
 
 
 def write_mask(path: Path, target: Target) -> tuple[Path, str]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from curate import images, schema
 from curate.dataset import Dataset, read_table
-from curate.errors import ExistsError, FormatError, MissingError, UsageError
+from curate.errors import CurateError, ExistsError, FormatError, MissingError, UsageError
 from curate.exports import (
     MARKER,
     Fill,
@@ -70,6 +70,7 @@ class Sent:
         names: The sample_ids, in order.
         started: How many of them have a mask to start from.
         least_iou, mean_iou: What drawing these masks as the tool's shapes keeps of them; None without any.
+        left_out: Sample_id -> why its image or mask cannot be read.
     """
 
     out: Path
@@ -77,6 +78,7 @@ class Sent:
     started: int
     least_iou: float | None
     mean_iou: float | None
+    left_out: dict[str, str]
 
 
 def send(
@@ -106,28 +108,28 @@ def send(
     Raises:
         UsageError: A sample is not there, or none is left; `out` lies in or around the dataset.
         ExistsError: `out` exists, and `force` is false or it is no export.
-        MissingError, FormatError: A file of the dataset or of the run is gone or damaged.
+        MissingError, FormatError: No image and mask can be read, or no prediction is there.
     """
     from label.writers import WRITERS
 
     rows = chosen_rows(dataset, names)
     if run is not None:
         rows = by_worth(rows, run)
-    kept: list[float] = []
+    kept, left_out = list[float](), dict[str, str]()
 
     def fill(folder: Path, dataset: Dataset, _: Splits, watch: Watch) -> list[Note]:
         (folder / "images").mkdir()
         tick = watch("writing images", len(rows))
-        kept.extend(WRITERS[tool](folder, tasks(dataset, rows, run, folder, tick), tolerance_px))
+        kept.extend(WRITERS[tool](folder, tasks(dataset, rows, run, folder, tick, left_out), tolerance_px))
         return []
 
     if out.suffix.lower() == ".zip":
         write_zip(dataset, out, tool, fill, force=force, watch=watch)
     else:
         write_export(dataset, out, f"label {tool}", {"": rows}, fill, force=force, watch=watch)
-    ids = [str(row["sample_id"]) for row in rows]
+    ids = [str(row["sample_id"]) for row in rows if row["sample_id"] not in left_out]
     mean = sum(kept) / len(kept) if kept else None
-    return Sent(out, ids, len(kept), min(kept, default=None), mean)
+    return Sent(out, ids, len(kept), min(kept, default=None), mean, left_out)
 
 
 def write_zip(dataset: Dataset, out: Path, tool: str, fill: Fill, *, force: bool, watch: Watch) -> None:
@@ -199,20 +201,31 @@ def by_worth(rows: Sequence[dict[str, Any]], run: Path) -> list[dict[str, Any]]:
 
 
 def tasks(
-    dataset: Dataset, rows: Sequence[dict[str, Any]], run: Path | None, folder: Path, tick: Callable[[int], None]
+    dataset: Dataset,
+    rows: Sequence[dict[str, Any]],
+    run: Path | None,
+    folder: Path,
+    tick: Callable[[int], None],
+    left_out: dict[str, str],
 ) -> Iterable[Task]:
-    """Each row as a task, its image laid into the folder's `images`.
+    """Each row as a task, its image laid into the folder's `images`; what cannot be read is told in `left_out`.
 
     Raises:
-        MissingError: The run holds no prediction of any of them.
+        MissingError: None can be read, or the run holds no prediction of any of them.
     """
     predicted = 0
     for row in rows:
-        task = task_of(dataset, row, run)
-        predicted += task.person is not None
-        lay_image(dataset, row, folder / "images" / task.file_name)
-        yield task
         tick(1)
+        try:
+            task = task_of(dataset, row, run)
+            lay_image(dataset, row, folder / "images" / task.file_name)
+        except CurateError as error:
+            left_out[row["sample_id"]] = str(error)
+            continue
+        predicted += task.person is not None
+        yield task
+    if len(left_out) == len(rows):
+        raise MissingError(f"{dataset.root}: none of these images can be sent: {next(iter(left_out.values()))}")
     if run is not None and not predicted:
         raise MissingError(f"{run}: holds no prediction of these images. Score them: curate train score {run}")
 

@@ -111,7 +111,9 @@ def test_a_damaged_old_mask_is_named(curate: Any, tmp_path: Path) -> None:
     write_png(tmp_path / "masks" / "2.png", NEW)
     result = curate("label", "import", "one", "masks", "--out", "two")
     assert (result.code, result.out.splitlines()[0]) == (0, "imported   1")
-    assert "left out: one/masks/pairs-1.png: is not an image" in result.err
+    assert (
+        "left out: masks/1.png: the mask of its sample pairs-1 cannot be read: one/masks/pairs-1.png: is " in result.err
+    )
 
 
 def test_a_label_drawn_on_the_turned_image_is_told_apart(tmp_path: Path) -> None:

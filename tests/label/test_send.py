@@ -234,6 +234,23 @@ def test_many_ids_are_no_path(curate: Any) -> None:
     assert (result.code, result.err) == (0, "")
 
 
+def test_what_cannot_be_read_costs_no_other_image(curate: Any, tmp_path: Path) -> None:
+    (tmp_path / "one" / "masks" / "pairs-1.png").unlink()
+    result = curate("label", "export", "one", "--ids", "pairs-1,pairs-2", "--to", "coco", "--out", "out")
+    assert (result.code, result.err) == (
+        0,
+        "left out: one/masks/pairs-1.png: cannot be opened (No such file or directory)\n"
+        "note: `curate check one` says what else is missing or damaged\n",
+    )
+    assert [path.name for path in (tmp_path / "out" / "images").iterdir()] == ["pairs-2.png"]
+    result = curate("label", "export", "one", "--ids", "pairs-1", "--to", "coco", "--out", "two")
+    assert (result.code, result.err) == (
+        1,
+        "error: one: none of these images can be sent: one/masks/pairs-1.png: cannot be opened "
+        "(No such file or directory)\n",
+    )
+
+
 def test_nothing_to_send_is_said(one: Dataset, tmp_path: Path) -> None:
     samples = one.samples.filter(pl.col("sample_id") == "pairs-a")
     alone = Dataset(one.root, one.header, samples, one.drops)
