@@ -17,7 +17,7 @@ from PIL import Image
 from curate import schema
 from curate.cli import main
 from curate.dataset import Dataset, write_table
-from curate.errors import ExistsError, MissingError, UsageError
+from curate.errors import ExistsError, FormatError, MissingError, UsageError
 from curate.masks import PERSON, SizeHW, iou
 from label.formats.labelstudio import pack, unpack
 from label.formats.record import Options
@@ -249,6 +249,18 @@ def test_what_cannot_be_read_costs_no_other_image(curate: Any, tmp_path: Path) -
         "error: one: none of these images can be sent: one/masks/pairs-1.png: cannot be opened "
         "(No such file or directory)\n",
     )
+
+
+def test_what_nobody_has_labelled_yet_is_told(one: Dataset, tmp_path: Path) -> None:
+    for names in (["pairs-a", "pairs-c"], ["pairs-c", "pairs-a"]):
+        sent = send(one, tmp_path / "out", "labelstudio", names, force=True)
+        intake = import_labels(one, None, Request(sent.out)).intake
+        assert [refusal.message.partition(": ")[2][:40] for refusal in intake.refusals] == [
+            "nobody has annotated this task yet, it h"
+        ] * 2
+    sent = send(one, tmp_path / "png", "png", ["pairs-c"])
+    with pytest.raises(FormatError, match="to which nobody has added a mask yet"):
+        import_labels(one, None, Request(sent.out))
 
 
 def test_nothing_to_send_is_said(one: Dataset, tmp_path: Path) -> None:
