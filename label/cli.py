@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -25,6 +25,9 @@ from label.merge import MERGES, POLICIES
 from label.options_cli import label_options, options_of
 from label.prelabel_cli import prelabel_command
 from label.undo import undo
+
+if TYPE_CHECKING:
+    from label.tasks import Sent
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True}
 TOOLS = ("cvat", "labelstudio", "labelme", "coco", "png")
@@ -130,7 +133,10 @@ def import_command(
     help="Start from this run's predictions, the most suspected labels first.  [default: the masks that are there]",
 )
 @click.option(
-    "--tolerance", type=click.FloatRange(0, 100), default=1.0, metavar="PX", help="How far a polygon may be off."
+    "--tolerance",
+    type=click.FloatRange(0, 100),
+    metavar="PX",
+    help="labelme: how far a polygon may be off; 0 is exact.  [default: 1]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--force", is_flag=True, help="Replace the export at --out.")
@@ -140,7 +146,7 @@ def export_command(
     out: Path,
     ids: str | None,
     run: Path | None,
-    tolerance: float,
+    tolerance: float | None,
     as_json: bool,
     force: bool,
 ) -> None:
@@ -150,12 +156,17 @@ def export_command(
     Example:
       curate label export people --ids coco-000000052606 --to cvat --out to-cvat.zip
     """
+    from label.outlining import TOLERANCE_PX
     from label.tasks import send
 
+    if tolerance is not None and tool != "labelme":
+        raise UsageError(f"--tolerance: is for polygons, and {tool} gets every pixel. Leave it out")
     opened = open_dataset(dataset)
     names = None if ids is None else names_asked(ids, opened)
     with watching() as watch:
-        sent = send(opened, out, tool, names, run, tolerance, force=force, watch=watch)
+        sent = send(
+            opened, out, tool, names, run, TOLERANCE_PX if tolerance is None else tolerance, force=force, watch=watch
+        )
     for problem in sent.left_out.values():
         click.echo(printable(f"left out: {problem}"), err=True)
     if sent.left_out:
@@ -163,10 +174,17 @@ def export_command(
     if as_json:
         click.echo(msgspec.json.encode({**vars(sent), "out": str(sent.out)}).decode())
         return
-    kept = (
-        "" if sent.mean_iou is None else f", which keep an IoU of {sent.mean_iou:.4f} (the least {sent.least_iou:.4f})"
-    )
-    click.echo(f"{out}: {counted(len(sent.names), 'image')} for {tool}, {sent.started} with a mask to start from{kept}")
+    count = counted(len(sent.names), "image")
+    click.echo(f"{out}: {count} for {tool}, {sent.started} with a mask to start from{loss_of(sent)}")
+
+
+def loss_of(sent: Sent) -> str:
+    """What the tool's shapes lose of the masks."""
+    if sent.mean_iou is None or sent.least_iou is None:
+        return ""
+    if sent.least_iou == 1:
+        return ", to the pixel"
+    return f", at a loss of IoU of {1 - sent.mean_iou:.4f} on average (most {1 - sent.least_iou:.4f})"
 
 
 label.add_command(check_command)

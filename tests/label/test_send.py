@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,27 @@ def test_outlines_without_tolerance_are_the_mask(seed: int, share: float) -> Non
     assert iou_kept(mask, outlines(mask, 0)) == 1.0
     noise = np.random.default_rng(seed).random((13, 17)) > share
     assert iou_kept(noise, outlines(noise, 0)) == 1.0
+
+
+@given(st.integers(0, 10_000), st.sampled_from([1.0, 3.0, 8.0]))
+@settings(derandomize=True, max_examples=30, deadline=None)
+def test_every_outline_covers_a_pixel(seed: int, tolerance_px: float) -> None:
+    noise = np.random.default_rng(seed).random((13, 17)) > 0.6
+    for outline in outlines(noise, tolerance_px):
+        assert iou_kept(np.zeros_like(noise), [outline]) == 0.0
+
+
+def test_the_loss_is_told_and_a_tolerance_is_for_polygons(curate: Any) -> None:
+    words = ["label", "export", "one", "--ids", "pairs-1"]
+    told = "out: 1 image for {}, 1 with a mask to start from, {}\n"
+    assert curate(*words, "--to", "cvat", "--out", "out").out == told.format("cvat", "to the pixel")
+    shown = curate(*words, "--to", "labelme", "--tolerance", "2", "--out", "out", "--force").out
+    assert re.fullmatch(told.format("labelme", r"at a loss of IoU of 0\.\d{4} on average \(most 0\.\d{4}\)"), shown)
+    refused = curate(*words, "--to", "cvat", "--tolerance", "5", "--out", "two")
+    assert (refused.code, refused.err) == (
+        2,
+        "error: --tolerance: is for polygons, and cvat gets every pixel. Leave it out\n",
+    )
 
 
 def test_a_hole_stays_a_hole() -> None:
