@@ -19,7 +19,7 @@ from curate.dataset import (
     read_edits,
     write_table,
 )
-from curate.errors import ExistsError, UsageError
+from curate.errors import ExistsError, MissingError, UsageError
 from curate.files import link_or_copy, readable_faults, sha256_file, staged_folder
 from curate.guesses import TABLE, handed_down
 
@@ -153,5 +153,9 @@ def _lay_files(
     (staging / "images").mkdir()
     (staging / "masks").mkdir()
     for sample_id, image, mask in samples.select("sample_id", "image", "mask").iter_rows():
-        link_or_copy(images.get(sample_id, parent.root / image), staging / image)
-        link_or_copy(masks.get(sample_id, parent.root / mask), staging / mask)
+        for source, path in (images.get(sample_id), image), (masks.get(sample_id), mask):
+            try:
+                link_or_copy(source or parent.root / path, staging / path)
+            except FileNotFoundError as error:
+                told = f"{source or parent.root / path}: is missing, so that no version can be made of {parent.root}"
+                raise MissingError(f"{told}. `curate check {parent.root}` lists what else is") from error

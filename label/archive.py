@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import errno
 import stat
-import tempfile
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from curate.errors import CurateError, FormatError
@@ -20,9 +17,8 @@ LONGEST_NAME = 255
 CHUNK = 2**20
 
 
-@contextmanager
-def unpacked(path: Path) -> Iterator[Path]:
-    """The folder or file itself; of a zip, a folder with its content, which goes again.
+def unpacked(path: Path, spool: Path) -> Path:
+    """The folder or file itself; of a zip, a folder in `spool` with its content.
 
     Raises:
         FormatError: It is a zip that is damaged or encrypted, leads out of its folder, holds a link, or is a bomb.
@@ -32,19 +28,19 @@ def unpacked(path: Path) -> Iterator[Path]:
     if path.is_dir() or not zipfile.is_zipfile(path):
         if path.suffix.lower() == ".zip" and path.is_file():
             raise FormatError(path, "is a damaged zip. Export it again")
-        yield path
-        return
-    with tempfile.TemporaryDirectory(prefix="curate-labels-") as folder:
-        try:
-            with zipfile.ZipFile(path) as archive:
-                unpack(archive, path, Path(folder))
-        except CurateError:
-            raise
-        except Exception as error:  # a damaged zip makes zipfile raise whatever it stumbles over
-            if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
-                raise  # the disk's fault, not the zip's
-            raise FormatError(path, f"is a damaged zip ({error}). Export it again") from error
-        yield Path(folder)
+        return path
+    folder = spool / "unpacked"
+    folder.mkdir()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpack(archive, path, folder)
+    except CurateError:
+        raise
+    except Exception as error:  # a damaged zip makes zipfile raise whatever it stumbles over
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise  # the disk's fault, not the zip's
+        raise FormatError(path, f"is a damaged zip ({error}). Export it again") from error
+    return folder
 
 
 def unpack(archive: zipfile.ZipFile, path: Path, folder: Path) -> None:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -18,15 +18,19 @@ from curate.dataset import open_dataset
 from curate.errors import FormatError, UsageError
 from curate.terminal import counted
 from curate.threads import unwatched
+from label.asked import names_asked
 from label.check_cli import check_command
 from label.formats import named
 from label.formats.record import Refusal, printable
 from label.importing import Imported, Request, import_labels
 from label.intake import Question
 from label.merge import MERGES, POLICIES
-from label.options_cli import label_options, options_of, split_words
+from label.options_cli import label_options, options_of
 from label.prelabel_cli import prelabel_command
 from label.undo import undo
+
+if TYPE_CHECKING:
+    from label.tasks import Sent
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True}
 TOOLS = ("cvat", "labelstudio", "labelme", "coco", "png")
@@ -63,6 +67,9 @@ def label() -> None:
     metavar="DIR",
     help="Folder with photographs to add, beside those in the export; repeatable.",
 )
+@click.option(
+    "--confirmed", is_flag=True, help="Labels equal to a model's guess were looked at: take them as labels too."
+)
 @click.option("--dry-run", is_flag=True, help="Say what would come in; write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--force", is_flag=True, help="Replace the dataset at --out.")
@@ -79,6 +86,7 @@ def import_command(
     author: str | None,
     add_images: bool,
     images: tuple[Path, ...],
+    confirmed: bool,
     dry_run: bool,
     as_json: bool,
     force: bool,
@@ -94,7 +102,7 @@ def import_command(
     if out is None and not dry_run:
         raise UsageError("--out NEW is missing: the folder of the new version. To only look: --dry-run")
     options = options_of(person, ignore, colours, image_list)
-    request = Request(path, format_name, options, on_conflict, author, add_images, images)
+    request = Request(path, format_name, options, on_conflict, author, add_images, images, confirmed)
     target = None if dry_run else out
     if on_conflict == "ask" and not sys.stdin.isatty():
         raise UsageError("--on-conflict ask: there is no terminal to ask at. Choose another policy")
@@ -128,7 +136,10 @@ def import_command(
     help="Start from this run's predictions, the most suspected labels first.  [default: the masks that are there]",
 )
 @click.option(
-    "--tolerance", type=click.FloatRange(0, 100), default=1.0, metavar="PX", help="How far a polygon may be off."
+    "--tolerance",
+    type=click.FloatRange(0, 100),
+    metavar="PX",
+    help="labelme: how far a polygon may be off; 0 is exact.  [default: 1]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--force", is_flag=True, help="Replace the export at --out.")
@@ -138,7 +149,7 @@ def export_command(
     out: Path,
     ids: str | None,
     run: Path | None,
-    tolerance: float,
+    tolerance: float | None,
     as_json: bool,
     force: bool,
 ) -> None:
@@ -148,17 +159,35 @@ def export_command(
     Example:
       curate label export people --ids coco-000000052606 --to cvat --out to-cvat.zip
     """
+    from label.outlining import TOLERANCE_PX
     from label.tasks import send
 
+    if tolerance is not None and tool != "labelme":
+        raise UsageError(f"--tolerance: is for polygons, and {tool} gets every pixel. Leave it out")
+    opened = open_dataset(dataset)
+    names = None if ids is None else names_asked(ids, opened)
     with watching() as watch:
-        sent = send(open_dataset(dataset), out, tool, ids_of(ids), run, tolerance, force=force, watch=watch)
+        sent = send(
+            opened, out, tool, names, run, TOLERANCE_PX if tolerance is None else tolerance, force=force, watch=watch
+        )
+    for problem in sent.left_out.values():
+        click.echo(printable(f"left out: {problem}"), err=True)
+    if sent.left_out:
+        click.echo(f"note: `curate check {dataset}` says what else is missing or damaged", err=True)
     if as_json:
         click.echo(msgspec.json.encode({**vars(sent), "out": str(sent.out)}).decode())
         return
-    kept = (
-        "" if sent.mean_iou is None else f", which keep an IoU of {sent.mean_iou:.4f} (the least {sent.least_iou:.4f})"
-    )
-    click.echo(f"{out}: {counted(len(sent.names), 'image')} for {tool}, {sent.started} with a mask to start from{kept}")
+    count = counted(len(sent.names), "image")
+    click.echo(f"{out}: {count} for {tool}, {sent.started} with a mask to start from{loss_of(sent)}")
+
+
+def loss_of(sent: Sent) -> str:
+    """What the tool's shapes lose of the masks."""
+    if sent.mean_iou is None or sent.least_iou is None:
+        return ""
+    if sent.least_iou == 1:
+        return ", to the pixel"
+    return f", at a loss of IoU of {1 - sent.mean_iou:.4f} on average (most {1 - sent.least_iou:.4f})"
 
 
 label.add_command(check_command)
@@ -181,22 +210,12 @@ def undo_command(dataset: Path, ids: str | None, out: Path, as_json: bool, force
       curate label undo people-2 --out people-3
     """
     opened = open_dataset(dataset)
-    header, names = undo(opened, out, ids_of(ids), force=force)
+    header, names = undo(opened, out, None if ids is None else names_asked(ids, opened), force=force)
     if as_json:
         result = {"undone": names, "out": str(out), "version": header.version, "digest": header.digest}
         click.echo(msgspec.json.encode(result | {"parent": header.parent}).decode())
     else:
         click.echo(f"undone     {len(names)}\n{out}: version {header.version} of {header.name}")
-
-
-def ids_of(text: str | None) -> list[str] | None:
-    """The sample_ids of an option that names them, or a file of them."""
-    if text is None:
-        return None
-    from label.tasks import ids_in
-
-    path = Path(text)
-    return ids_in(path) if path.is_file() else list(split_words(text, "--ids") or ())
 
 
 def ask(asked: Question) -> str | None:

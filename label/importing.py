@@ -37,6 +37,7 @@ class Request:
     author: str | None = None
     add_images: bool = False
     images: tuple[Path, ...] = ()
+    confirmed: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,8 @@ def import_labels(
     if not request.path.exists():
         raise MissingError(f"{request.path}: no such file or folder. Check the path of the labels")
     check_images(request)
-    with unpacked(request.path) as path, spool_for(out) as spool:
+    with spool_for(out) as spool:
+        path = unpacked(request.path, spool)
         with told_of(path, request.path):
             name = detect_format(path) if request.format == "auto" else request.format
             labels = read_labels(path, name, request.options)
@@ -105,6 +107,7 @@ def import_labels(
                 spool,
                 photographs,
                 request.add_images,
+                request.confirmed,
             )
             intake = take_in(labels, meeting, watch)
             source = source_of(request.path, intake)
@@ -128,7 +131,7 @@ def check_images(request: Request) -> None:
 
 @contextmanager
 def spool_for(out: Path | None) -> Iterator[Path]:
-    """An empty folder for the masks of a dataset at `out`, on the same disk where there is one; it goes again."""
+    """An empty folder for what a dataset at `out` is made from, on the same disk where there is one; it goes again."""
     if out is None:
         with TemporaryDirectory(prefix="curate-masks-") as folder:
             yield Path(folder)
@@ -195,6 +198,7 @@ def recipe_of(request: Request, name: str, parent: Dataset) -> dict[str, Any]:
         "author": request.author,
         "add_images": request.add_images,
         "images": [printable(str(folder)) for folder in request.images],
+        "confirmed": request.confirmed,
         "seed": parent.header.recipe.get("seed", 0),
         "rules": build_options(parent.header),
     }

@@ -65,6 +65,9 @@ class Change:
 SOURCE = "labels"
 """What photographs that an import adds are said to come from."""
 
+UNTOUCHED = "equals the model's guess of {}; not taken for a label. Where it was looked at: --confirmed"
+"""Told of a label that nobody may have looked at: tools hand back what they were given."""
+
 PART = 32
 """Labels a process takes in at once."""
 
@@ -111,6 +114,7 @@ class Meeting:
         spool: The folder that new masks are written to as they are made, so that memory does not grow with them.
         photographs: Of the labels.
         adds: Whether a photograph that is no sample becomes one.
+        confirmed: Whether labels that equal a model's guess were looked at, as the user says.
     """
 
     dataset: Dataset
@@ -121,6 +125,7 @@ class Meeting:
     spool: Path
     photographs: Photographs
     adds: bool
+    confirmed: bool = False
 
     def how(self, label: HandLabel, row: dict[str, Any], old: Target | None, new: Target) -> str | None:
         """One of MERGES; None where the mask that is there shall stay. Without a label (`old`) the new one stands."""
@@ -313,7 +318,8 @@ def outcome_of(
         outcome = changed(number, label, row, meeting)
         return outcome._replace(photo=photo) if isinstance(outcome, Made) else outcome
     except CurateError as error:
-        return Refusal(label.file, advised(error))
+        told = advised(error)
+        return Refusal(label.file, told if told.startswith(printable(str(label.file))) else f"{label.where}: {told}")
 
 
 def match_photo(
@@ -384,7 +390,11 @@ def changed(number: int, label: HandLabel, row: dict[str, Any], meeting: Meeting
     version = dataset.header.version + 1
     drawn = label.draw(size_hw)
     drawn_sha256 = hashlib.sha256(drawn.target.tobytes()).hexdigest()
-    old = None if is_unlabelled(row) else dataset.target(row)
+    there = sample_target(dataset, row) if row["origin"] == MODEL or not is_unlabelled(row) else None
+    guessed = there if row["origin"] == MODEL else None
+    if guessed is not None and np.array_equal(guessed, drawn.target) and not (meeting.confirmed or label.handed_in):
+        return Made(drawn_sha256, row, None, None, (*drawn.notes, UNTOUCHED.format(row["sample_id"])))
+    old = None if is_unlabelled(row) else there
     how = meeting.how(label, row, old, drawn.target)
     if how is None:
         return label.refused(f"{row['sample_id']} keeps the mask that is there, as was answered")
@@ -395,11 +405,19 @@ def changed(number: int, label: HandLabel, row: dict[str, Any], meeting: Meeting
     if problem := why_empty(drawn, new == PERSON) or why_fixed(row):
         return label.refused(problem)
     mask, sha256 = write_mask(meeting.spool / f"{number}.png", new)
-    before = dataset.target(row) if row["origin"] == MODEL else old
-    edit = edit_row(row, before, new, maker, version, sha256)
+    edit = edit_row(row, there, new, maker, version, sha256)
     new_row = relabelled_row(row, new, sha256, drawn.people if how == "replace" else None)
     notes = (*drawn.notes, *notes_on(label, size_hw, old, new))
     return Made(drawn_sha256, new_row, mask, edit, notes)
+
+
+def sample_target(dataset: Dataset, row: dict[str, Any]) -> Target:
+    """A sample's target; what a CurateError says of it points to what lists all that is wrong."""
+    try:
+        return dataset.target(row)
+    except CurateError as error:
+        told = f"the mask of its sample {row['sample_id']} cannot be read: {error}"
+        raise CurateError(f"{told}. `curate check {dataset.root}` says what else is wrong") from error
 
 
 def write_mask(path: Path, target: Target) -> tuple[Path, str]:

@@ -10,7 +10,7 @@ import shapely
 from shapely.geometry import LineString, Polygon
 from shapely.ops import split
 
-from curate.masks import Mask, SizeHW, decode, iou, rle_of_polygons
+from curate.masks import Mask, SizeHW, area_px, decode, iou, rle_of_polygons
 
 TOLERANCE_PX = 1.0
 """Less cannot be seen, and a pixel's stairs are gone."""
@@ -36,9 +36,16 @@ def outlines(mask: Mask, tolerance_px: float = TOLERANCE_PX) -> list[Points]:
 
 
 def outlines_by_part(mask: Mask, tolerance_px: float) -> list[list[Points]]:
-    """The outlines of each separate part of the mask; as `outlines`."""
+    """The outlines of each separate part of the mask, as `outlines`; of a part too thin for them, none."""
+    size_hw: SizeHW = (mask.shape[0], mask.shape[1])
     simple = (part.simplify(tolerance_px) for part in parts(mask))
-    return [[[(x, y) for x, y in piece.exterior.coords[:-1]] for piece in without_holes(part)] for part in simple]
+    drawn = ([[(x, y) for x, y in piece.exterior.coords[:-1]] for piece in without_holes(part)] for part in simple)
+    return [[one for one in part if covers_pixels(one, size_hw)] for part in drawn]
+
+
+def covers_pixels(outline: Points, size_hw: SizeHW) -> bool:
+    """Whether a pixel is set where an outline is drawn; a sliver, as simplifying leaves some, sets none."""
+    return area_px(rle_of_polygons([[value for point in outline for value in point]], size_hw)) > 0
 
 
 def parts(mask: Mask) -> Iterator[Polygon]:

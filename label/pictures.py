@@ -111,14 +111,13 @@ def pictures_in(export: Export) -> Iterator[Gathered]:
     for folder in export.images:
         if not folder.is_dir():
             raise MissingError(f"--images {folder}: is not a folder. Name the folder that holds the photographs")
-    with (
-        unpacked(export.path) as path,
-        TemporaryDirectory(prefix="curate-photographs-") as spool,
-        told_of(path, export.path),
-    ):
-        name = detect_format(path) if export.format == "auto" else export.format
-        photographs = Photographs(path, export.images, FORMATS[name].SUFFIXES, Path(spool))
-        yield Gathered(path, *by_picture(list(read_labels(path, name, export.options)), photographs))
+    with TemporaryDirectory(prefix="curate-photographs-") as temporary:
+        spool = Path(temporary)
+        path = unpacked(export.path, spool)
+        with told_of(path, export.path):
+            name = detect_format(path) if export.format == "auto" else export.format
+            photographs = Photographs(path, export.images, FORMATS[name].SUFFIXES, spool)
+            yield Gathered(path, *by_picture(list(read_labels(path, name, export.options)), photographs))
 
 
 def by_picture(labels: Sequence[HandLabel | Refusal], photographs: Photographs) -> tuple[list[Picture], list[Refusal]]:

@@ -5,19 +5,27 @@ from __future__ import annotations
 import math
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
 from curate import images, schema
 from curate.dataset import Dataset, read_table
-from curate.decisions import read_decisions
-from curate.errors import ExistsError, FormatError, MissingError, UsageError
-from curate.exports import Fill, Splits, lay_image, write_export
-from curate.files import readable_faults
+from curate.errors import CurateError, ExistsError, FormatError, MissingError, UsageError
+from curate.exports import (
+    MARKER,
+    Fill,
+    Splits,
+    check_apart,
+    check_replaceable,
+    lay_image,
+    marker_of,
+    write_export,
+)
+from curate.files import readable_faults, scratch_folder
 from curate.guesses import MODEL, confidences
 from curate.masks import IGNORE, PERSON, Mask
 from curate.sources import Note
@@ -62,6 +70,7 @@ class Sent:
         names: The sample_ids, in order.
         started: How many of them have a mask to start from.
         least_iou, mean_iou: What drawing these masks as the tool's shapes keeps of them; None without any.
+        left_out: Sample_id -> why its image or mask cannot be read.
     """
 
     out: Path
@@ -69,6 +78,7 @@ class Sent:
     started: int
     least_iou: float | None
     mean_iou: float | None
+    left_out: dict[str, str]
 
 
 def send(
@@ -98,42 +108,61 @@ def send(
     Raises:
         UsageError: A sample is not there, or none is left; `out` lies in or around the dataset.
         ExistsError: `out` exists, and `force` is false or it is no export.
-        MissingError, FormatError: A file of the dataset or of the run is gone or damaged.
+        MissingError, FormatError: No image and mask can be read, or no prediction is there.
     """
     from label.writers import WRITERS
 
     rows = chosen_rows(dataset, names)
     if run is not None:
         rows = by_worth(rows, run)
-    kept: list[float] = []
+    kept, left_out = list[float](), dict[str, str]()
 
     def fill(folder: Path, dataset: Dataset, _: Splits, watch: Watch) -> list[Note]:
         (folder / "images").mkdir()
         tick = watch("writing images", len(rows))
-        kept.extend(WRITERS[tool](folder, tasks(dataset, rows, run, folder, tick), tolerance_px))
+        kept.extend(WRITERS[tool](folder, tasks(dataset, rows, run, folder, tick, left_out), tolerance_px))
         return []
 
     if out.suffix.lower() == ".zip":
         write_zip(dataset, out, tool, fill, force=force, watch=watch)
     else:
         write_export(dataset, out, f"label {tool}", {"": rows}, fill, force=force, watch=watch)
-    ids = [str(row["sample_id"]) for row in rows]
+    ids = [str(row["sample_id"]) for row in rows if row["sample_id"] not in left_out]
     mean = sum(kept) / len(kept) if kept else None
-    return Sent(out, ids, len(kept), min(kept, default=None), mean)
+    return Sent(out, ids, len(kept), min(kept, default=None), mean, left_out)
 
 
 def write_zip(dataset: Dataset, out: Path, tool: str, fill: Fill, *, force: bool, watch: Watch) -> None:
     """The export as a zip, which stands there when it is whole."""
-    if out.exists() and not force:
-        raise ExistsError(f"{out}: exists already. Choose another --out, or pass --force to replace it")
-    with readable_faults(out), TemporaryDirectory(prefix=f".{out.stem}-", dir=out.resolve().parent) as folder:
-        export = write_export(dataset, Path(folder, out.stem), f"label {tool}", {}, fill, force=False, watch=watch)
-        partial = Path(folder, out.name)
+    check_zip(out, dataset, force=force)
+    with readable_faults(out), scratch_folder(out, "partial") as scratch:
+        check_zip(out, dataset, force=force)  # once more, now that nobody else can be writing there
+        export = write_export(dataset, scratch / "export", f"label {tool}", {}, fill, force=False, watch=watch)
+        partial = scratch / "zip"
         with zipfile.ZipFile(partial, "w") as archive:  # photographs and PNGs do not shrink
             for path in sorted(export.out.rglob("*")):
                 if path.is_file():
                     archive.write(path, path.relative_to(export.out))
         partial.replace(out)
+
+
+def check_zip(out: Path, dataset: Dataset, *, force: bool) -> None:
+    """Refuse a zip that an export of `dataset` cannot be written to, as `curate.exports.check_out` does a folder.
+
+    Raises:
+        UsageError: It lies in the dataset.
+        ExistsError: Something stands there that is not an export and nothing else, or `force` is false.
+    """
+    check_apart(out, dataset)
+    if out.is_dir():
+        raise ExistsError(f"{out}: is a folder, and the name of a zip was expected. Choose another --out")
+    if not out.exists():
+        return
+    marker, names = None, set[str]()
+    with suppress(Exception), zipfile.ZipFile(out) as archive:  # a damaged zip makes zipfile raise whatever it likes
+        names = {entry.split("/")[0] for entry in archive.namelist()}
+        marker = marker_of(archive.read(MARKER))
+    check_replaceable(out, marker, names, force=force)
 
 
 def chosen_rows(dataset: Dataset, names: Sequence[str] | None) -> list[dict[str, Any]]:
@@ -161,14 +190,6 @@ def least_sure_first(dataset: Dataset) -> list[str]:
     return sorted((row["sample_id"] for row in dataset.rows("pool")), key=lambda name: sure.get(name, math.inf))
 
 
-def ids_in(path: Path) -> list[str]:
-    """The sample_ids in a file: of `decisions.jsonl` those to be relabelled, else one in each line."""
-    if path.suffix.lower() == ".jsonl":
-        return [name for name, one in read_decisions(path).items() if one.verdict == "relabel"]
-    with readable_faults(path):
-        return [line.strip() for line in path.read_text("utf-8-sig").split("\n") if line.strip()]
-
-
 def by_worth(rows: Sequence[dict[str, Any]], run: Path) -> list[dict[str, Any]]:
     """The rows, those first whose labels the run suspects most; the others stay in their order."""
     path = run / "suspects.parquet"
@@ -180,20 +201,31 @@ def by_worth(rows: Sequence[dict[str, Any]], run: Path) -> list[dict[str, Any]]:
 
 
 def tasks(
-    dataset: Dataset, rows: Sequence[dict[str, Any]], run: Path | None, folder: Path, tick: Callable[[int], None]
+    dataset: Dataset,
+    rows: Sequence[dict[str, Any]],
+    run: Path | None,
+    folder: Path,
+    tick: Callable[[int], None],
+    left_out: dict[str, str],
 ) -> Iterable[Task]:
-    """Each row as a task, its image laid into the folder's `images`.
+    """Each row as a task, its image laid into the folder's `images`; what cannot be read is told in `left_out`.
 
     Raises:
-        MissingError: The run holds no prediction of any of them.
+        MissingError: None can be read, or the run holds no prediction of any of them.
     """
     predicted = 0
     for row in rows:
-        task = task_of(dataset, row, run)
-        predicted += task.person is not None
-        lay_image(dataset, row, folder / "images" / task.file_name)
-        yield task
         tick(1)
+        try:
+            task = task_of(dataset, row, run)
+            lay_image(dataset, row, folder / "images" / task.file_name)
+        except CurateError as error:
+            left_out[row["sample_id"]] = str(error)
+            continue
+        predicted += task.person is not None
+        yield task
+    if len(left_out) == len(rows):
+        raise MissingError(f"{dataset.root}: none of these images can be sent: {next(iter(left_out.values()))}")
     if run is not None and not predicted:
         raise MissingError(f"{run}: holds no prediction of these images. Score them: curate train score {run}")
 

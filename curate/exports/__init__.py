@@ -5,7 +5,7 @@ An export is a folder, whole or absent, with a marker in it, by which a later on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -128,15 +128,24 @@ def check_out(out: Path, dataset: Dataset, *, force: bool) -> None:
         UsageError: It is the dataset, inside it or around it.
         ExistsError: Something stands there that is not an export and nothing else, or `force` is false.
     """
+    check_apart(out, dataset)
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    check_replaceable(out, read_marker(out), (path.name for path in out.iterdir()), force=force)
+
+
+def check_apart(out: Path, dataset: Dataset) -> None:
+    """Raise UsageError where `out` is the dataset, inside it or around it."""
     old, new = dataset.root.resolve(), out.resolve()
     if new.is_relative_to(old) or old.is_relative_to(new):
         raise UsageError(f"{out}: is the dataset {dataset.root} itself, inside it or around it. Choose another --out")
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
-    marker = read_marker(out)
+
+
+def check_replaceable(out: Path, marker: Marker | None, names: Iterable[str], *, force: bool) -> None:
+    """Raise ExistsError where what is at `out`, its marker and entries, is no export alone, or `force` is false."""
     if marker is None:
         raise ExistsError(f"{out}: exists and is not an export, so it is never replaced. Choose another --out")
-    strange = sorted({path.name for path in out.iterdir()} - set(marker.entries))
+    strange = sorted(set(names) - set(marker.entries))
     if strange:
         raise ExistsError(
             f"{out}: holds {strange[0]!r} beside an export, so it is never replaced. Move that, or choose another --out"
@@ -151,10 +160,13 @@ def check_out(out: Path, dataset: Dataset, *, force: bool) -> None:
 def read_marker(folder: Path) -> Marker | None:
     """The marker of the export in a folder; None where there is none, or none that can be read."""
     path = folder / MARKER
-    if not path.is_file():
-        return None
+    return marker_of(path.read_bytes()) if path.is_file() else None
+
+
+def marker_of(data: bytes) -> Marker | None:
+    """The marker whose JSON these bytes are; None where they are none."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Marker)
+        return msgspec.json.decode(data, type=Marker)
     except msgspec.DecodeError:
         return None
 

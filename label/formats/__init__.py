@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from curate.errors import FormatError, UsageError
+from curate.exports import read_marker
 from label.formats import coco, cvat, datumaro, labelme, labelstudio, matlab, png, supervisely, via, voc, yolo
 from label.formats.reading import check_whole, some_of
 from label.formats.record import HandLabel, Options, Refusal, files_under
@@ -58,6 +59,11 @@ def detect_format(path: Path) -> str:
         FormatError: None of the formats known, or more than one, so that it must be said which is meant; or a JSON file
             that was cut off.
     """
+    marker = read_marker(path)
+    if marker is not None and marker.export == "label png" and not any(path.glob("masks/*")):
+        raise FormatError(
+            path, "is an export of curate to which nobody has added a mask yet. Put them into its `masks`"
+        )
     found = [name for name, module in FORMATS.items() if module.detect(path)]
     if "png" in found and len(found) > 1 and (set(found) & set(OF_MASKS) or not png.has_masks(path)):
         found.remove("png")

@@ -120,7 +120,7 @@ def detect(path: Path) -> bool:
 def kind_of(top: Peek) -> str:
     """`tasks`, `results` or `small tasks` (JSON-MIN), as a list's first entry shows; empty for none of them."""
     kinds = {
-        "tasks": top.has(data="{", annotations="["),
+        "tasks": top.has(data="{", annotations="[") or top.has(data="{", predictions="["),
         "results": top.has(result="["),
         "small tasks": top.has(annotator="", annotation_id=""),
     }
@@ -154,8 +154,8 @@ def labels_of_task(file: Path, place: str, task: Task, classes: Classes) -> Iter
     """A label for each of a task's annotations that was handed in."""
     names = names_of(task.data | ({"file_upload": task.file_upload} if task.file_upload else {}))
     if not task.annotations:
-        told = "only a model's predictions, no annotation" if task.predictions else "no annotation"
-        yield Refusal(file, f"{file} at {place}: has {told}. Label it, or leave it out")
+        told = "it has only a model's predictions" if task.predictions else "it has no annotation"
+        yield Refusal(file, f"{file} at {place}: nobody has annotated this task yet, {told}. Label it, or leave it out")
     for number, annotation in enumerate(task.annotations or ()):
         where = f"{place}.annotations[{number}]"
         if annotation.was_cancelled:
@@ -177,7 +177,8 @@ def label_of(file: Path, names: tuple[str, ...], place: str, annotation: Annotat
     tool = f"label-studio {annotation.model_version[:40]}" if annotation.model_version else "label-studio"
     draw = partial(draw_results, results, stated, classes, file, place)
     time = utc_time(annotation.updated_at or annotation.created_at)
-    return HandLabel(file, names, tool, stated, draw, lambda: None, place, author_of(annotation), time)
+    author = author_of(annotation)
+    return HandLabel(file, names, tool, stated, draw, lambda: None, place, author, time, handed_in=author is not None)
 
 
 def _result(raw: msgspec.Raw, file: Path, place: str) -> Result | None:

@@ -76,6 +76,7 @@ class HandLabel:
         author: Who drew it, where the file says so.
         time: When it was drawn or last changed, as the file says: ISO 8601, UTC.
         ends_in: The number its image's name ends in, where that is all the file says of it.
+        handed_in: Whether the file says that a person handed it in, and so looked at it.
     """
 
     file: Path
@@ -88,6 +89,7 @@ class HandLabel:
     author: str | None = None
     time: str | None = None
     ends_in: int | None = None
+    handed_in: bool = False
 
     @property
     def where(self) -> str:

@@ -19,6 +19,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -82,8 +83,8 @@ def program(*words: str) -> tuple[int, str, str]:
 
 def counted_labels(path: Path, request: Request, tool: str) -> int:
     """How many labels and refusals the reader gives."""
-    with unpacked(path) as folder:
-        return len(list(read_labels(folder, tool, request.options)))
+    with TemporaryDirectory() as spool:
+        return len(list(read_labels(unpacked(path, Path(spool)), tool, request.options)))
 
 
 def check_dry(parent: Dataset, request: Request) -> str | None:

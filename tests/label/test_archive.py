@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from curate.errors import FormatError
+from curate.images import target_png
 from curate.masks import PERSON, SizeHW
 from label.importing import Request, import_labels
 from tests.label.making import Photo, make_dataset
@@ -55,3 +57,16 @@ def test_a_link_in_a_zip_and_a_torn_zip_are_refused(tmp_path: Path) -> None:
     archive.write_bytes(bytes(torn))
     with pytest.raises(FormatError, match="is a damaged zip"):
         import_labels(parent, None, Request(archive))
+
+
+def test_a_zip_is_unpacked_beside_the_new_version_where_the_next_import_clears_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))  # which is not there
+    parent = make_dataset(tmp_path / "one", {"pairs-photo": Photo(np.full(SIZE, PERSON, np.uint8))})
+    half = np.where(np.arange(SIZE[1]) < 20, np.uint8(255), np.zeros(SIZE, np.uint8))
+    with zipfile.ZipFile(tmp_path / "export.zip", "w") as opened:
+        opened.writestr("pairs-photo.png", target_png(half))
+    (tmp_path / ".two.masks" / "unpacked").mkdir(parents=True)  # left by an import that was killed
+    assert list(import_labels(parent, tmp_path / "two", Request(tmp_path / "export.zip")).intake.edited)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["export.zip", "one", "two"]

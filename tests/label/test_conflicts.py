@@ -132,7 +132,9 @@ def test_a_damaged_old_mask_is_named(curate: Any, tmp_path: Path) -> None:
     write_png(tmp_path / "masks" / "2.png", NEW)
     result = curate("label", "import", "one", "masks", "--out", "two")
     assert (result.code, result.out.splitlines()[0]) == (0, "imported   1")
-    assert "left out: one/masks/pairs-1.png: is not an image" in result.err
+    assert (
+        "left out: masks/1.png: the mask of its sample pairs-1 cannot be read: one/masks/pairs-1.png: is " in result.err
+    )
 
 
 def test_a_label_drawn_on_the_turned_image_is_told_apart(tmp_path: Path) -> None:
@@ -144,3 +146,8 @@ def test_a_label_drawn_on_the_turned_image_is_told_apart(tmp_path: Path) -> None
     write_labelme(tmp_path / "turned.json", [box("person", 0, 0, 9, 9)], (40, 20), "turned.jpg")
     imported = import_labels(parent, tmp_path / "two", Request(tmp_path / "turned.json"))
     assert "the image carries EXIF orientation 6 and was labelled turned" in imported.intake.refusals[0].message
+    Image.fromarray(picture("plain", (20, 40))).save(tmp_path / "plain.png")
+    plain = Photo(np.full((20, 40), 255, np.uint8), tmp_path / "plain.png")
+    parent = make_dataset(tmp_path / "plain", {"pairs-turned": plain})
+    imported = import_labels(parent, None, Request(tmp_path / "turned.json"))
+    assert "ratio: it fits turned by a quarter; turn it back" in imported.intake.refusals[0].message

@@ -81,6 +81,7 @@ def test_the_new_version_says_where_it_comes_from(curate: Any, tmp_path: Path) -
         "on_conflict": "replace",
         "author": "anna",
         "add_images": False,
+        "confirmed": False,
         "images": [],
         "seed": 0,
         "rules": {"min_people": 1},
@@ -158,6 +159,26 @@ def test_masks_wait_beside_the_new_version_and_leave_nothing(curate: Any, tmp_pa
     np.testing.assert_array_equal(open_dataset(tmp_path / "two").target(open_dataset(tmp_path / "two").rows()[0]), NEW)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["masks", "one", "two"]
     assert list(verify(open_dataset(tmp_path / "two"))) == []
+
+
+def test_a_damaged_mask_of_the_dataset_costs_one_label(curate: Any, tmp_path: Path) -> None:
+    for name in ("1", "2"):
+        write_png(tmp_path / "labels" / f"pairs-{name}.png", NEW)
+    mask = tmp_path / "one" / "masks" / "pairs-1.png"
+    mask.write_bytes(b"torn")
+    result = curate("label", "import", "one", "labels", "--out", "two")
+    assert (result.code, result.out.splitlines()[0]) == (0, "imported   1")
+    assert result.err == (
+        "left out: labels/pairs-1.png: the mask of its sample pairs-1 cannot be read: one/masks/pairs-1.png: "
+        "is not an image Pillow can read. `curate check one` says what else is wrong\n"
+    )
+    mask.unlink()
+    result = curate("label", "import", "one", "labels", "--out", "three")
+    assert (result.code, result.err.splitlines()[-1]) == (
+        1,
+        "error: one/masks/pairs-1.png: is missing, so that no version can be made of one. "
+        "`curate check one` lists what else is",
+    )
 
 
 def test_other_content_at_out_needs_force(curate: Any, tmp_path: Path) -> None:

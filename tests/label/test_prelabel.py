@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -289,10 +290,39 @@ def test_a_hand_label_wins_over_a_guess(policy: str, one: Dataset, model: Model,
     assert check_dataset(three.root).findings == []
 
 
-def test_a_hand_label_that_equals_the_guess_makes_it_a_label(one: Dataset, model: Model, tmp_path: Path) -> None:
+@pytest.mark.parametrize("tool", ["cvat", "coco", "png", "labelme"])
+def test_guesses_that_come_back_untouched_stay_guesses(tool: str, one: Dataset, model: Model, tmp_path: Path) -> None:
+    prelabel(one, tmp_path / "two", model, 0.9)
+    two = open_dataset(tmp_path / "two")
+    sent = send(two, tmp_path / "out", tool, ["pool-doubt", "pool-sure"], tolerance_px=0).out
+    request = Request(sent / "masks" if tool == "png" else sent, tool)
+    imported = import_labels(two, tmp_path / "three", request)
+    assert (imported.status, sorted(imported.intake.changes)) == ("unchanged", ["pool-doubt", "pool-sure"])
+    assert [note.partition(": ")[2] for note in imported.intake.notes] == [
+        f"equals the model's guess of {name}; not taken for a label. Where it was looked at: --confirmed"
+        for name in ("pool-doubt", "pool-sure")
+    ]
+    confirmed = import_labels(two, None, dataclasses.replace(request, confirmed=True)).intake
+    assert (sorted(confirmed.edited), confirmed.notes) == (["pool-doubt", "pool-sure"], [])
+
+
+def test_an_annotator_of_label_studio_has_looked_at_the_guess(one: Dataset, model: Model, tmp_path: Path) -> None:
+    prelabel(one, tmp_path / "two", model)
+    two = open_dataset(tmp_path / "two")
+    path = send(two, tmp_path / "out", "labelstudio", ["pool-sure"]).out / "tasks.json"
+    (task,) = json.loads(path.read_text())
+    (guessed,) = task["predictions"]
+    for by, taken in ({"completed_by": {"email": "a@b.c"}}, ["pool-sure"]), ({}, []):
+        path.write_text(json.dumps([task | {"annotations": [{"result": guessed["result"], **by}]}]))
+        assert list(import_labels(two, None, Request(path)).intake.edited) == taken
+
+
+def test_a_confirmed_label_that_equals_the_guess_makes_it_a_label(one: Dataset, model: Model, tmp_path: Path) -> None:
     prelabel(one, tmp_path / "two", model, 0.9)
     path = hand_label(tmp_path / "hand", "pool-sure", 14)
-    imported = import_labels(open_dataset(tmp_path / "two"), tmp_path / "three", Request(path))
+    two = open_dataset(tmp_path / "two")
+    assert import_labels(two, None, Request(path)).status == "unchanged"
+    imported = import_labels(two, tmp_path / "three", Request(path, confirmed=True))
     row = rows_of(open_dataset(tmp_path / "three"))["pool-sure"]
     assert (list(imported.intake.edited), row["origin"], row["weight"], row["tags"]) == (["pool-sure"], "hand", 1.0, [])
     assert check_dataset(tmp_path / "three").findings == []
@@ -331,7 +361,7 @@ def test_labelling_starts_from_the_guesses_the_least_sure_first(one: Dataset, mo
     drawn = np.asarray(Image.open(tmp_path / "out" / "masks" / "pool-sure.png")) == PERSON
     assert (drawn == square(14)).all()
     shutil.rmtree(tmp_path / "out" / "images")
-    again = import_labels(two, None, Request(tmp_path / "out" / "masks")).intake
+    again = import_labels(two, None, Request(tmp_path / "out" / "masks", confirmed=True)).intake
     assert sorted(again.edited) == ["pool-doubt", "pool-sure", "pool-tied"], "a guess that was looked at is a label"
 
 

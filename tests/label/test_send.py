@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from PIL import Image
 from curate import schema
 from curate.cli import main
 from curate.dataset import Dataset, write_table
-from curate.errors import ExistsError, MissingError, UsageError
+from curate.errors import ExistsError, FormatError, MissingError, UsageError
 from curate.masks import PERSON, SizeHW, iou
 from label.formats.labelstudio import pack, unpack
 from label.formats.record import Options
@@ -99,6 +100,27 @@ def test_outlines_without_tolerance_are_the_mask(seed: int, share: float) -> Non
     assert iou_kept(noise, outlines(noise, 0)) == 1.0
 
 
+@given(st.integers(0, 10_000), st.sampled_from([1.0, 3.0, 8.0]))
+@settings(derandomize=True, max_examples=30, deadline=None)
+def test_every_outline_covers_a_pixel(seed: int, tolerance_px: float) -> None:
+    noise = np.random.default_rng(seed).random((13, 17)) > 0.6
+    for outline in outlines(noise, tolerance_px):
+        assert iou_kept(np.zeros_like(noise), [outline]) == 0.0
+
+
+def test_the_loss_is_told_and_a_tolerance_is_for_polygons(curate: Any) -> None:
+    words = ["label", "export", "one", "--ids", "pairs-1"]
+    told = "out: 1 image for {}, 1 with a mask to start from, {}\n"
+    assert curate(*words, "--to", "cvat", "--out", "out").out == told.format("cvat", "to the pixel")
+    shown = curate(*words, "--to", "labelme", "--tolerance", "2", "--out", "out", "--force").out
+    assert re.fullmatch(told.format("labelme", r"at a loss of IoU of 0\.\d{4} on average \(most 0\.\d{4}\)"), shown)
+    refused = curate(*words, "--to", "cvat", "--tolerance", "5", "--out", "two")
+    assert (refused.code, refused.err) == (
+        2,
+        "error: --tolerance: is for polygons, and cvat gets every pixel. Leave it out\n",
+    )
+
+
 def test_a_hole_stays_a_hole() -> None:
     drawn = outlines(ring())
     assert len(drawn) >= 3
@@ -123,6 +145,40 @@ def test_a_zip_is_what_the_folder_is(one: Dataset, tmp_path: Path) -> None:
         send(one, tmp_path / "out.zip", "cvat", ["pairs-a"])
     send(one, tmp_path / "out.zip", "cvat", ["pairs-b"], force=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "out.zip"]
+
+
+def test_a_zip_that_is_no_export_alone_is_never_replaced(one: Dataset, tmp_path: Path) -> None:
+    out = tmp_path / "precious.zip"
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("thesis.tex", "")
+    for told in ("exists and is not an export", "holds 'thesis.tex' beside an export"):
+        before = out.read_bytes()
+        with pytest.raises(ExistsError, match=f"precious.zip: {told}, so it is never replaced"):
+            send(one, out, "png", ["pairs-a"], force=True)
+        assert out.read_bytes() == before
+        send(one, tmp_path / "other.zip", "png", ["pairs-a"], force=True)
+        out.write_bytes((tmp_path / "other.zip").read_bytes())
+        with zipfile.ZipFile(out, "a") as archive:
+            archive.writestr("thesis.tex", "")
+    out.write_bytes(b"no zip")
+    with pytest.raises(ExistsError, match="not an export"):
+        send(one, out, "png", ["pairs-a"], force=True)
+
+
+def test_where_a_zip_cannot_be_is_told_by_its_own_name(one: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "dir.zip").mkdir()
+    with pytest.raises(ExistsError, match=r"/dir\.zip: is a folder, and the name of a zip was expected"):
+        send(one, tmp_path / "dir.zip", "png", ["pairs-a"], force=True)
+    with pytest.raises(UsageError, match=r"/one/a\.zip: is the dataset .*, inside it"):
+        send(one, one.root / "a.zip", "png", ["pairs-a"])
+    assert send(one, tmp_path / "new" / "a.zip", "png", ["pairs-a"]).out.is_file()
+
+
+def test_what_a_killed_export_left_is_cleared(one: Dataset, tmp_path: Path) -> None:
+    (tmp_path / ".a.zip.partial").mkdir()
+    (tmp_path / ".a.zip.partial" / "half").write_text("")
+    send(one, tmp_path / "a.zip", "png", ["pairs-a"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip", "one"]
 
 
 def test_without_names_those_to_be_relabelled_come_before_the_pool(one: Dataset, tmp_path: Path) -> None:
@@ -161,11 +217,72 @@ def test_decisions_say_what_goes_out(
     (tmp_path / "decisions.jsonl").write_text("\n".join(map(json.dumps, lines)))
     code, out, _ = curate("--ids", "decisions.jsonl", "--to", "labelme", "--out", "out", "--json")
     assert (code, json.loads(out)["names"]) == (0, ["pairs-a"])
-    code, out, err = curate("--ids", "pairs-z", "--to", "labelme", "--out", "two")
-    assert (code, out, err) == (2, "", "error: --ids pairs-z: is no sample of one\n")
     code, _, err = curate("--ids", "pairs-a", "--to", "labelme", "--out", "out")
     assert code == 1
     assert "holds an export already" in err
+
+
+@pytest.mark.parametrize(
+    ("asked", "code", "told"),
+    [
+        ("pairs-z", 2, "--ids pairs-z: is no sample of one. Did you mean pairs-"),
+        ("zebra", 2, "--ids zebra: is no sample of one. Its sample_ids stand in its samples.parquet"),
+        (",".join(["pairs-1"] * 99 + ["pairs-z"]), 2, "--ids pairs-z: is no sample of one"),
+        ("z" * 9999, 2, f"--ids {'z' * 100}: is no sample of one"),
+        ("", 2, "--ids: names no image. Name sample_ids, comma-separated, or a file of them, one a line"),
+        ("hard.jsonl", 2, "--ids hard.jsonl: none of its 1 verdicts is relabel, so no image is named"),
+        ("strange.jsonl", 2, "strange.jsonl: pairs-z: is no sample of one. Did you"),
+        ("gone.txt", 1, "--ids gone.txt: no such file. Check the path"),
+        ("lists/gone", 1, "--ids lists/gone: no such file. Check the path"),
+        ("ids.txt", 2, "ids.txt line 3: pairs-z: is no sample of one. Did you mean pairs-"),
+        ("empty.txt", 2, "--ids: names no image."),
+    ],
+)
+def test_ids_that_cannot_be_followed_are_told(asked: str, code: int, told: str, curate: Any) -> None:
+    verdicts = {"hard.jsonl": ("pairs-2", "hard"), "strange.jsonl": ("pairs-z", "relabel")}
+    for name, (sample_id, verdict) in verdicts.items():
+        Path(name).write_text(json.dumps({"sample_id": sample_id, "verdict": verdict}))
+    Path("ids.txt").write_text("pairs-1\n\npairs-z\n")
+    Path("empty.txt").write_text("\n")
+    for words in (["export", "one", "--to", "png"], ["undo", "one"]):
+        result = curate("label", *words, "--ids", asked, "--out", "two")
+        assert (result.code, result.out, result.err.count("\n")) == (code, "", 1)
+        assert result.err.startswith(f"error: {told}")
+        assert len(result.err) < 250
+
+
+def test_many_ids_are_no_path(curate: Any) -> None:
+    result = curate("label", "export", "one", "--ids", ",".join(["pairs-1"] * 99), "--to", "png", "--out", "out")
+    assert (result.code, result.err) == (0, "")
+
+
+def test_what_cannot_be_read_costs_no_other_image(curate: Any, tmp_path: Path) -> None:
+    (tmp_path / "one" / "masks" / "pairs-1.png").unlink()
+    result = curate("label", "export", "one", "--ids", "pairs-1,pairs-2", "--to", "coco", "--out", "out")
+    assert (result.code, result.err) == (
+        0,
+        "left out: one/masks/pairs-1.png: cannot be opened (No such file or directory)\n"
+        "note: `curate check one` says what else is missing or damaged\n",
+    )
+    assert [path.name for path in (tmp_path / "out" / "images").iterdir()] == ["pairs-2.png"]
+    result = curate("label", "export", "one", "--ids", "pairs-1", "--to", "coco", "--out", "two")
+    assert (result.code, result.err) == (
+        1,
+        "error: one: none of these images can be sent: one/masks/pairs-1.png: cannot be opened "
+        "(No such file or directory)\n",
+    )
+
+
+def test_what_nobody_has_labelled_yet_is_told(one: Dataset, tmp_path: Path) -> None:
+    for names in (["pairs-a", "pairs-c"], ["pairs-c", "pairs-a"]):
+        sent = send(one, tmp_path / "out", "labelstudio", names, force=True)
+        intake = import_labels(one, None, Request(sent.out)).intake
+        assert [refusal.message.partition(": ")[2][:40] for refusal in intake.refusals] == [
+            "nobody has annotated this task yet, it h"
+        ] * 2
+    sent = send(one, tmp_path / "png", "png", ["pairs-c"])
+    with pytest.raises(FormatError, match="to which nobody has added a mask yet"):
+        import_labels(one, None, Request(sent.out))
 
 
 def test_nothing_to_send_is_said(one: Dataset, tmp_path: Path) -> None:
