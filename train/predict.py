@@ -15,7 +15,7 @@ from torch import nn
 
 from curate.errors import CurateError, MissingError, UsageError
 from curate.files import write_atomic
-from curate.images import png_bytes, read_image
+from curate.images import prediction_png, read_image
 from curate.masks import SizeHW
 from train.batches import resize_image, to_input
 from train.models import Loaded, autocast, device
@@ -104,7 +104,7 @@ def predict_files(
             yield path, error
             continue
         prediction = to_bytes(predict_image(loaded, image))
-        write_atomic(mask_path, png_bytes(prediction))
+        write_atomic(mask_path, prediction_png(prediction))
         if cutout:
             write_atomic(out / f"{path.stem}-cutout.png", cutout_png(image, prediction))
         yield path, None

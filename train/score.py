@@ -18,8 +18,8 @@ from torch import nn
 from curate import schema
 from curate.dataset import Dataset, open_dataset, read_table, write_table
 from curate.errors import ExistsError, FormatError, MissingError, UsageError, VersionError
-from curate.files import held_folder, readable_faults, sha256_file, write_atomic
-from curate.images import png_bytes
+from curate.files import held_folder, readable_faults, sha256_file, sync_tree, write_atomic
+from curate.images import prediction_png
 from curate.threads import Tick, Watch, unwatched
 from train.batches import THREADS, resize_image
 from train.config import FitConfig, encode_config, read_config
@@ -117,6 +117,7 @@ def score_into(
             for sample, own in zip(samples, figures, strict=True)
         ]
     scores = pl.concat([kept, schema.table(rows, schema.SCORES)]).sort("sample_id")
+    sync_tree(out / "predictions")
     write_table(out / "scores.parquet", scores)
     return scores
 
@@ -198,5 +199,5 @@ def _read_ahead(
 def finish_image(dataset: Dataset, row: dict[str, Any], chances: NDArray[np.float32], folder: Path) -> Figures:
     """Write one prediction at native size and score it; `chances` is (S, S)."""
     prediction = to_bytes(to_native(chances, (row["height"], row["width"])))
-    write_atomic(folder / f"{row['sample_id']}.png", png_bytes(prediction))
+    write_atomic(folder / f"{row['sample_id']}.png", prediction_png(prediction), synced=False)
     return score_image(dataset.target(row), prediction)
