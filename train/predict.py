@@ -39,6 +39,12 @@ def predict_batch(model: nn.Module, images: NDArray[np.uint8]) -> NDArray[np.flo
     return chances
 
 
+def predict_both_views(model: nn.Module, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """`predict_batch`, as the mean of the images and their mirror images."""
+    mirrored = predict_batch(model, np.ascontiguousarray(images[:, :, ::-1]))[:, :, ::-1]
+    return np.asarray((predict_batch(model, images) + mirrored) / 2, np.float32)
+
+
 def to_native(chances: NDArray[np.float32], size_hw: SizeHW) -> NDArray[np.float32]:
     """A probability map (S, S) resized bilinearly to (H, W)."""
     return cv2.resize(chances, (size_hw[1], size_hw[0]), interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
