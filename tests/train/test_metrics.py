@@ -29,9 +29,8 @@ def brute_force(labels: np.ndarray, prediction: np.ndarray) -> dict[str, Any]:
         if label == 128:
             ignored += 1
             continue
-        chance = min(max(value / 255, 1e-7), 1 - 1e-7)
-        surprise -= math.log(chance if label else 1 - chance)
-        own.append(value / 255 if label else 1 - value / 255)
+        own.append((value if label else 255 - value) / 255)
+        surprise -= math.log(min(max(own[-1], 1e-7), 1 - 1e-7))  # 1 - (1 - 1e-7) would lose nine of its digits
         tp, fn = tp + (label and value >= 128 and 1), fn + (label and value < 128 and 1)
         fp, tn = fp + (not label and value >= 128), tn + (not label and value < 128)
     pulls = [math.exp((1 - s) / 0.1) for s in own]
