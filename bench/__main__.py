@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.measure import BenchError
-from bench.parts import building, labelling, opening, scaling, searching, selecting
+from bench.parts import building, labelling, opening, scaling, scoring, searching, selecting
 from bench.rows import Row, as_json, table
 
 FULL = 118_287
@@ -24,7 +24,7 @@ FULL = 118_287
 BUILDS = (1_000, 10_000, 100_000)
 MULTIPLES = (1, 2, 5, 10)
 ROWS = 100_000
-PARTS = ("select", "scale", "open", "build", "search", "label")
+PARTS = ("select", "scale", "open", "build", "search", "label", "score")
 
 
 def main() -> None:
@@ -79,6 +79,7 @@ def parts(given: argparse.Namespace, work: Path) -> Iterator[tuple[str, Callable
         "build": lambda: building(work, sizes, runs),
         "search": lambda: searching(rows, runs),
         "label": lambda: labelling(work, sorted({min(1_000, images), min(10_000, images)}), runs),
+        "score": lambda: scoring(work, min(500, max(20, images // 10)), runs),
     }
     yield from ((name, measurements[name]) for name in PARTS if name in given.only)
 

@@ -246,3 +246,46 @@ def labelling(work: Path, sizes: Sequence[int], runs: int) -> list[Row]:
             Row(what="  peak memory", unit="MiB", ours=peak_mib, ratio=peak_mib / first_mib),
         ]
     return rows
+
+
+PIXELS = ("tp", "fp", "fn", "tn")
+
+
+def scoring(work: Path, images: int, runs: int) -> list[Row]:
+    """Scoring masks of 640x480 px, beside FiftyOne's `evaluate_segmentations`, and with all around the network."""
+    folder = work / f"scores-{images}"
+    if not folder.exists():
+        run_fresh(contender("score_inputs", folder, images))
+    names = {"stored": "score_stored", "around": "score_around", "fiftyone": "fiftyone_scores"}
+    found = in_turns({name: contender(module, folder) for name, module in names.items()}, runs)
+    seconds = {
+        name: tuple(median(one.printed.get(figure, 0.0) for one in outcomes) for figure in ("wall_s", "cpu_s"))
+        for name, outcomes in found.items()
+    }
+    rows = [
+        rate(f"score {images:,} masks of 640x480: images per second", images / seconds["stored"][0], 350),
+        rate("  the same per CPU second", images / seconds["stored"][1]),
+        rate("  with photographs read and predictions written", images / seconds["around"][0]),
+        rate("  the same per CPU second", images / seconds["around"][1]),
+    ]
+    if told := found["fiftyone"][0].printed.get("left_out"):
+        print(f"skipped FiftyOne's evaluate_segmentations: {told}", file=sys.stderr)
+        return rows
+    check_same_pixels(found["stored"][0], found["fiftyone"][0])
+    return [
+        *rows,
+        faster("  against FiftyOne's evaluate_segmentations", seconds["stored"][0], seconds["fiftyone"][0], 5),
+        faster("  the same in CPU seconds", seconds["stored"][1], seconds["fiftyone"][1], None),
+    ]
+
+
+def rate(what: str, per_second: float, target: float | None = None) -> Row:
+    """How many a second."""
+    return Row(what=what, unit="1/s", ours=per_second, target=target, bound="at least")
+
+
+def check_same_pixels(ours: Outcome, theirs: Outcome) -> None:
+    """Raise BenchError unless both count the same pixels."""
+    counted = [{name: outcome.printed[name] for name in PIXELS} for outcome in (ours, theirs)]
+    if counted[0] != counted[1]:
+        raise BenchError(f"curate counts {counted[0]}, FiftyOne {counted[1]}")

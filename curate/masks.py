@@ -262,8 +262,9 @@ def boundary_band(mask: Mask, width_px: int) -> Mask:
            [1, 0, 1],
            [1, 1, 1]])
     """
-    padded = np.pad(mask.astype(np.uint8), 1)
-    inner = cv2.erode(padded, np.ones((3, 3), np.uint8), iterations=width_px)[1:-1, 1:-1]
+    given = np.ascontiguousarray(mask).view(np.uint8)
+    square = np.ones((3, 3), np.uint8)
+    inner = cv2.erode(given, square, iterations=width_px, borderType=cv2.BORDER_CONSTANT, borderValue=0)
     band: Mask = mask & (inner == 0)
     return band
 

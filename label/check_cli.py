@@ -14,6 +14,7 @@ from curate.checks import SHOWN, one_line
 from curate.commands import watching
 from curate.dataset import Header, open_dataset
 from curate.errors import UsageError
+from curate.person_cli import input_options, spec_of
 from curate.person_model import InputSpec
 from curate.revise import check_place
 from curate.sheet import sheet_format, write_sheet
@@ -23,7 +24,7 @@ from label.check_sheet import check_sheet
 from label.findings import ADVICE, MENDABLE, SUSPECT
 from label.formats.record import printable
 from label.mend import mend
-from label.options_cli import input_options, label_options, model_at, options_of, spec_of, split_words
+from label.options_cli import label_options, model_at, options_of, split_words
 from label.pictures import Export, Gathered, pictures_in, pictures_of
 
 

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from curate.masks import SMALLEST_PART, Mask, box_of
+from curate.person_model import Photo, Predict, Probability, both_views
 
 HALF = 0.5
 """From this probability on a pixel is person, as in a run's predictions."""
-
-Photo: TypeAlias = NDArray[np.uint8]
-Probability: TypeAlias = NDArray[np.float32]
-Predict: TypeAlias = Callable[[Photo], Probability]
-"""From an image (H, W, 3) uint8 RGB to the probability of person (H, W) in [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +31,8 @@ class Guess:
 
 
 def guess(image: Photo, predict: Predict) -> Guess:
-    """The guess of a model that is shown an image (H, W, 3) and its mirror image; the mean of the two counts.
-
-    On real photographs that is about one point of IoU better than the image alone (docs/results.md).
-    """
-    mirrored = predict(np.ascontiguousarray(image[:, ::-1]))[:, ::-1]
-    return guess_of(np.asarray((predict(image) + mirrored) / 2, np.float32))
+    """The guess of a model that is shown an image (H, W, 3) and its mirror image; the mean of the two counts."""
+    return guess_of(both_views(predict)(image))
 
 
 def guess_of(probability: Probability) -> Guess:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,12 +10,11 @@ import click
 
 from curate.errors import UsageError
 from curate.files import sha256_file
-from curate.person_model import NORMALISATIONS, InputSpec, open_model
+from curate.person_model import InputSpec, open_model
 from label.formats import FORMATS
 from label.formats.record import Options
 from label.prelabel import Model
 
-LAYOUTS = {"nchw": True, "nhwc": False}
 Command = TypeVar("Command", bound=Callable[..., Any])
 LABEL_OPTIONS = (
     click.option(
@@ -47,33 +45,11 @@ LABEL_OPTIONS = (
         help="Names of images, one in each line: line N is the image of MATLAB's Label_N.png.",
     ),
 )
-INPUT_OPTIONS = (
-    click.option(
-        "--input-size", metavar="HxW", help="ONNX: the input's height and width in px.  [default: the file's]"
-    ),
-    click.option("--layout", type=click.Choice([*LAYOUTS]), help="ONNX: the input's axes.  [default: the file's]"),
-    click.option(
-        "--normalise",
-        type=click.Choice([*NORMALISATIONS]),
-        help="ONNX: RGB as 0 to 1 (unit), -1 to 1 (signed), by ImageNet's mean, or 0 to 255 (raw).  "
-        "[default: the file's]",
-    ),
-)
 
 
 def label_options(command: Command) -> Command:
     """The command with the options of reading labels; all but --format become Options by `options_of`."""
-    return with_options(command, LABEL_OPTIONS)
-
-
-def input_options(command: Command) -> Command:
-    """The command with the options that `spec_of` takes."""
-    return with_options(command, INPUT_OPTIONS)
-
-
-def with_options(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
-    """The command with options, in this order in its help."""
-    for option in reversed(options):
+    for option in reversed(LABEL_OPTIONS):
         command = option(command)
     return command
 
@@ -93,21 +69,6 @@ def split_words(text: str | None, option: str) -> tuple[str, ...] | None:
     return words
 
 
-def spec_of(input_size: str | None, layout: str | None, normalise: str | None) -> InputSpec:
-    """What the user says of a model's input; UsageError where the size is none."""
-    return InputSpec(size_of(input_size), None if layout is None else LAYOUTS[layout], normalise)
-
-
-def size_of(text: str | None) -> tuple[int, int] | None:
-    """`224x398` as height and width; None where the option is not given."""
-    if text is None:
-        return None
-    found = re.fullmatch(r"([1-9]\d{0,4})[xX]([1-9]\d{0,4})", text)
-    if found is None:
-        raise UsageError(f"--input-size {text}: is no size. Expected height and width in px, for example 224x398")
-    return int(found[1]), int(found[2])
-
-
 def model_at(path: Path, spec: InputSpec) -> Model:
     """The model in an ONNX file, or that of a run."""
     return run_model(path, spec) if path.is_dir() or path.suffix.lower() != ".onnx" else onnx_model(path, spec)
@@ -116,9 +77,7 @@ def model_at(path: Path, spec: InputSpec) -> Model:
 def onnx_model(path: Path, spec: InputSpec) -> Model:
     """The model in an ONNX file."""
     model = open_model(path, spec)
-    size = None if spec.size_hw is None else list(spec.size_hw)
-    options = {"input_size_hw": size, "channels_first": spec.channels_first, "normalise": spec.normalise}
-    return Model(path, sha256_file(path), options, model.predict)
+    return Model(path, sha256_file(path), spec.options, model.predict)
 
 
 def run_model(path: Path, spec: InputSpec) -> Model:

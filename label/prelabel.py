@@ -17,10 +17,11 @@ from curate.decisions import WEIGHTS
 from curate.errors import CurateError, ExistsError, UsageError
 from curate.guesses import MODEL, PSEUDO, is_guessed, is_unlabelled, read_prelabels, returned
 from curate.masks import IGNORE, area_fraction, target_of, touched_edges
+from curate.person_model import Predict
 from curate.revise import check_place, revise
 from curate.threads import Watch, unwatched
 from label.formats.record import Maker
-from label.guessing import Guess, Predict, guess
+from label.guessing import Guess, guess
 from label.importing import spool_for
 from label.intake import write_mask
 from label.merge import edit_row, placed_row

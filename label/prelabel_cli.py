@@ -10,7 +10,8 @@ import msgspec
 from curate.commands import watching
 from curate.dataset import open_dataset
 from curate.errors import UsageError
-from label.options_cli import input_options, model_at, spec_of
+from curate.person_cli import input_options, spec_of
+from label.options_cli import model_at
 from label.prelabel import Prelabelled, prelabel
 
 

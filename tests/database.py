@@ -2,62 +2,20 @@
 
 from __future__ import annotations
 
-import atexit
-import os
-import socket
-import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 
-from curate.doctor import find_mongod, program_fault, server_fault
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+from bench.database import start_database
+from curate.errors import MachineError
 
 
 @pytest.fixture(scope="session")
 def database(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The address of a fresh MongoDB, set for FiftyOne in this process and its children.
-
-    A running FiftyOne would be found and used even with another FIFTYONE_DATABASE_DIR, hence a server by address.
-    """
-    mongod = find_mongod()
-    if mongod is None or program_fault(mongod):
-        pytest.skip("FiftyOne's database is not installed; `curate doctor --fix` mends it")
+    """The address of a fresh MongoDB, set for FiftyOne in this process and its children."""
     if "fiftyone" in sys.modules:
         pytest.fail("FiftyOne was imported before its database was set apart")
-    folder = tmp_path_factory.mktemp("mongo")
-    uri = f"mongodb://127.0.0.1:{start_server(mongod, folder)}"
-    os.environ["FIFTYONE_DATABASE_URI"] = uri
-    os.environ["FIFTYONE_DATABASE_DIR"] = str(folder)
-    os.environ["FIFTYONE_CONFIG_PATH"] = str(folder / "config.json")
-    os.environ["FIFTYONE_DO_NOT_TRACK"] = "1"
-    os.environ["FIFTYONE_LOGGING_LEVEL"] = "ERROR"
-    return uri
-
-
-def start_server(mongod: Path, folder: Path) -> int:
-    """Start a server that ends after everything else in this process; the port it listens on."""
-    port = free_port()
-    place = ["--dbpath", str(folder), "--logpath", str(folder / "mongo.log"), "--nounixsocket"]
-    server = subprocess.Popen([mongod, "--port", str(port), "--bind_ip", "127.0.0.1", *place])
-    atexit.register(stop, server)  # before FiftyOne registers its own farewell, which needs the server
-    deadline = time.monotonic() + 60
-    while server_fault(f"mongodb://127.0.0.1:{port}"):
-        if server.poll() is not None or time.monotonic() > deadline:
-            pytest.skip(f"mongod does not start: {(folder / 'mongo.log').read_text()[-300:]}")
-    return port
-
-
-def stop(server: subprocess.Popen[bytes]) -> None:
-    """End the server and wait for it."""
-    server.terminate()
-    server.wait(30)
+    try:
+        return start_database(tmp_path_factory.mktemp("mongo"))
+    except MachineError as error:
+        pytest.skip(str(error))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from curate.errors import UsageError
+from curate.person_cli import input_options, spec_of
+from curate.person_model import InputSpec
 from train.config import (
     LOSSES,
     MODELS,
@@ -26,7 +29,10 @@ from train.config import (
 if TYPE_CHECKING:
     import polars as pl
 
+    from curate.dataset import Dataset
+    from train.intervals import Interval
     from train.log import EpochLine
+    from train.metrics import Summary
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True}
 
@@ -118,7 +124,7 @@ def fit(ctx: click.Context, /, dataset: Path, out: Path, resume: bool, force: bo
         again = shlex.join(["curate", "train", "fit", str(dataset), "--out", str(out), "--resume"])
         _note(f"stopped after {len(read_log(out))} finished epochs; go on with: {again}")
         ctx.exit(130)
-    _print_result(out)
+    _print_result(out, opened)
 
 
 def _resumed(ctx: click.Context, run: Path, options: dict[str, Any]) -> FitConfig:
@@ -154,7 +160,7 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _print_result(run: Path) -> None:
+def _print_result(run: Path, dataset: Dataset) -> None:
     from curate import schema
     from curate.dataset import read_table
     from train.log import read_log
@@ -162,11 +168,11 @@ def _print_result(run: Path) -> None:
     best = [line for line in read_log(run) if line.best][-1]
     click.echo(f"{run}: best epoch {best.epoch}, validation IoU {_number(best.val_iou)} at training size")
     scores = read_table(run / "scores.parquet", schema.SCORES)
-    click.echo(summary_table(scores), nl=False)
+    click.echo(summary_table(scores, groups_of(dataset)), nl=False)
 
 
 @train.command(context_settings=SETTINGS)
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("model", metavar="RUN|FILE.onnx|grabcut")
 @click.argument("dataset", type=click.Path(path_type=Path), required=False)
 @click.option(
     "--split",
@@ -175,52 +181,112 @@ def _print_result(run: Path) -> None:
     multiple=True,
     help="Split to score; repeatable.  [default: train, val, test]",
 )
+@click.option("--flip", is_flag=True, help="Predict the mean of each image and its mirror image.")
+@input_options
 @click.option(
     "--out", metavar="RUN", type=click.Path(path_type=Path), help="Folder for predictions and scores.  [default: RUN]"
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, split -> figures.")
-def score(run: Path, dataset: Path | None, splits: tuple[str, ...], out: Path | None, as_json: bool) -> None:
-    """Predict and score a run's dataset at native size.
+def score(
+    model: str,
+    dataset: Path | None,
+    splits: tuple[str, ...],
+    flip: bool,
+    input_size: str | None,
+    layout: str | None,
+    normalise: str | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Predict and score a dataset at native size, with a run or with what it is held against.
 
-    DATASET is needed only where it has moved since the run was trained.
+    Of a run, DATASET is needed only where it has moved since. A person model in an ONNX file and GrabCut, which learns
+    from nothing, need DATASET and --out.
 
     \b
     Example:
       curate train score runs/first --split val --split test
+      curate train score grabcut people --split test --out runs/grabcut
     """
     chosen = splits or ("train", "val", "test")
+    spec = spec_of(input_size, layout, normalise)
+    from train.peers import is_peer
+
+    if is_peer(model):
+        scores, opened = _score_peer(model, spec, dataset, chosen, out, flip=flip)
+    else:
+        scores, opened = _score_run(Path(model), spec, dataset, chosen, out, flip=flip)
+    scores, groups = scores.filter(scores["split"].is_in(chosen)), groups_of(opened)
+    click.echo(summary_json(scores, groups) if as_json else summary_table(scores, groups), nl=as_json)
+
+
+def _score_run(
+    run: Path, spec: InputSpec, place: Path | None, splits: tuple[str, ...], out: Path | None, *, flip: bool
+) -> tuple[pl.DataFrame, Dataset]:
     config = read_config(run)
+    if spec != InputSpec():
+        raise UsageError(f"{run}: is a run, no .onnx file. Leave --input-size, --layout and --normalise out")
     from curate.dataset import open_dataset
     from train.models import device_name
+    from train.score import dataset_of
     from train.score import score as score_run
 
-    opened = open_dataset(dataset) if dataset else None
+    opened = open_dataset(place) if place else dataset_of(run, config)
     _note(f"scoring on {device_name()}")
     with _progress() as (watch, _):
-        scores = score_run(run, opened, chosen, out, watch)
-    if "train" in chosen and not config.folds:
+        scores = score_run(run, opened, splits, out, watch, flip=flip)
+    if "train" in splits and not config.folds:
         _note("the train split is scored in-sample, by a model that learnt from it; fit with --folds for honest scores")
-    import polars as pl
-
-    scores = scores.filter(pl.col("split").is_in(chosen))
-    click.echo(summary_json(scores) if as_json else summary_table(scores), nl=as_json)
+    return scores, opened
 
 
-def summary_json(scores: pl.DataFrame) -> str:
-    """split -> the fields of train.metrics.Summary, as one JSON object."""
-    return msgspec.json.format(msgspec.json.encode(_summaries(scores)), indent=2).decode()
+def _score_peer(
+    word: str, spec: InputSpec, place: Path | None, splits: tuple[str, ...], out: Path | None, *, flip: bool
+) -> tuple[pl.DataFrame, Dataset]:
+    if place is None or out is None:
+        missing = "DATASET is missing: what to score it on" if place is None else "--out RUN is missing: its folder"
+        raise UsageError(
+            f"{word}: {missing}. For example: curate train score {word} people --out runs/{Path(word).stem}"
+        )
+    from curate.dataset import open_dataset
+    from train.peers import open_peer, score_peer
+
+    opened, peer = open_dataset(place), open_peer(word, spec)
+    with _progress() as (watch, _):
+        return score_peer(peer, opened, out, splits, flip=flip, watch=watch), opened
 
 
-def _summaries(scores: pl.DataFrame) -> dict[str, Any]:
+def groups_of(dataset: Dataset) -> dict[str, str]:
+    """sample_id -> group, the unit that figures vary by."""
+    return dict(dataset.samples.select("sample_id", "group").iter_rows())
+
+
+def summary_json(scores: pl.DataFrame, groups: Mapping[str, str]) -> str:
+    """split -> the fields of train.metrics.Summary, `groups` and `intervals`, as one JSON object."""
+    told = {
+        split: msgspec.to_builtins(summary) | {"groups": number, "intervals": intervals}
+        for split, (summary, number, intervals) in _summaries(scores, groups).items()
+    }
+    return msgspec.json.format(msgspec.json.encode(told), indent=2).decode()
+
+
+def _summaries(
+    scores: pl.DataFrame, groups: Mapping[str, str]
+) -> dict[str, tuple[Summary, int, dict[str, Interval | None]]]:
+    """Of each split the summary, the number of groups its images fall into, and the intervals by that number."""
+    from train.intervals import figure_intervals
     from train.metrics import summarise
 
-    present = [split for split in ("train", "val", "test", "background") if split in scores["split"]]
-    return {split: summarise(scores.filter(scores["split"] == split)) for split in present}
+    found = {}
+    for split in ("train", "val", "test", "background"):
+        part = scores.filter(scores["split"] == split)
+        if part.height:
+            own = [groups[sample_id] for sample_id in part["sample_id"]]
+            found[split] = summarise(part), len(set(own)), figure_intervals(part, own)
+    return found
 
 
 TABLE_ROWS = {
-    "images": "images",
-    "without a person": "empty",
     "  predicted empty": "empty_predicted_empty",
     "image mean IoU": "mean_iou",
     "worst tenth IoU": "worst_tenth_iou",
@@ -232,17 +298,28 @@ TABLE_ROWS = {
 }
 
 
-def summary_table(scores: pl.DataFrame) -> str:
-    """The summary of each split as aligned text, a column per split; empty where nothing is scored."""
-    summaries = _summaries(scores)
+def summary_table(scores: pl.DataFrame, groups: Mapping[str, str]) -> str:
+    """The summary of each split as aligned text, a column per split; empty where nothing is scored.
+
+    Args:
+        scores: The columns of curate.schema.SCORES.
+        groups: sample_id -> group; the intervals are by bootstrap over groups.
+    """
+    summaries = _summaries(scores, groups)
     if not summaries:
         return ""
-    lines = [" " * 25 + "".join(f"{split:>12}" for split in summaries)]
+    lines = [["[95 % bootstrap interval]", *summaries]]
+    lines.append(["images", *(f"{summary.images}" for summary, _, _ in summaries.values())])
+    lines.append(["  in groups", *(f"{number}" for _, number, _ in summaries.values())])
+    lines.append(["without a person", *(f"{summary.empty}" for summary, _, _ in summaries.values())])
     for title, field in TABLE_ROWS.items():
-        values = [getattr(summary, field) for summary in summaries.values()]
-        cells = [str(value) if isinstance(value, int) else _number(value) for value in values]
-        lines.append(f"{title:<25}" + "".join(f"{cell:>12}" for cell in cells))
-    return "\n".join(lines) + "\n"
+        cells = [_with_interval(getattr(one, field), intervals[field]) for one, _, intervals in summaries.values()]
+        lines.append([title, *cells])
+    return "".join(f"{title:<25}" + "".join(f"{cell:>23}" for cell in cells) + "\n" for title, *cells in lines)
+
+
+def _with_interval(value: float | None, interval: Interval | None) -> str:
+    return _number(value) + ("" if interval is None else f" [{_number(interval.low)}, {_number(interval.high)}]")
 
 
 @train.command(context_settings=SETTINGS)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -120,6 +122,20 @@ def _check_encoder(model: str, encoder: str) -> None:
         raise UsageError(f"--encoder {encoder}: --model {model} {has}. Leave --encoder out, or choose another --model")
 
 
+class PeerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What was scored in a folder that holds no trained model but a peer's predictions and scores; see train.peers."""
+
+    dataset: str
+    """POSIX path of the dataset, relative to the folder."""
+    digest: str
+    """The dataset's digest."""
+    peer: str
+    """`grabcut`, or the name of an ONNX file."""
+    settings: dict[str, Any]
+    flip: bool
+    """Whether each prediction is the mean of an image and its mirror image."""
+
+
 def has_named_weights(weights: str) -> bool:
     """Whether `weights` is a word (`imagenet` or `none`) rather than a file."""
     return weights in ("imagenet", "none")
@@ -140,19 +156,26 @@ def read_config(run: Path) -> FitConfig:
 
     Raises:
         MissingError: The folder is no run.
+        UsageError: It holds the scores of a peer.
         FormatError: `config.json` is damaged.
     """
     path = run / "config.json"
     if not path.is_file():
         what = "is not a run (no config.json in it)" if run.is_dir() else "no such run"
         raise MissingError(f"{run}: {what}. Train one with: curate train fit DATASET --out {run}")
+    with suppress(msgspec.DecodeError, UnicodeDecodeError):
+        peer = msgspec.json.decode(path.read_bytes(), type=PeerConfig).peer
+        raise UsageError(
+            f"{run}: holds the scores of {peer}, no trained model. "
+            f"To score it: curate train score {peer} DATASET --out {run}"
+        )
     try:
         return msgspec.json.decode(path.read_bytes(), type=FitConfig)
     except (msgspec.DecodeError, UnicodeDecodeError, CurateError) as error:
         raise FormatError(path, f"is damaged ({error}). Restore it, or train again with --force") from error
 
 
-def encode_config(config: FitConfig) -> bytes:
+def encode_config(config: FitConfig | PeerConfig) -> bytes:
     """The configuration as the bytes of `config.json`."""
     return msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n"
 

@@ -15,7 +15,7 @@ from torch import nn
 
 from curate.errors import CurateError, MissingError, UsageError
 from curate.files import write_atomic
-from curate.images import png_bytes, read_image
+from curate.images import prediction_png, read_image
 from curate.masks import SizeHW
 from train.batches import resize_image, to_input
 from train.models import Loaded, autocast, device
@@ -37,6 +37,12 @@ def predict_batch(model: nn.Module, images: NDArray[np.uint8]) -> NDArray[np.flo
         logits = model(to_input(torch.from_numpy(images).permute(0, 3, 1, 2), place))
         chances: NDArray[np.float32] = torch.sigmoid(logits[:, 0].float()).cpu().numpy()
     return chances
+
+
+def predict_both_views(model: nn.Module, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """`predict_batch`, as the mean of the images and their mirror images."""
+    mirrored = predict_batch(model, np.ascontiguousarray(images[:, :, ::-1]))[:, :, ::-1]
+    return np.asarray((predict_batch(model, images) + mirrored) / 2, np.float32)
 
 
 def to_native(chances: NDArray[np.float32], size_hw: SizeHW) -> NDArray[np.float32]:
@@ -104,7 +110,7 @@ def predict_files(
             yield path, error
             continue
         prediction = to_bytes(predict_image(loaded, image))
-        write_atomic(mask_path, png_bytes(prediction))
+        write_atomic(mask_path, prediction_png(prediction))
         if cutout:
             write_atomic(out / f"{path.stem}-cutout.png", cutout_png(image, prediction))
         yield path, None

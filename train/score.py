@@ -18,15 +18,15 @@ from torch import nn
 from curate import schema
 from curate.dataset import Dataset, open_dataset, read_table, write_table
 from curate.errors import ExistsError, FormatError, MissingError, UsageError, VersionError
-from curate.files import held_folder, readable_faults, sha256_file, write_atomic
-from curate.images import png_bytes
+from curate.files import held_folder, readable_faults, sha256_file, sync_tree, write_atomic
+from curate.images import prediction_png
 from curate.threads import Tick, Watch, unwatched
 from train.batches import THREADS, resize_image
 from train.config import FitConfig, encode_config, read_config
 from train.folds import assign_folds
 from train.metrics import score_image
 from train.models import device, load_weights
-from train.predict import predict_batch, to_bytes, to_native
+from train.predict import predict_batch, predict_both_views, to_bytes, to_native
 
 SCORED_SPLITS = ("train", "val", "test", "background")
 """Splits that have labels to score against."""
@@ -40,6 +40,8 @@ def score(
     splits: Sequence[str] = ("train", "val", "test"),
     out: Path | None = None,
     watch: Watch = unwatched,
+    *,
+    flip: bool = False,
 ) -> pl.DataFrame:
     """Predict and score splits with the best weights of a run; writes `predictions/` and `scores.parquet`.
 
@@ -52,6 +54,7 @@ def score(
         splits: Some of SCORED_SPLITS.
         out: Folder that receives predictions and scores; the run itself by default.
         watch: Shown what is being done and how far it is.
+        flip: Predict the mean of each image and its mirror image.
 
     Returns:
         schema.SCORES, all rows of the written table, sorted by sample_id.
@@ -63,9 +66,7 @@ def score(
         ExistsError: `out` holds another run, or another process works in it.
     """
     config = read_config(run)
-    unknown = [split for split in splits if split not in SCORED_SPLITS]
-    if unknown:
-        raise UsageError(f"--split {unknown[0]}: expected one of {', '.join(SCORED_SPLITS)}; no other has labels")
+    check_splits(splits)
     dataset = dataset_of(run, config) if dataset is None else dataset
     if dataset.header.digest != config.digest:
         raise VersionError(
@@ -76,7 +77,14 @@ def score(
     with held_folder(out), readable_faults(out):
         if out.resolve() != run.resolve():
             _claim_other(out, config, dataset)
-        return score_into(run, config, dataset, splits, out, watch)
+        return score_into(run, config, dataset, splits, out, watch, flip=flip)
+
+
+def check_splits(splits: Sequence[str]) -> None:
+    """Raise UsageError where one of the splits has no labels to score against."""
+    unknown = [split for split in splits if split not in SCORED_SPLITS]
+    if unknown:
+        raise UsageError(f"--split {unknown[0]}: expected one of {', '.join(SCORED_SPLITS)}; no other has labels")
 
 
 def dataset_of(run: Path, config: FitConfig) -> Dataset:
@@ -90,15 +98,26 @@ def dataset_of(run: Path, config: FitConfig) -> Dataset:
 def _claim_other(out: Path, config: FitConfig, dataset: Dataset) -> None:
     """Make `out` a run of its own as far as scores go: a configuration whose dataset is found from there."""
     place = Path(os.path.relpath(dataset.root.resolve(), out.resolve())).as_posix()
-    wanted = encode_config(msgspec.structs.replace(config, dataset=place))
+    claim_folder(out, encode_config(msgspec.structs.replace(config, dataset=place)))
+
+
+def claim_folder(out: Path, config: bytes) -> None:
+    """Write `config.json` into a folder that holds no other run."""
     path = out / "config.json"
-    if path.is_file() and path.read_bytes() != wanted:
+    if path.is_file() and path.read_bytes() != config:
         raise ExistsError(f"{out}: holds another run. Choose another --out")
-    write_atomic(path, wanted)
+    write_atomic(path, config)
 
 
 def score_into(
-    run: Path, config: FitConfig, dataset: Dataset, splits: Sequence[str], out: Path, watch: Watch
+    run: Path,
+    config: FitConfig,
+    dataset: Dataset,
+    splits: Sequence[str],
+    out: Path,
+    watch: Watch,
+    *,
+    flip: bool = False,
 ) -> pl.DataFrame:
     """`score` while no other process works in `out`."""
     fold_of = assign_folds(dataset, config.folds, config.seed) if "train" in splits else {}
@@ -106,19 +125,32 @@ def score_into(
     for row in dataset.rows(*splits):
         jobs.setdefault(fold_of.get(row["sample_id"], -1), []).append(row)
     models = {fold: load_weights(config, weights_path(run, fold)) for fold in jobs}
-    kept = _forget_other_weights(run, config, out).filter(~pl.col("split").is_in(splits))
+    kept = _forget_other_weights(run, config, out, flip=flip).filter(~pl.col("split").is_in(splits))
     tick = watch("score", sum(map(len, jobs.values())))
     rows: list[dict[str, object]] = []
     for fold, samples in jobs.items():
         model = models[fold].to(device())
-        figures = predict_and_score(model, config.size, dataset, samples, out / "predictions", tick)
+        figures = predict_and_score(model, config.size, dataset, samples, out / "predictions", tick, flip=flip)
         rows += [
             {"sample_id": sample["sample_id"], "split": sample["split"], "fold": fold, **own}
             for sample, own in zip(samples, figures, strict=True)
         ]
+    return write_scores(out, kept, rows)
+
+
+def write_scores(out: Path, kept: pl.DataFrame, rows: list[dict[str, object]]) -> pl.DataFrame:
+    """Write `scores.parquet` of rows that were kept and new ones, once their predictions are safely on the disk."""
     scores = pl.concat([kept, schema.table(rows, schema.SCORES)]).sort("sample_id")
+    if rows:
+        sync_tree(out / "predictions")
     write_table(out / "scores.parquet", scores)
     return scores
+
+
+def read_rows(out: Path) -> pl.DataFrame:
+    """The rows that are scored already; none where there is no table."""
+    path = out / "scores.parquet"
+    return read_table(path, schema.SCORES) if path.is_file() else schema.table([], schema.SCORES)
 
 
 def weights_path(run: Path, fold: int) -> Path:
@@ -126,17 +158,17 @@ def weights_path(run: Path, fold: int) -> Path:
     return (run if fold == -1 else run / f"fold-{fold}") / "best.safetensors"
 
 
-def _forget_other_weights(run: Path, config: FitConfig, out: Path) -> pl.DataFrame:
+def _forget_other_weights(run: Path, config: FitConfig, out: Path, *, flip: bool) -> pl.DataFrame:
     """The rows scored by the weights the run has now; others leave the table first, then their predictions go."""
-    path, identity = out / "scores.parquet", out / "predictions" / "weights.json"
+    identity, manner = out / "predictions" / "weights.json", " flip" if flip else ""
     paths = {fold: weights_path(run, fold) for fold in (-1, *range(config.folds))}
-    current = {str(fold): sha256_file(path) for fold, path in paths.items() if path.is_file()}
+    current = {str(fold): sha256_file(path) + manner for fold, path in paths.items() if path.is_file()}
     earlier = _read_identity(identity)
-    scored = read_table(path, schema.SCORES) if path.is_file() else schema.table([], schema.SCORES)
+    scored = read_rows(out)
     same = [int(fold) for fold, digest in current.items() if earlier.get(fold) == digest]
     kept = scored.filter(pl.col("fold").is_in(same))
     if kept.height != scored.height:
-        write_table(path, kept)
+        write_table(out / "scores.parquet", kept)
         for sample_id in scored.filter(~pl.col("fold").is_in(same))["sample_id"]:
             (out / "predictions" / f"{sample_id}.png").unlink(missing_ok=True)
     write_atomic(identity, msgspec.json.encode(current))
@@ -144,7 +176,7 @@ def _forget_other_weights(run: Path, config: FitConfig, out: Path) -> pl.DataFra
 
 
 def _read_identity(path: Path) -> dict[str, str]:
-    """fold -> SHA-256 of the weights that made the predictions beside this file."""
+    """fold -> SHA-256 of the weights that made the predictions beside this file, and how they did."""
     if not path.is_file():
         return {}
     try:
@@ -157,19 +189,27 @@ Figures = Mapping[str, int | float | None]
 
 
 def predict_and_score(
-    model: nn.Module, size: int, dataset: Dataset, rows: Sequence[dict[str, Any]], folder: Path, tick: Tick
+    model: nn.Module,
+    size: int,
+    dataset: Dataset,
+    rows: Sequence[dict[str, Any]],
+    folder: Path,
+    tick: Tick,
+    *,
+    flip: bool = False,
 ) -> list[Figures]:
     """Write the prediction of every row into `folder` and return its figures, in the order of the rows.
 
     Reading, resizing, writing and counting run in threads beside the model.
     """
     finishing: list[Future[Figures]] = []
+    predict = predict_both_views if flip else predict_batch
     # Filters for warnings are global to the process: threads that set and reset them would undo each other.
     with warnings.catch_warnings(), ThreadPoolExecutor(THREADS) as pool:
         warnings.simplefilter("ignore")
         try:
             for batch, images in _read_ahead(dataset, rows, size, pool):
-                for row, chances in zip(batch, predict_batch(model, images), strict=True):
+                for row, chances in zip(batch, predict(model, images), strict=True):
                     finishing.append(pool.submit(finish_image, dataset, row, chances, folder))
                 for future in finishing[-2 * BATCH : -BATCH]:  # no more than two batches wait at native size
                     future.result()
@@ -196,7 +236,7 @@ def _read_ahead(
 
 
 def finish_image(dataset: Dataset, row: dict[str, Any], chances: NDArray[np.float32], folder: Path) -> Figures:
-    """Write one prediction at native size and score it; `chances` is (S, S)."""
+    """Write one prediction at native size and score it; `chances` is (S, S) or at native size already."""
     prediction = to_bytes(to_native(chances, (row["height"], row["width"])))
-    write_atomic(folder / f"{row['sample_id']}.png", png_bytes(prediction))
+    write_atomic(folder / f"{row['sample_id']}.png", prediction_png(prediction), synced=False)
     return score_image(dataset.target(row), prediction)

@@ -17,7 +17,7 @@ from PIL import Image
 from bench.contenders.compare_builds import differences
 from bench.contenders.curate_build import StageClock
 from bench.measure import BenchError, Cost, Outcome
-from bench.parts import check_same_choice, lacks
+from bench.parts import check_same_choice, check_same_pixels, lacks
 from tests.conftest import REPOSITORY
 
 IMAGES = 400
@@ -43,7 +43,7 @@ def test_every_promise_of_the_issue_has_its_row(ran: tuple[Path, dict[str, Any],
     _, figures, printed = ran
     rows = {row["what"].strip(): row for row in figures["rows"]}
     promised = [row["target"] for row in figures["rows"] if row["target"] is not None]
-    assert [promised.count(target) for target in (10, 3, 5)] == [1, 1, 1]
+    assert [promised.count(target) for target in (10, 3, 5, 350)] == [1, 1, 2, 1]
     assert {0.3, 1 / 3, 1.1} <= {*promised}
     for what, row in rows.items():
         assert what in printed
@@ -90,6 +90,13 @@ def test_contenders_that_disagree_are_an_error(dry_run: int, named: list[str], t
 def test_contenders_that_agree_are_none() -> None:
     found = {"curate": [outcome(kept=2)], "pycocotools": [outcome(kept=["a", "b"])]}
     check_same_choice(found, outcome(kept=["a", "b"]))
+
+
+def test_scores_that_disagree_are_an_error() -> None:
+    counted = {"tp": 5, "fp": 1, "fn": 2, "tn": 9}
+    check_same_pixels(outcome(**counted), outcome(**counted))
+    with pytest.raises(BenchError, match=r"curate counts .*'fn': 2.*FiftyOne .*'fn': 3"):
+        check_same_pixels(outcome(**counted), outcome(**counted | {"fn": 3}))
 
 
 @pytest.fixture

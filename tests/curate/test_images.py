@@ -95,6 +95,14 @@ def test_a_target_round_trips_and_its_bytes_are_stable(tmp_path: Path) -> None:
     assert images.png_bytes(drawing) == images.png_bytes(drawing.copy())
 
 
+@pytest.mark.parametrize("size_hw", [(1, 1), (1, 7), (5, 1), (31, 40)])
+def test_a_prediction_round_trips_and_its_bytes_are_stable(tmp_path: Path, size_hw: tuple[int, int]) -> None:
+    prediction = np.random.default_rng(0).integers(0, 256, size_hw, dtype=np.uint8)
+    (tmp_path / "a.png").write_bytes(images.prediction_png(prediction))
+    assert (images.read_grey(tmp_path / "a.png", size_hw) == prediction).all()
+    assert images.prediction_png(prediction) == images.prediction_png(np.asfortranarray(prediction))
+
+
 def test_a_target_of_other_values_or_mode_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(images.png_bytes(np.array([[0, 7]], np.uint8)))
     with pytest.raises(FormatError, match="holds the value 7"):

@@ -13,9 +13,9 @@ from scipy.stats import spearmanr
 from curate.build import build_dataset
 from curate.dataset import Dataset, open_dataset
 from curate.masks import IGNORE, PERSON, Mask, Target, band_width_px, grow, iou
-from curate.person_model import InputSpec, PersonModel, open_model
+from curate.person_model import InputSpec, PersonModel, Probability, open_model
 from curate.recipe import make_recipe
-from label.guessing import HALF, Probability, guess_of
+from label.guessing import HALF, guess_of
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
 Values = NDArray[np.float64]

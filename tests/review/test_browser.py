@@ -19,12 +19,12 @@ import pytest
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+from bench.database import free_port
 from curate.dataset import open_dataset
 from curate.decisions import Decision, read_decisions
 from curate.doctor import CHROMIUM_NAMES
 from curate.images import read_image, read_indices
 from review.geometry import widened
-from tests.database import free_port
 from tests.review.making import Drawn, as_target, make_dataset, make_run, sure_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.database]

@@ -16,8 +16,9 @@ from curate.cli import cli
 from curate.dataset import Dataset, read_table
 from curate.errors import CurateError, UsageError
 from tests.train.conftest import Trained
-from train.cli import summary_table
+from train.cli import groups_of, summary_table
 from train.config import read_config
+from train.intervals import figure_intervals
 from train.log import read_log
 
 QUICK = ["--model", "pspnet", "--encoder", "mobilenet_v2", "--weights", "none", "--size", "32", "--batch-size", "4"]
@@ -37,7 +38,7 @@ def test_fit_says_what_it_does_and_prints_the_result(drawn: Dataset, tmp_path: P
     assert all(note.startswith(start) for note, start in zip(notes[1:], starts, strict=True))
     assert all(word in notes[1] for word in ("train loss", "val loss", "IoU", "Dice", "images/s", "best"))
     assert result.stdout.startswith(f"{tmp_path / 'run'}: best epoch ")
-    assert "train         val" in result.stdout
+    assert "[95 % bootstrap interval]                  train                    val" in result.stdout
     assert "image mean IoU" in result.stdout
     config = read_config(tmp_path / "run")
     assert (config.model, config.size, config.batch_size, config.epochs, config.folds) == ("pspnet", 32, 4, 2, 2)
@@ -103,17 +104,22 @@ def test_score_prints_a_column_per_split(copied: Callable[[Path], Trained], fini
     trained = copied(finished)
     result = run("score", trained.run)
     assert result.exit_code == 0, result.exception
-    assert result.stdout.splitlines()[0].split() == ["train", "val", "test"]
+    assert result.stdout.splitlines()[0].split("]")[1].split() == ["train", "val", "test"]
     assert result.stdout.splitlines()[1].split() == ["images", "8", "3", "2"]
     assert "the train split is scored in-sample" in result.stderr
-    assert result.stdout == summary_table(read_table(trained.run / "scores.parquet", schema.SCORES))
+    scores = read_table(trained.run / "scores.parquet", schema.SCORES)
+    assert result.stdout == summary_table(scores, groups_of(trained.dataset))
+    intervals = figure_intervals(scores.filter(pl.col("split") == "val"), ["a", "b", "c"])["mean_iou"]
+    assert intervals is not None
+    told = next(line for line in result.stdout.splitlines() if line.startswith("image mean IoU"))
+    assert f"[{intervals.low:.3f}, {intervals.high:.3f}]" in told
 
 
 def test_score_of_a_run_with_folds_has_nothing_to_excuse(copied: Callable[[Path], Trained], folded: Path) -> None:
     result = run("score", copied(folded).run, "--split", "train")
     assert result.exit_code == 0
     assert "in-sample" not in result.stderr
-    assert result.stdout.splitlines()[0].split() == ["train"]
+    assert result.stdout.splitlines()[0].split("]")[1].split() == ["train"]
 
 
 def test_score_as_json(copied: Callable[[Path], Trained], finished: Path, tmp_path: Path) -> None:
@@ -124,7 +130,8 @@ def test_score_as_json(copied: Callable[[Path], Trained], finished: Path, tmp_pa
     assert result.exit_code == 0, result.exception
     printed = json.loads(result.stdout)
     assert list(printed) == ["val", "background"]
-    assert printed["background"]["images"] == printed["background"]["empty"] == 1
+    assert printed["background"]["images"] == printed["background"]["empty"] == printed["background"]["groups"] == 1
+    assert set(printed["background"]["intervals"].values()) == {None}
     scores = read_table(out / "scores.parquet", schema.SCORES).filter(pl.col("split") == "val")
     assert printed["val"]["mean_iou"] == pytest.approx(scores["iou"].mean())
 

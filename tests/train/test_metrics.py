@@ -29,9 +29,8 @@ def brute_force(labels: np.ndarray, prediction: np.ndarray) -> dict[str, Any]:
         if label == 128:
             ignored += 1
             continue
-        chance = min(max(value / 255, 1e-7), 1 - 1e-7)
-        surprise -= math.log(chance if label else 1 - chance)
-        own.append(value / 255 if label else 1 - value / 255)
+        own.append((value if label else 255 - value) / 255)
+        surprise -= math.log(min(max(own[-1], 1e-7), 1 - 1e-7))  # 1 - (1 - 1e-7) would lose nine of its digits
         tp, fn = tp + (label and value >= 128 and 1), fn + (label and value < 128 and 1)
         fp, tn = fp + (not label and value >= 128), tn + (not label and value < 128)
     pulls = [math.exp((1 - s) / 0.1) for s in own]
@@ -96,6 +95,35 @@ def test_every_figure_is_its_definition(size: tuple[int, int], seed: int, shares
     assert close(score_image(labels, prediction), brute_force(labels, prediction))
     assert (labels == kept[0]).all()
     assert (prediction == kept[1]).all()
+
+
+@settings(derandomize=True, max_examples=30, deadline=None)
+@given(size=sizes, seed=st.integers(0, 10**6))
+def test_counts_are_those_of_scikit_learn(size: tuple[int, int], seed: int) -> None:
+    metrics = pytest.importorskip("sklearn.metrics", reason="it comes with FiftyOne, which is not installed")
+    rng = np.random.default_rng(seed)
+    labels, prediction = rng.choice(np.array([0, 255, 128], np.uint8), size), rng.integers(0, 256, size, dtype=np.uint8)
+    counted = labels != 128
+    truth, said = labels[counted] == 255, prediction[counted] >= 128
+    found = score_image(labels, prediction)
+    expected = metrics.confusion_matrix(truth, said, labels=[False, True]).ravel().tolist() if truth.size else [0] * 4
+    assert [found[name] for name in ("tn", "fp", "fn", "tp")] == expected
+    if truth.any():
+        assert found["iou"] == pytest.approx(metrics.jaccard_score(truth, said))
+        assert found["dice"] == pytest.approx(metrics.f1_score(truth, said))
+        assert found["sensitivity"] == pytest.approx(metrics.recall_score(truth, said))
+        assert found["accuracy"] == pytest.approx(metrics.accuracy_score(truth, said))
+    if truth.size:
+        chance = np.clip(prediction[counted] / 255, 1e-7, 1 - 1e-7)
+        assert found["bce"] == pytest.approx(metrics.log_loss(truth, chance, labels=[False, True]))
+
+
+def test_an_image_of_more_pixels_than_float32_counts_is_counted_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    labels, prediction = np.full((50, 30), 255, np.uint8), rng.integers(0, 256, (50, 30), dtype=np.uint8)
+    whole = score_image(labels, prediction)
+    monkeypatch.setattr("train.metrics.EXACT_PX", 70)
+    assert score_image(labels, prediction) == whole
 
 
 def test_columns_are_those_of_the_table_in_order() -> None:

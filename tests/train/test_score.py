@@ -93,6 +93,22 @@ def test_splits_are_merged(copied: Callable[[Path], Trained], finished: Path) ->
     )
 
 
+def test_flipped_is_the_mean_of_both_views_and_is_never_mixed_with_others(
+    copied: Callable[[Path], Trained], finished: Path
+) -> None:
+    trained = copied(finished)
+    flipped = score(trained.run, splits=["test"], flip=True)
+    assert set(flipped["split"]) == {"test"}  # the row of val was predicted from one view
+    loaded = load(trained.run)
+    for row in trained.dataset.rows("test"):
+        image = trained.dataset.image(row)
+        mirrored = predict_image(loaded, np.ascontiguousarray(image[:, ::-1]))[:, ::-1]
+        expected = to_bytes((predict_image(loaded, image) + mirrored) / 2)
+        written = read_grey(trained.run / "predictions" / f"{row['sample_id']}.png")
+        assert np.abs(written.astype(int) - expected.astype(int)).max() <= 1
+    assert set(score(trained.run, splits=["val"])["split"]) == {"val"}
+
+
 def test_rows_of_other_weights_are_forgotten(
     copied: Callable[[Path], Trained], finished: Path, drawn: Dataset, tmp_path: Path
 ) -> None:
