@@ -28,7 +28,7 @@ POOLING_MODELS = ("deeplabv3", "deeplabv3plus", "upernet")
 """These pool an image to a single pixel and normalise it over the batch, so a batch holds two images at least."""
 
 SCHEDULES = ("one-cycle", "constant")
-LOSSES = ("bce-dice", "bce")
+LOSSES = ("bce-dice", "bce", "focal", "lovasz")
 OPTIMIZERS = ("adamw", "adam")
 RECIPES = ("none", "standard", "dark", "low-contrast", "crop", "occlusion", "scale", "blur-noise-jpeg")
 """Augmentations, by name; train.augment says what each does."""

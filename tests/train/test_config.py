@@ -24,7 +24,7 @@ REFUSED = [
     ({"lr": 0.0}, "--lr 0.0: expected a learning rate above 0"),
     ({"lr": float("nan")}, "--lr nan: "),
     ({"schedule": "cosine"}, "--schedule cosine: expected one of one-cycle, constant"),
-    ({"loss": "focal"}, "--loss focal: "),
+    ({"loss": "l2"}, "--loss l2: "),
     ({"optimizer": "sgd"}, "--optimizer sgd: "),
     ({"augment": "wild"}, "--augment wild: expected one of none, standard, "),
     ({"seed": -1}, "--seed -1: expected at least 0"),
