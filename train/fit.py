@@ -29,11 +29,15 @@ from train.config import (
     has_named_weights,
     read_config,
 )
+from train.execution import precision_on
 from train.folds import assign_folds, training_ids
+from train.freezing import check_freezable
 from train.log import EpochLine, is_finished, read_log
-from train.models import build_model
+from train.models import build_model, device
+from train.optimisers import parameter_groups
 from train.plots import curves_png
 from train.score import score_into
+from train.stages import stages
 from train.training import Material, train_model
 
 __all__ = ["EpochLine", "fit", "is_finished", "read_log"]
@@ -143,6 +147,8 @@ def _fit_held(
         partial.unlink()
     fold_of = assign_folds(dataset, config.folds, config.seed)
     check_mined(mined, dataset)
+    if config.patience is not None and not dataset.rows("val"):
+        raise UsageError(f"--patience {config.patience}: {dataset.root} has no validation images to judge an epoch by")
     weight_of, recipe_of = weights_and_recipes(dataset, mined, config.augment)
     ids = {fold: training_ids(dataset, fold_of, fold) for fold in (-1, *range(config.folds))}
     for fold, own in ids.items():
@@ -150,15 +156,16 @@ def _fit_held(
         if config.model in POOLING_MODELS and (config.epoch_images or _counted(dataset, own)) < 2:
             raise UsageError(f"--model {config.model}: needs at least 2 images in an epoch")
     if not (resume and begun):
-        build_model(_for_building(config, run))  # so that what cannot be built is refused before the folder is claimed
+        check_buildable(_for_building(config, run))  # before the folder is claimed
         _claim(run, config, mined)
     (run / "scores.parquet").unlink(missing_ok=True)  # weights change from here on; the end of this makes it again
-    cache = _cache(dataset, config, watch)
-    validation = [cache.place[row["sample_id"]] for row in dataset.rows("val")]
+    caches = _caches(dataset, config, watch)
+    place_of = caches[config.size].place
+    validation = [place_of[row["sample_id"]] for row in dataset.rows("val")]
     for fold, own in ids.items():
         material = Material(
-            cache=cache,
-            rows=np.array([cache.place[sample_id] for sample_id in own]),
+            caches=caches,
+            rows=np.array([place_of[sample_id] for sample_id in own]),
             weights=np.array([weight_of[sample_id] for sample_id in own]),
             recipes=[recipe_of[sample_id] for sample_id in own],
             validation=validation,
@@ -168,6 +175,14 @@ def _fit_held(
         train_model(material, folder, _for_building(config, run), fold, report, watch)
     write_atomic(run / "plots" / "curves.png", curves_png(read_log(run)))
     score_into(run, config, dataset, ("train", "val") if config.folds else ("val",), run, watch)
+
+
+def check_buildable(config: FitConfig) -> None:
+    """Raise where a model cannot be built, trained as configured, or on this machine."""
+    precision_on(device(), config.precision)
+    model = build_model(config)
+    check_freezable(model, config)
+    parameter_groups(model, config)
 
 
 def _for_building(config: FitConfig, run: Path) -> FitConfig:
@@ -282,6 +297,8 @@ def _claim(run: Path, config: FitConfig, mined: pl.DataFrame | None) -> None:
     write_atomic(run / "config.json", encode_config(config))
 
 
-def _cache(dataset: Dataset, config: FitConfig, watch: Watch) -> Cache:
+def _caches(dataset: Dataset, config: FitConfig, watch: Watch) -> dict[int, Cache]:
+    """All images that are learnt from or judge, at each size that is trained at."""
     rows: list[dict[str, Any]] = dataset.rows("train", "background", "val")
-    return fill_cache(dataset, rows, config.size, watch("read images", len(rows)))
+    sizes = sorted({stage.size for stage in stages(config)})
+    return {size: fill_cache(dataset, rows, size, watch("read images", len(rows))) for size in sizes}

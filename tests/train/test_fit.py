@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -159,6 +160,33 @@ def stop_in(epoch: str) -> Callable[[str, int], Callable[[int], None]]:
         return tick
 
     return watch
+
+
+GOING_ON: dict[str, dict[str, object]] = {
+    "sgd triangular": {"optimizer": "sgd", "schedule": "triangular", "lr_min": 1e-4, "cycle_epochs": 2, "ema": 0.9},
+    "rmsprop exponential": {"optimizer": "rmsprop", "schedule": "exponential", "lr_decay": 0.5, "clip_norm": 0.5},
+    "frozen first": {"freeze_epochs": 2, "encoder_lr_scale": 0.1, "loss": "lovasz", "schedule": "polynomial"},
+    "frozen norms": {"freeze_batch_norm": True, "optimizer": "adam", "loss": "focal", "schedule": "step"},
+    "growing": {"size": 64, "earlier_sizes": (32,), "batch_size": 3, "earlier_batch_sizes": (4,), "ema": 0.5},
+    "bf16": {"precision": "bf16", "ema": 0.9},
+    "patience": {"patience": 2, "lr": 1e-5},
+}
+
+
+@pytest.mark.parametrize("options", GOING_ON.values(), ids=GOING_ON)
+def test_every_option_goes_on_to_the_bit(options: dict[str, object], drawn: Dataset, tmp_path: Path) -> None:
+    config = quick(epochs=4, **options)
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    fit(drawn, whole, config)
+    for epoch in (2, 3):
+        with suppress(KeyboardInterrupt):
+            fit(drawn, stopped, config, resume=epoch > 2, watch=stop_in(f"epoch {epoch}/4"))
+        assert len(read_log(stopped)) == epoch - 1
+    fit(drawn, stopped, config, resume=True)
+    assert tensors(stopped / "last.ckpt") == tensors(whole / "last.ckpt")
+    assert tensors(stopped / "best.safetensors") == tensors(whole / "best.safetensors")
+    assert without_times(stopped) == without_times(whole)
+    assert tensors(whole / "last.ckpt") != {}
 
 
 @pytest.mark.parametrize("stop", ["read images", "epoch 1/1", "epoch 1/1, fold 1", "score"])
@@ -363,7 +391,9 @@ def test_a_missing_photo_is_named(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_no_number_stops_before_it_is_saved(drawn: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"--lr 1e\+30: the loss became nan in epoch 1. Pass a lower --lr"):
+    names = r"(drawn-0\d\d, ){2,3}drawn-0\d\d"
+    told = rf"--lr 1e\+30: the loss was no longer a number in epoch 1, first for a batch of {names}\. Pass a lower --lr"
+    with pytest.raises(UsageError, match=told):
         fit(drawn, tmp_path / "run", quick(lr=1e30, schedule="constant", epochs=2))
     assert not (tmp_path / "run" / "last.ckpt").exists()
 
