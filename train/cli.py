@@ -1,4 +1,4 @@
-"""`curate train`: fit, score, predict."""
+"""`curate train`: fit, lr-find, score, predict."""
 
 from __future__ import annotations
 
@@ -43,6 +43,13 @@ def _one_a_stage(ctx: click.Context, param: click.Parameter, value: str) -> int:
     return last
 
 
+def _number_or_auto(ctx: click.Context, param: click.Parameter, value: str) -> float | str:
+    try:
+        return "auto" if value == "auto" else float(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{value}: expected auto or a number, such as 0.001") from error
+
+
 FIT_OPTIONS = (
     click.option("--model", type=click.Choice(MODELS), default="unet", help="Decoder."),
     click.option("--encoder", metavar="NAME", default="resnet34", help="Encoder of segmentation-models-pytorch."),
@@ -62,7 +69,13 @@ FIT_OPTIONS = (
         default="16",
         help="Images per step; one number for each --size, or one for all.",
     ),
-    click.option("--lr", metavar="X", type=float, default=1e-3, help="Highest learning rate."),
+    click.option(
+        "--lr",
+        metavar="X|auto",
+        callback=_number_or_auto,
+        default="0.001",
+        help="Highest learning rate; auto looks for one first, as lr-find does.",
+    ),
     click.option("--schedule", type=click.Choice(SCHEDULES), default="one-cycle", help="Course of the learning rate."),
     click.option(
         "--lr-min",
@@ -242,13 +255,54 @@ def _print_result(run: Path) -> None:
     from curate.dataset import read_table
     from train.log import read_log
 
-    lines, epochs = read_log(run), read_config(run).epochs
-    if len(lines) < epochs:
-        _note(f"stopped early, after {len(lines)} of {epochs} epochs: --patience is over")
+    lines, config = read_log(run), read_config(run)
+    if config.lr_from:
+        _note(f"--lr auto: {config.lr:g}, by a {config.lr_from}")
+    if len(lines) < config.epochs:
+        _note(f"stopped early, after {len(lines)} of {config.epochs} epochs: --patience is over")
     best = [line for line in lines if line.best][-1]
     click.echo(f"{run}: best epoch {best.epoch}, validation IoU {_number(best.val_iou)} at training size")
     scores = read_table(run / "scores.parquet", schema.SCORES)
     click.echo(summary_table(scores), nl=False)
+
+
+@train.command("lr-find", context_settings=SETTINGS)
+@click.argument("dataset", type=click.Path(path_type=Path))
+@click.option("--out", metavar="DIR", type=click.Path(path_type=Path), required=True, help="Folder for the curve.")
+@click.option("--steps", metavar="N", type=click.IntRange(min=20), default=100, help="Batches to learn from, at most.")
+@fit_options
+@click.option("--json", "as_json", is_flag=True, help="Print what lr-find.json holds.")
+def lr_find(dataset: Path, out: Path, steps: int, as_json: bool, **options: Any) -> None:
+    """Look for a learning rate: train while it grows, and see where the loss falls and where it rises.
+
+    Writes the curve as lr-find.png and lr-find.json, and prints a suggestion with its reason. What is learnt is not
+    kept. `fit --lr auto` does the same first and trains with what it found.
+
+    \b
+    Example:
+      curate train lr-find people --out lr --encoder mobilenet_v2 --weights none --size 64 --steps 40
+    """
+    config = FitConfig(dataset="", digest="", **options)
+    from curate.dataset import open_dataset
+    from train.fit import find_rate
+    from train.lr_find import write_range_test
+    from train.models import device_name
+
+    opened = open_dataset(dataset)
+    _note(f"training on {device_name()}")
+    with _progress() as (watch, _):
+        found = find_rate(opened, config, steps=steps, watch=watch)
+    write_range_test(out, found)
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))
+        return
+    click.echo(f"--lr {found.lr:g}: {found.explanation}")
+    click.echo(f"the curve: {out / 'lr-find.png'}")
+
+
+NOT_IN_A_RANGE_TEST = {"epochs", "lr", "lr_min", "lr_decay", "cycle_epochs", "schedule", "folds", "epoch_images"}
+NOT_IN_A_RANGE_TEST |= {"patience", "ema"}
+lr_find.params = [param for param in lr_find.params if param.name not in NOT_IN_A_RANGE_TEST]
 
 
 @train.command(context_settings=SETTINGS)

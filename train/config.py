@@ -232,8 +232,8 @@ def encode_config(config: FitConfig) -> bytes:
     return msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n"
 
 
-_OPTION_OF = {"earlier_sizes": "--size", "earlier_batch_sizes": "--batch-size"}
-"""Options whose fields are called otherwise."""
+_STAGES_OF = {"size": "earlier_sizes", "batch_size": "earlier_batch_sizes"}
+"""Fields that one option sets together: `--size 128,256`."""
 
 
 def first_difference(stored: FitConfig, wanted: FitConfig) -> tuple[str, object, object] | None:
@@ -242,9 +242,17 @@ def first_difference(stored: FitConfig, wanted: FitConfig) -> tuple[str, object,
     The dataset's place is not compared, it may move, nor is a learning rate that a range test found, where `auto` is
     wanted again.
     """
-    alike = {"dataset", "digest", "lr_from"} | ({"lr"} if stored.lr_from and wanted.lr == "auto" else set())
+    alike = {"dataset", "digest", "lr_from", *_STAGES_OF.values()}
+    if stored.lr_from and wanted.lr == "auto":
+        alike |= {"lr"} | ({"lr_min"} if wanted.lr_min is None else set())
     for name in FitConfig.__struct_fields__:
-        old, new = getattr(stored, name), getattr(wanted, name)
+        old, new = _as_given(stored, name), _as_given(wanted, name)
         if name not in alike and old != new:
-            return _OPTION_OF.get(name, "--" + name.replace("_", "-")), old, new
+            return "--" + name.replace("_", "-"), old, new
     return None
+
+
+def _as_given(config: FitConfig, name: str) -> object:
+    earlier = getattr(config, _STAGES_OF[name]) if name in _STAGES_OF else ()
+    last: object = getattr(config, name)
+    return ",".join(map(str, (*earlier, last))) if earlier else last

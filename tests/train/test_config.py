@@ -109,7 +109,7 @@ def test_the_first_difference_is_an_option() -> None:
 
 def test_a_run_of_several_sizes_differs_by_the_option(tmp_path: Path) -> None:
     growing = quick(epochs=2, size=64, earlier_sizes=(32,))
-    assert first_difference(quick(epochs=2, size=64), growing) == ("--size", (), (32,))
+    assert first_difference(quick(epochs=2, size=64), growing) == ("--size", 64, "32,64")
 
 
 def test_a_rate_that_was_found_is_the_one_that_is_wanted() -> None:

@@ -390,6 +390,38 @@ def test_a_missing_photo_is_named(tmp_path: Path) -> None:
         fit(dataset, tmp_path / "run", quick())
 
 
+def test_patience_stops_a_run_that_counts_as_finished(drawn: Dataset, tmp_path: Path) -> None:
+    run = fit(
+        drawn, tmp_path / "run", quick(epochs=30, patience=2, lr=1e-7, schedule="constant", freeze_batch_norm=True)
+    )
+    lines = read_log(run)
+    best = max(line.epoch for line in lines if line.best)
+    assert len(lines) == best + 2 < 30
+    assert is_finished(run)
+    before = (run / "last.ckpt").stat().st_mtime_ns
+    fit(drawn, run, read_config(run), resume=True)
+    assert (run / "last.ckpt").stat().st_mtime_ns == before
+
+
+def test_patience_needs_validation_images(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "people", ("train",) * 4)
+    with pytest.raises(UsageError, match=r"--patience 1: \S+ has no validation images to judge an epoch by"):
+        fit(dataset, tmp_path / "run", quick(epochs=3, patience=1))
+    assert not (tmp_path / "run").exists()
+
+
+def test_growing_images_share_the_epochs_and_only_the_last_size_is_best(drawn: Dataset, tmp_path: Path) -> None:
+    config = quick(
+        epochs=4, size=64, earlier_sizes=(32,), batch_size=3, earlier_batch_sizes=(9,), schedule="polynomial"
+    )
+    run = fit(drawn, tmp_path / "run", config)
+    lines = read_log(run)
+    assert lines[2].best  # the first of its size
+    assert lines[1].lr == pytest.approx(1e-3 * (1 - 1 / 2) ** 0.9)  # one step an epoch of 9 images, two epochs
+    assert lines[3].lr == pytest.approx(1e-3 * (1 - 5 / 6) ** 0.9)  # three steps an epoch
+    assert read_table(run / "scores.parquet", schema.SCORES).height == 3
+
+
 def test_a_loss_that_is_no_number_stops_before_it_is_saved(drawn: Dataset, tmp_path: Path) -> None:
     names = r"(drawn-0\d\d, ){2,3}drawn-0\d\d"
     told = rf"--lr 1e\+30: the loss was no longer a number in epoch 1, first for a batch of {names}\. Pass a lower --lr"
