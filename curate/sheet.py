@@ -285,10 +285,10 @@ def shorten(line: str, width: int, size: int) -> str:
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 
 
-def sheet_format(path: Path) -> str:
-    """The format a sheet is written in, by the ending of its name. Raises UsageError for any other ending."""
+def sheet_format(path: Path, option: str = "--out") -> str:
+    """The format a sheet is written in, by the ending of its name. Raises UsageError, of `option`, for any other."""
     if path.suffix.lower() not in FORMATS:
-        raise UsageError(f"--out {path}: a sheet is a .png or a .jpg. Give it a name that ends so")
+        raise UsageError(f"{option} {path}: a sheet is a .png or a .jpg. Give it a name that ends so")
     return FORMATS[path.suffix.lower()]
 
 

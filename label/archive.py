@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import stat
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from curate.errors import FormatError
+from curate.errors import CurateError, FormatError
 
 MOST_ENTRIES = 1_000_000
 MOST_BYTES = 2**36
 MOST_RATIO = 200
 """How many times larger than the zip its content may be: photographs hardly shrink, masks a hundredfold."""
+LONGEST_NAME = 255
 CHUNK = 2**20
 
 
@@ -26,6 +27,8 @@ def unpacked(path: Path) -> Iterator[Path]:
     Raises:
         FormatError: It is a zip that is damaged or encrypted, leads out of its folder, holds a link, or is a bomb.
     """
+    if not (path.is_file() or path.is_dir()):  # a pipe would be waited for
+        raise FormatError(path, "is neither a file nor a folder. Name what the tool exported")
     if path.is_dir() or not zipfile.is_zipfile(path):
         if path.suffix.lower() == ".zip" and path.is_file():
             raise FormatError(path, "is a damaged zip. Export it again")
@@ -35,13 +38,11 @@ def unpacked(path: Path) -> Iterator[Path]:
         try:
             with zipfile.ZipFile(path) as archive:
                 unpack(archive, path, Path(folder))
-        except (
-            zipfile.BadZipFile,
-            zlib.error,
-            EOFError,
-            NotImplementedError,
-            RuntimeError,
-        ) as error:  # all zipfile's own
+        except CurateError:
+            raise
+        except Exception as error:  # a damaged zip makes zipfile raise whatever it stumbles over
+            if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+                raise  # the disk's fault, not the zip's
             raise FormatError(path, f"is a damaged zip ({error}). Export it again") from error
         yield Path(folder)
 
@@ -81,9 +82,15 @@ def check(entries: list[zipfile.ZipInfo], path: Path) -> None:
             raise FormatError(path, "is a link. Put the file itself into the zip; nothing was read", shown(entry))
         if entry.flag_bits & 1:
             raise FormatError(path, "is encrypted. Unpack it yourself and name the folder", shown(entry))
+        if max(len(part.encode("utf-8", "replace")) for part in parts) > LONGEST_NAME:
+            raise FormatError(path, "has a name too long for a file. Rename it; nothing was read", shown(entry))
         if parts in names:
             raise FormatError(path, "stands twice. Export it again; nothing was read", shown(entry))
         names.add(parts)
+    for entry in entries:
+        parts = parts_of(entry)
+        if any(parts[:depth] in names for depth in range(1, len(parts))):
+            raise FormatError(path, "lies in what is a file. Export it again; nothing was read", shown(entry))
 
 
 def parts_of(entry: zipfile.ZipInfo) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate import images
-from curate.errors import CurateError
+from curate.errors import CurateError, FormatError
 from curate.masks import PERSON, SizeHW, Target, iou
 from curate.processes import map_processes
 from curate.threads import Watch, map_threads, unwatched
@@ -23,13 +23,14 @@ from label.findings.opinion import faults_by_model
 from label.findings.outline import faults_beside, working_size
 from label.findings.shape import shape_faults, take_apart
 from label.formats.record import Drawing, Refusal
-from label.intake import sized
 from label.pictures import Label, Picture
+from label.reasons import sized, why_too_large
 
 Opinion = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """A model: from a photograph (H, W, 3) uint8 RGB to the probability of person (H, W) in [0, 1]."""
 
 PART = 16
+WHOLE = frozenset({"full", "inverted", "turned", "shifted", "tight", "loose", "misplaced"})
 LEAST_AGREEMENT = 0.9
 """IoU of two annotators below which they disagree."""
 
@@ -58,15 +59,17 @@ class Finding(msgspec.Struct, frozen=True):
     image: str | None
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.kind} ({self.severity:.2f}): {self.found}. {self.advice}"
+        of = "" if self.picture in self.where else f" of {self.picture}"
+        return f"{self.where}{of}: {self.kind} ({self.severity:.2f}): {self.found}. {self.advice}".rstrip(". ")
 
 
 @dataclass(frozen=True)
 class Looked:
-    """What looking at a picture gave: its findings, and the digest of each label that could be drawn."""
+    """What looking at a picture gave: findings, the digest of each label drawn, whether the photograph was at hand."""
 
     findings: list[Finding]
     digests: dict[str, str]
+    beside: bool
 
 
 @dataclass
@@ -76,11 +79,15 @@ class Report:
     Attributes:
         place: The dataset or the export.
         looked_at: How many labels.
+        pictures: Of how many pictures.
+        alone: How many pictures whose photograph was not at hand, so that their labels were looked at by themselves.
         findings: The most severe first.
     """
 
     place: Path
     looked_at: int
+    pictures: int
+    alone: int
     findings: list[Finding]
 
     @property
@@ -100,7 +107,7 @@ class Report:
             )
             for one in self.findings
         ]
-        return Report(self.place, self.looked_at, findings)
+        return Report(self.place, self.looked_at, self.pictures, self.alone, findings)
 
 
 def check_labels(
@@ -126,20 +133,26 @@ def check_labels(
         looked = map_processes(lambda part: [look_at(one, None) for one in part], pictures, tick, PART)
     else:  # a model has threads of its own, which do not live on in a fork
         looked = map_threads(lambda one: look_at(one, opinion), pictures, tick)
-    findings = [unreadable(refusal) for refusal in refusals]
+    findings = [refused(refusal) for refusal in refusals]
     findings += [finding for one in looked for finding in one.findings]
     findings += identical(pictures, looked)
     order = list(ADVICE)
     findings = [one for one in findings if one.severity >= min_severity]
     findings.sort(key=lambda one: (-one.severity, order.index(one.kind), one.where))
-    return Report(place, sum(len(one.labels) for one in pictures) + len(refusals), findings)
+    labels = sum(len(one.labels) for one in pictures) + len(refusals)
+    return Report(place, labels, len(pictures), sum(not one.beside for one in looked), findings)
 
 
-def unreadable(refusal: Refusal) -> Finding:
-    """The finding of a label of which nothing could be read."""
-    where = str(refusal.file)
-    found = refusal.message.removeprefix(f"{where}: ").rstrip(".")
-    return Finding(refusal.file.stem, where, "unreadable", 1.0, found, ADVICE["unreadable"], None, None)
+def refused(refusal: Refusal) -> Finding:
+    """The finding of a label that could not be read so far."""
+    where, _, found = refusal.message.partition(": ")
+    return Finding(where, where, "refused", 1.0, *without_advice(found, "refused"), None, None)
+
+
+def without_advice(text: str, kind: str) -> tuple[str, str]:
+    """A message as what was found and what to do: its own advice where it gives one, else that of the kind."""
+    found, _, advice = text.rstrip(".").partition(". ")
+    return found, advice or ADVICE[kind]
 
 
 def look_at(picture: Picture, opinion: Opinion | None) -> Looked:
@@ -149,11 +162,14 @@ def look_at(picture: Picture, opinion: Opinion | None) -> Looked:
         size_hw = picture.size()
         photo = photo_of(picture, size_hw)
     except CurateError as error:
-        where = str(picture.image)
-        findings.append(finding_of(picture, where, Fault("unreadable", 1.0, problem_of(error, where))))
+        findings.append(unreadable(picture, str(picture.image), error))
     drawn = dict[str, Target]()
     for label in picture.labels:
-        outcome = drawn_at(label, size_hw, picture.image)
+        try:
+            outcome = drawn_at(label, size_hw, picture.image)
+        except CurateError as error:
+            findings.append(unreadable(picture, label.where, error))
+            continue
         if isinstance(outcome, Fault):
             findings.append(finding_of(picture, label.where, outcome))
         elif not (outcome.target == PERSON).any():
@@ -165,12 +181,14 @@ def look_at(picture: Picture, opinion: Opinion | None) -> Looked:
     for where, target in drawn.items():
         findings += [finding_of(picture, where, fault) for fault in faults_of(target, photo, chances)]
     findings += disagreements(picture, drawn)
-    return Looked(findings, {where: digest_of(target) for where, target in drawn.items()})
+    return Looked(findings, {where: digest_of(target) for where, target in drawn.items()}, photo is not None)
 
 
-def problem_of(error: CurateError, where: str) -> str:
-    """What an error says beyond naming the label's file, without its advice."""
-    return str(error).removeprefix(f"{where}: ").split(". ")[0].rstrip(".")
+def unreadable(picture: Picture, where: str, error: CurateError) -> Finding:
+    """The finding of a file that cannot be read."""
+    text = error.problem if isinstance(error, FormatError) else str(error).removeprefix(f"{where}: ")
+    found, advice = without_advice(text, "unreadable")
+    return msgspec.structs.replace(finding_of(picture, where, Fault("unreadable", 1.0, found)), advice=advice)
 
 
 def photo_of(picture: Picture, size_hw: SizeHW | None) -> NDArray[np.uint8] | None:
@@ -181,16 +199,21 @@ def photo_of(picture: Picture, size_hw: SizeHW | None) -> NDArray[np.uint8] | No
 
 
 def drawn_at(label: Label, size_hw: SizeHW | None, image: Path | None) -> Drawing | Fault:
-    """A label at the size of its picture, where that is known, else at its own; a Fault where it cannot be drawn."""
-    try:
-        own_hw = label.size()
-        if size_hw is not None and own_hw is not None and not images.same_aspect(own_hw, size_hw):
+    """A label at the size of its picture, where that is known, else at its own; a Fault where it does not fit.
+
+    Raises:
+        CurateError: It cannot be read.
+    """
+    own_hw = label.size()
+    if size_hw is not None and own_hw is not None:
+        if not images.same_aspect(own_hw, size_hw):
             return misfit(own_hw, size_hw, image)
-        if size_hw is None and own_hw is None:
-            return Fault("unreadable", 1.0, "does not say how large its image is, and that is not at hand")
-        return label.draw(size_hw or own_hw or (0, 0))
-    except CurateError as error:
-        return Fault("unreadable", 1.0, problem_of(error, label.where))
+        if problem := why_too_large(own_hw, "its image", size_hw):
+            return Fault("size", 1.0, problem)
+    drawn_hw = size_hw or own_hw
+    if drawn_hw is None:
+        return Fault("unreadable", 1.0, "does not say how large its image is, and that is not at hand")
+    return label.draw(drawn_hw)
 
 
 def misfit(own_hw: SizeHW, size_hw: SizeHW, image: Path | None) -> Fault:
@@ -204,16 +227,22 @@ def misfit(own_hw: SizeHW, size_hw: SizeHW, image: Path | None) -> Fault:
 
 
 def faults_of(target: Target, photo: NDArray[np.uint8] | None, chances: NDArray[np.float32] | None) -> Iterator[Fault]:
-    """What is wrong with one label, beside its photograph and the model's opinion where they are there."""
+    """What is wrong with one label, beside its photograph and the model's opinion where they are there.
+
+    A label that is wrong as a whole is not told of in parts: where it is inverted or lies elsewhere, that is all.
+    """
     shape = take_apart(target)
     found = list(shape_faults(shape))
+    if photo is not None and not wrong_as_a_whole(found):
+        found += faults_beside(photo, shape)
+    if chances is not None and not wrong_as_a_whole(found):
+        found += faults_by_model(chances, shape)
     yield from found
-    if "full" in {fault.kind for fault in found}:
-        return
-    if photo is not None:
-        yield from faults_beside(photo, shape)
-    if chances is not None:
-        yield from faults_by_model(chances, shape)
+
+
+def wrong_as_a_whole(faults: Sequence[Fault]) -> bool:
+    """Whether one of some faults makes all other ones its consequences."""
+    return any(fault.kind in WHOLE for fault in faults)
 
 
 def disagreements(picture: Picture, drawn: dict[str, Target]) -> Iterator[Finding]:

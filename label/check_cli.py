@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from curate.commands import watching
 from curate.dataset import Header, open_dataset
 from curate.errors import UsageError
 from curate.person_model import InputSpec
+from curate.revise import check_place
 from curate.sheet import sheet_format, write_sheet
 from curate.terminal import counted
 from label.check import Opinion, Report, check_labels
@@ -43,7 +44,9 @@ from label.pictures import Export, Gathered, pictures_in, pictures_of
     help=f"Least severity of a finding; from {SUSPECT} on the label is likely wrong.",
 )
 @click.option("--sheet", type=click.Path(path_type=Path), metavar="FILE", help="Contact sheet to write, .png or .jpg.")
-@click.option("--fix", metavar="KINDS", help=f"Mend these in a new version of DATASET: {','.join(MENDABLE)}.")
+@click.option(
+    "--fix", metavar="KINDS", help=f"Mend these, of any severity, in a new version of DATASET: {','.join(MENDABLE)}."
+)
 @click.option("--out", type=click.Path(path_type=Path), metavar="NEW", help="Folder of the new version, with --fix.")
 @label_options
 @click.option(
@@ -91,21 +94,38 @@ def check_command(
         told = "--format, --person, --ignore, --colours, --image-list and --images are for exports"
         raise UsageError(f"{place}: is a dataset; {told}. Leave them out")
     kinds = kinds_of(fix, out, place if is_dataset else None)
+    if out is not None:
+        check_place(open_dataset(place), out, force=force)
+    elif force:
+        raise UsageError("--force replaces the dataset at --out. Add --fix and --out, or leave it out")
     if sheet is not None:
-        sheet_format(sheet)
+        sheet_format(sheet, "--sheet")
     opinion = opinion_of(model_path, spec_of(input_size, layout, normalise))
     with watching() as watch, opened_pictures(export, is_dataset=is_dataset) as found:
         report = check_labels(place, found.pictures, found.refusals, opinion, min_severity, watch)
+        mended = mend(open_dataset(place), kinds, out, force=force, watch=watch) if kinds and out else None
+        tell(report.told_of(found.folder), mended, out, as_json=as_json, everything=everything)
         if sheet is not None and report.findings:
             write_sheet(sheet, check_sheet(report, found.pictures))
-        report = report.told_of(found.folder)
-        mended = mend(open_dataset(place), kinds, out, force=force, watch=watch) if kinds and out else None
-    click.echo(json_object(report, mended, out) if as_json else "\n".join(lines_of(report, everything=everything)))
     if sheet is not None and not as_json:
-        click.echo(f"contact sheet {sheet}" if report.findings else f"no contact sheet: nothing to show on {sheet}")
-    if mended is not None and not as_json:
-        click.echo(told_mended(mended, kinds, out))
+        click.echo(f"contact sheet {sheet}" if report.findings else f"no contact sheet: nothing to show in {sheet}")
     return 1 if report.findings else 0
+
+
+def tell(
+    report: Report, mended: tuple[Header | None, list[str]] | None, out: Path | None, *, as_json: bool, everything: bool
+) -> None:
+    """Print what was found, and what was mended."""
+    if report.alone:
+        told = f"{report.alone} of {counted(report.pictures, 'picture')}: the photograph is not at hand"
+        advice = "only the labels themselves were looked at. Say where photographs lie: --images DIR"
+        click.echo(f"note: {told}; {advice}", err=True)
+    if as_json:
+        click.echo(json_object(report, mended, out))
+        return
+    click.echo("\n".join(lines_of(report, everything=everything)))
+    if mended is not None:
+        click.echo(told_mended(mended, out))
 
 
 def kinds_of(fix: str | None, out: Path | None, dataset: Path | None) -> list[str]:
@@ -156,11 +176,11 @@ def lines_of(report: Report, *, everything: bool) -> Iterator[str]:
     yield one_line(f"{report.place}: {counted(report.looked_at, 'label')}, {found}")
 
 
-def told_mended(mended: tuple[Header | None, list[str]], kinds: Sequence[str], out: Path | None) -> str:
+def told_mended(mended: tuple[Header | None, list[str]], out: Path | None) -> str:
     """What was mended, in one line."""
     header, names = mended
     if header is None:
-        return f"nothing to mend: no label has {' or '.join(kinds)}; nothing was written"
+        return "nothing to mend: no label has what is to be fixed; nothing was written"
     return f"{out}: version {header.version} of {header.name}, {counted(len(names), 'label')} mended"
 
 
@@ -170,6 +190,7 @@ def json_object(report: Report, mended: tuple[Header | None, list[str]] | None, 
     told = {
         "place": str(report.place),
         "labels": report.looked_at,
+        "without_photograph": report.alone,
         "suspects": sorted(report.suspects),
         "counts": dict(Counter(finding.kind for finding in report.findings)),
         "findings": report.findings,

@@ -12,6 +12,7 @@ from PIL import Image
 
 from curate import images
 from curate.errors import CurateError
+from curate.masks import SizeHW, Target
 from curate.sheet import HELD_HEIGHT, Strip, Tile, draw_sheet, make_tile, resize
 from curate.terminal import counted
 from label.check import Finding, Report, drawn_at
@@ -51,13 +52,25 @@ def tile_of(finding: Finding, picture: Picture | None) -> Tile:
         photo = images.read_thumbnail(picture.image, HELD_HEIGHT)
     except CurateError:
         return Tile(caption, None, None, finding.picture)
-    label = next((one for one in picture.labels if one.where == finding.where), None)
-    outcome = drawn_at(label, size_hw, None) if label is not None else None
-    target = None if outcome is None or isinstance(outcome, Fault) else outcome.target
+    target = target_of(finding, picture, size_hw)
     small = resize(photo, (HELD_HEIGHT, max(1, round(size_hw[1] * HELD_HEIGHT / size_hw[0]))))
     scale = HELD_HEIGHT / size_hw[0]
     framed = small if finding.bbox_xywh is None else with_frame(small, finding.bbox_xywh, scale)
-    return make_tile(caption, framed, target, finding.picture)
+    return make_tile(
+        caption, framed, target, finding.picture if target is not None else f"{finding.picture} (label not drawn)"
+    )
+
+
+def target_of(finding: Finding, picture: Picture, size_hw: SizeHW) -> Target | None:
+    """The label a finding is about, None where it cannot be drawn on its picture."""
+    label = next((one for one in picture.labels if one.where == finding.where), None)
+    if label is None:
+        return None
+    try:
+        outcome = drawn_at(label, size_hw, None)
+    except CurateError:
+        return None
+    return None if isinstance(outcome, Fault) else outcome.target
 
 
 def with_frame(photo: NDArray[np.uint8], bbox_xywh: Box, scale: float) -> NDArray[np.uint8]:

@@ -18,7 +18,7 @@ from curate.terminal import counted
 from curate.threads import unwatched
 from label.check_cli import check_command
 from label.formats import named
-from label.formats.record import HandLabel
+from label.formats.record import HandLabel, printable
 from label.importing import Imported, Request, import_labels
 from label.merge import MERGES, POLICIES
 from label.options_cli import label_options, options_of, split_words
@@ -102,7 +102,8 @@ def import_command(
     click.echo(json_object(imported, target) if as_json else summary(imported, dataset, target))
     if imported.status == "nothing":
         count = len(imported.intake.refusals)
-        raise FormatError(path, f"none of {count} labels could be imported, for the reasons above; nothing was written")
+        told = f"none of {count} labels could be imported, for the reasons above" if count else "holds no label at all"
+        raise FormatError(path, f"{told}; nothing was written")
 
 
 @label.command("export", context_settings=SETTINGS)
@@ -244,7 +245,7 @@ def json_object(imported: Imported, out: Path | None) -> str:
         "added": sorted(intake.added),
         "dropped": imported.dropped.to_dicts(),
         "unchanged": sorted(set(intake.changes) - set(intake.edited)),
-        "left_out": [{"file": str(refusal.file), "reason": refusal.message} for refusal in intake.refusals],
+        "left_out": [{"file": printable(str(refusal.file)), "reason": refusal.message} for refusal in intake.refusals],
         "notes": intake.notes,
         "median_iou": intake.median_iou,
         "out": str(out) if header else None,
@@ -253,8 +254,3 @@ def json_object(imported: Imported, out: Path | None) -> str:
         "parent": header.parent if header else None,
     }
     return msgspec.json.encode(result).decode()
-
-
-def printable(line: str) -> str:
-    """The line without characters that would move the cursor or colour the terminal: names in files are not trusted."""
-    return "".join(letter if letter.isprintable() else "?" for letter in line)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from curate.errors import FormatError, MissingError
 from label.regions import folded
 
-BASE = np.array([65536, 256, 1])
-"""Red, green and blue as one number."""
+UNKNOWN = -1
+"""Stands for a colour that no class has."""
 
 
 @dataclass(frozen=True)
@@ -34,17 +34,30 @@ class Colours:
         Raises:
             FormatError: A colour is not in the table; it and its pixels are named.
         """
-        codes = colours[..., :3].astype(np.int64) @ BASE
+        codes = codes_of(colours)
         order = np.argsort(self.codes)
         sorted_codes = np.array(self.codes)[order]
-        at = np.searchsorted(sorted_codes, codes).clip(max=len(order) - 1)
-        known = sorted_codes[at] == codes
-        if not known.all():
-            odd = int(codes[~known][0])
-            told = f"{np.count_nonzero(~known)} pixels have colours that the table lacks, the first {rgb(odd)}"
+        numbers = np.empty(codes.shape, np.int32)
+        for row, line in enumerate(codes):  # wider numbers of a whole photograph fill gigabytes
+            at = np.searchsorted(sorted_codes, line).clip(max=len(order) - 1)
+            numbers[row] = np.where(sorted_codes[at] == line, order[at], UNKNOWN)
+        if (unknown := codes[numbers == UNKNOWN]).size:
+            told = f"{unknown.size} pixels have colours that the table lacks, the first {rgb(int(unknown[0]))}"
             raise FormatError(file, f"{told}. Add it to --colours, or save the mask without smoothing")
-        numbers: NDArray[np.integer] = order[at].astype(np.int32)
         return numbers
+
+
+def codes_of(colours: NDArray[np.integer]) -> NDArray[np.int32]:
+    """Red, green and blue of (H, W, 3 or more) as one number a pixel, (H, W).
+
+    >>> codes_of(np.array([[[192, 128, 128]]], np.uint8)).tolist() == [[0xC08080]]
+    True
+    """
+    codes = colours[..., 0].astype(np.int32)
+    for channel in (1, 2):
+        codes <<= 8
+        codes |= colours[..., channel]
+    return codes
 
 
 def rgb(code: int) -> str:

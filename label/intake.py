@@ -20,14 +20,14 @@ from curate.duplicates import near_pairs, signature
 from curate.errors import CurateError
 from curate.files import sha256_bytes, sha256_file, sha256_files
 from curate.guesses import MODEL
-from curate.images import examine_image, exif_orientation, read_size_hw, same_aspect, target_png
+from curate.images import examine_image, read_size_hw, target_png
 from curate.masks import PERSON, SizeHW, Target, iou
 from curate.processes import map_processes
 from curate.sources.names import sample_keys
 from curate.splits import RATIOS
 from curate.threads import Watch, unwatched
 from label.formats.record import HandLabel, Maker, Refusal
-from label.match import NoMatch, SampleIndex, ids_in, index_samples, match
+from label.match import ROBOFLOW, NoMatch, SampleIndex, ids_in, index_samples, match
 from label.merge import (
     MERGES,
     added_edit,
@@ -42,6 +42,7 @@ from label.merge import (
     released_row,
 )
 from label.photographs import Photo, Photographs
+from label.reasons import sized, why_empty, why_fixed, why_misfit, why_unmatched
 from label.rules import build_recipe, split_ratios
 
 
@@ -63,6 +64,7 @@ class Change:
 
 SOURCE = "labels"
 """What photographs that an import adds are said to come from."""
+
 PART = 32
 """Labels a process takes in at once."""
 
@@ -403,47 +405,10 @@ def notes_on(label: HandLabel, size_hw: SizeHW, old: Target | None, new: Target)
     """What the user should know of a label that comes in."""
     if label.size_hw not in (None, size_hw):
         yield f"resized from {sized(label.size_hw)} to its image's {sized(size_hw)} (HxW, nearest)"
+    if any(ROBOFLOW.search(name) for name in label.names):
+        yield "Roboflow's copy of its image; the label fits only where that was neither cropped, turned nor mirrored"
     if old is not None and lost_regions(old, new):
         yield "regions that were not counted (128) are now, because the label has none"
-
-
-def why_unmatched(label: HandLabel, found: NoMatch, photo: Photo | None, *, adds: bool) -> str:
-    """Found, expected and what to do, for a label whose sample is not known for certain."""
-    if photo is not None and not found.candidates:
-        return f"its photograph {photo.name} is no sample yet. Make it one with --add-images"
-    names = " or ".join(label.names)
-    shown = ", ".join(found.candidates[:4]) + (", ..." if len(found.candidates) > 4 else "")
-    if label.ends_in is not None:
-        ending = f"the number {label.ends_in}"
-        said = f"{shown} end in {ending}, and one is meant" if shown else f"no sample's name ends in {ending}"
-        return f"{said}. Say which image each label is of: --image-list FILE"
-    if not found.candidates and adds:
-        return f"neither a sample nor a photograph is called {names}. Say where the photograph lies: --images DIR"
-    if not found.candidates:
-        advice = "Name it by its sample_id, or add its photograph: --add-images --images DIR"
-        return f"no sample is called {names}, nor holds its image. {advice}"
-    return f"{names} may mean any of {shown}. Rename it to the sample_id that is meant"
-
-
-def why_misfit(label: HandLabel, name: str, image: Path, size_hw: SizeHW) -> str:
-    """Why a label cannot be for an image of this name and size, seen before it is drawn; empty where it can.
-
-    Raises:
-        CurateError: The image cannot be opened.
-    """
-    if label.size_hw is None or same_aspect(label.size_hw, size_hw):
-        return ""
-    turn = exif_orientation(image)
-    turned = turn != 1 and same_aspect((label.size_hw[1], label.size_hw[0]), size_hw)
-    advice = (
-        f"the image carries EXIF orientation {turn} and was labelled turned; label the stored raster"
-        if turned
-        else "it belongs to another image or another crop; mend it or leave it out"
-    )
-    return (
-        f"was drawn on {sized(label.size_hw)} (HxW), but {name} has {sized(size_hw)}; "
-        f"expected that size or the same aspect ratio: {advice}"
-    )
 
 
 def why_unusable(label: HandLabel, row: dict[str, Any], dataset: Dataset) -> str:
@@ -464,25 +429,6 @@ def why_older(label: HandLabel, row: dict[str, Any], meeting: Meeting) -> str:
         return "does not say when it was drawn, so it may be the older one. Choose another --on-conflict"
     there = meeting.times.get(row["sample_id"], "")
     return f"is of {label.time}, and {row['sample_id']} has a label of {there}" if label.time < there else ""
-
-
-def why_empty(drawn: np.ndarray[Any, Any], merged: np.ndarray[Any, Any], found: str) -> str:
-    """Why nobody is left in a mask; empty where somebody is."""
-    if not drawn.any():
-        return f"shows no person ({found}); expected at least one pixel. Say with --person which is, or leave it out"
-    return "" if merged.any() else "has no pixel in common with the mask that is there; nothing is left of the person"
-
-
-def why_fixed(row: dict[str, Any]) -> str:
-    """Why a sample cannot take a label with a person without changing its split; empty where it can."""
-    if row["split"] == "background":
-        return f"{row['sample_id']} is kept as background, without a person. Build it anew with this label"
-    return ""
-
-
-def sized(size_hw: SizeHW | None) -> str:
-    """`480x640`."""
-    return "" if size_hw is None else f"{size_hw[0]}x{size_hw[1]}"
 
 
 def revised_samples(samples: pl.DataFrame, intake: Intake) -> pl.DataFrame:

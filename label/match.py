@@ -16,6 +16,10 @@ from label.formats.record import IMAGE_SUFFIXES, HandLabel
 
 Found = frozenset[str]
 Key = TypeVar("Key", str, int)
+UPLOADED = re.compile(r"(?=[0-9]*[a-f])[0-9a-f]{8}-(?=.)")
+"""What Label Studio puts before the name of a file that was uploaded; of eight digits alone it may be a date."""
+ROBOFLOW = re.compile(r"(.+)_(jpe?g|png|bmp|webp|tiff?)\.rf\.[0-9A-Za-z]{16,}", re.IGNORECASE)
+"""What Roboflow calls its copy of a file: `photo_jpg.rf.` and a digest."""
 NUMBER = re.compile(r"[0-9]{1,18}$")
 NOTHING: Found = frozenset()
 
@@ -91,21 +95,33 @@ def match(label: HandLabel, index: SampleIndex) -> str | NoMatch:
 
 def ids_in(name: str, index: SampleIndex) -> Found:
     """The sample_id a name is, with or without an image's suffix; empty where it is none."""
-    last = base(name)
-    return index.ids & {last, without_suffix(last)}
+    return next((ids for one in origins_of(base(name)) if (ids := index.ids & {one, without_suffix(one)})), NOTHING)
 
 
 def clues_of(name: str, index: SampleIndex) -> list[Found]:
     """The samples a name may mean, by its last part and by its path of two parts or more; without the empty ones."""
-    last = base(name)
-    spellings = (last, without_suffix(last), safe_name(without_suffix(last)))
-    by_name = next((index.by_name[spelling] for spelling in spellings if spelling in index.by_name), NOTHING)
-    return [clue for clue in (by_name, _by_path(name, index)) if clue]
+    plain = [without_suffix(one) for one in origins_of(name)]
+    last = [*map(base, (*origins_of(name), *plain)), *(safe_name(base(one)) for one in plain)]
+    by_name = next((index.by_name[spelling] for spelling in last if spelling in index.by_name), NOTHING)
+    by_path = next((found for one in plain if (found := _by_path(one, index))), NOTHING)
+    return [clue for clue in (by_name, by_path) if clue]
+
+
+def origins_of(path: str) -> tuple[str, ...]:
+    """The path, and the one of the file that Label Studio or Roboflow made it from, where it is called so.
+
+    >>> origins_of("set/0123abcd-photo.jpg"), origins_of("photo_png.rf.0123456789abcdef0123.jpg")
+    (('set/0123abcd-photo.jpg', 'set/photo.jpg'), ('photo_png.rf.0123456789abcdef0123.jpg', 'photo.png'))
+    """
+    folder, slash, name = path.rpartition("/")
+    copied, uploaded = ROBOFLOW.fullmatch(without_suffix(name)), UPLOADED.match(name)
+    origin = f"{copied[1]}.{copied[2]}" if copied else name[uploaded.end() :] if uploaded else name
+    return tuple(dict.fromkeys((path, f"{folder}{slash}{origin}")))
 
 
 def _by_path(name: str, index: SampleIndex) -> Found:
-    """The samples whose key or id is the end of the path; the longest such end counts."""
-    parts = [part for part in without_suffix(name).split("/") if part not in ("", ".", "..")]
+    """The samples whose key or id is the end of the path, which has no suffix; the longest such end counts."""
+    parts = [part for part in name.split("/") if part not in ("", ".", "..")]
     for start in range(len(parts) - 1):
         if found := index.by_path.get(safe_name("-".join(parts[start:]))):
             return found

@@ -18,7 +18,7 @@ import numpy as np
 from curate import images
 from curate.errors import FormatError, UsageError
 from curate.masks import FAR, Rle, SizeHW, area_px, decode, encode, rle_of_polygons, target_of, union_rle
-from label.formats.record import Drawing, Options
+from label.formats.record import Drawing, Options, printable
 
 MAX_REGIONS = 10_000
 MAX_OUTLINE_PX = 5_000_000
@@ -129,14 +129,19 @@ def ellipse(
 
 
 def rle_of_ellipse(centre: tuple[float, float], radii: tuple[float, float], turned_deg: float, size_hw: SizeHW) -> Rle:
-    """The pixels whose centre lies within an ellipse."""
+    """The pixels whose centre lies within an ellipse, row by row: for a whole photograph it takes gigabytes."""
+    mask = np.zeros(size_hw, bool)
     if min(radii) <= 0:
-        return union_rle([], size_hw)
-    rows, columns = np.ogrid[: size_hw[0], : size_hw[1]]
-    across, down = columns + 0.5 - centre[0], rows + 0.5 - centre[1]
+        return encode(mask)
+    (x, y), (height, width), far = centre, size_hw, max(radii)
     turn = math.radians(turned_deg)
-    along, aside = across * math.cos(turn) + down * math.sin(turn), down * math.cos(turn) - across * math.sin(turn)
-    return encode((along / radii[0]) ** 2 + (aside / radii[1]) ** 2 <= 1)
+    across = np.arange(width) + 0.5 - x
+    for row in range(max(0, math.floor(y - far)), min(height, math.ceil(y + far) + 1)):
+        down = row + 0.5 - y
+        along, aside = across * math.cos(turn) + down * math.sin(turn), down * math.cos(turn) - across * math.sin(turn)
+        with np.errstate(over="ignore"):
+            mask[row] = (along / radii[0]) ** 2 + (aside / radii[1]) ** 2 <= 1
+    return encode(mask)
 
 
 def without_area(name: str, kind: str, place: str) -> Region:
@@ -170,7 +175,7 @@ def draw_regions(
     for number, region in enumerate(chosen(regions, classes, drawn_hw, file, tool)):
         rle = region.draw(drawn_hw)
         if area_px(rle) == 0:
-            notes.append(f"{region.place} ({region.name[:40]}): {region.empty}, passed over")
+            notes.append(printable(f"{region.place} ({region.name[:40]}): {region.empty}, passed over"))
         elif folded(region.name) in classes.person and not region.crowd:
             key = ("alone", number) if region.person is None else ("named", region.person)
             people.setdefault(key, []).append(rle)
@@ -224,5 +229,6 @@ def outline_px(points: Points) -> float:
 
 def shapes_found(regions: Sequence[Region]) -> str:
     """`shapes bus 2, car 1`, the most frequent first."""
-    counted = Counter(region.name[:40] or "without a name" for region in regions).most_common(6)
+    names = (f"{'crowd of ' * region.crowd}{region.name[:40] or 'without a name'}" for region in regions)
+    counted = Counter(names).most_common(6)
     return f"shapes {', '.join(f'{name} {count}' for name, count in counted)}" if counted else "no shapes"

@@ -51,9 +51,20 @@ def _number_or_auto(ctx: click.Context, param: click.Parameter, value: str) -> f
 
 
 FIT_OPTIONS = (
-    click.option("--model", type=click.Choice(MODELS), default="unet", help="Decoder."),
-    click.option("--encoder", metavar="NAME", default="resnet34", help="Encoder of segmentation-models-pytorch."),
+    click.option(
+        "--model",
+        type=click.Choice(MODELS),
+        default="unet",
+        help="Decoder over --encoder; fcn* stand on VGG16, tiramisu* are whole.",
+    ),
+    click.option(
+        "--encoder",
+        metavar="NAME",
+        default="auto",
+        help="Encoder of segmentation-models-pytorch; auto: resnet34, or the model's own.",
+    ),
     click.option("--weights", metavar="imagenet|none|FILE", default="imagenet", help="Weights to start from."),
+    click.option("--position-channels", is_flag=True, help="Show the model x and y of each pixel too."),
     click.option(
         "--size",
         metavar="PX[,PX...]",
@@ -229,6 +240,8 @@ def _resumed(ctx: click.Context, run: Path, options: dict[str, Any]) -> FitConfi
         for name, value in options.items()
         if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
     }
+    if given.get("model", stored.model) != stored.model:
+        given.setdefault("encoder", "auto")  # so that it is the model that `fit` finds to differ
     weights = stored.weights if has_named_weights(stored.weights) else (run / stored.weights).as_posix()
     return msgspec.structs.replace(stored, **{"weights": weights, "digest": ""} | given)
 

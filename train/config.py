@@ -11,7 +11,7 @@ import msgspec
 
 from curate.errors import CurateError, FormatError, MissingError, UsageError
 
-MODELS = (
+ENCODER_MODELS = (
     "unet",
     "unetplusplus",
     "manet",
@@ -24,6 +24,10 @@ MODELS = (
     "segformer",
 )
 """The decoders of segmentation-models-pytorch that go with every encoder of its own at every size."""
+
+FCN_MODELS = ("fcn32s", "fcn16s", "fcn8s")
+TIRAMISU_MODELS = ("tiramisu56", "tiramisu67", "tiramisu103")
+MODELS = (*ENCODER_MODELS, *FCN_MODELS, *TIRAMISU_MODELS)
 
 POOLING_MODELS = ("deeplabv3", "deeplabv3plus", "upernet")
 """These pool an image to a single pixel and normalise it over the batch, so a batch holds two images at least."""
@@ -54,9 +58,12 @@ class FitConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     digest: str
     """The dataset's digest."""
     model: str = "unet"
-    encoder: str = "resnet34"
+    encoder: str = "auto"
+    """`auto` becomes resnet34, or the only one the model has: vgg16 of an FCN, `none` of a Tiramisu."""
     weights: str = "imagenet"
     """`imagenet`, `none` or a .safetensors file (in `config.json` relative to the run)."""
+    position_channels: bool = False
+    """Whether the model sees x and y of each pixel beside its colour."""
     size: int = 224
     """Side in px of the square that images are resized to for the model; with `earlier_sizes`, in the last stage."""
     earlier_sizes: tuple[int, ...] = ()
@@ -107,6 +114,13 @@ class FitConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         _check_choice("--precision", self.precision, PRECISIONS)
         if not self.encoder:
             raise UsageError("--encoder: is empty, expected a name such as resnet34")
+        if self.encoder == "auto":
+            msgspec.structs.force_setattr(self, "encoder", _own_encoder(self.model) or "resnet34")
+        _check_encoder(self.model, self.encoder)
+        if self.weights == "imagenet" and self.model in TIRAMISU_MODELS:
+            raise UsageError(
+                f"--weights imagenet: there are none of {self.model}. Pass --weights none, or a file of it"
+            )
         if not has_named_weights(self.weights) and not self.weights.endswith(".safetensors"):
             raise UsageError(f"--weights {self.weights}: expected imagenet, none or a .safetensors file")
         _check_at_least("--epochs", self.epochs, 1)
@@ -183,6 +197,20 @@ def _check_patience(config: FitConfig) -> None:
         raise UsageError(
             "--patience: a run of several sizes trains each for its share of --epochs. Leave one of them out"
         )
+
+
+def _own_encoder(model: str) -> str | None:
+    """The encoder that is part of a model; None where it takes any."""
+    if model in FCN_MODELS:
+        return "vgg16"
+    return "none" if model in TIRAMISU_MODELS else None
+
+
+def _check_encoder(model: str, encoder: str) -> None:
+    own = _own_encoder(model)
+    if own and encoder != own:
+        has = "has no encoder" if own == "none" else f"stands on {own}"
+        raise UsageError(f"--encoder {encoder}: --model {model} {has}. Leave --encoder out, or choose another --model")
 
 
 def has_named_weights(weights: str) -> bool:

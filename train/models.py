@@ -1,4 +1,4 @@
-"""Models of segmentation-models-pytorch, with weights that are downloaded, read from a file, or random."""
+"""The models by their names, with weights that are downloaded, read from a file, or random."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ import safetensors
 import safetensors.torch
 import segmentation_models_pytorch as smp
 import torch
+from huggingface_hub import hf_hub_download
 from segmentation_models_pytorch.encoders import encoders
 from torch import Tensor, nn
 
 from curate.errors import FormatError, MachineError, MismatchError, MissingError, UsageError
-from train.config import FitConfig, has_named_weights, read_config
+from train.config import FCN_MODELS, TIRAMISU_MODELS, FitConfig, has_named_weights, read_config
+from train.fcn import FCN, REFINING, STRIDES, convolutional_classifier
+from train.positions import take_positions, widened
+from train.tiramisu import SIZES, FCDenseNet
 
 PROBE_SECONDS = 5
 """How long the server of the pretrained weights may take to answer before the download counts as impossible."""
@@ -43,12 +47,23 @@ def build_model(config: FitConfig) -> nn.Module:
     if config.weights == "imagenet":
         _check_download(config.encoder)
     model = _random_model(config, "imagenet" if config.weights == "imagenet" else None)
+    if config.weights == "imagenet" and config.model in FCN_MODELS:
+        _start_from(model, config, _download(config.encoder))
     if not has_named_weights(config.weights):
-        path = Path(config.weights)
-        tensors = read_weights(path)
-        whole = any(name.startswith("encoder.") for name in tensors)
-        _load(model if whole else model.get_submodule("encoder"), tensors, path, surplus=not whole)
+        _start_from(model, config, Path(config.weights))
     return model
+
+
+def _start_from(model: nn.Module, config: FitConfig, path: Path) -> None:
+    """Put the weights of a file, of the whole model or of its encoder alone, into a model."""
+    tensors = read_weights(path)
+    whole = config.model in TIRAMISU_MODELS or any(name.startswith("encoder.") for name in tensors)
+    part = model if whole else model.get_submodule("encoder")
+    own = part.state_dict()
+    finer = {name: own[name] for name in own if name.startswith(REFINING)} if config.model in FCN_MODELS else {}
+    _load(part, finer | widened(tensors, own), path, surplus=not whole)
+    if config.model in FCN_MODELS and not whole:
+        _load(model, {**model.state_dict(), **convolutional_classifier(tensors)}, path, surplus=False)
 
 
 def load(run: Path) -> Loaded:
@@ -70,25 +85,36 @@ def load_weights(config: FitConfig, path: Path) -> nn.Module:
 
 
 def _random_model(config: FitConfig, encoder_weights: str | None) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        if config.model in TIRAMISU_MODELS:
+            model: nn.Module = FCDenseNet(*SIZES[config.model])
+        elif config.model in FCN_MODELS:
+            model = FCN(STRIDES[config.model])
+        else:
+            model = _encoder_and_decoder(config, encoder_weights)
+    if config.position_channels:
+        take_positions(model)
+    # With the channels innermost, a CPU trains about twice as fast.
+    return model.to(memory_format=torch.channels_last)
+
+
+def _encoder_and_decoder(config: FitConfig, encoder_weights: str | None) -> nn.Module:
     if config.encoder not in encoders:
         close = difflib.get_close_matches(config.encoder, encoders, 3, 0)
         raise UsageError(
             f"--encoder {config.encoder}: segmentation-models-pytorch has no such encoder; closest: {', '.join(close)}"
         )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        try:
-            model = smp.create_model(
-                config.model, encoder_name=config.encoder, encoder_weights=encoder_weights, in_channels=3, classes=1
-            )
-        except (ValueError, KeyError, NotImplementedError) as error:
-            raise UsageError(
-                f"--model {config.model} --encoder {config.encoder}: do not go together ({error}). Choose another"
-            ) from error
-        except OSError as error:  # huggingface_hub's errors are OSErrors
-            raise _no_download(config.encoder, error) from error
-    # With the channels innermost, a CPU trains about twice as fast.
-    return model.to(memory_format=torch.channels_last)  # type: ignore[no-any-return]
+    try:
+        return smp.create_model(  # type: ignore[no-any-return]
+            config.model, encoder_name=config.encoder, encoder_weights=encoder_weights, in_channels=3, classes=1
+        )
+    except (ValueError, KeyError, NotImplementedError) as error:
+        raise UsageError(
+            f"--model {config.model} --encoder {config.encoder}: do not go together ({error}). Choose another"
+        ) from error
+    except OSError as error:  # huggingface_hub's errors are OSErrors
+        raise _no_download(config.encoder, error) from error
 
 
 def _check_download(encoder: str) -> None:
@@ -108,6 +134,15 @@ def _check_download(encoder: str) -> None:
     try:
         get_session().head(constants.ENDPOINT, timeout=PROBE_SECONDS)
     except Exception as error:  # the client, and with it the class of its errors, depends on huggingface_hub's version
+        raise _no_download(encoder, error) from error
+
+
+def _download(encoder: str) -> Path:
+    """The file of an encoder's imagenet weights, from where segmentation-models-pytorch has them."""
+    settings = encoders[encoder]["pretrained_settings"]["imagenet"]
+    try:
+        return Path(hf_hub_download(settings["repo_id"], "model.safetensors", revision=settings["revision"]))
+    except OSError as error:  # huggingface_hub's errors are OSErrors
         raise _no_download(encoder, error) from error
 
 

@@ -56,7 +56,7 @@ def parameter_groups(model: nn.Module, config: FitConfig) -> list[dict[str, Any]
     if lowest == 1:
         return [{"params": list(model.parameters()), "scale": 1.0}]
     encoder = encoder_of(model, f"--encoder-lr-scale {lowest}")
-    layers = _in_running_order(encoder, config.size)
+    layers = _in_running_order(encoder, model, config.size)
     edges = [len(layers) * number // ENCODER_GROUPS for number in range(ENCODER_GROUPS + 1)]
     groups: list[dict[str, Any]] = []
     for number, (begin, end) in enumerate(itertools.pairwise(edges)):
@@ -75,18 +75,18 @@ def encoder_of(model: nn.Module, option: str) -> nn.Module:
     return encoder
 
 
-def _in_running_order(encoder: nn.Module, size: int) -> list[nn.Module]:
-    """The layers with weights of their own in the order an image of `size` px meets them; those it never meets last.
+def _in_running_order(encoder: nn.Module, model: nn.Module, size: int) -> list[nn.Module]:
+    """The encoder's layers with weights of their own, in the order an image of `size` px meets them in the model.
 
-    The order in which layers are declared is another one in some encoders (mit_b0).
+    Those it never meets come last. The order in which layers are declared is another one in some encoders (mit_b0).
     """
     own = [layer for layer in encoder.modules() if any(True for _ in layer.parameters(recurse=False))]
     met: dict[nn.Module, None] = {}
     hooks = [layer.register_forward_pre_hook(lambda layer, _: met.setdefault(layer)) for layer in own]
-    training = {layer: layer.training for layer in encoder.modules()}
+    training = {layer: layer.training for layer in model.modules()}
     try:
         with torch.no_grad():
-            encoder.eval()(torch.zeros(1, 3, size, size, device=next(encoder.parameters()).device))
+            model.eval()(torch.zeros(1, 3, size, size, device=next(model.parameters()).device))
     finally:
         for hook in hooks:
             hook.remove()

@@ -13,6 +13,7 @@ SUSPECT = 0.5
 """From this severity on the label is likely wrong and somebody has to look; below it can be kept or mended."""
 
 ADVICE = {
+    "refused": "Mend it, or leave the label out",
     "unreadable": "Mend the file, or leave the label out",
     "size": "It belongs to another image or another crop",
     "empty": "Label the person, or take the image as a background",
@@ -33,7 +34,7 @@ ADVICE = {
     "identical": "One of the two belongs to another image",
     "annotators": "Let a third one decide",
     "unlike-model": "It may belong to another image",
-    "missed-person": "Add the person, if it is one",
+    "missed-person": "Add it, if it is a person or part of one",
     "no-person": "Take it away, if it is none",
 }
 """What to do about each kind of fault; the kinds in the order they are told."""
@@ -67,5 +68,5 @@ def severity(value: float, least: float, most: float, span: tuple[float, float] 
     >>> severity(1.2, 1.2, 2.0), severity(3, 1.2, 2.0), severity(1.6, 1.2, 2.0)
     (0.5, 1.0, 0.75)
     """
-    share = min(1.0, max(0.0, (value - least) / (most - least)))
+    share = min(1.0, max(0.0, (float(value) - least) / (most - least)))
     return round(span[0] + (span[1] - span[0]) * share, 2)

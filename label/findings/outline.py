@@ -36,6 +36,8 @@ BETTER = 1.2
 """An outline fits better elsewhere from so many times the strength on."""
 LOST = 0.68
 """An outline follows nothing where what lies around it has this share of its strength."""
+FLAT = 0.3
+"""Where hardly a pixel changes more, the picture has no edges to compare with."""
 FAINT = 0.95
 """The outline of a hole through which something shows is stronger."""
 ALIKE = 0.7
@@ -107,8 +109,11 @@ def faults_beside(photo: NDArray[np.uint8], shape: Shape) -> Iterator[Fault]:
     size_hw = working_size((height, width))
     small = np.asarray(cv2.resize(photo, size_hw[::-1], interpolation=cv2.INTER_AREA), np.uint8)
     edges, mask, scale = edges_of(small), shrunk(shape.person, size_hw), height / size_hw[0]
+    if float(np.percentile(np.sqrt(edges.xx + edges.yy), 99)) < FLAT:
+        return
     if fault := astray(edges, mask, scale):
         yield fault
+        return  # what else is amiss follows from that
     yield from gaps(small, edges, mask, shape)
     if fault := cut_straight(edges, shape, scale):
         yield fault

@@ -86,6 +86,7 @@ def shape_faults(shape: Shape) -> Iterator[Fault]:
         return
     if fault := inverted(shape.person):
         yield fault
+        return
     yield from crumbs(shape)
     yield from outline_faults(shape)
 

@@ -25,8 +25,8 @@ from label.formats.reading import (
     label_files,
     or_refusal,
     peek,
-    read_bytes,
     read_json,
+    read_text,
     some_of,
 )
 from label.formats.record import Drawing, HandLabel, Options, Refusal
@@ -75,7 +75,7 @@ def _labels(file: Path, classes: Classes) -> Iterator[HandLabel | Refusal]:
         yield from labels_of_results(file, read_json(file, list[Result], TOOL, most=MOST_BYTES), classes)
         return
     notes: list[Note] = []
-    coco = decode_coco(file, read_bytes(file, MOST_BYTES), notes)
+    coco = decode_coco(file, read_text(file, MOST_BYTES), notes)
     if isinstance(coco, PanopticFile):
         raise FormatError(file, "is a panoptic file. Build a dataset from it: curate build --coco")
     yield from (Refusal(file, f"{note.where}: {note.what}") for note in notes)

@@ -43,6 +43,8 @@ def detect(path: Path) -> bool:
 
 
 def _is_cvat(file: Path) -> bool:
+    if not file.is_file():  # a pipe would be waited for
+        return False
     try:
         with file.open("rb") as opened:
             _, root = next(ElementTree.iterparse(opened, events=("start",)), (None, None))

@@ -1,4 +1,4 @@
-"""Datumaro JSON: polygons and masks of its items.
+"""Datumaro JSON: polygons, masks and ellipses of its items.
 
 Format: https://open-edge-platform.github.io/datumaro/ (formats, "Datumaro").
 """
@@ -26,7 +26,7 @@ from label.formats.reading import (
     some_of,
 )
 from label.formats.record import Drawing, HandLabel, Options, Refusal
-from label.regions import Classes, Region, draw_regions, polygon, without_area
+from label.regions import Classes, Region, draw_regions, ellipse, polygon, without_area
 
 SUFFIXES = (".json",)
 TOOL = "Datumaro"
@@ -131,7 +131,7 @@ def draw_item(
     size_hw: SizeHW,
 ) -> Drawing:
     """An item's annotations at `size_hw`; those of one group are one person. Raises as `draw_regions` does."""
-    outlined = {one.group for one in item.annotations if one.type in ("polygon", "mask")} - {0}
+    outlined = {one.group for one in item.annotations if one.type in ("polygon", "mask", "ellipse")} - {0}
     regions = [
         region_of(one, names, classes, file, f"{place}.annotations[{number}]", boxed=one.group in outlined)
         for number, one in enumerate(item.annotations)
@@ -155,6 +155,10 @@ def region_of(
         if len(one.points) % 2:
             raise FormatError(file, f"a polygon has {len(one.points)} values, which are no pairs of x and y", place)
         return polygon(name, list(zip(one.points[0::2], one.points[1::2], strict=True)), place, person)
+    if one.type == "ellipse" and len(one.points) == 4:
+        left, top, right, bottom = one.points
+        radii = ((right - left) / 2, (bottom - top) / 2)
+        return ellipse(name, ((left + right) / 2, (top + bottom) / 2), radii, place, person)
     if one.type == "mask" and one.rle is not None:
         return Region(name, partial(rle_of_shape, one.rle, file, place), place, person=person)
     told = f"{name[:40]} is a {one.type[:20]}, which is no outline"

@@ -23,6 +23,8 @@ from label.regions import Classes, Region, draw_regions, polygon
 
 SUFFIXES = (".json",)
 TOOL = "LabelMe"
+TURNED = ("rectangle", "rotation", "oriented_rectangle")
+"""Rectangles that may be turned: with four corners they are polygons."""
 WITHOUT_AREA = frozenset({"point", "points", "line", "linestrip"})
 
 
@@ -92,7 +94,7 @@ def draw_export(export: Export, stated: SizeHW | None, classes: Classes, file: P
 def region_of(shape: Shape, file: Path, place: str) -> Region:
     """One shape as a region."""
     kind, count = shape.shape_type or "polygon", len(shape.points)
-    if kind == "polygon" or (kind in ("rectangle", "rotation") and count == 4):
+    if kind == "polygon" or (kind in TURNED and count == 4):
         return polygon(shape.label, shape.points, place, shape.group_id)
     empty = f"a {kind} encloses nothing" if kind in WITHOUT_AREA else f"this {kind} covers no pixel of the image"
     draw = partial(rle_of_shape, shape, file=file, place=place)
@@ -139,7 +141,9 @@ def rle_of_mask(shape: Shape, size_hw: SizeHW, file: Path, place: str) -> Rle:
         FormatError: There is no PNG, it is damaged, or the box leaves the image.
         MismatchError: The PNG is not as large as the box.
     """
-    (x0, y0), (x1, y1) = [(int(x), int(y)) for x, y in shape.points]
+    (left, top), (right, bottom) = shape.points
+    x0, y0 = round(left), round(top)  # a mask that was moved has fractions, and the size that it had
+    x1, y1 = x0 + round(right - left), y0 + round(bottom - top)
     if not (0 <= x0 <= x1 < size_hw[1] and 0 <= y0 <= y1 < size_hw[0]):
         problem = (
             f"the mask's box ({x0}, {y0}) to ({x1}, {y1}) is not inside the image of {size_hw[0]}x{size_hw[1]} (HxW)"

@@ -37,7 +37,10 @@ SUFFIXES = (".json",)
 TOOL = "Label Studio"
 UPLOADED = re.compile(r"[0-9a-f]{8}-(?=.)")
 """What Label Studio puts before the name of a file that was uploaded."""
-CLASS_KEYS = ("brushlabels", "polygonlabels", "rectanglelabels", "ellipselabels", "keypointlabels", "labels")
+CLASS_KEYS = (
+    *("brushlabels", "polygonlabels", "rectanglelabels", "ellipselabels", "keypointlabels", "labels"),
+    *("vectorlabels", "bitmasklabels"),
+)
 CHANNELS, WORD = 4, 8
 LENGTHS = (3, 4, 8, 16)
 """Widths in bits of the lengths that are written."""
@@ -63,6 +66,17 @@ class Value(msgspec.Struct, frozen=True):
     ellipselabels: list[str] = []
     keypointlabels: list[str] = []
     labels: list[str] = []
+    vectorlabels: list[str] = []
+    bitmasklabels: list[str] = []
+    vertices: Any = None
+    imageDataURL: Any = None  # noqa: N815
+    sequence: Any = None
+
+    @property
+    def unread(self) -> str:
+        """What kind of shape it is, where it is one that is not read; else empty."""
+        kinds = {"vector": self.vertices, "bitmask": self.imageDataURL, "track of a video": self.sequence}
+        return next((kind for kind, shape in kinds.items() if shape is not None), "")
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -206,7 +220,11 @@ def draw_results(
     for number, result in enumerate(results):
         if result is not None and has_shape(result.value):
             name = class_of(result.value, classes) or names.get(result.id) or "without a name"
-            regions.append(region_of(result, name, drawn_hw, file, f"{place}.result[{number}]"))
+            where = f"{place}.result[{number}]"
+            if result.value.unread and classes.wants(name):
+                told = f"{name[:40]} is a {result.value.unread}, which is not read"
+                raise FormatError(file, f"{told}. Draw a brush or a polygon in {TOOL}, or delete it", where)
+            regions.append(region_of(result, name, drawn_hw, file, where))
     return draw_regions(regions, classes, stated, size_hw, file, TOOL)
 
 
@@ -218,12 +236,14 @@ def class_of(value: Value, classes: Classes) -> str | None:
 
 def has_shape(value: Value) -> bool:
     """Whether a value says where something is."""
-    return value.rle is not None or value.points is not None or value.x is not None
+    return value.rle is not None or value.points is not None or value.x is not None or bool(value.unread)
 
 
 def region_of(result: Result, name: str, size_hw: SizeHW, file: Path, place: str) -> Region:
     """One result as a region of an image of this size."""
     value, (height, width) = result.value, size_hw
+    if value.unread:
+        return without_area(name, value.unread, place)
     if value.rle is not None:
         return Region(name, partial(rle_of_brush, value.rle, file, place), place, empty="this brush covers no pixel")
     if value.points is not None:

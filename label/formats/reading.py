@@ -15,6 +15,7 @@ import msgspec
 from curate import images
 from curate.errors import CurateError, FormatError
 from curate.masks import SizeHW
+from curate.sources.coco_json import check_text
 from label.formats.record import HandLabel, Refusal, files_under
 
 MAX_BYTES = 256 * 2**20
@@ -46,6 +47,17 @@ def read_bytes(file: Path, most: int | None = None) -> bytes:
         raise FormatError(file, f"cannot be read ({error.strerror})") from error
 
 
+def read_text(file: Path, most: int | None = None) -> bytes:
+    """The bytes of a file in UTF-8, without a byte order mark.
+
+    Raises:
+        FormatError: As `read_bytes`; also where it is no UTF-8: a damaged key would pass for one that is not known.
+    """
+    data = read_bytes(file, most).removeprefix(BYTE_ORDER_MARK)
+    check_text(file, data)
+    return data
+
+
 def read_json(file: Path, kind: type[T], tool: str, *, strict: bool = True, most: int | None = None) -> T:
     """A JSON file's content, its types checked.
 
@@ -57,11 +69,10 @@ def read_json(file: Path, kind: type[T], tool: str, *, strict: bool = True, most
         most: Largest number of bytes; None: MAX_BYTES.
 
     Raises:
-        FormatError: It is too large, no JSON, or a field is not what the tool writes there.
+        FormatError: It is too large, no UTF-8 or JSON, or a field is not what the tool writes there.
     """
-    data = read_bytes(file, most).removeprefix(BYTE_ORDER_MARK)
     try:
-        return msgspec.json.decode(data, type=kind, strict=strict)
+        return msgspec.json.decode(read_text(file, most), type=kind, strict=strict)
     except msgspec.ValidationError as error:
         raise FormatError(file, f"is not {tool}'s: {error}. Save it again in {tool}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -166,14 +177,14 @@ def some_of(path: Path, *suffixes: str) -> list[Path]:
     return files[:: 1 + len(files) // LOOKED_AT]
 
 
-def utc_time(text: str | None) -> str | None:
+def utc_time(text: object) -> str | None:
     """A time as ISO 8601 in UTC, to the second; None where it is none. A time without a zone is taken as UTC.
 
     >>> utc_time("2026-01-02 03:04:05.678+01:00"), utc_time("2026-01-02T03:04:05Z"), utc_time("yesterday")
     ('2026-01-02T02:04:05Z', '2026-01-02T03:04:05Z', None)
     """
     try:
-        time = datetime.fromisoformat((text or "").strip())
+        time = datetime.fromisoformat(text.strip() if isinstance(text, str) else "")
         return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     except (ValueError, OverflowError):
         return None

@@ -89,7 +89,7 @@ class HandLabel:
     @property
     def where(self) -> str:
         """The file and the place in it, for messages."""
-        return f"{self.file} at {self.place}" if self.place else str(self.file)
+        return printable(f"{self.file} at {self.place}" if self.place else str(self.file))
 
     def image_sha256(self) -> str | None:
         """Digest of its photograph's bytes; None where there is none, or it cannot be read."""
@@ -106,10 +106,23 @@ class HandLabel:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A file, or one of its labels, that was left out; the message names it and says what to do."""
+    """A file, or one of its labels, that was left out; the message names it and says what to do, in one line."""
 
     file: Path
     message: str
+
+    def __post_init__(self) -> None:
+        """Names in files are not trusted."""
+        object.__setattr__(self, "message", printable(self.message))
+
+
+def printable(text: str) -> str:
+    """The text without what would end the line, move the cursor or colour the terminal, or cannot be encoded.
+
+    >>> printable("a\\nb"), printable("\\udcff.json")
+    ('a?b', '?.json')
+    """
+    return text if text.isprintable() else "".join(one if one.isprintable() else "?" for one in text)
 
 
 def files_under(path: Path) -> list[Path]:

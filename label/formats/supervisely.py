@@ -18,8 +18,8 @@ import numpy as np
 from PIL import Image
 
 from curate.errors import FormatError
-from curate.images import MAX_PIXELS
 from curate.masks import Mask, Rle, SizeHW, decode, encode, rle_of_polygons, union_rle
+from label.formats.png import SIGNATURE
 from label.formats.reading import checked_size, each_file, image_file, label_files, peek, read_json, some_of, utc_time
 from label.formats.record import Drawing, HandLabel, Options, Refusal, relative_name
 from label.regions import Classes, Region, box, draw_regions, polygon, without_area
@@ -27,6 +27,12 @@ from label.regions import Classes, Region, box, draw_regions, polygon, without_a
 SUFFIXES = (".json",)
 TOOL = "Supervisely"
 MOST_PNG_BYTES = 2**26
+HALF = 128
+BITMAPS = ("bitmap", "alpha_mask")
+"""An alpha mask is a bitmap with soft edges; a person is what is at least half opaque."""
+NO_LABELS = frozenset({"meta.json", "key_id_map.json", "obj_class_to_machine_color.json"})
+NO_LABELS_IN = "img_info"
+"""A folder beside `ann` that tells of the photographs."""
 WITHOUT_AREA = frozenset({"point", "line", "graph", "any"})
 
 
@@ -77,7 +83,12 @@ def detect(path: Path) -> bool:
 def read(path: Path, options: Options) -> Iterator[HandLabel | Refusal]:
     """A label for each annotation file at `path`; raises as `Format.read` does."""
     classes, advice = Classes.of(options), "Name the project's folder, or its ann/"
-    return each_file(label_files(path, SUFFIXES, advice, ("meta.json",)), lambda file: [_label(file, path, classes)])
+    files = [
+        file
+        for file in label_files(path, SUFFIXES, advice, NO_LABELS)
+        if file == path or NO_LABELS_IN not in file.relative_to(path).parts
+    ]
+    return each_file(files, lambda file: [_label(file, path, classes)])
 
 
 def _label(file: Path, root: Path, classes: Classes) -> HandLabel:
@@ -107,8 +118,8 @@ def region_of(one: Object, file: Path, place: str, classes: Classes) -> Region:
     name, kind = one.classTitle, one.geometryType or ("bitmap" if one.bitmap else "polygon")
     if kind in WITHOUT_AREA or not classes.wants(name):
         return without_area(name, kind, place)
-    if kind == "bitmap" and one.bitmap is not None:
-        return Region(name, partial(rle_of_bitmap, one.bitmap, file, place), place)
+    if kind in BITMAPS and one.bitmap is not None:
+        return Region(name, partial(rle_of_bitmap, one.bitmap, kind == "alpha_mask", file, place), place)
     if kind == "rectangle" and one.points is not None and len(one.points.exterior) == 2:
         corner, opposite = one.points.exterior
         return box(name, corner, opposite, place)
@@ -129,38 +140,39 @@ def rle_with_holes(points: Points, size_hw: SizeHW) -> Rle:
     return encode(decode(first) & ~decode(union_rle(holes, size_hw)))
 
 
-def rle_of_bitmap(bitmap: Bitmap, file: Path, place: str, size_hw: SizeHW) -> Rle:
-    """A bitmap laid into the image.
+def rle_of_bitmap(bitmap: Bitmap, soft: bool, file: Path, place: str, size_hw: SizeHW) -> Rle:
+    """A bitmap laid into the image; `soft`: its values are opacities.
 
     Raises:
         FormatError: It is damaged, or leaves the image.
     """
-    part = part_of(bitmap.data, file, f"{place}.bitmap")
-    (left, top), (height, width) = bitmap.origin, part.shape
-    if left < 0 or top < 0 or left + width > size_hw[1] or top + height > size_hw[0]:
-        told = f"the bitmap of {height}x{width} (HxW) at ({left}, {top}) leaves the image of {size_hw[0]}x{size_hw[1]}"
-        raise FormatError(file, f"{told}. Export it again", place)
     mask = np.zeros(size_hw, bool)
-    mask[top : top + height, left : left + width] = part
+    left, top = bitmap.origin
+    try:
+        data = base64.b64decode(bitmap.data, validate=True)
+        if not data.startswith(SIGNATURE):
+            data = zlib.decompressobj().decompress(data, MOST_PNG_BYTES)
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+            height, width = image.height, image.width
+            if left < 0 or top < 0 or left + width > size_hw[1] or top + height > size_hw[0]:
+                shape = f"{height}x{width} (HxW) at ({left}, {top})"
+                told = f"the bitmap of {shape} leaves the image of {size_hw[0]}x{size_hw[1]}"
+                raise FormatError(file, f"{told}. Export it again", place)
+            mask[top : top + height, left : left + width] = part_of(image, soft)
+    except (binascii.Error, zlib.error, ValueError, OSError, SyntaxError) as error:
+        told = f"is no deflated PNG in base64 ({error}). Export it again"
+        raise FormatError(file, told, f"{place}.bitmap") from error
     return encode(mask)
 
 
-def part_of(text: str, file: Path, place: str) -> Mask:
-    """A bitmap's pixels: of a PNG with alpha those that are not clear, else those that are not 0."""
-    try:
-        inflate = zlib.decompressobj()
-        data = inflate.decompress(base64.b64decode(text, validate=True), MOST_PNG_BYTES)
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise ValueError(f"{image.height}x{image.width} px")
-            image.load()
-            values = np.array(image)
-            clear = image.info.get("transparency")
-    except (binascii.Error, zlib.error, ValueError, OSError, SyntaxError) as error:
-        raise FormatError(file, f"is no deflated PNG in base64 ({error}). Export it again", place) from error
-    mask: Mask = (
-        values != (clear if isinstance(clear, int) else 0)
-        if values.ndim == 2
-        else values[..., -1 if values.shape[2] in (2, 4) else 0] > 0
-    )
+def part_of(image: Image.Image, soft: bool) -> Mask:
+    """A bitmap's pixels: of a PNG with alpha those that are not clear, else those that are not 0.
+
+    Of a soft one those that are at least half opaque.
+    """
+    values, clear = np.array(image), image.info.get("transparency")
+    channel = values if values.ndim == 2 else values[..., -1 if values.shape[2] in (2, 4) else 0]
+    if soft:
+        return channel >= HALF
+    mask: Mask = channel != (clear if isinstance(clear, int) and values.ndim == 2 else 0)
     return mask

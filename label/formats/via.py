@@ -5,6 +5,7 @@ Format: https://www.robots.ox.ac.uk/~vgg/software/via/ ("Export annotations as J
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -117,7 +118,7 @@ def region_of(shape: object, classes: Classes, file: Path, place: str) -> Region
         return box(name, (outline.x, outline.y), opposite, place)
     if outline.name in ("circle", "ellipse"):
         radii = (outline.r, outline.r) if outline.name == "circle" else (outline.rx, outline.ry)
-        turned_deg = 57.29577951308232 * outline.theta  # VIA has radians
+        turned_deg = math.degrees(math.fmod(outline.theta, math.tau))
         return ellipse(name, (outline.cx, outline.cy), radii, place, turned_deg=turned_deg)
     if outline.name == "point":
         return without_area(name, "point", place)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from curate import images
 from curate.errors import FormatError, MismatchError, UsageError
 from curate.masks import SizeHW, target_of, value_counts
-from label.colours import Colours, read_colours
+from label.colours import Colours, codes_of, read_colours
 from label.formats.reading import each_file, files_of, first_image, mask_size
 from label.formats.record import Drawing, HandLabel, Options, Refusal, relative_name
 from label.regions import folded
@@ -41,12 +41,26 @@ def read(path: Path, options: Options) -> Iterator[HandLabel | Refusal]:
     files = _masks(path)
     if not files:
         raise FormatError(path, f"holds no folder {CLASSES} with .png files. Name the folder above it")
-    root = files[0].parents[len(files[0].parts) - 1 - files[0].parts.index(CLASSES)]
+    readers = {root: reader_of(root, options) for root in dict.fromkeys(map(root_of, files))}
+    return each_file(files, lambda file: [readers[root_of(file)](file)])
+
+
+def root_of(file: Path) -> Path:
+    """The folder that a class mask's SegmentationClass lies in."""
+    return file.parents[file.parts[::-1].index(CLASSES)]
+
+
+def reader_of(root: Path, options: Options) -> Callable[[Path], HandLabel]:
+    """What makes a label of a class mask below `root`, whose classes stand beside it.
+
+    Raises:
+        UsageError: An option names no class of them.
+    """
     colours = read_colours(options.colours or root / "labelmap.txt") if _has_colours(root, options) else None
     names = dict(enumerate(colours.names)) if colours else names_of(root)
     person = values_of(options.person or ("person",), names, "--person")
     ignored = values_of(options.ignore, names, "--ignore") if options.ignore else frozenset({VOID})
-    return each_file(files, lambda file: [_label(file, root, person, ignored, colours)])
+    return partial(_label, root=root, person=person, ignored=ignored, colours=colours)
 
 
 def _has_colours(root: Path, options: Options) -> bool:
@@ -116,16 +130,15 @@ def classes_of(file: Path, colours: Colours | None) -> NDArray[np.integer]:
 
 def people_in(file: Path, person: NDArray[np.bool_]) -> int | None:
     """How many objects the person's pixels are of; None where there is no mask of objects."""
-    parts = list(file.parts)
-    last = len(parts) - 1 - parts[::-1].index(CLASSES)
-    objects = Path(*parts[:last], OBJECTS, *parts[last + 1 :])
+    root = root_of(file)
+    objects = root / OBJECTS / file.relative_to(root / CLASSES)
     if not objects.is_file():
         return None
+    height, width = mask_size(objects)
+    if (height, width) != person.shape:
+        expected, advice = f"{person.shape[0]}x{person.shape[1]} (HxW)", f"Export it with its {CLASSES} again"
+        raise MismatchError(objects, expected, f"{height}x{width}", advice)
     numbers = images.read_indices(objects)
-    if numbers.shape[:2] != person.shape:
-        raise MismatchError(
-            str(objects), f"{person.shape[0]}x{person.shape[1]} (HxW)", f"{numbers.shape[0]}x{numbers.shape[1]}"
-        )
     if numbers.ndim == 3:
-        numbers = numbers[..., :3].astype(np.int64) @ np.array([1, 256, 65536])
+        numbers = codes_of(numbers)
     return len(set(np.unique(numbers[person]).tolist()) - {0, VOID}) or None

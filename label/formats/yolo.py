@@ -6,6 +6,7 @@ Format: https://docs.ultralytics.com/datasets/segment/
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -21,9 +22,13 @@ from label.regions import Classes, Region, draw_regions, polygon
 SUFFIXES = (".txt",)
 TOOL = "YOLO"
 MOST_BYTES = 2**24
+MOST_YAML_BYTES = 2**20
+"""Class names need little, and YAML takes seconds for a MiB."""
 BOX_VALUES = 4
+CLASS_LIST = "classes.txt"
 NO_LABELS = frozenset(
-    {"classes.txt", "names.txt", "labels.txt", "train.txt", "val.txt", "test.txt", "trainval.txt", "readme.txt"}
+    {CLASS_LIST, "names.txt", "labels.txt", "train.txt", "val.txt", "test.txt", "trainval.txt", "readme.txt"}
+    | {"readme.dataset.txt", "readme.roboflow.txt"}
 )
 """Text files that data sets of YOLO hold beside the labels."""
 
@@ -35,7 +40,7 @@ def detect(path: Path) -> bool:
 
 def _is_yolo(file: Path) -> bool:
     try:
-        lines = read_bytes(file, MOST_BYTES).decode().split("\n")
+        lines = read_bytes(file, MOST_BYTES).decode("utf-8-sig").split("\n")
         first = next((line for line in lines if line.strip()), "")
         number, points = outline_of(first)
     except (CurateError, ValueError):
@@ -51,9 +56,8 @@ def read(path: Path, options: Options) -> Iterator[HandLabel | Refusal]:
     names = class_names(path)
     words = options.person or ("person",)
     if not names and not all(word.isdecimal() for word in words):
-        raise UsageError(
-            f"--person {','.join(words)}: there is no YAML file with names beside {path}. Say the class: --person 0"
-        )
+        told = f"--person {','.join(words)}: there is no YAML file with names, nor {CLASS_LIST}, beside {path}"
+        raise UsageError(f"{told}. Say the class: --person 0")
     classes = Classes.of(options).among(names)
     advice = "Name the folder of YOLO's labels"
     return each_file(label_files(path, SUFFIXES, advice, NO_LABELS), lambda file: [_label(file, path, names, classes)])
@@ -62,33 +66,53 @@ def read(path: Path, options: Options) -> Iterator[HandLabel | Refusal]:
 def class_names(path: Path) -> dict[int, str]:
     """The names of classes, by number, from a YAML file under `path` or in one of the two folders above it.
 
+    Where there is none, from a `classes.txt` there, which has a name in each line.
+
     Raises:
-        FormatError: There is one with `names`, and they are neither a list nor numbered.
+        FormatError: There is a YAML file with `names`, and they are neither a list nor numbered.
     """
     folders = [path.parent, path.parent.parent]
-    near = [file for folder in folders for file in sorted(folder.glob("*.y*ml"))]
-    for file in [*files_under(path), *near] if path.is_dir() else near:
+    near = [file for folder in folders for file in sorted([*folder.glob("*.y*ml"), folder / CLASS_LIST])]
+    files = [*files_under(path), *near] if path.is_dir() else near
+    for file in files:
         if file.suffix.lower() in (".yaml", ".yml"):
             names = names_in(file)
             if names is not None:
                 return names
-    return {}
+    lists = (file for file in files if file.name.lower() == CLASS_LIST and file.is_file())
+    return next(map(names_listed, lists), {})
+
+
+def names_listed(file: Path) -> dict[int, str]:
+    """The names in a list of classes, one in each line."""
+    lines = read_bytes(file, MOST_BYTES).decode("utf-8-sig", "replace").rstrip().split("\n")
+    return {number: line.strip() for number, line in enumerate(lines)}
 
 
 def names_in(file: Path) -> dict[int, str] | None:
-    """The `names` of a YAML file; None where it has none."""
+    """The `names` of a YAML file; None where it has none.
+
+    Scalars are read as the texts they are: what YAML makes of dates, flags and merged maps may fail, or fill gigabytes.
+
+    Raises:
+        FormatError: It is damaged, or its names are neither a list nor numbered.
+    """
     try:
-        content = yaml.safe_load(read_bytes(file, MOST_BYTES))
+        content = yaml.load(read_bytes(file, MOST_YAML_BYTES), yaml.BaseLoader)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise FormatError(file, f"is damaged ({str(error).splitlines()[0]})") from error
     found = content.get("names") if isinstance(content, Mapping) else None
     if found is None:
         return None
-    if isinstance(found, list):
-        return {number: str(name) for number, name in enumerate(found)}
-    if isinstance(found, Mapping) and all(isinstance(number, int) for number in found):
-        return {number: str(name) for number, name in found.items()}
+    numbered = dict(enumerate(found)) if isinstance(found, list) else found
+    if isinstance(numbered, Mapping) and all(map(is_name, numbered, numbered.values())):
+        return {int(number): name for number, name in numbered.items()}
     raise FormatError(file, "has names that are neither a list nor numbered", "names")
+
+
+def is_name(number: object, name: object) -> bool:
+    """Whether an entry of `names` is a number and a text."""
+    return isinstance(name, str) and bool(re.fullmatch(r"[0-9]{1,9}", str(number)))
 
 
 def _label(file: Path, root: Path, names: Mapping[int, str], classes: Classes) -> HandLabel:
@@ -111,7 +135,7 @@ def draw_file(file: Path, names: Mapping[int, str], classes: Classes, size_hw: S
     """The outlines of a file at `size_hw`, each a person by itself. Raises as `draw_regions` does."""
     height, width = size_hw
     try:
-        lines = read_bytes(file, MOST_BYTES).decode().split("\n")
+        lines = read_bytes(file, MOST_BYTES).decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise FormatError(file, f"is no text ({error}). Export it again") from error
     regions = []

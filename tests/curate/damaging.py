@@ -218,6 +218,8 @@ def damaged_structure(content: dict[str, Any], random: Random) -> bytes:
     found: list[str] = []
     for _ in range(random.choice([1, 1, 1, 3])):
         everywhere = list(places(content))
+        if not everywhere:
+            break
         node, key = everywhere[random.integers(len(everywhere))]
         way = random.random()
         if way < 0.6:

@@ -19,7 +19,7 @@ from label.findings import MENDABLE
 from label.mend import mended_target
 from tests.drawing import mask as drawn
 from tests.label.making import Photo, make_dataset, tree
-from tests.label.scenes import SPOILED, moved, person_mask, photograph, spotted, target
+from tests.label.scenes import SPOILED, moved, person_mask, photograph, spotted, target, with_hole
 from tests.onnx_models import brightness
 
 
@@ -47,44 +47,40 @@ def test_a_sound_dataset_has_no_findings(curate: Any, tmp_path: Path) -> None:
     assert (result.code, result.out, result.err) == (0, "set: 1 label, nothing found\n", "")
 
 
-@pytest.fixture
-def spoiled(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def spoiled(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A dataset with a label of each fault, and one without."""
     labels = {f"pairs-{name.replace(' ', '-')}": spoil(person_mask()) for name, (_, spoil) in SPOILED.items()}
-    return make_scenes(tmp_path / "set", {"pairs-sound": person_mask(), **labels})
+    return str(make_scenes(tmp_path_factory.mktemp("spoiled") / "set", {"pairs-sound": person_mask(), **labels}))
 
 
-def test_each_fault_is_told_with_its_picture(curate: Any, spoiled: Path) -> None:
-    result = curate("label", "check", "set", "--all")
+def test_each_fault_is_told_with_its_picture(curate: Any, spoiled: str) -> None:
+    result = curate("label", "check", spoiled, "--all")
     assert result.code == 1
     for name, (kind, _) in SPOILED.items():
-        assert f"set/masks/pairs-{name.replace(' ', '-')}.png: {kind} (" in result.out
+        assert f"{spoiled}/masks/pairs-{name.replace(' ', '-')}.png: {kind} (" in result.out
     assert "pairs-sound" not in result.out
-    told = check_json(curate, "set")
+
+
+def test_all_is_told_as_json_and_drawn_on_a_sheet(curate: Any, spoiled: str, tmp_path: Path) -> None:
+    before = tree(Path(spoiled))
+    told = check_json(curate, spoiled, "--sheet", "sheet.png")
     assert set(told["counts"]) >= {kind for kind, _ in SPOILED.values()}
     assert told["labels"] == len(SPOILED) + 1
     severities = [finding["severity"] for finding in told["findings"]]
     assert severities == sorted(severities, reverse=True)
     assert set(told["suspects"]) == {finding["picture"] for finding in told["findings"] if finding["severity"] >= 0.5}
-
-
-def test_findings_below_a_severity_are_left_out(curate: Any, spoiled: Path) -> None:
-    told = check_json(curate, "set", "--min-severity", "0.5")
-    assert min(finding["severity"] for finding in told["findings"]) >= 0.5
-    assert not {"specks", "holes", "stairs"} & set(told["counts"])
-
-
-def test_the_sheet_shows_every_kind(curate: Any, spoiled: Path, tmp_path: Path) -> None:
-    kinds = len(check_json(curate, "set", "--sheet", "sheet.png")["counts"])
     with Image.open(tmp_path / "sheet.png") as page:
         assert page.width == 1560
-        assert page.height > 200 * kinds
+        assert page.height > 200 * len(told["counts"])
+    assert tree(Path(spoiled)) == before
 
 
-def test_a_check_writes_nothing_else(curate: Any, spoiled: Path, tmp_path: Path) -> None:
-    before = tree(tmp_path)
-    curate("label", "check", "set")
-    assert tree(tmp_path) == before
+def test_findings_below_a_severity_are_left_out(curate: Any, tmp_path: Path) -> None:
+    make_scenes(tmp_path / "set", {"pairs-1": spotted(person_mask()), "pairs-2": with_hole(person_mask())})
+    assert set(check_json(curate, "set")["counts"]) == {"gap", "specks", "holes"}
+    told = check_json(curate, "set", "--min-severity", "0.5")
+    assert {finding["kind"] for finding in told["findings"]} == {"gap"}
 
 
 def test_what_has_no_label_is_not_looked_at(curate: Any, tmp_path: Path) -> None:
@@ -180,7 +176,24 @@ def test_a_zip_is_told_of_by_its_own_name(curate: Any, tmp_path: Path) -> None:
             archive.write(file, file.relative_to(tmp_path / "export"))
     found = {(finding["where"], finding["kind"]) for finding in check_json(curate, "export.zip")["findings"]}
     assert ("export.zip/masks/1.png", "shifted") in found
-    assert ("export.zip/masks/2.png", "unreadable") in found
+    assert ("export.zip/masks/2.png", "refused") in found
+
+
+def test_photographs_that_are_not_at_hand_are_told(curate: Any, tmp_path: Path) -> None:
+    write_export(tmp_path / "export", {"1": person_mask(), "2": person_mask()})
+    (tmp_path / "export" / "photos" / "2.jpg").unlink()
+    told = "note: 1 of 2 pictures: the photograph is not at hand; only the labels themselves were looked at"
+    assert told in curate("label", "check", "export").err
+    assert check_json(curate, "export")["without_photograph"] == 1
+
+
+def test_what_was_found_is_told_before_a_sheet_fails(curate: Any, tmp_path: Path) -> None:
+    make_scenes(tmp_path / "set", {"pairs-1": with_hole(person_mask())})
+    (tmp_path / "file").touch()
+    result = curate("label", "check", "set", "--sheet", "file/sheet.png")
+    assert result.code == 1
+    assert "set/masks/pairs-1.png: gap (" in result.out
+    assert "file" in result.err
 
 
 def test_annotators_who_disagree_are_told(curate: Any, tmp_path: Path) -> None:
@@ -224,7 +237,7 @@ def test_specks_and_holes_are_mended_in_a_new_version(curate: Any, tmp_path: Pat
     assert undone.code == 0
     assert (open_dataset(tmp_path / "undone").target(rows[0]) == target(spotted(person_mask()))).all()
     nothing = curate("label", "check", "mended", "--fix", "holes", "--out", "more")
-    assert nothing.out.endswith("nothing to mend: no label has holes; nothing was written\n")
+    assert nothing.out.endswith("nothing to mend: no label has what is to be fixed; nothing was written\n")
     assert not (tmp_path / "more").exists()
 
 
@@ -250,7 +263,9 @@ def test_one_kind_is_mended_without_the_other_and_what_is_not_counted_stays() ->
         (["one/masks", "--fix", "holes", "--out", "x"], "--fix: mends a dataset, and this is an export"),
         (["one", "--normalise", "unit"], "Name it: --model FILE.onnx"),
         (["one", "--model", "gone.onnx", "--normalise", "unit"], "gone.onnx: no such model"),
-        (["one", "--sheet", "x.txt"], "x.txt: a sheet is a .png or a .jpg"),
+        (["one", "--force"], "--force replaces the dataset at --out"),
+        (["one", "--fix", "holes", "--out", "one/new"], "one/new: is"),
+        (["one", "--sheet", "x.txt"], "--sheet x.txt: a sheet is a .png or a .jpg"),
         (["one/masks", "--images", "gone"], "--images gone: is not a folder"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from curate.masks import IGNORE, PERSON, Mask
+from label.check import faults_of
 from label.findings import ADVICE, SUSPECT, Fault
 from label.findings.opinion import faults_by_model
 from label.findings.outline import edges_of, faults_beside, mean_strength, outline_at, signed_distance
@@ -63,6 +64,19 @@ def test_a_larger_photograph_gives_the_same_kinds() -> None:
     photo = np.asarray(cv2.resize(photograph(person), large), np.uint8)
     found = list(faults_beside(photo, take_apart(target(np.asarray(twice)))))
     assert {fault.kind for fault in found if fault.severity >= SUSPECT} == {"shifted"}
+
+
+@pytest.mark.parametrize("kind", ["inverted", "turned", "misplaced", "tight"])
+def test_what_is_wrong_as_a_whole_is_told_once(kind: str) -> None:
+    spoil = next(spoil for name, spoil in SPOILED.values() if name == kind)
+    chances = person_mask().astype(np.float32)
+    found = list(faults_of(target(spoil(person_mask())), photograph(person_mask()), chances))
+    assert [fault.kind for fault in found if fault.severity >= SUSPECT] == [kind]
+
+
+def test_a_picture_without_edges_says_nothing_of_outlines() -> None:
+    flat = np.full((HEIGHT, WIDTH, 3), 120, np.uint8)
+    assert list(faults_beside(flat, take_apart(target(moved(person_mask(), 12, 9))))) == []
 
 
 def test_inputs_stay_as_they_are() -> None:
@@ -127,6 +141,14 @@ def test_a_model_that_sees_another_picture_is_told_of() -> None:
     one, other = two_people()
     kinds = {fault.kind for fault in faults_by_model(one.astype(np.float32), take_apart(target(other)))}
     assert kinds == {"unlike-model", "missed-person", "no-person"}
+
+
+def test_severities_of_a_model_can_be_written_as_json() -> None:
+    one, other = two_people()
+    small = other & (np.arange(HEIGHT)[:, None] < 110)
+    faults = list(faults_by_model((one | small).astype(np.float32), take_apart(target(one))))
+    assert [type(fault.severity) for fault in faults] == [float]
+    assert 0.5 < faults[0].severity < 1
 
 
 def test_a_model_is_not_heard_about_edges_and_what_is_not_counted() -> None:

@@ -185,7 +185,7 @@ PNG_3X2 = png_text(mask("###\n###"))
     ("content", "words"),
     [
         pytest.param(b"", "is damaged", id="empty"),
-        pytest.param(b"\xff\xfe\x00", "is damaged", id="binary"),
+        pytest.param(b"\xff\xfe\x00", "is no UTF-8", id="binary"),
         pytest.param(json.dumps(WHOLE).encode()[:-20], "is damaged", id="truncated"),
         pytest.param(b"[1, 2]", "is not LabelMe's: Expected `object`, got `array`", id="list"),
         pytest.param(b"{}", "missing required field `shapes`", id="no-shapes"),

@@ -59,6 +59,11 @@ def label(*names: str, content: str | None = None) -> HandLabel:
         pytest.param(["export/masks/b/1"], None, "pairs-b-1", id="end-of-a-path"),
         pytest.param(["7.png"], None, "pairs-7", id="suffix-tells-apart"),
         pytest.param(["pairs/7"], None, "pairs-7", id="path-narrows-the-stem"),
+        pytest.param(["set/0123abcd-coco-7.jpg"], None, "coco-7", id="upload-of-a-sample-id"),
+        pytest.param(["0123abcd-000000000139.jpg"], None, "coco-000000000139", id="upload"),
+        pytest.param(
+            ["train/img.001_jpg.rf.0123456789abcdef0123456789abcdef.jpg"], None, "pairs-img.001", id="roboflow"
+        ),
         pytest.param(["unknown.jpg"], "D", "pairs-a-1", id="content-of-an-unknown-name"),
         pytest.param(["7"], "B", "coco-7", id="content-narrows-the-stem"),
         pytest.param(["7.jpg", "000000000139"], "A", "coco-000000000139", id="content-decides-between-names"),
@@ -94,3 +99,7 @@ def test_content_is_not_hashed_where_the_name_says_it() -> None:
         raise AssertionError("hashed")
 
     assert match(HandLabel(Path("x"), ("coco-7",), "png", None, lambda _: None, never), INDEX) == "coco-7"  # type: ignore[arg-type, return-value]
+
+
+def test_a_date_before_a_name_is_part_of_it() -> None:
+    assert match(label("20240101-000000000139.jpg"), INDEX) == NoMatch(())

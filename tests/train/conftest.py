@@ -10,8 +10,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+import train.fcn
 from curate.dataset import Dataset
-from tests.train.making import make_dataset, one_thread, quick
+from tests.train.making import NARROW, make_dataset, one_thread, quick
 from train.config import encode_config, read_config
 from train.fit import fit
 
@@ -20,6 +21,12 @@ from train.fit import fit
 def _one_thread() -> Iterator[None]:
     with one_thread():
         yield
+
+
+@pytest.fixture
+def narrow_fcn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """fc6 and fc7 of an FCN with NARROW channels: those of 4096 have nine tenths of its parameters."""
+    monkeypatch.setattr(train.fcn, "HIDDEN", NARROW)
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,11 @@ from curate.dataset import Dataset, finish_dataset, open_dataset
 from curate.files import sha256_file, staged_folder
 from curate.images import png_bytes
 from curate.masks import PERSON, Target, area_fraction
-from train.config import FitConfig
+from train.config import ENCODER_MODELS, FitConfig
 
 SPLITS = ("train",) * 8 + ("val",) * 3 + ("test",) * 2 + ("background",)
+
+NARROW = 8
 
 
 def make_dataset(
@@ -106,11 +108,12 @@ def one_thread() -> Iterator[None]:
 
 def quick(**changes: object) -> FitConfig:
     """A configuration that trains in a second: one epoch at 32 px of a small model that has dropout."""
+    any_encoder = changes.get("model", "pspnet") in ENCODER_MODELS
     options: dict[str, object] = {
         "dataset": "",
         "digest": "",
         "model": "pspnet",
-        "encoder": "mobilenet_v2",
+        "encoder": "mobilenet_v2" if any_encoder else "auto",
         "weights": "none",
         "size": 32,
         "epochs": 1,

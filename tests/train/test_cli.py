@@ -71,6 +71,15 @@ def test_ctrl_c_says_how_to_resume_and_resume_needs_no_options(
     assert "is finished already, nothing left to do" in done.stderr
 
 
+def test_resuming_with_another_model_names_the_model(drawn: Dataset, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert run("fit", drawn.root, "--out", out, *QUICK, "--epochs", 1, "--position-channels").exit_code == 0
+    assert read_config(out).position_channels
+    refused = run("fit", drawn.root, "--out", out, "--resume", "--model", "tiramisu56")
+    assert isinstance(refused.exception, UsageError)
+    assert "was begun with --model pspnet, not tiramisu56" in str(refused.exception)
+
+
 def test_several_sizes_are_stages(drawn: Dataset, tmp_path: Path) -> None:
     out = tmp_path / "run"
     growing = [*QUICK, "--size", "32,64", "--batch-size", "4,3", "--epochs", "2", "--deterministic"]
@@ -166,6 +175,10 @@ def test_predict_writes_masks_and_leaves_broken_photos_out(finished: Path, drawn
         (["predict", "none", "{data}/images", "--out", "m"], "none: no such run"),
         (["fit", "{data}", "--out", "{run}", "--epochs", "0"], "--epochs 0: expected at least 1"),
         (["fit", "{data}", "--out", "{run}", "--weights", "w.pt"], "--weights w.pt: expected imagenet, none or"),
+        (
+            ["fit", "{data}", "--out", "{run}", "--model", "tiramisu56"],
+            "--weights imagenet: there are none of tiramisu56",
+        ),
         (["fit", "{data}", "--out", "{run}", "--resume"], "no such run, nothing to resume"),
     ],
     ids=lambda value: " ".join(value[:3]) if isinstance(value, list) else "",

@@ -14,6 +14,15 @@ from train.config import FitConfig, encode_config, first_difference, read_config
 REFUSED = [
     ({"model": "vnet"}, "--model vnet: expected one of unet, "),
     ({"encoder": ""}, "--encoder: is empty"),
+    (
+        {"model": "fcn8s", "encoder": "resnet34"},
+        "--encoder resnet34: --model fcn8s stands on vgg16. Leave --encoder out",
+    ),
+    ({"model": "tiramisu56", "encoder": "vgg16"}, "--encoder vgg16: --model tiramisu56 has no encoder. Leave"),
+    (
+        {"model": "tiramisu67", "weights": "imagenet"},
+        "--weights imagenet: there are none of tiramisu67. Pass --weights",
+    ),
     ({"weights": "coco"}, "--weights coco: expected imagenet, none or a .safetensors file"),
     ({"size": 100}, "--size 100: expected a multiple of 32 from 32 to 4096 px"),
     ({"size": 0}, "--size 0: "),
@@ -71,6 +80,22 @@ def test_a_config_comes_back(tmp_path: Path) -> None:
     config = quick(folds=3, weights="../base/best.safetensors", epoch_images=7)
     (tmp_path / "config.json").write_bytes(encode_config(config))
     assert read_config(tmp_path) == config
+
+
+@pytest.mark.parametrize(
+    ("model", "encoder"), [("unet", "resnet34"), ("fpn", "resnet34"), ("fcn32s", "vgg16"), ("tiramisu103", "none")]
+)
+def test_config_json_names_the_encoder_that_auto_stands_for(model: str, encoder: str) -> None:
+    config = quick(model=model, encoder="auto")
+    assert config.encoder == encoder
+    assert quick(model=model, encoder=encoder) == config
+
+
+def test_a_config_from_before_there_were_position_channels(tmp_path: Path) -> None:
+    old = b"".join(line for line in encode_config(quick()).splitlines(True) if b"position_channels" not in line)
+    (tmp_path / "config.json").write_bytes(old)
+    assert old != encode_config(quick())
+    assert read_config(tmp_path) == quick()
 
 
 DAMAGED = [

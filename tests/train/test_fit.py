@@ -15,6 +15,7 @@ import msgspec
 import polars as pl
 import pytest
 import safetensors.torch
+import torch
 
 import train.checkpoint
 from curate import schema
@@ -36,6 +37,8 @@ from tests.train.making import make_dataset, one_thread, quick
 from train.config import FitConfig, read_config
 from train.fit import check_mined, fit, is_finished, weights_and_recipes
 from train.log import EpochLine, read_log
+from train.models import build_model
+from train.predict import predict_image
 
 THREE = quick(epochs=3)
 
@@ -200,6 +203,33 @@ def test_a_run_goes_on_from_wherever_it_stopped(stop: str, drawn: Dataset, folde
     for part in (".", "fold-0", "fold-1"):
         assert tensors(run / part / "best.safetensors") == tensors(folded / part / "best.safetensors")
     assert (run / "scores.parquet").read_bytes() == (folded / "scores.parquet").read_bytes()
+
+
+@pytest.mark.usefixtures("narrow_fcn")
+@pytest.mark.parametrize(
+    "config",
+    [
+        quick(model="fcn8s", epochs=2),
+        quick(model="tiramisu56", epochs=2),
+        quick(model="unet", epochs=2, position_channels=True),
+    ],
+    ids=["fcn8s", "tiramisu56", "position channels"],
+)
+def test_other_models_learn_resume_and_load(config: FitConfig, tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "people", ("train",) * 4 + ("val",) * 2)
+    straight = fit(dataset, tmp_path / "straight", config)
+    run = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        fit(dataset, run, config, watch=stop_in("epoch 2/2"))
+    fit(dataset, run, config, resume=True)
+    assert tensors(run / "last.ckpt") == tensors(straight / "last.ckpt")
+    assert tensors(run / "best.safetensors") == tensors(straight / "best.safetensors")
+    assert (run / "scores.parquet").read_bytes() == (straight / "scores.parquet").read_bytes()
+    started, loaded = build_model(config).state_dict(), train.load(run)
+    assert loaded.config.model == config.model
+    learnt = [name for name, tensor in loaded.model.named_parameters() if not torch.equal(tensor, started[name])]
+    assert len(learnt) > 0.9 * len(list(loaded.model.named_parameters()))
+    assert predict_image(loaded, dataset.image(dataset.rows("val")[0])).shape == (48, 56)
 
 
 def test_best_weights_lost_between_two_writes_are_mended(drawn: Dataset, straight: Path, tmp_path: Path) -> None:

@@ -64,6 +64,14 @@ def test_depth_is_the_order_of_running_not_of_writing_down() -> None:
     assert id(next(model.encoder.norm4.parameters())) in ids[1]
 
 
+def test_a_model_that_sees_positions_learns_by_depth_and_on_average() -> None:
+    learner = learner_of(position_channels=True, encoder_lr_scale=0.1, ema=0.5, freeze_epochs=1, epochs=2)
+    prepare_epoch(learner.model, learner.config, 2)
+    loss, _ = learner.step(*a_batch(), 1e-3, 0)
+    assert torch.isfinite(loss)
+    assert learner.judged.eval()(torch.zeros(1, 3, 32, 32)).shape == (1, 1, 32, 32)
+
+
 def test_one_rate_for_all_is_one_group() -> None:
     assert [group["scale"] for group in parameter_groups(build_model(quick()), quick())] == [1.0]
 

@@ -12,9 +12,12 @@ import safetensors.torch
 import torch
 
 from curate.errors import FormatError, MachineError, MismatchError, MissingError, UsageError
+from tests.conftest import REPOSITORY
 from tests.train.making import quick
-from train.config import MODELS, POOLING_MODELS, FitConfig
+from train.config import MODELS, POOLING_MODELS, TIRAMISU_MODELS, FitConfig
 from train.models import PROBE_SECONDS, build_model, load
+
+pytestmark = pytest.mark.usefixtures("narrow_fcn")
 
 
 def weights_of(config: FitConfig) -> dict[str, torch.Tensor]:
@@ -119,16 +122,59 @@ def test_an_encoder_without_imagenet_weights() -> None:
         build_model(quick(encoder="dpn107", weights="imagenet"))
 
 
-def test_without_a_network_imagenet_fails_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("model", ["unet", "fcn8s"])
+def test_without_a_network_imagenet_fails_at_once(model: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     started = time.monotonic()
     with pytest.raises(
         MachineError, match=r"--weights imagenet: .* Pass --weights none .* or --weights FILE"
     ) as caught:
-        build_model(quick(weights="imagenet"))
+        build_model(quick(model=model, weights="imagenet"))
     assert time.monotonic() - started < PROBE_SECONDS + 3
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", TIRAMISU_MODELS)
+def test_a_tiramisu_has_weights_of_its_own_alone(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=rf"--weights imagenet: there are none of {name}. Pass --weights none, or a f"):
+        quick(model=name, weights="imagenet")
+    path = tmp_path / "w.safetensors"
+    safetensors.torch.save_file(weights_of(quick()), path)
+    with pytest.raises(MismatchError, match=r"expected a tensor first\.weight, got none of that name"):
+        build_model(quick(model=name, weights=str(path)))
+
+
+def test_a_tiramisu_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    other = weights_of(quick(model="tiramisu56", seed=5))
+    safetensors.torch.save_file(other, path)
+    assert same(other, weights_of(quick(model="tiramisu56", weights=str(path))))
+
+
+@pytest.mark.parametrize("model", ["unet", "fcn8s"])
+def test_a_file_of_a_tiramisu_is_another_architecture(model: str, tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    safetensors.torch.save_file(weights_of(quick(model="tiramisu56")), path)
+    with pytest.raises(MismatchError, match=r"It holds another --model or --encoder"):
+        build_model(quick(model=model, weights=str(path)))
+
+
+SIZES = re.findall(
+    r"^\| `(\w+)`(?:, `--encoder (\w+)`)? \|.*\| ([\d.]+) \|$", (REPOSITORY / "docs" / "training.md").read_text(), re.M
+)
+
+
+def test_the_page_tells_of_every_model() -> None:
+    assert {name for name, _, _ in SIZES} == set(MODELS)
+
+
+@pytest.mark.parametrize(("name", "encoder", "millions"), SIZES, ids=[" ".join(row[:2]) for row in SIZES])
+def test_the_page_tells_the_parameters(name: str, encoder: str, millions: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()  # the FCN as wide as it is
+    with torch.device("meta"):
+        model = build_model(quick(model=name, encoder=encoder or "auto"))
+    assert round(sum(tensor.numel() for tensor in model.parameters()) / 1e6, 1) == float(millions)
 
 
 def test_load_gives_the_best_weights_for_use(finished: Path) -> None:
