@@ -20,12 +20,12 @@ import polars as pl
 
 from curate import schema
 from curate.dataset import Dataset, read_table, write_table
-from curate.errors import ExistsError, FormatError, MissingError, UsageError
+from curate.errors import CurateError, ExistsError, FormatError, MissingError, UsageError
 from curate.files import held_folder, write_atomic
 from review.failures import find_failures
 from review.gate import Figure, Verdict, compare_figures, decide
 from review.mine import mine
-from train.config import FitConfig
+from train.config import FitConfig, read_config
 from train.fit import fit
 from train.log import EpochLine, is_finished, read_log
 from train.metrics import Summary, summarise
@@ -142,15 +142,23 @@ def _claim(out: Path, config: LoopConfig, force: bool) -> None:
 
     A loop that has not finished a single epoch holds nothing that could be lost, and is begun anew.
     """
-    path, encoded = out / "loop.json", msgspec.json.format(msgspec.json.encode(config), indent=2)
-    if path.is_file() and path.read_bytes() == encoded and not force:
+    path = out / "loop.json"
+    if path.is_file() and _read_loop_config(path) == config and not force:
         return
     if path.is_file() and not force and (out / "base" / "log.jsonl").exists():
         found = "a loop with other options or another dataset"
         raise ExistsError(f"{out}: holds {found}. Choose another --out, or pass --force to begin anew there")
     for old in sorted(out.iterdir()):
         shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
-    write_atomic(path, encoded)
+    write_atomic(path, msgspec.json.format(msgspec.json.encode(config), indent=2))
+
+
+def _read_loop_config(path: Path) -> LoopConfig | None:
+    """What stands in a loop.json, None where that is damaged."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=LoopConfig)
+    except (msgspec.DecodeError, CurateError):
+        return None
 
 
 def _run_round(
@@ -162,7 +170,7 @@ def _run_round(
     _score(dataset, base, "train", "val")
     mined = _mined(dataset, base, folder, config)
     epochs = epochs_of(config.budget, base)
-    again = arm_config(config.fit, base, epochs, number)
+    again = arm_config(read_config(out / "base"), base, epochs, number)
     say(f"round {number}: control, {epochs} epochs without mining")
     _train(dataset, arms.control, again, None, report)
     say(f"round {number}: candidate, {epochs} epochs with {_in_words(mined)}")
@@ -233,15 +241,31 @@ def loop_config(
     )
 
 
-def arm_config(fit_config: FitConfig, base: Path, epochs: int, number: int) -> FitConfig:
-    """What both arms of a round share: the base's options and best weights, RETRAIN_LR, and a seed of their own."""
+def arm_config(trained: FitConfig, base: Path, epochs: int, number: int) -> FitConfig:
+    """What both arms of a round share: the loop's options and the base's best weights, RETRAIN_LR, a seed of their own.
+
+    What helps a model to begin (frozen epochs, small images first) has done so, and both arms have all their epochs.
+
+    Args:
+        trained: How the loop's first base was trained, its learning rate a number.
+        base: The run whose weights the arms start from.
+        epochs: Epochs of each arm.
+        number: Of the round.
+    """
     return msgspec.structs.replace(
-        fit_config,
+        trained,
         weights=(base / "best.safetensors").as_posix(),
         epochs=epochs,
-        lr=fit_config.lr * RETRAIN_LR,
+        lr=float(trained.lr) * RETRAIN_LR,
+        lr_from="",
+        lr_min=None if trained.lr_min is None else trained.lr_min * RETRAIN_LR,
+        cycle_epochs=None if trained.cycle_epochs is None else min(trained.cycle_epochs, epochs),
+        earlier_sizes=(),
+        earlier_batch_sizes=(),
+        freeze_epochs=0,
+        patience=None,
         folds=0,
-        seed=fit_config.seed + number,
+        seed=trained.seed + number,
     )
 
 

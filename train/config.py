@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -33,9 +33,11 @@ MODELS = (*ENCODER_MODELS, *FCN_MODELS, *TIRAMISU_MODELS)
 POOLING_MODELS = ("deeplabv3", "deeplabv3plus", "upernet")
 """These pool an image to a single pixel and normalise it over the batch, so a batch holds two images at least."""
 
-SCHEDULES = ("one-cycle", "constant")
-LOSSES = ("bce-dice", "bce")
-OPTIMIZERS = ("adamw", "adam")
+SCHEDULES = ("one-cycle", "constant", "triangular", "step", "polynomial", "exponential")
+SCHEDULES_WITH_MIN, SCHEDULES_WITH_DECAY = ("triangular", "polynomial"), ("step", "exponential")
+LOSSES = ("bce-dice", "bce", "focal", "lovasz")
+OPTIMIZERS = ("adamw", "adam", "rmsprop", "sgd")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 RECIPES = ("none", "standard", "dark", "low-contrast", "crop", "occlusion", "scale", "blur-noise-jpeg")
 """Augmentations, by name; train.augment says what each does."""
 
@@ -64,10 +66,22 @@ class FitConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     position_channels: bool = False
     """Whether the model sees x and y of each pixel beside its colour."""
     size: int = 224
-    """Side in px of the square that images are resized to for the model."""
+    """Side in px of the square that images are resized to for the model; with `earlier_sizes`, in the last stage."""
+    earlier_sizes: tuple[int, ...] = ()
+    """Sides in px of the stages before, in order (`--size 128,256`)."""
     epochs: int = 20
     batch_size: int = 16
-    lr: float = 1e-3
+    earlier_batch_sizes: tuple[int, ...] = ()
+    """Images a step of the stages before; empty where all have `batch_size`."""
+    lr: float | Literal["auto"] = 1e-3
+    """The highest learning rate; `auto` until a range test has found one."""
+    lr_from: str = ""
+    """How a range test came to `lr`; empty where it was given."""
+    lr_min: float | None = None
+    lr_decay: float | None = None
+    """Factor per fall of the `step` schedule, per epoch of the `exponential` one."""
+    cycle_epochs: int | None = None
+    """Epochs of one rise and fall of the `triangular` schedule; None for 1."""
     schedule: str = "one-cycle"
     loss: str = "bce-dice"
     optimizer: str = "adamw"
@@ -77,6 +91,20 @@ class FitConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Number of fold models; 0 for none."""
     epoch_images: int | None = None
     """Images drawn in each epoch; None for as many as there are to train on."""
+    patience: int | None = None
+    """Epochs without a better one after which training stops; None for never."""
+    clip_norm: float | None = None
+    """Norm that the gradient of all weights together is scaled down to; None for no limit."""
+    ema: float | None = None
+    """Decay of the moving average of the weights, which is then what is judged and saved; None for no average."""
+    freeze_epochs: int = 0
+    """Epochs at the start in which the encoder stays as it is."""
+    freeze_batch_norm: bool = False
+    encoder_lr_scale: float = 1.0
+    """Share of the learning rate that the encoder's first layers get."""
+    precision: str = "auto"
+    deterministic: bool = False
+    compile: bool = False
 
     def __post_init__(self) -> None:
         _check_choice("--model", self.model, MODELS)
@@ -84,6 +112,7 @@ class FitConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         _check_choice("--loss", self.loss, LOSSES)
         _check_choice("--optimizer", self.optimizer, OPTIMIZERS)
         _check_choice("--augment", self.augment, RECIPES)
+        _check_choice("--precision", self.precision, PRECISIONS)
         if not self.encoder:
             raise UsageError("--encoder: is empty, expected a name such as resnet34")
         if self.encoder == "auto":
@@ -95,17 +124,80 @@ class FitConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             )
         if not has_named_weights(self.weights) and not self.weights.endswith(".safetensors"):
             raise UsageError(f"--weights {self.weights}: expected imagenet, none or a .safetensors file")
-        if self.size % SIZE_STEP_PX or not 0 < self.size <= MAX_SIZE_PX:
-            raise UsageError(f"--size {self.size}: expected a multiple of {SIZE_STEP_PX} from 32 to {MAX_SIZE_PX} px")
         _check_at_least("--epochs", self.epochs, 1)
-        _check_at_least("--batch-size", self.batch_size, 2 if self.model in POOLING_MODELS else 1)
         _check_at_least("--seed", self.seed, 0)
-        if not (math.isfinite(self.lr) and self.lr > 0):
-            raise UsageError(f"--lr {self.lr}: expected a learning rate above 0, such as 0.001")
         if self.folds != 0 and not 2 <= self.folds <= MAX_FOLDS:
             raise UsageError(f"--folds {self.folds}: expected 2 to {MAX_FOLDS}, or 0 for no fold models")
         if self.epoch_images is not None:
             _check_at_least("--epoch-images", self.epoch_images, 1)
+        if self.clip_norm is not None:
+            _check_above_0("--clip-norm", self.clip_norm, "norm", "1.0")
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise UsageError(f"--ema {self.ema}: expected a decay between 0 and 1, such as 0.999")
+        _check_stages(self)
+        _check_rates(self)
+        _check_freezing(self)
+        _check_patience(self)
+
+
+def _check_stages(config: FitConfig) -> None:
+    """The sizes and batch sizes of `--size 128,256` and `--batch-size 32,16`."""
+    for size in (*config.earlier_sizes, config.size):
+        if size % SIZE_STEP_PX or not 0 < size <= MAX_SIZE_PX:
+            raise UsageError(f"--size {size}: expected a multiple of {SIZE_STEP_PX} from 32 to {MAX_SIZE_PX} px")
+    for batch_size in (*config.earlier_batch_sizes, config.batch_size):
+        _check_at_least("--batch-size", batch_size, 2 if config.model in POOLING_MODELS else 1)
+    count, given = len(config.earlier_sizes) + 1, len(config.earlier_batch_sizes) + 1
+    if given not in (1, count):
+        raise UsageError(f"--batch-size: {given} numbers for {count} sizes. Pass one for all, or one for each --size")
+    if config.epochs < count:
+        raise UsageError(f"--size: {count} sizes for {config.epochs} epochs. Pass at least as many --epochs")
+
+
+def _check_rates(config: FitConfig) -> None:
+    """The learning rate, and what belongs to its schedule alone."""
+    if config.lr != "auto":
+        _check_above_0("--lr", config.lr, "learning rate", "0.001")
+    if config.lr_min is not None:
+        _check_goes_with("--lr-min", config.lr_min, config.schedule, SCHEDULES_WITH_MIN)
+        _check_above_0("--lr-min", config.lr_min, "learning rate", "0.0001")
+        if config.lr != "auto" and config.lr_min >= config.lr:
+            raise UsageError(f"--lr-min {config.lr_min}: expected less than --lr {config.lr}")
+    if config.lr_decay is not None:
+        _check_goes_with("--lr-decay", config.lr_decay, config.schedule, SCHEDULES_WITH_DECAY)
+        if not 0 < config.lr_decay < 1:
+            raise UsageError(f"--lr-decay {config.lr_decay}: expected a factor between 0 and 1, such as 0.1")
+    if config.cycle_epochs is not None:
+        _check_goes_with("--cycle-epochs", config.cycle_epochs, config.schedule, ("triangular",))
+        _check_at_least("--cycle-epochs", config.cycle_epochs, 1)
+        longest = config.epochs // (len(config.earlier_sizes) + 1)
+        if config.cycle_epochs > longest:
+            raise UsageError(f"--cycle-epochs {config.cycle_epochs}: expected at most the {longest} epochs of --epochs")
+
+
+def _check_freezing(config: FitConfig) -> None:
+    _check_at_least("--freeze-epochs", config.freeze_epochs, 0)
+    if config.freeze_epochs > config.epochs:
+        raise UsageError(f"--freeze-epochs {config.freeze_epochs}: expected at most --epochs {config.epochs}")
+    scale = config.encoder_lr_scale
+    if not 0 < scale <= 1:
+        raise UsageError(f"--encoder-lr-scale {scale}: expected a share above 0, up to 1, such as 0.1")
+    if scale < 1 and config.freeze_epochs == config.epochs:
+        raise UsageError(
+            f"--encoder-lr-scale {scale}: the encoder is frozen in every epoch. Pass fewer --freeze-epochs"
+        )
+
+
+def _check_patience(config: FitConfig) -> None:
+    if config.patience is None:
+        return
+    _check_at_least("--patience", config.patience, 1)
+    if config.patience >= config.epochs:
+        raise UsageError(f"--patience {config.patience}: would never stop a run of --epochs {config.epochs}")
+    if config.earlier_sizes:
+        raise UsageError(
+            "--patience: a run of several sizes trains each for its share of --epochs. Leave one of them out"
+        )
 
 
 def _own_encoder(model: str) -> str | None:
@@ -151,6 +243,16 @@ def _check_at_least(option: str, value: int, least: int) -> None:
         raise UsageError(f"{option} {value}: expected at least {least}")
 
 
+def _check_above_0(option: str, value: float, what: str, example: str) -> None:
+    if not (math.isfinite(value) and value > 0):
+        raise UsageError(f"{option} {value}: expected a {what} above 0, such as {example}")
+
+
+def _check_goes_with(option: str, value: float, schedule: str, schedules: Sequence[str]) -> None:
+    if schedule not in schedules:
+        raise UsageError(f"{option} {value}: goes with --schedule {' or '.join(schedules)}, not with {schedule}")
+
+
 def read_config(run: Path) -> FitConfig:
     """The configuration of the run in folder `run`.
 
@@ -180,10 +282,27 @@ def encode_config(config: FitConfig | PeerConfig) -> bytes:
     return msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n"
 
 
+_STAGES_OF = {"size": "earlier_sizes", "batch_size": "earlier_batch_sizes"}
+"""Fields that one option sets together: `--size 128,256`."""
+
+
 def first_difference(stored: FitConfig, wanted: FitConfig) -> tuple[str, object, object] | None:
-    """The first option that differs, as (option, stored, wanted); the dataset's place is not compared, it may move."""
+    """The first option that differs, as (option, stored, wanted).
+
+    The dataset's place is not compared, it may move, nor is a learning rate that a range test found, where `auto` is
+    wanted again.
+    """
+    alike = {"dataset", "digest", "lr_from", *_STAGES_OF.values()}
+    if stored.lr_from and wanted.lr == "auto":
+        alike |= {"lr"} | ({"lr_min"} if wanted.lr_min is None else set())
     for name in FitConfig.__struct_fields__:
-        old, new = getattr(stored, name), getattr(wanted, name)
-        if name not in ("dataset", "digest") and old != new:
+        old, new = _as_given(stored, name), _as_given(wanted, name)
+        if name not in alike and old != new:
             return "--" + name.replace("_", "-"), old, new
     return None
+
+
+def _as_given(config: FitConfig, name: str) -> object:
+    earlier = getattr(config, _STAGES_OF[name]) if name in _STAGES_OF else ()
+    last: object = getattr(config, name)
+    return ",".join(map(str, (*earlier, last))) if earlier else last

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from curate.dataset import Dataset, read_table, write_table
 from curate.errors import ExistsError, MismatchError, MissingError, UsageError, VersionError
 from curate.files import held_folder, readable_faults, write_atomic
 from curate.threads import Watch, unwatched
-from train.batches import Cache, fill_cache
+from train.batches import fill_cache
 from train.config import (
     POOLING_MODELS,
     RECIPES,
@@ -29,11 +29,16 @@ from train.config import (
     has_named_weights,
     read_config,
 )
+from train.execution import precision_on
 from train.folds import assign_folds, training_ids
+from train.freezing import check_freezable
 from train.log import EpochLine, is_finished, read_log
-from train.models import build_model
+from train.lr_find import STEPS, RangeTest, range_test, write_range_test
+from train.models import build_model, device
+from train.optimisers import parameter_groups
 from train.plots import curves_png
 from train.score import score_into
+from train.stages import stages
 from train.training import Material, train_model
 
 __all__ = ["EpochLine", "fit", "is_finished", "read_log"]
@@ -136,6 +141,7 @@ def _fit_held(
     begun = _check_place(run, resume, force)
     if resume and begun:
         mined = _resumed_mined(run, dataset, config, mined)
+        config = with_found_rate(config, read_config(run))
         if is_finished(run):
             return
         write_atomic(run / "config.json", encode_config(config))  # the dataset may have moved since
@@ -143,6 +149,8 @@ def _fit_held(
         partial.unlink()
     fold_of = assign_folds(dataset, config.folds, config.seed)
     check_mined(mined, dataset)
+    if config.patience is not None and not dataset.rows("val"):
+        raise UsageError(f"--patience {config.patience}: {dataset.root} has no validation images to judge an epoch by")
     weight_of, recipe_of = weights_and_recipes(dataset, mined, config.augment)
     ids = {fold: training_ids(dataset, fold_of, fold) for fold in (-1, *range(config.folds))}
     for fold, own in ids.items():
@@ -150,24 +158,102 @@ def _fit_held(
         if config.model in POOLING_MODELS and (config.epoch_images or _counted(dataset, own)) < 2:
             raise UsageError(f"--model {config.model}: needs at least 2 images in an epoch")
     if not (resume and begun):
-        build_model(_for_building(config, run))  # so that what cannot be built is refused before the folder is claimed
+        check_buildable(_for_building(config, run))  # before the folder is claimed
         _claim(run, config, mined)
     (run / "scores.parquet").unlink(missing_ok=True)  # weights change from here on; the end of this makes it again
-    cache = _cache(dataset, config, watch)
-    validation = [cache.place[row["sample_id"]] for row in dataset.rows("val")]
-    for fold, own in ids.items():
-        material = Material(
-            cache=cache,
-            rows=np.array([cache.place[sample_id] for sample_id in own]),
-            weights=np.array([weight_of[sample_id] for sample_id in own]),
-            recipes=[recipe_of[sample_id] for sample_id in own],
-            validation=validation,
-            epoch_images=config.epoch_images or _counted(dataset, own),
-        )
+    materials = gather(dataset, config, ids, weight_of, recipe_of, watch)
+    if config.lr == "auto":
+        found = range_test(materials[-1], _for_building(config, run), watch)
+        write_range_test(run / "plots", found)
+        config = with_suggestion(config, found)
+        write_atomic(run / "config.json", encode_config(config))
+    for fold, material in materials.items():
         folder = run if fold == -1 else run / f"fold-{fold}"
         train_model(material, folder, _for_building(config, run), fold, report, watch)
     write_atomic(run / "plots" / "curves.png", curves_png(read_log(run)))
     score_into(run, config, dataset, ("train", "val") if config.folds else ("val",), run, watch)
+
+
+def gather(
+    dataset: Dataset,
+    config: FitConfig,
+    ids: Mapping[int, list[str]],
+    weight_of: Mapping[str, float],
+    recipe_of: Mapping[str, str],
+    watch: Watch,
+) -> dict[int, Material]:
+    """What each model learns from, by its fold; all share their images.
+
+    Args:
+        dataset: The dataset.
+        config: Its sizes, and the images of an epoch.
+        ids: fold -> the sample_ids that its model learns from.
+        weight_of: sample_id -> sampling weight.
+        recipe_of: sample_id -> augmentation.
+        watch: Shown how many images are read.
+    """
+    rows: list[dict[str, Any]] = dataset.rows("train", "background", "val")
+    sizes = sorted({stage.size for stage in stages(config)})
+    caches = {size: fill_cache(dataset, rows, size, watch("read images", len(rows))) for size in sizes}
+    place_of = caches[config.size].place
+    return {
+        fold: Material(
+            caches=caches,
+            rows=np.array([place_of[sample_id] for sample_id in own]),
+            weights=np.array([weight_of[sample_id] for sample_id in own]),
+            recipes=[recipe_of[sample_id] for sample_id in own],
+            validation=[place_of[row["sample_id"]] for row in dataset.rows("val")],
+            epoch_images=config.epoch_images or _counted(dataset, own),
+        )
+        for fold, own in ids.items()
+    }
+
+
+def find_rate(dataset: Dataset, config: FitConfig, *, steps: int = STEPS, watch: Watch = unwatched) -> RangeTest:
+    """A learning-rate range test on what a run of this configuration would learn from; nothing is written.
+
+    Args:
+        dataset: What to learn from.
+        config: How to train; its weight file is relative to the working folder.
+        steps: Batches to learn from, at most.
+        watch: Shown what is being done and how far it is.
+
+    Raises:
+        MissingError: No training images.
+        UsageError: The model cannot be built, or its loss falls at no rate.
+        MachineError: The pretrained weights cannot be downloaded.
+    """
+    weight_of, recipe_of = weights_and_recipes(dataset, None, config.augment)
+    ids = {-1: training_ids(dataset, {}, -1)}
+    check_material(dataset, ids[-1], weight_of, -1)
+    check_buildable(config)
+    return range_test(gather(dataset, config, ids, weight_of, recipe_of, watch)[-1], config, watch, steps)
+
+
+def with_found_rate(config: FitConfig, stored: FitConfig) -> FitConfig:
+    """The configuration of a resumed run with the learning rate that an earlier range test found for it."""
+    if stored.lr_from and config.lr in ("auto", stored.lr):
+        return msgspec.structs.replace(config, lr=stored.lr, lr_from=stored.lr_from, lr_min=stored.lr_min)
+    return config
+
+
+def with_suggestion(config: FitConfig, found: RangeTest) -> FitConfig:
+    """The configuration with a range test's learning rate, and for `triangular` its lowest one where none was given.
+
+    Raises:
+        UsageError: --lr-min is no less than the rate that was found.
+    """
+    lr_min = found.lr_min if config.schedule == "triangular" and config.lr_min is None else config.lr_min
+    origin = f"range test: {found.explanation}"
+    return msgspec.structs.replace(config, lr=found.lr, lr_min=lr_min, lr_from=origin)
+
+
+def check_buildable(config: FitConfig) -> None:
+    """Raise where a model cannot be built, trained as configured, or on this machine."""
+    precision_on(device(), config.precision)
+    model = build_model(config)
+    check_freezable(model, config)
+    parameter_groups(model, config)
 
 
 def _for_building(config: FitConfig, run: Path) -> FitConfig:
@@ -280,8 +366,3 @@ def _claim(run: Path, config: FitConfig, mined: pl.DataFrame | None) -> None:
     if mined is not None:
         write_table(run / "mined.parquet", mined)
     write_atomic(run / "config.json", encode_config(config))
-
-
-def _cache(dataset: Dataset, config: FitConfig, watch: Watch) -> Cache:
-    rows: list[dict[str, Any]] = dataset.rows("train", "background", "val")
-    return fill_cache(dataset, rows, config.size, watch("read images", len(rows)))

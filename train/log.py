@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from curate.errors import FormatError
-from train.config import read_config
+from train.config import FitConfig, read_config
 
 
 class EpochLine(msgspec.Struct, frozen=True):
@@ -54,8 +54,16 @@ def read_log(run: Path) -> list[EpochLine]:
         raise FormatError(path, f"is damaged ({error}). Delete it; `fit --resume` writes it again") from error
 
 
+def is_trained(lines: Sequence[EpochLine], config: FitConfig) -> bool:
+    """Whether a model has had all its epochs, or its --patience is over."""
+    if len(lines) >= config.epochs:
+        return True
+    best = max((line.epoch for line in lines if line.best), default=0)
+    return config.patience is not None and len(lines) - best >= config.patience
+
+
 def is_finished(run: Path) -> bool:
-    """Whether every epoch was trained and the validation split scored, which `fit` does last."""
+    """Whether the run was trained to its end and the validation split scored, which `fit` does last."""
     if not (run / "config.json").is_file() or not (run / "scores.parquet").is_file():
         return False
-    return len(read_log(run)) >= read_config(run).epochs
+    return is_trained(read_log(run), read_config(run))

@@ -11,26 +11,65 @@ from curate.masks import IGNORE, PERSON
 DICE_SMOOTH_PX = 1.0
 """Added above and below the fraction, so that an image without a person has a Dice too."""
 
+FOCAL_GAMMA = 2.0
+"""The focusing parameter that Lin et al. 2017 found best; their class weight alpha is left out (1)."""
+
 
 def segmentation_loss(name: str, logits: Tensor, targets: Tensor) -> Tensor:
     """The mean loss of a batch, a scalar; pixels that are not counted have no part in it.
 
     `bce` is binary cross-entropy averaged over the counted pixels of the batch, `bce-dice` that plus 1 - soft Dice
-    (Milletari et al. 2016, V-Net) averaged over the images. A batch without a counted pixel gives 0.
+    (Milletari et al. 2016, V-Net) averaged over the images, `focal` the focal loss (Lin et al. 2017) averaged like
+    `bce`, `lovasz` the Lovasz hinge (Berman et al. 2018) averaged over the images. A batch without a counted pixel
+    gives 0.
 
     Args:
         name: One of train.config.LOSSES.
         logits: (N, 1, H, W).
         targets: (N, H, W) uint8 of 0, 128, 255.
     """
-    counted = (targets != IGNORE).float()
+    counted = targets != IGNORE
     person = (targets == PERSON).float()
-    scores = logits[:, 0].float()
+    scores = torch.where(counted, logits[:, 0].float(), 0.0)
+    if name == "lovasz":
+        return lovasz_hinge(scores, person, counted)
     each = nnf.binary_cross_entropy_with_logits(scores, person, reduction="none")
+    if name == "focal":
+        each = (1 - torch.exp(-each)) ** FOCAL_GAMMA * each  # exp(-bce) is the chance of the label
     loss = (each * counted).sum() / counted.sum().clamp(min=1)
     if name == "bce-dice":
         loss = loss + soft_dice_loss(torch.sigmoid(scores) * counted, person)
     return loss
+
+
+def lovasz_hinge(scores: Tensor, person: Tensor, counted: Tensor) -> Tensor:
+    """The Lovasz extension of 1 - IoU at the pixels' hinge errors, averaged over images (Berman et al. 2018, eq. 9).
+
+    An image without a person pays its largest error alone, one without a counted pixel nothing.
+
+    Args:
+        scores: (N, H, W) logits.
+        person: (N, H, W) of 0 and 1.
+        counted: (N, H, W) bool.
+    """
+    errors = (1 - scores * (2 * person - 1)).flatten(1)
+    left_out = ~counted.flatten(1)
+    weights = _jaccard_steps(errors.detach().masked_fill(left_out, -torch.inf), person.flatten(1).long())
+    return (torch.relu(errors) * weights).masked_fill(left_out, 0.0).sum(1).mean()
+
+
+def _jaccard_steps(errors: Tensor, person: Tensor) -> Tensor:
+    """How much 1 - IoU grows as each pixel turns wrong, the largest error first; both (N, P), as is what comes back.
+
+    Counts are whole numbers, and weights go back to their pixels by index, so that a GPU repeats them to the bit.
+    """
+    order = errors.argsort(dim=1, descending=True, stable=True)
+    labels = person.gather(1, order)
+    shared = labels.sum(1, keepdim=True) - labels.cumsum(1)
+    union = labels.sum(1, keepdim=True) + (1 - labels).cumsum(1)
+    jaccard = 1 - shared.float() / union  # no union is 0: its first pixel is person or background
+    steps = torch.diff(jaccard, dim=1, prepend=torch.zeros_like(jaccard[:, :1]))
+    return torch.zeros_like(steps).scatter(1, order, steps)
 
 
 def soft_dice_loss(chances: Tensor, person: Tensor) -> Tensor:

@@ -197,9 +197,3 @@ def device_name() -> str:
     if torch.cuda.is_available():
         return f"GPU {torch.cuda.get_device_name()}"
     return f"CPU, {torch.get_num_threads()} threads"
-
-
-def autocast(place: torch.device) -> torch.autocast:
-    """Mixed precision (bfloat16) on a GPU that has it; elsewhere a context that changes nothing."""
-    able = place.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.autocast(place.type, dtype=torch.bfloat16, enabled=able)

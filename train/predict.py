@@ -18,7 +18,8 @@ from curate.files import write_atomic
 from curate.images import prediction_png, read_image
 from curate.masks import SizeHW
 from train.batches import resize_image, to_input
-from train.models import Loaded, autocast, device
+from train.execution import autocast
+from train.models import Loaded, device
 
 SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 """What counts as an image in a folder; a file that is named itself may be called anything."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,33 +12,37 @@ import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.optim import Adam, AdamW, Optimizer
+from torch import Tensor
 
 from curate.errors import UsageError
 from curate.threads import Tick, Watch
 from train.batches import Cache, Draw, batch_bounds, batches, draw_epoch, to_input
 from train.checkpoint import load_checkpoint, save_checkpoint
 from train.config import FitConfig
-from train.log import EpochLine, read_log
+from train.execution import autocast, executing
+from train.freezing import prepare_epoch
+from train.learner import Learner, make_learner
+from train.log import EpochLine, is_trained, read_log
 from train.losses import count_pixels, mean_overlaps, segmentation_loss
-from train.models import autocast, build_model, device
+from train.models import build_model, device
 from train.schedule import learning_rate
+from train.stages import Stage, stage_of, stages
 
-WEIGHT_DECAY = 0.01
-"""Of AdamW, torch's default; Adam has none."""
+STEPS_BETWEEN_LOOKS = 16
+"""After so many steps losses are looked at: looking makes a GPU wait, and not looking trains on what is lost."""
 
 
 @dataclass(frozen=True)
 class Material:
-    """What one model learns from: row i of the cache's `rows` is drawn by weights[i] and augmented by recipes[i]."""
+    """What one model learns from: row i of the caches' `rows` is drawn by weights[i] and augmented by recipes[i]."""
 
-    cache: Cache
+    caches: Mapping[int, Cache]
+    """One for each image side in px that is trained at, alike in their rows."""
     rows: NDArray[np.intp]
     weights: NDArray[np.float64]
     recipes: Sequence[str]
     validation: Sequence[int]
-    """Rows of the cache that judge an epoch."""
+    """Rows of the caches that judge an epoch."""
     epoch_images: int
 
 
@@ -57,84 +61,103 @@ def train_model(
     """Train one model in `folder`, from its last checkpoint where there is one.
 
     The best epoch is that of the highest validation IoU, the lower loss deciding between equals; without validation
-    images it is the last one.
+    images it is the last one. Of several sizes, the last one's epochs alone can be best.
 
     Raises:
         UsageError: The loss is no longer a number.
     """
     place = device()
-    if len(read_log(folder)) >= config.epochs and (folder / "best.safetensors").is_file():
+    if is_trained(read_log(folder), config) and (folder / "best.safetensors").is_file():
         return
     going_on = (folder / "last.ckpt").is_file()
     model = build_model(msgspec.structs.replace(config, weights="none") if going_on else config).to(place)
-    optimizer = make_optimizer(config, model)
-    history = load_checkpoint(folder, model, optimizer)
-    for epoch in range(len(history) + 1, config.epochs + 1):
-        started = time.monotonic()
-        name = f"epoch {epoch}/{config.epochs}" + (f", fold {fold}" if fold >= 0 else "")
-        tick = watch(name, material.epoch_images + len(material.validation))
-        learnt = train_epoch(model, optimizer, material, config, (fold, epoch), tick)
-        judged = validate(model, material, config, tick)
-        line = EpochLine(
-            epoch=epoch,
-            fold=fold,
-            train_loss=checked_loss(learnt, epoch, config),
-            train_iou=learnt.iou,
-            train_dice=learnt.dice,
-            val_loss=judged.loss,
-            val_iou=judged.iou,
-            val_dice=judged.dice,
-            lr=optimizer.param_groups[0]["lr"],
-            best=is_best(judged, history),
-            images=material.epoch_images,
-            seconds=round(time.monotonic() - started, 3),
-        )
-        history.append(line)
-        save_checkpoint(folder, model, optimizer, history)
-        report(line)
+    with executing(config, place):
+        learner = make_learner(model, config)
+        history = load_checkpoint(folder, learner)
+        while not is_trained(history, config):
+            history.append(run_epoch(learner, material, fold, history, watch))
+            save_checkpoint(folder, learner, history)
+            report(history[-1])
 
 
-def make_optimizer(config: FitConfig, model: nn.Module) -> Optimizer:
-    """The optimiser of a configuration; its rate is set before every step."""
-    if config.optimizer == "adam":
-        return Adam(model.parameters(), lr=config.lr)
-    return AdamW(model.parameters(), lr=config.lr, weight_decay=WEIGHT_DECAY)
+def run_epoch(learner: Learner, material: Material, fold: int, history: Sequence[EpochLine], watch: Watch) -> EpochLine:
+    """Learn for the epoch after `history` and judge what was learnt; the line that tells of it."""
+    started, config, epoch = time.monotonic(), learner.config, len(history) + 1
+    stage = stage_of(config, epoch)
+    name = f"epoch {epoch}/{config.epochs}" + (f", fold {fold}" if fold >= 0 else "")
+    tick = watch(name, material.epoch_images + len(material.validation))
+    learnt, rate = train_epoch(learner, material, stage, (fold, epoch), tick)
+    judged = validate(learner, material, stage, tick)
+    assert learnt.loss is not None  # an epoch has an image at least
+    return EpochLine(
+        epoch=epoch,
+        fold=fold,
+        train_loss=learnt.loss,
+        train_iou=learnt.iou,
+        train_dice=learnt.dice,
+        val_loss=judged.loss,
+        val_iou=judged.iou,
+        val_dice=judged.dice,
+        lr=rate,
+        best=is_best(judged, [line for line in history if line.epoch >= stage.first]),
+        images=material.epoch_images,
+        seconds=round(time.monotonic() - started, 3),
+    )
 
 
 def train_epoch(
-    model: nn.Module,
-    optimizer: Optimizer,
-    material: Material,
-    config: FitConfig,
-    fold_and_epoch: tuple[int, int],
-    tick: Tick,
-) -> Outcome:
-    """One pass of learning. What is drawn and how it is augmented follows from seed, fold and epoch alone."""
+    learner: Learner, material: Material, stage: Stage, fold_and_epoch: tuple[int, int], tick: Tick
+) -> tuple[Outcome, float]:
+    """One pass of learning: what came of it, and the learning rate of its last step.
+
+    What is drawn and how it is augmented follows from seed, fold and epoch alone. The schedule runs once a stage.
+
+    Raises:
+        UsageError: The loss is no longer a number; the images of that batch are named.
+    """
     fold, epoch = fold_and_epoch
+    config, cache = learner.config, material.caches[stage.size]
     seed = (config.seed, fold + 1, epoch)
     draws = epoch_draws(material, config.augment, seed)
-    per_epoch = len(batch_bounds(len(draws), config.batch_size))
-    tally = Tally()
-    model.train()
-    with torch.random.fork_rng(
-        range(torch.cuda.device_count())
-    ):  # dropout draws from the global generator: seeded here, and left as it was
-        torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
-        for step, (images, targets) in enumerate(batches(material.cache, draws, config.batch_size)):
-            place = next(model.parameters()).device
-            rate = learning_rate(config.schedule, config.lr, (epoch - 1) * per_epoch + step, config.epochs * per_epoch)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            targets = targets.to(place, non_blocking=True)
-            with autocast(place):
-                logits = model(to_input(images, place))
-            loss = segmentation_loss(config.loss, logits, targets)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            tally.add(loss.detach(), logits.detach(), targets)
+    bounds = batch_bounds(len(draws), stage.batch_size)
+    first_step = (epoch - stage.first) * len(bounds)
+    steps_before = sum(
+        earlier.epochs * len(batch_bounds(len(draws), earlier.batch_size))
+        for earlier in stages(config)
+        if earlier.last < stage.first
+    )
+    tally, rate = Tally(), 0.0
+    prepare_epoch(learner.model, config, epoch)
+    with seeded_dropout(seed):
+        for step, (images, targets) in enumerate(batches(cache, draws, stage.batch_size), first_step):
+            rate = learning_rate(config, step, stage.epochs * len(bounds), stage.epochs)
+            targets = targets.to(learner.place, non_blocking=True)
+            loss, logits = learner.step(images, targets, rate, steps_before + step)
+            tally.add(loss, logits, targets)
+            if step % STEPS_BETWEEN_LOOKS == 0 or step == first_step + len(bounds) - 1:
+                broken = tally.first_broken()
+                if broken is not None:
+                    raise not_finite(epoch, config, cache, draws[slice(*bounds[broken])])
             tick(len(images))
-    return tally.outcome()
+    return tally.outcome(), rate
+
+
+@contextmanager
+def seeded_dropout(seed: tuple[int, ...]) -> Iterator[None]:
+    """Dropout draws from torch's global generator: inside it is seeded, and afterwards as it was."""
+    with torch.random.fork_rng(range(torch.cuda.device_count())):
+        torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
+        yield
+
+
+def not_finite(epoch: int, config: FitConfig, cache: Cache, draws: Sequence[Draw]) -> UsageError:
+    """The error of a loss that is no longer a number, with the images of the first batch that it came from."""
+    name_of = {row: sample_id for sample_id, row in cache.place.items()}
+    names = ", ".join(dict.fromkeys(name_of[draw.row] for draw in draws))
+    return UsageError(
+        f"--lr {config.lr}: the loss was no longer a number in epoch {epoch}, first for a batch of {names}. "
+        "Pass a lower --lr, or --clip-norm 1; where that does not help, look at these images"
+    )
 
 
 def epoch_draws(material: Material, usual: str, seed: tuple[int, ...]) -> list[Draw]:
@@ -155,29 +178,29 @@ def epoch_draws(material: Material, usual: str, seed: tuple[int, ...]) -> list[D
     ]
 
 
-def validate(model: nn.Module, material: Material, config: FitConfig, tick: Tick) -> Outcome:
+def validate(learner: Learner, material: Material, stage: Stage, tick: Tick) -> Outcome:
     """One pass over the validation images at training size, as they are."""
     if not material.validation:
         return Outcome(None, None, None)
-    tally = Tally()
-    model.eval()
-    place = next(model.parameters()).device
+    tally, config = Tally(), learner.config
+    model = learner.judged.eval()
     with torch.inference_mode():
-        for images, targets in validation_batches(material, config.batch_size):
-            targets = targets.to(place)
-            with autocast(place):
-                logits = model(to_input(images, place))
+        for images, targets in validation_batches(material, stage):
+            targets = targets.to(learner.place)
+            with autocast(learner.place, config.precision):
+                logits = model(to_input(images, learner.place))
             tally.add(segmentation_loss(config.loss, logits, targets), logits, targets)
             tick(len(images))
     return tally.outcome()
 
 
-def validation_batches(material: Material, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+def validation_batches(material: Material, stage: Stage) -> Iterator[tuple[Tensor, Tensor]]:
     """Images (N, 3, S, S) and targets (N, S, S), uint8, in order."""
-    for begin, end in batch_bounds(len(material.validation), batch_size):
+    cache = material.caches[stage.size]
+    for begin, end in batch_bounds(len(material.validation), stage.batch_size):
         rows = list(material.validation[begin:end])
-        images = torch.from_numpy(material.cache.images[rows]).permute(0, 3, 1, 2)
-        yield images, torch.from_numpy(material.cache.targets[rows])
+        images = torch.from_numpy(cache.images[rows]).permute(0, 3, 1, 2)
+        yield images, torch.from_numpy(cache.targets[rows])
 
 
 class Tally:
@@ -186,11 +209,18 @@ class Tally:
     def __init__(self) -> None:
         self._losses: list[Tensor] = []
         self._counts: list[Tensor] = []
+        self._looked_at = 0
 
     def add(self, loss: Tensor, logits: Tensor, targets: Tensor) -> None:
         """Take one batch in."""
         self._losses.append(loss * len(targets))
         self._counts.append(count_pixels(logits, targets))
+
+    def first_broken(self) -> int | None:
+        """The first batch whose loss is no number, counted from 0, among those added since the last look."""
+        before, self._looked_at = self._looked_at, len(self._losses)
+        broken = ~torch.isfinite(torch.stack(self._losses[before:]))
+        return before + int(broken.float().argmax()) if bool(broken.any()) else None
 
     def outcome(self) -> Outcome:
         """Means over all images taken in."""
@@ -199,16 +229,9 @@ class Tally:
         return Outcome(loss, *mean_overlaps(counts))
 
 
-def checked_loss(learnt: Outcome, epoch: int, config: FitConfig) -> float:
-    """The training loss; UsageError where it is not finite, before such weights are saved."""
-    if learnt.loss is None or not math.isfinite(learnt.loss):
-        raise UsageError(f"--lr {config.lr}: the loss became {learnt.loss} in epoch {epoch}. Pass a lower --lr")
-    return learnt.loss
-
-
-def is_best(judged: Outcome, history: Sequence[EpochLine]) -> bool:
-    """Whether an epoch is better than all before it."""
+def is_best(judged: Outcome, earlier_lines: Sequence[EpochLine]) -> bool:
+    """Whether an epoch is better than all before it at its size."""
     if judged.loss is None:
         return True
-    earlier = [(line.val_iou or 0.0, -(line.val_loss or 0.0)) for line in history]
+    earlier = [(line.val_iou or 0.0, -(line.val_loss or 0.0)) for line in earlier_lines]
     return all((judged.iou or 0.0, -judged.loss) > other for other in earlier)

@@ -20,11 +20,21 @@ from curate import schema
 from curate.cli import cli
 from curate.dataset import Dataset, open_dataset, read_table
 from curate.errors import ExistsError, FormatError, MissingError, UsageError
-from review.loop import LoopConfig, RoundResult, epochs_of, loop_config, loop_status, read_loop, run_loop
+from review.loop import (
+    RETRAIN_LR,
+    LoopConfig,
+    RoundResult,
+    arm_config,
+    epochs_of,
+    loop_config,
+    loop_status,
+    read_loop,
+    run_loop,
+)
 from review.mine import HARD_WEIGHT
 from review.report import write_report
 from tests.conftest import REPOSITORY
-from tests.train.making import make_dataset
+from tests.train.making import make_dataset, quick
 from train.config import read_config
 from train.log import read_log
 from train.metrics import summarise
@@ -37,6 +47,18 @@ FIT = {"encoder": "resnet18", "weights": "none", "size": 32, "batch_size": 4, "f
 def configure(dataset: Dataset, out: Path, **changes: object) -> LoopConfig:
     options = {"rounds": 1, "budget": "1", "verdicts": {}} | changes
     return loop_config(dataset, out, FIT, **options)  # type: ignore[arg-type]
+
+
+def test_arms_have_all_their_epochs_and_nothing_that_only_a_beginning_needs() -> None:
+    trained = quick(
+        lr=0.02, lr_from="range test", lr_min=0.001, schedule="triangular", cycle_epochs=3, epochs=6, freeze_epochs=2
+    )
+    arms = arm_config(trained, Path("base"), epochs=1, number=1)
+    assert (arms.lr, arms.lr_min) == (0.02 * RETRAIN_LR, 0.001 * RETRAIN_LR)
+    assert (arms.lr_from, arms.cycle_epochs, arms.freeze_epochs, arms.epochs) == ("", 1, 0, 1)
+    patient = arm_config(quick(epochs=6, patience=2), Path("base"), epochs=1, number=1)
+    growing = arm_config(quick(epochs=6, size=64, earlier_sizes=(32,)), Path("base"), epochs=1, number=1)
+    assert (patient.patience, growing.size, growing.earlier_sizes) == (None, 64, ())
 
 
 def quiet(line: str) -> None:

@@ -81,6 +81,33 @@ def test_resuming_with_another_model_names_the_model(drawn: Dataset, tmp_path: P
     assert "was begun with --model pspnet, not tiramisu56" in str(refused.exception)
 
 
+def test_several_sizes_are_stages(drawn: Dataset, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    growing = [*QUICK, "--size", "32,64", "--batch-size", "4,3", "--epochs", "2", "--deterministic"]
+    begun = run("fit", drawn.root, "--out", out, *growing)
+    assert begun.exit_code == 0, begun.exception
+    config = read_config(out)
+    assert (config.earlier_sizes, config.size) == ((32,), 64)
+    assert (config.earlier_batch_sizes, config.batch_size) == ((4,), 3)
+    assert "--deterministic changes nothing here" in begun.stderr
+    assert run("fit", drawn.root, "--out", out, "--resume", "--size", "32,64").exit_code == 0
+    refused = run("fit", drawn.root, "--out", out, "--resume", "--size", "64", "--batch-size", "3")
+    assert "was begun with --size 32,64, not 64" in str(refused.exception)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--size", "32;64"], "32;64: expected a whole number, or several with commas"),
+        (["--lr", "fast"], "fast: expected auto or a number"),
+    ],
+)
+def test_what_is_no_number_is_refused(drawn: Dataset, tmp_path: Path, words: list[str], message: str) -> None:
+    refused = run("fit", drawn.root, "--out", tmp_path / "run", *words)
+    assert refused.exit_code == 2
+    assert message in refused.stderr
+
+
 def test_a_run_begun_with_a_weight_file_resumes_without_options(drawn: Dataset, finished: Path, tmp_path: Path) -> None:
     weights = finished / "best.safetensors"
     begun = run(

@@ -14,7 +14,7 @@ def test_a_recipe_of_its_own_is_used_in_half_of_the_draws(tmp_path) -> None:  # 
     cache = fill_cache(dataset, dataset.rows("train"), 32, lambda steps: None)
     recipes = ["dark", "standard", "standard", "standard"]
     weights = np.array([3.0, 1, 1, 1])
-    material = Material(cache, np.arange(4), weights, recipes, validation=[], epoch_images=2000)
+    material = Material({32: cache}, np.arange(4), weights, recipes, validation=[], epoch_images=2000)
     draws = epoch_draws(material, "standard", (0, 0, 1))
     own = [draw.recipe for draw in draws if draw.row == 0]
     assert 900 < len(own) < 1100, "half of all draws, by its weight"

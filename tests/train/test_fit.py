@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -162,6 +163,33 @@ def stop_in(epoch: str) -> Callable[[str, int], Callable[[int], None]]:
         return tick
 
     return watch
+
+
+GOING_ON: dict[str, dict[str, object]] = {
+    "sgd triangular": {"optimizer": "sgd", "schedule": "triangular", "lr_min": 1e-4, "cycle_epochs": 2, "ema": 0.9},
+    "rmsprop exponential": {"optimizer": "rmsprop", "schedule": "exponential", "lr_decay": 0.5, "clip_norm": 0.5},
+    "frozen first": {"freeze_epochs": 2, "encoder_lr_scale": 0.1, "loss": "lovasz", "schedule": "polynomial"},
+    "frozen norms": {"freeze_batch_norm": True, "optimizer": "adam", "loss": "focal", "schedule": "step"},
+    "growing": {"size": 64, "earlier_sizes": (32,), "batch_size": 3, "earlier_batch_sizes": (4,), "ema": 0.5},
+    "bf16": {"precision": "bf16", "ema": 0.9},
+    "patience": {"patience": 2, "lr": 1e-5},
+}
+
+
+@pytest.mark.parametrize("options", GOING_ON.values(), ids=GOING_ON)
+def test_every_option_goes_on_to_the_bit(options: dict[str, object], drawn: Dataset, tmp_path: Path) -> None:
+    config = quick(epochs=4, **options)
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    fit(drawn, whole, config)
+    for epoch in (2, 3):
+        with suppress(KeyboardInterrupt):
+            fit(drawn, stopped, config, resume=epoch > 2, watch=stop_in(f"epoch {epoch}/4"))
+        assert len(read_log(stopped)) == epoch - 1
+    fit(drawn, stopped, config, resume=True)
+    assert tensors(stopped / "last.ckpt") == tensors(whole / "last.ckpt")
+    assert tensors(stopped / "best.safetensors") == tensors(whole / "best.safetensors")
+    assert without_times(stopped) == without_times(whole)
+    assert tensors(whole / "last.ckpt") != {}
 
 
 @pytest.mark.parametrize("stop", ["read images", "epoch 1/1", "epoch 1/1, fold 1", "score"])
@@ -392,8 +420,42 @@ def test_a_missing_photo_is_named(tmp_path: Path) -> None:
         fit(dataset, tmp_path / "run", quick())
 
 
+def test_patience_stops_a_run_that_counts_as_finished(drawn: Dataset, tmp_path: Path) -> None:
+    run = fit(
+        drawn, tmp_path / "run", quick(epochs=30, patience=2, lr=1e-7, schedule="constant", freeze_batch_norm=True)
+    )
+    lines = read_log(run)
+    best = max(line.epoch for line in lines if line.best)
+    assert len(lines) == best + 2 < 30
+    assert is_finished(run)
+    before = (run / "last.ckpt").stat().st_mtime_ns
+    fit(drawn, run, read_config(run), resume=True)
+    assert (run / "last.ckpt").stat().st_mtime_ns == before
+
+
+def test_patience_needs_validation_images(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "people", ("train",) * 4)
+    with pytest.raises(UsageError, match=r"--patience 1: \S+ has no validation images to judge an epoch by"):
+        fit(dataset, tmp_path / "run", quick(epochs=3, patience=1))
+    assert not (tmp_path / "run").exists()
+
+
+def test_growing_images_share_the_epochs_and_only_the_last_size_is_best(drawn: Dataset, tmp_path: Path) -> None:
+    config = quick(
+        epochs=4, size=64, earlier_sizes=(32,), batch_size=3, earlier_batch_sizes=(9,), schedule="polynomial"
+    )
+    run = fit(drawn, tmp_path / "run", config)
+    lines = read_log(run)
+    assert lines[2].best  # the first of its size
+    assert lines[1].lr == pytest.approx(1e-3 * (1 - 1 / 2) ** 0.9)  # one step an epoch of 9 images, two epochs
+    assert lines[3].lr == pytest.approx(1e-3 * (1 - 5 / 6) ** 0.9)  # three steps an epoch
+    assert read_table(run / "scores.parquet", schema.SCORES).height == 3
+
+
 def test_a_loss_that_is_no_number_stops_before_it_is_saved(drawn: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"--lr 1e\+30: the loss became nan in epoch 1. Pass a lower --lr"):
+    names = r"(drawn-0\d\d, ){2,3}drawn-0\d\d"
+    told = rf"--lr 1e\+30: the loss was no longer a number in epoch 1, first for a batch of {names}\. Pass a lower --lr"
+    with pytest.raises(UsageError, match=told):
         fit(drawn, tmp_path / "run", quick(lr=1e30, schedule="constant", epochs=2))
     assert not (tmp_path / "run" / "last.ckpt").exists()
 

@@ -18,33 +18,76 @@ def some(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     return logits, targets
 
 
-@pytest.mark.parametrize("name", LOSSES)
-def test_a_loss_is_its_formula(name: str) -> None:
-    logits, targets = some(0)
-    chances, labels, counted = torch.sigmoid(logits[:, 0]), targets == 255, targets != 128
-    of_label = torch.where(labels, chances, 1 - chances)[counted]
-    expected = -of_label.log().mean()
+def brute_force(name: str, logits: torch.Tensor, targets: torch.Tensor) -> float:
+    """The loss from counted pixels alone, image by image, as the papers write it."""
+    images = [
+        (one[0][target != 128], target[target != 128] == 255) for one, target in zip(logits, targets, strict=True)
+    ]
+    of_label = torch.cat([torch.sigmoid(torch.where(person, one, -one)) for one, person in images])
+    if name == "lovasz":
+        return sum(lovasz_of_image(one, person) for one, person in images) / len(images)
+    if name == "focal":
+        return float((-((1 - of_label) ** 2) * of_label.log()).mean())
+    loss = float(-of_label.log().mean())
     if name == "bce-dice":
-        dices = []
-        for chance, label, counts in zip(chances, labels, counted, strict=True):
-            shared = (chance * label)[counts].sum()
-            dices.append((2 * shared + 1) / (chance[counts].sum() + label[counts].sum() + 1))
-        expected += 1 - torch.stack(dices).mean()
-    assert float(segmentation_loss(name, logits, targets)) == pytest.approx(float(expected), rel=1e-5)
+        for one, person in images:
+            chance = torch.sigmoid(one)
+            dice = (2 * chance[person].sum() + 1) / (chance.sum() + person.sum() + 1)
+            loss += float(1 - dice) / len(images)
+    return loss
 
 
-@settings(derandomize=True, max_examples=20, deadline=None)
-@given(seed=st.integers(0, 10**6), name=st.sampled_from(LOSSES))
-def test_pixels_that_do_not_count_get_no_gradient_and_change_nothing(seed: int, name: str) -> None:
+def lovasz_of_image(logits: torch.Tensor, person: torch.Tensor) -> float:
+    """Definition 3 of Berman et al.: each error times the growth of the Jaccard loss as its pixel joins the wrong."""
+
+    def jaccard_loss(wrong: set[int]) -> float:
+        people = set(torch.nonzero(person)[:, 0].tolist())
+        return len(wrong) / len(people | wrong) if people | wrong else 0.0
+
+    errors = [1 - float(one) * (1 if own else -1) for one, own in zip(logits, person, strict=True)]
+    order = sorted(range(len(errors)), key=lambda pixel: -errors[pixel])
+    growth = [jaccard_loss(set(order[: k + 1])) - jaccard_loss(set(order[:k])) for k in range(len(order))]
+    return sum(max(0.0, errors[pixel]) * step for pixel, step in zip(order, growth, strict=True))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("seed", range(5))
+def test_a_loss_is_its_formula(name: str, seed: int) -> None:
     logits, targets = some(seed)
+    targets[0][targets[0] == 255] = 0  # an image without a person
+    expected = brute_force(name, logits, targets)
+    assert float(segmentation_loss(name, logits, targets)) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_gradient_is_that_of_finite_differences(name: str) -> None:
+    logits, targets = some(7)
     logits.requires_grad_()
-    loss = segmentation_loss(name, logits, targets)
-    loss.backward()
-    ignored = (targets == 128)[:, None]
+    segmentation_loss(name, logits, targets).backward()
     assert logits.grad is not None
-    assert not logits.grad[ignored].any()
-    changed = torch.where(ignored, 99.0, logits.detach())
-    assert float(segmentation_loss(name, changed, targets)) == pytest.approx(float(loss.detach()), rel=1e-6)
+    for place in [(0, 0, 1, 1), (1, 0, 4, 5), (2, 0, 0, 3)]:
+        moved = [logits.detach().clone() for _ in range(2)]
+        for one, step in zip(moved, (-1e-2, 1e-2), strict=True):
+            one[place] += step
+        low, high = (float(segmentation_loss(name, one, targets)) for one in moved)
+        assert float(logits.grad[place]) == pytest.approx((high - low) / 2e-2, abs=2e-4)
+
+
+@settings(derandomize=True, max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10**6), name=st.sampled_from(LOSSES), there=st.sampled_from([99.0, -1e30, float("inf")]))
+def test_pixels_that_do_not_count_change_neither_loss_nor_gradient(seed: int, name: str, there: float) -> None:
+    logits, targets = some(seed)
+    ignored = (targets == 128)[:, None]
+    found = []
+    for one in (logits, torch.where(ignored, there, logits)):
+        one.requires_grad_()
+        loss = segmentation_loss(name, one, targets)
+        loss.backward()
+        assert one.grad is not None
+        found.append((float(loss.detach()), one.grad))
+    assert not found[0][1][ignored].any()
+    assert found[0][0] == found[1][0]
+    assert torch.equal(found[0][1], found[1][1])
 
 
 @pytest.mark.parametrize("name", LOSSES)

@@ -1,0 +1,106 @@
+"""The range test: where its points lie, what it suggests, and how `fit --lr auto` uses it."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from curate.cli import cli
+from curate.dataset import Dataset
+from curate.errors import UsageError
+from tests.train.making import quick
+from tests.train.test_fit import stop_in, tensors
+from train.config import read_config
+from train.fit import find_rate, fit
+from train.lr_find import RangeTest, is_lost, smooth, suggest
+
+RATES = np.geomspace(1e-6, 10, 101).tolist()
+
+
+def valley(rate: float) -> float:
+    """A loss of 1 that falls by a cosine between 1e-4 and 1e-2, and then rises."""
+    place = math.log10(rate)
+    if place <= -4:
+        return 1.0
+    return 0.75 + 0.25 * math.cos((place + 4) / 2 * math.pi) if place <= -2 else 0.5 + (place + 2) ** 2
+
+
+def test_the_suggestion_is_a_quarter_of_the_rate_of_the_lowest_loss() -> None:
+    found = suggest(RATES, [valley(rate) for rate in RATES])
+    assert found.lowest_at == pytest.approx(1e-2, rel=0.5)
+    assert found.lr == pytest.approx(found.lowest_at / 4, rel=0.05)
+    assert found.lr_min == pytest.approx(2.6e-4, rel=0.15)  # where a tenth of the fall is done
+    assert "is lowest at" in found.explanation
+    assert "beyond which it rises" in found.explanation
+
+
+def test_a_loss_that_never_rises_is_said() -> None:
+    found = suggest(RATES, np.linspace(2, 1, 101).tolist())
+    assert found.lowest_at == RATES[-1]
+    assert "was still falling when the test ended" in found.explanation
+
+
+@pytest.mark.parametrize("losses", [[], [1.0], [1.0, 1.0, 2.0], np.linspace(1, 2, 50).tolist()])
+def test_a_loss_that_never_falls_suggests_nothing(losses: list[float]) -> None:
+    with pytest.raises(UsageError, match=r"the range test found no rate at which the loss falls"):
+        suggest(RATES[: len(losses)], losses)
+
+
+def test_smoothing_does_not_lag_behind() -> None:
+    line = [float(value) for value in range(30)]
+    assert smooth(line) == pytest.approx(line)
+
+
+@pytest.mark.parametrize(
+    ("losses", "lost"),
+    [([1.0] * 9, False), ([1.0] * 9 + [math.nan], True), ([1.0] * 9 + [math.inf], True), ([9.0], False)],
+)
+def test_a_test_ends_where_the_loss_is_lost(losses: list[float], lost: bool) -> None:
+    assert is_lost(losses) is lost
+    assert is_lost([1.0] * 9 + [5.0] * 5)
+    assert not is_lost([1.0] * 9 + [3.9] * 5)
+
+
+def test_a_range_test_repeats_itself_and_learns(drawn: Dataset) -> None:
+    config = quick(model="unet", encoder="resnet18")
+    found = find_rate(drawn, config, steps=30)
+    assert found == find_rate(drawn, config, steps=30)
+    assert min(found.smoothed) < 0.9 * found.smoothed[0]
+    assert 1e-6 < found.lr < 1
+    assert found.lr_min < found.lr
+    assert len(found.rates) == len(found.losses) == len(found.smoothed) <= 30
+
+
+def test_auto_trains_with_what_it_found_and_goes_on_with_it(drawn: Dataset, tmp_path: Path) -> None:
+    config = quick(model="unet", encoder="resnet18", lr="auto", schedule="triangular", epochs=2)
+    whole = fit(drawn, tmp_path / "whole", config)
+    stored = read_config(whole)
+    written = msgspec.json.decode((whole / "plots" / "lr-find.json").read_bytes(), type=RangeTest)
+    assert (stored.lr, stored.lr_min) == (written.lr, written.lr_min)
+    assert stored.lr_from == f"range test: {written.explanation}"
+    for stop in ("range test", "epoch 2/2"):
+        with pytest.raises(KeyboardInterrupt):
+            fit(drawn, tmp_path / "stopped", config, resume=stop != "range test", watch=stop_in(stop))
+    assert read_config(fit(drawn, tmp_path / "stopped", config, resume=True)) == stored
+    assert tensors(tmp_path / "stopped" / "last.ckpt") == tensors(whole / "last.ckpt")
+    with pytest.raises(UsageError, match=r"was begun with --lr \S+, not 0.5"):
+        fit(drawn, whole, msgspec.structs.replace(config, lr=0.5), resume=True)
+
+
+def test_the_command_writes_the_curve_and_says_why(drawn: Dataset, tmp_path: Path) -> None:
+    out = tmp_path / "lr"
+    options = ["--encoder", "resnet18", "--weights", "none", "--size", "32", "--batch-size", "4", "--steps", "30"]
+    result = CliRunner().invoke(cli, ["train", "lr-find", str(drawn.root), "--out", str(out), *options])
+    assert result.exit_code == 0, result.exception
+    found = json.loads((out / "lr-find.json").read_bytes())
+    assert result.stdout == f"--lr {found['lr']:g}: {found['explanation']}\nthe curve: {out / 'lr-find.png'}\n"
+    assert (out / "lr-find.png").read_bytes().startswith(b"\x89PNG")
+    refused = CliRunner().invoke(cli, ["train", "lr-find", str(drawn.root), "--out", str(out), "--lr", "1"])
+    assert refused.exit_code == 2
+    assert "No such option '--lr'" in refused.stderr

@@ -1,0 +1,77 @@
+"""One model and all that changes while it learns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from train.batches import to_input
+from train.config import FitConfig
+from train.ema import begin_average, decay_at, update_average
+from train.execution import Forward, autocast, forward_of, make_scaler
+from train.losses import segmentation_loss
+from train.optimisers import make_optimizer, set_rate
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A model with the state of its training; `load_checkpoint` restores all of it."""
+
+    config: FitConfig
+    model: nn.Module
+    forward: Forward
+    """The model, compiled where that is wanted; their weights are the same."""
+    optimizer: Optimizer
+    scaler: torch.amp.GradScaler
+    average: nn.Module | None
+    """The moving average of the model's weights, with --ema."""
+
+    @property
+    def place(self) -> torch.device:
+        """The device that the model is on."""
+        return next(self.model.parameters()).device
+
+    @property
+    def judged(self) -> nn.Module:
+        """The model that validation judges and `best.safetensors` holds."""
+        return self.model if self.average is None else self.average
+
+    def step(self, images: Tensor, targets: Tensor, rate: float, number: int) -> tuple[Tensor, Tensor]:
+        """Learn from one batch: its loss, a scalar, and logits (N, 1, S, S), both from before the step.
+
+        Args:
+            images: (N, 3, S, S) uint8 RGB.
+            targets: (N, S, S) uint8, on the model's device.
+            rate: Learning rate.
+            number: Steps taken before.
+        """
+        set_rate(self.optimizer, rate)
+        with autocast(self.place, self.config.precision):
+            logits = self.forward(to_input(images, self.place))
+        loss = segmentation_loss(self.config.loss, logits, targets)
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        if self.config.clip_norm is not None:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.average is not None and self.config.ema is not None:
+            update_average(self.average, self.model, decay_at(self.config.ema, number))
+        return loss.detach(), logits.detach()
+
+
+def make_learner(model: nn.Module, config: FitConfig) -> Learner:
+    """A model at the start of its training."""
+    place = next(model.parameters()).device
+    return Learner(
+        config=config,
+        model=model,
+        forward=forward_of(model, config),
+        optimizer=make_optimizer(config, model),
+        scaler=make_scaler(place, config.precision),
+        average=None if config.ema is None else begin_average(model),
+    )
