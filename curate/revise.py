@@ -103,9 +103,9 @@ def check_place(parent: Dataset, out: Path, *, force: bool) -> None:
     """
     old, new = parent.root.resolve(), out.resolve()
     if new.is_relative_to(old) or old.is_relative_to(new):
-        raise UsageError(
-            f"{out}: is {parent.root}, inside or around it, and a version never changes. Choose another --out"
-        )
+        place = f"lies inside {parent.root}" if old in new.parents else f"holds {parent.root}"
+        told = f"is {parent.root} itself" if new == old else place
+        raise UsageError(f"{out}: {told}, and a version never changes. Choose another --out")
     if not out.exists():
         return
     if not (out / "dataset.json").is_file():

@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from curate.dataset import Dataset, Header, Source
-from curate.errors import CurateError, MissingError, UsageError
+from curate.errors import CurateError, FormatError, MissingError, UsageError
 from curate.files import readable_faults, scratch_folder
 from curate.revise import check_place, existing_revision, revise
 from curate.threads import Watch, unwatched
@@ -91,6 +91,9 @@ def import_labels(
         check_place(parent, out, force=force)
     if not request.path.exists():
         raise MissingError(f"{request.path}: no such file or folder. Check the path of the labels")
+    if (request.path / "dataset.json").is_file():
+        told = f"is a dataset version, and no export of a tool. Its own masks lie in {request.path / 'masks'}"
+        raise FormatError(request.path, told)
     check_images(request)
     with spool_for(out) as spool:
         path = unpacked(request.path, spool)

@@ -101,9 +101,11 @@ def test_a_revision_that_is_there_is_known(parent: Dataset, tmp_path: Path) -> N
     assert digest_of(change["samples"]) == header.digest
 
 
-@pytest.mark.parametrize("out", ["one", "one/inside", "."])
-def test_a_version_is_never_written_over_into_or_around(parent: Dataset, out: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="a version never changes"):
+@pytest.mark.parametrize(
+    ("out", "told"), [("one", "is .*one itself"), ("one/inside", "lies inside .*one"), (".", "holds .*one")]
+)
+def test_a_version_is_never_written_over_into_or_around(parent: Dataset, out: str, told: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=f": {told}, and a version never changes"):
         revised(parent, tmp_path / out, force=True)
     with pytest.raises(UsageError):
         check_place(parent, tmp_path / "." / "two" / ".." / "one", force=True)

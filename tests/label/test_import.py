@@ -250,7 +250,11 @@ def test_json_is_one_object_on_stdout(curate: Any, tmp_path: Path) -> None:
         (["one", "masks", "--out", "two", "--format", "labelme"], 1, "masks: holds no .json file"),
         (["one", "masks", "--out", "two", "--format", "psd"], 2, "Invalid value for '--format'"),
         (["one", "masks", "--out", "two", "--on-conflict", "latest"], 2, "Invalid value for '--on-conflict'"),
-        (["one", "one", "--out", "two"], 1, "more than one kind of label"),
+        (
+            ["one", "one", "--out", "two"],
+            1,
+            "one: is a dataset version, and no export of a tool. Its own masks lie in one/masks",
+        ),
         (["one", "empty", "--out", "two"], 1, "empty: holds nothing, and no label of a format known: png, matlab"),
         (["one", "text", "--out", "two"], 1, "text: holds 1 suffixless, 1 .jpg and 1 .txt files, and no label"),
         (["one", "torn.json", "--out", "two"], 1, "torn.json at line 1, byte 12: is no whole JSON"),

@@ -231,7 +231,7 @@ def test_it_is_there_already_or_nothing_changes_or_something_else_is_there(
     assert not (tmp_path / "four").exists()
     assert prelabel(one, None, model).status == "dry run"
     assert prelabel(one, tmp_path / "two", model, force=True).status == "written"
-    with pytest.raises(UsageError, match="inside or around it"):
+    with pytest.raises(UsageError, match=r"two: lies inside .*, and a version never changes"):
         prelabel(one, one.root / "two", model)
 
 
