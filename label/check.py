@@ -24,7 +24,7 @@ from label.findings.outline import faults_beside, working_size
 from label.findings.shape import shape_faults, take_apart
 from label.formats.record import Drawing, Refusal, printable
 from label.pictures import Label, Picture
-from label.reasons import sized, why_too_large
+from label.reasons import sized, why_too_large, why_turned
 
 Opinion = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """A model: from a photograph (H, W, 3) uint8 RGB to the probability of person (H, W) in [0, 1]."""
@@ -219,11 +219,8 @@ def drawn_at(label: Label, size_hw: SizeHW | None, image: Path | None) -> Drawin
 def misfit(own_hw: SizeHW, size_hw: SizeHW, image: Path | None) -> Fault:
     """The fault of a label of another shape than its image."""
     found = f"is {sized(own_hw)} (HxW) on an image of {sized(size_hw)}"
-    if not images.same_aspect((own_hw[1], own_hw[0]), size_hw):
-        return Fault("size", 1.0, found)
-    orientation = 1 if image is None else images.exif_orientation(image)
-    told = f", which carries EXIF orientation {orientation}" if orientation != 1 else ""
-    return Fault("turned", 1.0, f"{found}{told}: it fits turned by a quarter")
+    turned = why_turned(own_hw, size_hw, image)
+    return Fault("turned", 1.0, f"{found}: {turned}") if turned else Fault("size", 1.0, found)
 
 
 def faults_of(target: Target, photo: NDArray[np.uint8] | None, chances: NDArray[np.float32] | None) -> Iterator[Fault]:

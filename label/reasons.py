@@ -57,21 +57,25 @@ def why_misfit(label: HandLabel, name: str, image: Path, size_hw: SizeHW) -> str
         return ""
     if same_aspect(label.size_hw, size_hw):
         return why_too_large(label.size_hw, name, size_hw)
-    advice = why_turned(label.size_hw, size_hw, image)
+    turned = why_turned(label.size_hw, size_hw, image)
+    advice = (
+        f"{turned}; turn it back, or leave it out"
+        if turned
+        else "it belongs to another image or another crop; mend it or leave it out"
+    )
     return (
-        f"was drawn on {sized(label.size_hw)} (HxW), but {name} has {sized(size_hw)}; expected that size or the same "
-        f"aspect ratio: {advice or 'it belongs to another image or another crop; mend it or leave it out'}"
+        f"was drawn on {sized(label.size_hw)} (HxW), but {name} has {sized(size_hw)}; "
+        f"expected that size or the same aspect ratio: {advice}"
     )
 
 
-def why_turned(drawn_hw: SizeHW, size_hw: SizeHW, image: Path) -> str:
-    """That a label fits its image turned by a quarter, and why; empty where it does not fit at all."""
+def why_turned(drawn_hw: SizeHW, size_hw: SizeHW, image: Path | None) -> str:
+    """That a label fits its image turned by a quarter, and why where the image is at hand; empty where it does not."""
     if not same_aspect((drawn_hw[1], drawn_hw[0]), size_hw):
         return ""
-    turn = exif_orientation(image)
-    if turn != 1:
-        return f"the image carries EXIF orientation {turn} and was labelled turned; label the stored raster"
-    return "it fits turned by a quarter; turn it back, or leave it out"
+    orientation = 1 if image is None else exif_orientation(image)
+    seen = f", as EXIF orientation {orientation} of the image shows it" if orientation != 1 else ""
+    return f"it fits turned by a quarter{seen}"
 
 
 def why_too_large(drawn_hw: SizeHW, name: str, size_hw: SizeHW) -> str:

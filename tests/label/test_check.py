@@ -264,7 +264,7 @@ def test_one_kind_is_mended_without_the_other_and_what_is_not_counted_stays() ->
         (["one", "--normalise", "unit"], "Name it: --model FILE.onnx"),
         (["one", "--model", "gone.onnx", "--normalise", "unit"], "gone.onnx: no such model"),
         (["one", "--force"], "--force replaces the dataset at --out"),
-        (["one", "--fix", "holes", "--out", "one/new"], "one/new: is"),
+        (["one", "--fix", "holes", "--out", "one/new"], "one/new: lies inside"),
         (["one", "--sheet", "x.txt"], "--sheet x.txt: a sheet is a .png or a .jpg"),
         (["one/masks", "--images", "gone"], "--images gone: is not a folder"),
     ],
