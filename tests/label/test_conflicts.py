@@ -145,7 +145,10 @@ def test_a_label_drawn_on_the_turned_image_is_told_apart(tmp_path: Path) -> None
     parent = make_dataset(tmp_path / "one", {"pairs-turned": Photo(np.full((20, 40), 255, np.uint8), photo)})
     write_labelme(tmp_path / "turned.json", [box("person", 0, 0, 9, 9)], (40, 20), "turned.jpg")
     imported = import_labels(parent, tmp_path / "two", Request(tmp_path / "turned.json"))
-    assert "it fits turned by a quarter, as EXIF orientation 6 of the image shows it" in imported.intake.refusals[0].message
+    assert (
+        "it fits turned by a quarter, as EXIF orientation 6 of the image shows it"
+        in imported.intake.refusals[0].message
+    )
     Image.fromarray(picture("plain", (20, 40))).save(tmp_path / "plain.png")
     plain = Photo(np.full((20, 40), 255, np.uint8), tmp_path / "plain.png")
     parent = make_dataset(tmp_path / "plain", {"pairs-turned": plain})

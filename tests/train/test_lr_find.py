@@ -77,6 +77,7 @@ def test_a_range_test_repeats_itself_and_learns(drawn: Dataset) -> None:
     assert len(found.rates) == len(found.losses) == len(found.smoothed) <= 30
 
 
+@pytest.mark.long
 def test_auto_trains_with_what_it_found_and_goes_on_with_it(drawn: Dataset, tmp_path: Path) -> None:
     config = quick(model="unet", encoder="resnet18", lr="auto", schedule="triangular", epochs=2)
     whole = fit(drawn, tmp_path / "whole", config)
