@@ -23,7 +23,6 @@ from curate.examine import file_names, signatures_of
 from curate.images import examine_image
 from curate.placing import (
     LEARNED,
-    UNLABELLED,
     Item,
     Placement,
     copies,
@@ -34,6 +33,7 @@ from curate.placing import (
 )
 from curate.recipe import Recipe
 from curate.rules import duplicate_rule, leak_rule, take_rule
+from curate.schema import UNLABELLED
 from curate.selection import Selection
 from curate.sources import Note
 from curate.splits import Shares, fold_groups, fold_of, parse_split

@@ -18,7 +18,6 @@ from curate.dataset import FunnelStep
 from curate.decisions import WEIGHTS
 from curate.errors import UsageError
 from curate.examine import DRAWN, draw_masks, read_photos
-from curate.placing import UNLABELLED
 from curate.recipe import Recipe
 from curate.rules import (
     Rule,
@@ -35,6 +34,7 @@ from curate.rules import (
     unreadable_rule,
     where_rule,
 )
+from curate.schema import UNLABELLED
 from curate.selection import Selection
 from curate.sources import Note
 from curate.sources.lookup import rival_of

@@ -16,7 +16,7 @@ from curate.dataset import Dataset, read_edits
 from curate.errors import MissingError
 from curate.files import readable_faults, sha256_file
 from curate.rules import parse_where
-from curate.show import EDGE_NAMES, UNLABELLED, Step, funnel_steps
+from curate.show import EDGE_NAMES, Step, funnel_steps
 from curate.terminal import Section, paragraph, table, value_words
 
 PASSED, NOT_TRIED, DROPPED = "passed", "not tried", "dropped"
@@ -176,8 +176,8 @@ def fates(steps: Sequence[Step], row: dict[str, Any]) -> list[str]:
 def spared(rule: str, split: str | None, recipe: Mapping[str, Any]) -> bool:
     """Whether a rule is not asked of the images of a split."""
     if rule == "where" and recipe.get("where"):
-        return split in UNLABELLED and "split" not in parse_where(recipe["where"]).meta.root_names()
-    return (split in UNLABELLED and rule in ABOUT_PEOPLE) or (split == "background" and rule == "take")
+        return split in schema.UNLABELLED and "split" not in parse_where(recipe["where"]).meta.root_names()
+    return (split in schema.UNLABELLED and rule in ABOUT_PEOPLE) or (split == "background" and rule == "take")
 
 
 def found_by(rule: str, row: dict[str, Any], alike: int, recipe: Mapping[str, Any]) -> str:

@@ -13,11 +13,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from curate.schema import UNLABELLED
 from curate.splits import Shares, bin_of, count_groups, split_of
 
 LEARNED = "train"
-UNLABELLED = ("pool", "background")
-"""Splits of images that have no label yet, or show nobody on purpose."""
 
 
 @dataclass(frozen=True)

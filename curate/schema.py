@@ -10,6 +10,8 @@ FORMAT = 1
 """Number of the on-disk format; a reader refuses any other."""
 
 SPLITS = ("train", "val", "test", "pool", "background")
+UNLABELLED = ("pool", "background")
+"""Splits of images that have no label yet, or show nobody on purpose: they would bend every figure about people."""
 RULES = (
     "unreadable",
     "people",

@@ -13,7 +13,6 @@ from curate.dataset import Dataset, FunnelStep, Source, open_dataset
 from curate.decisions import Decision, read_decisions
 from curate.errors import UsageError
 from curate.foreground import ANIMALS, HELD
-from curate.placing import UNLABELLED
 from curate.processes import map_processes
 from curate.recipe import Recipe
 from curate.rules import (
@@ -26,6 +25,7 @@ from curate.rules import (
     side_rule,
     unreadable_rule,
 )
+from curate.schema import UNLABELLED
 from curate.sources import Limits, Measure, Note, Read
 from curate.sources.coco_json import collection_paused
 from curate.sources.reading import read_sources, with_usual_sources

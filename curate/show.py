@@ -12,8 +12,6 @@ from curate import schema
 from curate.dataset import Dataset, Header
 from curate.guesses import is_guessed, is_unlabelled
 
-UNLABELLED = ("pool", "background")
-"""Splits whose masks show nobody: they would bend every figure about people."""
 SIDES_PX = (0, 256, 384, 512, 768, 1024, 2048)
 """Lower ends of the bins of image sides."""
 EDGE_NAMES = {"L": "left", "T": "top", "R": "right", "B": "bottom"}
@@ -117,7 +115,7 @@ class Overview(msgspec.Struct, frozen=True):
 def describe_dataset(dataset: Dataset) -> Overview:
     """The figures of a dataset version; no image is opened."""
     samples, drops, header = dataset.samples, dataset.drops, dataset.header
-    labelled = samples.filter(~pl.col("split").is_in(UNLABELLED) & ~is_guessed())
+    labelled = samples.filter(~pl.col("split").is_in(schema.UNLABELLED) & ~is_guessed())
     return Overview(
         dataset=str(dataset.root),
         name=header.name,
@@ -162,7 +160,7 @@ def funnel_steps(header: Header) -> list[Step]:
 def split_parts(samples: pl.DataFrame) -> list[Part]:
     """A Part for each of train, val and test, empty ones too, and for pool and background where there are any."""
     parts = [part_figures(split, samples.filter(split=split), samples.height) for split in schema.SPLITS]
-    return [part for part in parts if part.images or part.name not in UNLABELLED]
+    return [part for part in parts if part.images or part.name not in schema.UNLABELLED]
 
 
 def fold_parts(samples: pl.DataFrame) -> list[Part]:

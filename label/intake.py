@@ -312,7 +312,8 @@ def outcome_of(
                 why_unmatched(label, found, photo, adds=meeting.adds, named=bool(meeting.photographs.folders))
             )
         row = rows[found]
-        problem = why_unusable(label, row, meeting.dataset) or why_older(label, row, meeting)
+        image = meeting.dataset.root / row["image"]
+        problem = why_misfit(label, found, image, (row["height"], row["width"])) or why_older(label, row, meeting)
         if problem:
             return label.refused(problem)
         outcome = changed(number, label, row, meeting)
@@ -444,16 +445,6 @@ def notes_on(label: HandLabel, size_hw: SizeHW, old: Target | None, new: Target)
         yield "Roboflow's copy of its image; the label fits only where that was neither cropped, turned nor mirrored"
     if old is not None and lost_regions(old, new):
         yield "regions that were not counted (128) are now, because the label has none"
-
-
-def why_unusable(label: HandLabel, row: dict[str, Any], dataset: Dataset) -> str:
-    """Why a label cannot be for its sample, seen before it is drawn; empty where it can.
-
-    Raises:
-        CurateError: The sample's image cannot be opened.
-    """
-    size_hw: SizeHW = (row["height"], row["width"])
-    return why_misfit(label, row["sample_id"], dataset.root / row["image"], size_hw)
 
 
 def why_older(label: HandLabel, row: dict[str, Any], meeting: Meeting) -> str:

@@ -13,9 +13,9 @@ from curate import schema
 from curate.dataset import Dataset, Header
 from curate.errors import CurateError
 from curate.masks import BACKGROUND, PERSON, Target
-from curate.placing import UNLABELLED
 from curate.processes import map_processes
 from curate.revise import check_place, existing_revision, revise
+from curate.schema import UNLABELLED
 from curate.threads import Watch, unwatched
 from label.check import PART
 from label.findings.shape import pinholes, specks, take_apart

@@ -13,7 +13,7 @@ from curate import images
 from curate.dataset import Dataset
 from curate.errors import CurateError, MissingError
 from curate.masks import SizeHW
-from curate.placing import UNLABELLED
+from curate.schema import UNLABELLED
 from label.archive import unpacked
 from label.formats import FORMATS, detect_format, read_labels
 from label.formats.record import Drawing, HandLabel, Options, Refusal, printable

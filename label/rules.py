@@ -15,9 +15,9 @@ from curate.dataset import Header
 from curate.guesses import RULE_TAG
 from curate.images import read_target
 from curate.masks import PERSON, count_parts, stairs_px
-from curate.placing import UNLABELLED
 from curate.recipe import Recipe, make_recipe
 from curate.rules import apply_rule
+from curate.schema import UNLABELLED
 from curate.splits import RATIOS, parse_split
 
 

@@ -11,11 +11,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from curate.errors import MismatchError
+from train.metrics import GOOD_IOU
 
 Values = NDArray[np.float64]
 
 RESAMPLES = 2000
-GOOD_IOU = 0.9
 
 FEWEST_IMAGES = 20
 """With fewer validation images the worst tenth is one or two of them, and its interval says nothing."""

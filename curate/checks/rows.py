@@ -12,7 +12,7 @@ from curate.checks import REBUILD, Finding
 from curate.decisions import WEIGHTS
 from curate.guesses import ALLOWED, is_guessed
 from curate.images import MAX_PIXELS
-from curate.placing import UNLABELLED
+from curate.schema import UNLABELLED
 
 OPTIONAL = ("licence", "head_visible")
 """Columns that may be null."""

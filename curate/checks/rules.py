@@ -14,9 +14,9 @@ from curate.choose import drawn_rules, exempt_of, last_rules_of
 from curate.dataset import Source
 from curate.duplicates import near_pairs
 from curate.guesses import is_guessed
-from curate.placing import UNLABELLED
 from curate.recipe import Recipe
 from curate.rules import Rule, apply_rule, capped_by, parse_where, side_rule
+from curate.schema import UNLABELLED
 from curate.selection import people_rules
 from curate.splits import parse_split
 
