@@ -10,7 +10,7 @@ import click
 
 from curate.commands import FOLDER
 from curate.errors import UsageError
-from train.cli import fit_options
+from train.fit_cli import fit_options
 
 if TYPE_CHECKING:
     from review.loop import RoundResult

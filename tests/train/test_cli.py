@@ -16,8 +16,8 @@ from curate.cli import cli
 from curate.dataset import Dataset, read_table
 from curate.errors import CurateError, UsageError
 from tests.train.conftest import Trained
-from train.cli import groups_of, summary_table
 from train.config import read_config
+from train.figures import groups_of, summary_table
 from train.intervals import figure_intervals
 from train.log import read_log
 

@@ -1,0 +1,303 @@
+"""`curate train fit` and `lr-find`, and the options of training."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from train.config import (
+    LOSSES,
+    MODELS,
+    OPTIMIZERS,
+    PRECISIONS,
+    RECIPES,
+    SCHEDULES,
+    FitConfig,
+    has_named_weights,
+    read_config,
+)
+from train.console import SETTINGS, note, progress
+
+if TYPE_CHECKING:
+    from curate.dataset import Dataset
+    from train.log import EpochLine
+
+
+def _one_a_stage(ctx: click.Context, param: click.Parameter, value: str) -> int:
+    """The last of the numbers in `128,256,512`; those before it go to the command as `earlier_sizes` and so on."""
+    try:
+        *earlier, last = [int(word) for word in value.split(",")]
+    except ValueError as error:
+        raise click.BadParameter(f"{value}: expected a whole number, or several with commas between them") from error
+    if ctx.get_parameter_source(str(param.name)) is not click.core.ParameterSource.DEFAULT:
+        ctx.params[f"earlier_{param.name}s"] = tuple(earlier)
+    return last
+
+
+def _number_or_auto(ctx: click.Context, param: click.Parameter, value: str) -> float | str:
+    try:
+        return "auto" if value == "auto" else float(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{value}: expected auto or a number, such as 0.001") from error
+
+
+FIT_OPTIONS = (
+    click.option(
+        "--model",
+        type=click.Choice(MODELS),
+        default="unet",
+        help="Decoder over --encoder; fcn* stand on VGG16, tiramisu* are whole.",
+    ),
+    click.option(
+        "--encoder",
+        metavar="NAME",
+        default="auto",
+        help="Encoder of segmentation-models-pytorch; auto: resnet34, or the model's own.",
+    ),
+    click.option("--weights", metavar="imagenet|none|FILE", default="imagenet", help="Weights to start from."),
+    click.option("--position-channels", is_flag=True, help="Show the model x and y of each pixel too."),
+    click.option(
+        "--size",
+        metavar="PX[,PX...]",
+        callback=_one_a_stage,
+        default="224",
+        help="Side of the square that images are resized to; several share the epochs, each starting from the last.",
+    ),
+    click.option("--epochs", metavar="N", type=int, default=20, help="Passes over the training images."),
+    click.option(
+        "--batch-size",
+        metavar="IMAGES[,...]",
+        callback=_one_a_stage,
+        default="16",
+        help="Images per step; one number for each --size, or one for all.",
+    ),
+    click.option(
+        "--lr",
+        metavar="X|auto",
+        callback=_number_or_auto,
+        default="0.001",
+        help="Highest learning rate; auto looks for one first, as lr-find does.",
+    ),
+    click.option("--schedule", type=click.Choice(SCHEDULES), default="one-cycle", help="Course of the learning rate."),
+    click.option(
+        "--lr-min",
+        metavar="X",
+        type=float,
+        default=None,
+        help="Lowest learning rate, of triangular (default: a 20th of --lr) and polynomial (default: 0).",
+    ),
+    click.option(
+        "--lr-decay",
+        metavar="X",
+        type=float,
+        default=None,
+        help="Factor per fall of step (default: 0.1), per epoch of exponential (default: 0.995).",
+    ),
+    click.option(
+        "--cycle-epochs",
+        metavar="N",
+        type=int,
+        default=None,
+        help="Epochs of one triangle of triangular.  [default: 1]",
+    ),
+    click.option("--loss", type=click.Choice(LOSSES), default="bce-dice", help="Loss over the counted pixels."),
+    click.option("--optimizer", type=click.Choice(OPTIMIZERS), default="adamw", help="Optimiser."),
+    click.option("--augment", type=click.Choice(RECIPES), default="standard", help="Augmentation."),
+    click.option("--seed", metavar="N", type=int, default=0, help="Seed of everything random."),
+    click.option("--folds", metavar="K", type=int, default=0, help="Fold models for out-of-fold scores; 0 for none."),
+    click.option("--epoch-images", metavar="N", type=int, default=None, help="Images per epoch.  [default: all once]"),
+    click.option(
+        "--patience",
+        metavar="N",
+        type=int,
+        default=None,
+        help="Stop after N epochs without a better one.  [default: never]",
+    ),
+    click.option(
+        "--clip-norm",
+        metavar="X",
+        type=float,
+        default=None,
+        help="Scale gradients down to this norm.  [default: no limit]",
+    ),
+    click.option(
+        "--ema",
+        metavar="DECAY",
+        type=float,
+        default=None,
+        help="Judge and save a moving average of the weights, such as 0.999.  [default: the weights themselves]",
+    ),
+    click.option("--freeze-epochs", metavar="N", type=int, default=0, help="Epochs that leave the encoder as it is."),
+    click.option("--freeze-batch-norm", is_flag=True, help="Keep the statistics of batch norms as they are."),
+    click.option(
+        "--encoder-lr-scale",
+        metavar="X",
+        type=float,
+        default=1.0,
+        help="Share of the learning rate for the encoder's first layers; it rises to 1 with depth.",
+    ),
+    click.option(
+        "--precision",
+        type=click.Choice(PRECISIONS),
+        default="auto",
+        help="Arithmetic; auto is bf16 on a GPU that has it, fp16 on an older one, fp32 on the CPU.",
+    ),
+    click.option(
+        "--deterministic", is_flag=True, help="Repeat runs to the bit on a GPU, as the CPU does anyway; slower."
+    ),
+    click.option(
+        "--compile", is_flag=True, help="Compile the model first (torch.compile); pays in long runs on a GPU."
+    ),
+)
+
+
+def fit_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """All options of a FitConfig but the dataset; the command receives them by the names of its fields."""
+    for option in reversed(FIT_OPTIONS):
+        command = option(command)
+    return command
+
+
+@click.command(context_settings=SETTINGS)
+@click.argument("dataset", type=click.Path(path_type=Path))
+@click.option("--out", metavar="RUN", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
+@fit_options
+@click.option(
+    "--resume", is_flag=True, help="Go on where a run stopped; options not given are those it was begun with."
+)
+@click.option("--force", is_flag=True, help="Replace a run that stands there.")
+@click.pass_context
+def fit(ctx: click.Context, /, dataset: Path, out: Path, resume: bool, force: bool, **options: Any) -> None:
+    """Train a model on a dataset version and score its validation images.
+
+    Learns from the splits train and background, keeps the weights of the best epoch by validation IoU, uses a GPU where
+    there is one.
+
+    \b
+    Example:
+      curate train fit people --out runs/first --encoder mobilenet_v2 --weights none --size 160 --epochs 12
+    """
+    config = _resumed(ctx, out, options) if resume else FitConfig(dataset="", digest="", **options)
+    from curate.dataset import open_dataset
+
+    opened = open_dataset(dataset)
+    if config.deterministic and not _has_gpu():
+        note("--deterministic changes nothing here: on the CPU the same run is the same to the bit anyway")
+    if not opened.header.counts.get("val"):
+        note(f"{dataset}: has no validation images; the last epoch's weights are kept as the best")
+    from train.fit import fit as fit_run
+    from train.fit import is_finished, read_log
+    from train.models import device_name
+
+    if resume and is_finished(out):
+        note(f"{out}: is finished already, nothing left to do")
+    else:
+        note(f"training on {device_name()}")
+    try:
+        with progress() as (watch, say):
+            fit_run(
+                opened, out, config, resume=resume, force=force, report=lambda line: say(_in_words(line)), watch=watch
+            )
+    except KeyboardInterrupt:
+        again = shlex.join(["curate", "train", "fit", str(dataset), "--out", str(out), "--resume"])
+        note(f"stopped after {len(read_log(out))} finished epochs; go on with: {again}")
+        ctx.exit(130)
+    _print_result(out, opened)
+
+
+def _has_gpu() -> bool:
+    from train.models import device
+
+    return device().type == "cuda"
+
+
+def _resumed(ctx: click.Context, run: Path, options: dict[str, Any]) -> FitConfig:
+    """The configuration of the run that is resumed with the options that were given, which `fit` compares."""
+    if not (run / "config.json").is_file():
+        return FitConfig(dataset="", digest="", **options)
+    stored = read_config(run)
+    given = {
+        name: value
+        for name, value in options.items()
+        if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
+    }
+    if given.get("model", stored.model) != stored.model:
+        given.setdefault("encoder", "auto")  # so that it is the model that `fit` finds to differ
+    weights = stored.weights if has_named_weights(stored.weights) else (run / stored.weights).as_posix()
+    return msgspec.structs.replace(stored, **{"weights": weights, "digest": ""} | given)
+
+
+def _in_words(line: EpochLine) -> str:
+    from train.figures import number
+
+    fold = f"fold {line.fold}  " if line.fold >= 0 else ""
+    figures = [
+        f"{split} loss {number(loss)} IoU {number(iou)} Dice {number(dice)}"
+        for split, loss, iou, dice in (
+            ("train", line.train_loss, line.train_iou, line.train_dice),
+            ("val", line.val_loss, line.val_iou, line.val_dice),
+        )
+    ]
+    star = "  best" if line.best else ""
+    return f"{fold}epoch {line.epoch:>3}  {'  '.join(figures)}  {line.images / line.seconds:.1f} images/s{star}"
+
+
+def _print_result(run: Path, dataset: Dataset) -> None:
+    from curate import schema
+    from curate.dataset import read_table
+    from train.figures import groups_of, number, summary_table
+    from train.log import read_log
+
+    lines, config = read_log(run), read_config(run)
+    if config.lr_from:
+        note(f"--lr auto: {config.lr:g}, by a {config.lr_from}")
+    if len(lines) < config.epochs:
+        note(f"stopped early, after {len(lines)} of {config.epochs} epochs: --patience is over")
+    best = [line for line in lines if line.best][-1]
+    click.echo(f"{run}: best epoch {best.epoch}, validation IoU {number(best.val_iou)} at training size")
+    scores = read_table(run / "scores.parquet", schema.SCORES)
+    click.echo(summary_table(scores, groups_of(dataset)), nl=False)
+
+
+@click.command("lr-find", context_settings=SETTINGS)
+@click.argument("dataset", type=click.Path(path_type=Path))
+@click.option("--out", metavar="DIR", type=click.Path(path_type=Path), required=True, help="Folder for the curve.")
+@click.option("--steps", metavar="N", type=click.IntRange(min=20), default=100, help="Batches to learn from, at most.")
+@fit_options
+@click.option("--json", "as_json", is_flag=True, help="Print what lr-find.json holds.")
+def lr_find(dataset: Path, out: Path, steps: int, as_json: bool, **options: Any) -> None:
+    """Look for a learning rate: train while it grows, and see where the loss falls and where it rises.
+
+    Writes the curve as lr-find.png and lr-find.json, and prints a suggestion with its reason. What is learnt is not
+    kept. `fit --lr auto` does the same first and trains with what it found.
+
+    \b
+    Example:
+      curate train lr-find people --out lr --encoder mobilenet_v2 --weights none --size 64 --steps 40
+    """
+    config = FitConfig(dataset="", digest="", **options)
+    from curate.dataset import open_dataset
+    from train.fit import find_rate
+    from train.lr_find import write_range_test
+    from train.models import device_name
+
+    opened = open_dataset(dataset)
+    note(f"training on {device_name()}")
+    with progress() as (watch, _):
+        found = find_rate(opened, config, steps=steps, watch=watch)
+    write_range_test(out, found)
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))
+        return
+    click.echo(f"--lr {found.lr:g}: {found.explanation}")
+    click.echo(f"the curve: {out / 'lr-find.png'}")
+
+
+NOT_IN_A_RANGE_TEST = {"epochs", "lr", "lr_min", "lr_decay", "cycle_epochs", "schedule", "folds", "epoch_images"}
+NOT_IN_A_RANGE_TEST |= {"patience", "ema"}
+lr_find.params = [param for param in lr_find.params if param.name not in NOT_IN_A_RANGE_TEST]
