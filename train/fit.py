@@ -30,15 +30,18 @@ from train.config import (
     read_config,
 )
 from train.execution import precision_on
+from train.fixed import read_fixed
 from train.folds import assign_folds, training_ids
 from train.freezing import check_freezable
+from train.journal import Say, keeping_journal
 from train.log import EpochLine, is_finished, read_log
 from train.lr_find import STEPS, RangeTest, range_test, write_range_test
 from train.models import build_model, device
 from train.optimisers import parameter_groups
-from train.plots import curves_png
 from train.score import score_into
 from train.stages import stages
+from train.tensorboard import FOLDER as EVENTS
+from train.tensorboard import check_tensorboard
 from train.training import Material, train_model
 
 __all__ = ["EpochLine", "fit", "is_finished", "read_log"]
@@ -50,7 +53,9 @@ RUN_FILES = (
     "last.ckpt",
     "best.safetensors",
     "log.jsonl",
+    "steps.jsonl",
     "plots",
+    EVENTS,
     "predictions",
     "failures.parquet",
     "suspects.parquet",
@@ -71,6 +76,8 @@ def fit(
     force: bool = False,
     report: Callable[[EpochLine], None] | None = None,
     watch: Watch = unwatched,
+    say: Say = lambda line: None,
+    tensorboard: bool = False,
 ) -> Path:
     """Train the run in folder `run` and score its validation split, and with folds its training split out-of-fold.
 
@@ -86,6 +93,8 @@ def fit(
         force: Replace a run that is there.
         report: Told each finished epoch, of the fold models too.
         watch: Shown what is being done and how far it is.
+        say: Told in one line what could not be drawn.
+        tensorboard: Write events for TensorBoard; a run that was begun with them goes on with them.
 
     Returns:
         `run`.
@@ -95,7 +104,7 @@ def fit(
         MissingError: Nothing to resume, or no training images.
         UsageError: The configuration differs from the resumed one, contradicts the dataset, or diverges.
         VersionError: The dataset is not the one of the configuration.
-        MachineError: The pretrained weights cannot be downloaded.
+        MachineError: The pretrained weights cannot be downloaded, or tensorboard is not installed.
     """
     if resume and force:
         raise UsageError("--resume and --force contradict each other; pass one of them")
@@ -108,7 +117,9 @@ def fit(
     config = settle(config, dataset, run)
     try:
         with held_folder(run), readable_faults(run):
-            _fit_held(dataset, run, config, mined, resume, force, report or (lambda line: None), watch)
+            _fit_held(
+                dataset, run, config, mined, resume, force, report or (lambda line: None), watch, say, tensorboard
+            )
     finally:
         with suppress(OSError):  # only an empty folder goes: one that was refused before anything was written
             run.rmdir()
@@ -136,6 +147,8 @@ def _fit_held(
     force: bool,
     report: Callable[[EpochLine], None],
     watch: Watch,
+    say: Say,
+    tensorboard: bool,
 ) -> None:
     """`fit` while no other process works in the folder."""
     begun = _check_place(run, resume, force)
@@ -144,7 +157,10 @@ def _fit_held(
         config = with_found_rate(config, read_config(run))
         if is_finished(run):
             return
+        tensorboard = tensorboard or (run / EVENTS).is_dir()
         write_atomic(run / "config.json", encode_config(config))  # the dataset may have moved since
+    if tensorboard:
+        check_tensorboard()
     for partial in run.rglob(".*.partial"):  # a file that a kill left half-written
         partial.unlink()
     fold_of = assign_folds(dataset, config.folds, config.seed)
@@ -169,8 +185,9 @@ def _fit_held(
         write_atomic(run / "config.json", encode_config(config))
     for fold, material in materials.items():
         folder = run if fold == -1 else run / f"fold-{fold}"
-        train_model(material, folder, _for_building(config, run), fold, report, watch)
-    write_atomic(run / "plots" / "curves.png", curves_png(read_log(run)))
+        fixed = read_fixed(dataset, config) if fold == -1 else None
+        with keeping_journal(folder, fixed, say, tensorboard=tensorboard) as journal:
+            train_model(material, folder, _for_building(config, run), fold, report, watch, journal)
     score_into(run, config, dataset, ("train", "val") if config.folds else ("val",), run, watch)
 
 

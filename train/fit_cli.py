@@ -171,8 +171,11 @@ def fit_options(command: Callable[..., Any]) -> Callable[..., Any]:
     "--resume", is_flag=True, help="Go on where a run stopped; options not given are those it was begun with."
 )
 @click.option("--force", is_flag=True, help="Replace a run that stands there.")
+@click.option("--tensorboard", is_flag=True, help="Write events for TensorBoard into RUN/tensorboard too.")
 @click.pass_context
-def fit(ctx: click.Context, /, dataset: Path, out: Path, resume: bool, force: bool, **options: Any) -> None:
+def fit(
+    ctx: click.Context, /, dataset: Path, out: Path, resume: bool, force: bool, tensorboard: bool, **options: Any
+) -> None:
     """Train a model on a dataset version and score its validation images.
 
     Learns from the splits train and background, keeps the weights of the best epoch by validation IoU, uses a GPU where
@@ -201,7 +204,15 @@ def fit(ctx: click.Context, /, dataset: Path, out: Path, resume: bool, force: bo
     try:
         with progress() as (watch, say):
             fit_run(
-                opened, out, config, resume=resume, force=force, report=lambda line: say(_in_words(line)), watch=watch
+                opened,
+                out,
+                config,
+                resume=resume,
+                force=force,
+                report=lambda line: say(_in_words(line)),
+                watch=watch,
+                say=say,
+                tensorboard=tensorboard,
             )
     except KeyboardInterrupt:
         again = shlex.join(["curate", "train", "fit", str(dataset), "--out", str(out), "--resume"])
