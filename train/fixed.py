@@ -19,7 +19,7 @@ from curate.dataset import Dataset
 from curate.files import write_atomic
 from curate.masks import IGNORE, Target
 from curate.sheet import FADED, INK, PAPER, Photo, blend, fit_inside, font, resize, shorten, stripes
-from train.batches import resize_image, resize_target
+from train.cache import resize_image, resize_target
 from train.config import FitConfig
 from train.metrics import score_image
 from train.predict import predict_batch, to_bytes
