@@ -7,6 +7,7 @@ import click
 from train.console import SETTINGS
 from train.fit_cli import fit, lr_find
 from train.predict_cli import predict
+from train.runs_cli import runs
 from train.score_cli import score
 
 
@@ -20,5 +21,5 @@ def train() -> None:
     """
 
 
-for command in (fit, lr_find, score, predict):
+for command in (fit, lr_find, score, runs, predict):
     train.add_command(command)

@@ -56,6 +56,15 @@ def figure_intervals(scores: pl.DataFrame, groups: Sequence[str], seed: int = 0)
     }
 
 
+def mean_interval(values: Values, groups: Sequence[str], seed: int = 0) -> Interval | None:
+    """The interval of the mean of values (n,), NaN where an image has none: as `figure_intervals` has it."""
+    number = np.unique(np.asarray(groups, str), return_inverse=True)[1]
+    if len(np.unique(number[~np.isnan(values)])) < 2:
+        return None
+    drawn = [weighted_mean(values, weights) for weights in resampled(number, np.random.default_rng(seed))]
+    return _interval(np.concatenate(drawn))
+
+
 def resampled(number: NDArray[np.int64], rng: np.random.Generator) -> Iterator[Values]:
     """How often each image stands in each of RESAMPLES resamples of the groups, some rows (R, n) at a time.
 
