@@ -84,22 +84,25 @@ def deviation_where(images: Tensor, mask: Tensor) -> Tensor:
 
 
 def camouflaged(scene: Scene) -> Scene:
-    """Before another image, whose colours are brought to those of the person: clothes and background look alike.
+    """Before a ground whose colours are brought to those of the person: clothes and background look alike.
 
-    People in the other image stay people. Without a person, contrast and colour alone are lowered.
+    The ground is the other image where that is an empty scene, else the image's own. Without a person, contrast and
+    colour alone are lowered.
     """
     person = (scene.targets == PERSON)[:, None]
-    whole = torch.ones_like(person)
-    theirs, their_range = mean_where(scene.other_images, whole), deviation_where(scene.other_images, whole)
+    empty = (scene.other_targets == BACKGROUND).all(-1).all(-1)[:, None, None]
+    ground = torch.where(empty[:, None], scene.other_images, scene.images)
+    behind = torch.where(empty, scene.other_targets, scene.targets)
+    counted = torch.where(empty[:, None], torch.ones_like(person), ~person)
+    theirs, their_range = mean_where(ground, counted), deviation_where(ground, counted)
     clothes, clothes_range = mean_where(scene.images, person), deviation_where(scene.images, person)
     scale = (clothes_range / their_range.clamp(min=0.02)).clamp(max=1.5)
-    shift = over_pixels(scene.uniform(-0.08, 0.08))
-    ground = ((scene.other_images - theirs) * scale + clothes + shift).clamp(0, 1)
+    alike = (ground - theirs) * scale + clothes + over_pixels(scene.uniform(-0.08, 0.08))
     anyone = person.any(-1).any(-1)[:, :, None, None]
-    mixed = before(scene, scene.images, scene.targets, ground)
-    images = torch.where(anyone, mixed.images, scene.images)
+    ground = torch.where(anyone, alike.clamp(0, 1), scene.images)
+    mixed = before(replace(scene, other_targets=behind), scene.images, scene.targets, ground)
+    images = with_contrast(mixed.images, scene.uniform(0.5, 1))
     targets = torch.where(anyone[:, 0], mixed.targets, scene.targets)
-    images = with_contrast(images, scene.uniform(0.5, 1))
     return replace(scene, images=with_saturation(images, scene.uniform(0.5, 1)), targets=targets)
 
 
