@@ -16,6 +16,8 @@ PART = 32
 Tick = Callable[[int], None]
 Watch = Callable[[str, int], Tick]
 """Told what begins and of how many steps; returns a function that is told of steps done."""
+Say = Callable[[str], None]
+"""Told something in one line."""
 
 
 @runtime_checkable

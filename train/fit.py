@@ -12,14 +12,15 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import polars as pl
+from torch import nn
 
 from curate import schema
 from curate.dataset import Dataset, read_table, write_table
 from curate.errors import ExistsError, MismatchError, MissingError, UsageError, VersionError
 from curate.files import held_folder, readable_faults, write_atomic
 from curate.masks import BACKGROUND, IGNORE, PERSON
-from curate.threads import Watch, unwatched
-from train.cache import open_cache
+from curate.threads import Say, Watch, unwatched
+from train.cache import Cache, open_cache
 from train.config import (
     POOLING_MODELS,
     RECIPES,
@@ -29,11 +30,13 @@ from train.config import (
     has_named_weights,
     read_config,
 )
+from train.disk import check_room, fit_bytes
+from train.estimate import fit_work, foretelling
 from train.execution import precision_on
 from train.fixed import read_fixed
 from train.folds import assign_folds, training_ids
 from train.freezing import check_freezable
-from train.journal import Say, keeping_journal
+from train.journal import keeping_journal
 from train.log import EpochLine, is_finished, read_log
 from train.lr_find import STEPS, RangeTest, range_test, write_range_test
 from train.models import build_model, device
@@ -78,6 +81,7 @@ def fit(
     watch: Watch = unwatched,
     say: Say = lambda line: None,
     tensorboard: bool = False,
+    foretell: bool = True,
 ) -> Path:
     """Train the run in folder `run` and score its validation split, and with folds its training split out-of-fold.
 
@@ -93,8 +97,9 @@ def fit(
         force: Replace a run that is there.
         report: Told each finished epoch, of the fold models too.
         watch: Shown what is being done and how far it is.
-        say: Told in one line what could not be drawn.
+        say: Told in one line how long a long run will take, and what could not be drawn.
         tensorboard: Write events for TensorBoard; a run that was begun with them goes on with them.
+        foretell: Say how long it will take.
 
     Returns:
         `run`.
@@ -104,7 +109,7 @@ def fit(
         MissingError: Nothing to resume, or no training images.
         UsageError: The configuration differs from the resumed one, contradicts the dataset, or diverges.
         VersionError: The dataset is not the one of the configuration.
-        MachineError: The pretrained weights cannot be downloaded, or tensorboard is not installed.
+        MachineError: The weights cannot be downloaded, tensorboard is not installed, or the disk is too full.
     """
     if resume and force:
         raise UsageError("--resume and --force contradict each other; pass one of them")
@@ -118,7 +123,17 @@ def fit(
     try:
         with held_folder(run), readable_faults(run):
             _fit_held(
-                dataset, run, config, mined, resume, force, report or (lambda line: None), watch, say, tensorboard
+                dataset,
+                run,
+                config,
+                mined,
+                resume,
+                force,
+                report or (lambda line: None),
+                watch,
+                say,
+                tensorboard,
+                foretell,
             )
     finally:
         with suppress(OSError):  # only an empty folder goes: one that was refused before anything was written
@@ -149,6 +164,7 @@ def _fit_held(
     watch: Watch,
     say: Say,
     tensorboard: bool,
+    foretell: bool,
 ) -> None:
     """`fit` while no other process works in the folder."""
     begun = _check_place(run, resume, force)
@@ -173,9 +189,14 @@ def _fit_held(
         check_material(dataset, own, weight_of, fold)
         if config.model in POOLING_MODELS and (config.epoch_images or _counted(dataset, own)) < 2:
             raise UsageError(f"--model {config.model}: needs at least 2 images in an epoch")
-    if not (resume and begun):
-        check_buildable(_for_building(config, run))  # before the folder is claimed
+    needed = None
+    if not (resume and begun):  # before the folder is claimed
+        needed = fit_bytes(check_buildable(_for_building(config, run)), config, dataset)
+        check_room(run, needed)
         _claim(run, config, mined)
+    if foretell:
+        validation = len(dataset.rows("val"))
+        watch = foretelling(watch, say, lambda: fit_work(dataset, config, run), config, validation, needed)
     (run / "scores.parquet").unlink(missing_ok=True)  # weights change from here on; the end of this makes it again
     materials = gather(dataset, config, ids, weight_of, recipe_of, watch)
     if config.lr == "auto":
@@ -210,6 +231,18 @@ def gather(
         watch: Shown how many images are read.
     """
     caches = {size: open_cache(dataset, size, watch) for size in sorted({stage.size for stage in stages(config)})}
+    return materials_of(dataset, config, ids, weight_of, recipe_of, caches)
+
+
+def materials_of(
+    dataset: Dataset,
+    config: FitConfig,
+    ids: Mapping[int, list[str]],
+    weight_of: Mapping[str, float],
+    recipe_of: Mapping[str, str],
+    caches: Mapping[int, Cache],
+) -> dict[int, Material]:
+    """`gather` from images that are read already."""
     place_of = caches[config.size].place
     empty = {row["sample_id"] for row in dataset.rows("background")}
     return {
@@ -271,12 +304,13 @@ def with_suggestion(config: FitConfig, found: RangeTest) -> FitConfig:
     return msgspec.structs.replace(config, lr=found.lr, lr_min=lr_min, lr_from=origin)
 
 
-def check_buildable(config: FitConfig) -> None:
-    """Raise where a model cannot be built, trained as configured, or on this machine."""
+def check_buildable(config: FitConfig) -> nn.Module:
+    """The model that training starts from; raises where it cannot be trained as configured, or on this machine."""
     precision_on(device(), config.precision)
     model = build_model(config)
     check_freezable(model, config)
     parameter_groups(model, config)
+    return model
 
 
 def _for_building(config: FitConfig, run: Path) -> FitConfig:

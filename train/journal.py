@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from curate.files import write_atomic
+from curate.threads import Say
 from train.fixed import Fixed, draw_epoch, draw_progress, strip_path, write_strip
 from train.learner import Learner
 from train.log import EpochLine, read_log
@@ -23,8 +24,6 @@ from train.tensorboard import EventLog
 
 DRAWING_SHARE = 0.02
 """Curves are drawn after an epoch only where all drawing so far took no more than this share of the time."""
-
-Say = Callable[[str], None]
 
 
 class Journal:

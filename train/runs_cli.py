@@ -40,7 +40,7 @@ def runs(folders: tuple[Path, ...], sort: str, as_json: bool) -> None:
     \b
     Example:
       curate train runs
-      curate train runs runs loops --sort newest
+      curate train runs runs/first --sort newest --json
     """
     from train.runs import find_runs, group_runs
 
