@@ -193,7 +193,7 @@ def duration(seconds: float) -> str:
     """A time in the two units that matter.
 
     >>> duration(9), duration(130), duration(7260), duration(200_000)
-    ('9 s', '2 min', '2 h 1 min', '2 d 8 h')
+    ('9 s', '2 min', '2 h 1 min', '2 d 7 h')
     """
     minutes = round(seconds / 60)
     if seconds < 90:

@@ -40,7 +40,7 @@ class Journal:
         self._folder, self._fixed, self._say = folder, fixed, say
         self._steps = read_steps(folder)
         self._events = EventLog(folder) if tensorboard else None
-        self._began, self._spent = time.monotonic(), 0.0
+        self._began, self._spent, self._drawn = time.monotonic(), 0.0, 0
 
     def note(self, learner: Learner, epoch: int, steps: Steps) -> None:
         """Before an epoch is saved: its steps, and what the model that is judged makes of the fixed images."""
@@ -61,11 +61,13 @@ class Journal:
         if self._events is not None:
             with self._optional("TensorBoard's events"):
                 self._events.write(history, self._steps)
-        if last or self._spent <= DRAWING_SHARE * (time.monotonic() - self._began):
+        due = last or self._spent <= DRAWING_SHARE * (time.monotonic() - self._began)
+        if due and len(history) > self._drawn:
             began = time.monotonic()
             with self._optional("the plots"):
                 write_atomic(self._folder / "plots" / "curves.png", curves_png(history, self._steps), synced=False)
                 self._draw_progress(history)
+                self._drawn = len(history)
             self._spent += time.monotonic() - began
 
     def _draw_progress(self, history: Sequence[EpochLine]) -> None:
