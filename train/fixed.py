@@ -19,11 +19,12 @@ from curate.dataset import Dataset
 from curate.files import write_atomic
 from curate.masks import IGNORE, Target
 from curate.sheet import FADED, INK, PAPER, Photo, blend, fit_inside, font, resize, shorten, stripes
-from train.cache import resize_image, resize_target
+from train.cache import resize_image
 from train.config import FitConfig
 from train.metrics import score_image
 from train.predict import predict_batch, to_bytes
 from train.stages import stages
+from train.targets import resize_target
 
 COUNT = 8
 TILE, GAP, CAPTION, MARGIN, HEAD = 128, 6, 20, 16, 24
