@@ -17,6 +17,7 @@ from train.config import (
     PRECISIONS,
     RECIPES,
     SCHEDULES,
+    VALIDATIONS,
     FitConfig,
     has_named_weights,
     read_config,
@@ -110,6 +111,12 @@ FIT_OPTIONS = (
     click.option("--augment", type=click.Choice(RECIPES), default="standard", help="Augmentation."),
     click.option("--seed", metavar="N", type=int, default=0, help="Seed of everything random."),
     click.option("--folds", metavar="K", type=int, default=0, help="Fold models for out-of-fold scores; 0 for none."),
+    click.option(
+        "--validation",
+        type=click.Choice(VALIDATIONS),
+        default="auto",
+        help="What picks the best epoch; auto: the split val, else a tenth of train that is held out.",
+    ),
     click.option("--epoch-images", metavar="N", type=int, default=None, help="Images per epoch.  [default: all once]"),
     click.option(
         "--patience",
@@ -176,7 +183,7 @@ def fit(ctx: click.Context, /, dataset: Path, out: Path, resume: bool, force: bo
     """Train a model on a dataset version and score its validation images.
 
     Learns from the splits train and background, keeps the weights of the best epoch by validation IoU, uses a GPU where
-    there is one.
+    there is one. Where no image is in the split val, a tenth of train is held out for it.
 
     \b
     Example:
@@ -188,12 +195,13 @@ def fit(ctx: click.Context, /, dataset: Path, out: Path, resume: bool, force: bo
     opened = open_dataset(dataset)
     if config.deterministic and not _has_gpu():
         note("--deterministic changes nothing here: on the CPU the same run is the same to the bit anyway")
-    if not opened.header.counts.get("val"):
-        note(f"{dataset}: has no validation images; the last epoch's weights are kept as the best")
     from train.fit import fit as fit_run
     from train.fit import is_finished, read_log
+    from train.folds import validation_notes
     from train.models import device_name
 
+    for told in validation_notes(opened, config):
+        note(told)
     if resume and is_finished(out):
         note(f"{out}: is finished already, nothing left to do")
     else:
