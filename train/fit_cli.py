@@ -23,6 +23,7 @@ from train.config import (
     read_config,
 )
 from train.console import SETTINGS, note, progress
+from train.preset_cli import with_preset
 
 if TYPE_CHECKING:
     from curate.dataset import Dataset
@@ -164,10 +165,10 @@ FIT_OPTIONS = (
 
 
 def fit_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """All options of a FitConfig but the dataset; the command receives them by the names of its fields."""
+    """All options of a FitConfig but the dataset, and --preset; the command receives them as its fields."""
     for option in reversed(FIT_OPTIONS):
         command = option(command)
-    return command
+    return with_preset(command)
 
 
 @click.command(context_settings=SETTINGS)
