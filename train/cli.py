@@ -8,6 +8,7 @@ from train.console import SETTINGS
 from train.fit_cli import fit, lr_find
 from train.predict_cli import predict
 from train.score_cli import score
+from train.sweep_cli import sweep
 
 
 @click.group(context_settings=SETTINGS)
@@ -20,5 +21,5 @@ def train() -> None:
     """
 
 
-for command in (fit, lr_find, score, predict):
+for command in (fit, lr_find, sweep, score, predict):
     train.add_command(command)

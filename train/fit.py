@@ -94,9 +94,10 @@ def fit(
     Raises:
         ExistsError: The folder holds a run or other files, or another process is training it.
         MissingError: Nothing to resume, or no training images.
-        UsageError: The configuration differs from the resumed one, contradicts the dataset, or diverges.
+        UsageError: The configuration differs from the resumed one, or contradicts the dataset.
+        DivergedError: The loss is no longer a number.
         VersionError: The dataset is not the one of the configuration.
-        MachineError: The pretrained weights cannot be downloaded.
+        DownloadError: The pretrained weights cannot be downloaded.
     """
     if resume and force:
         raise UsageError("--resume and --force contradict each other; pass one of them")
@@ -230,7 +231,7 @@ def find_rate(dataset: Dataset, config: FitConfig, *, steps: int = STEPS, watch:
     Raises:
         MissingError: No training images.
         UsageError: The model cannot be built, or its loss falls at no rate.
-        MachineError: The pretrained weights cannot be downloaded.
+        DownloadError: The pretrained weights cannot be downloaded.
     """
     weight_of, recipe_of = weights_and_recipes(dataset, None, config.augment)
     whole = msgspec.structs.replace(settle_validation(config, dataset), folds=0)

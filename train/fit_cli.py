@@ -165,15 +165,16 @@ FIT_OPTIONS = (
 
 
 def fit_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """All options of a FitConfig but the dataset, and --preset; the command receives them as its fields."""
+    """All options of a FitConfig but the dataset; the command receives them as its fields."""
     for option in reversed(FIT_OPTIONS):
         command = option(command)
-    return with_preset(command)
+    return command
 
 
 @click.command(context_settings=SETTINGS)
 @click.argument("dataset", type=click.Path(path_type=Path))
 @click.option("--out", metavar="RUN", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
+@with_preset
 @fit_options
 @click.option(
     "--resume", is_flag=True, help="Go on where a run stopped; options not given are those it was begun with."
@@ -210,7 +211,7 @@ def fit(ctx: click.Context, /, dataset: Path, out: Path, resume: bool, force: bo
     try:
         with progress() as (watch, say):
             fit_run(
-                opened, out, config, resume=resume, force=force, report=lambda line: say(_in_words(line)), watch=watch
+                opened, out, config, resume=resume, force=force, report=lambda line: say(in_words(line)), watch=watch
             )
     except KeyboardInterrupt:
         again = shlex.join(["curate", "train", "fit", str(dataset), "--out", str(out), "--resume"])
@@ -241,7 +242,8 @@ def _resumed(ctx: click.Context, run: Path, options: dict[str, Any]) -> FitConfi
     return msgspec.structs.replace(stored, **{"weights": weights, "digest": ""} | given)
 
 
-def _in_words(line: EpochLine) -> str:
+def in_words(line: EpochLine) -> str:
+    """An epoch as one line."""
     from train.figures import number
 
     fold = f"fold {line.fold}  " if line.fold >= 0 else ""
@@ -277,6 +279,7 @@ def _print_result(run: Path, dataset: Dataset) -> None:
 @click.argument("dataset", type=click.Path(path_type=Path))
 @click.option("--out", metavar="DIR", type=click.Path(path_type=Path), required=True, help="Folder for the curve.")
 @click.option("--steps", metavar="N", type=click.IntRange(min=20), default=100, help="Batches to learn from, at most.")
+@with_preset
 @fit_options
 @click.option("--json", "as_json", is_flag=True, help="Print what lr-find.json holds.")
 def lr_find(dataset: Path, out: Path, steps: int, as_json: bool, **options: Any) -> None:
