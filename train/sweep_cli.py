@@ -95,11 +95,11 @@ def _wanted(
     if not over and preset is None and not given:
         return None
     axes, table1 = parse_axes(over), preset == TABLE1
+    base = load_preset(TABLE1_BASE if table1 else preset) if preset else {}
     if table1:
         axes, given = table1_axes(given, axes)
     if not axes:
         raise UsageError("nothing to vary. Pass --over OPTION=VALUE,VALUE or --preset table1, or train one with fit")
-    base = load_preset(TABLE1_BASE if table1 else preset) if preset else {}
     for told in combine(base, given)[1]:
         note(f"--preset {preset}: {told}")
     settled = settle_sweep(dataset, out, axes, make_runs(axes, base, given, table1=table1))

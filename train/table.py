@@ -50,7 +50,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     """`done`, `to do`, or why there is nothing: `no weights here`, `diverged`."""
     best: bool
-    """Whether its validation IoU is the highest; the test split decides nothing."""
+    """Whether its validation IoU is the highest of those done; the test split decides nothing."""
     runs: list[str]
     """Folders of its finished runs."""
     spread: str
@@ -76,9 +76,16 @@ def make_rows(dataset: Dataset, out: Path, sweep: Sweep, absent: Mapping[str, st
     for run in sweep.runs:
         of_row.setdefault(run.row, []).append(run)
     rows = [_make_row(dataset, out, name, runs, absent) for name, runs in of_row.items()]
-    judged = {row.name: row.figures["validation_iou"].mean for row in rows if row.state == "done"}
-    best = max((value for value in judged.values() if value is not None), default=math.nan)
-    return [msgspec.structs.replace(row, best=judged.get(row.name) == best) for row in rows]
+    best = max((row for row in rows if row.state == "done"), key=_validation, default=None)
+    if best is None or best.figures["validation_iou"].mean is None:
+        return rows
+    return [msgspec.structs.replace(row, best=row is best) for row in rows]
+
+
+def _validation(row: Row) -> tuple[float, float]:
+    """What rows are compared by, as epochs are: IoU, the lower loss deciding between equals."""
+    iou, loss = row.figures["validation_iou"].mean, row.figures["validation_loss"].mean
+    return (-1.0 if iou is None else iou, -math.inf if loss is None else -loss)
 
 
 def _make_row(dataset: Dataset, out: Path, name: str, runs: Sequence[Run], absent: Mapping[str, str]) -> Row:
@@ -221,8 +228,8 @@ def _legend(rows: Sequence[Row]) -> str:
         told.append(f"±: standard deviation over {' or '.join(spreads)}.")
     if "folds" in spreads:
         told.append(
-            "Training and validation are of the fold models, validation out-of-fold (with --validation fold a little too "
-            "good: the fold picked the epoch too); testing is of the model of the whole training split."
+            "Training and validation are of the fold models, validation out-of-fold (with --validation fold a little "
+            "too good: the fold picked the epoch too); testing is of the model of the whole training split."
         )
     told.append(
         "Training loss: as --loss has it, over augmented images at training size. All else: image means at native "
