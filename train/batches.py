@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from curate.masks import BACKGROUND
-from train.augment import PASTING, Batch, augment
+from train.augment import PASTING, augment
+from train.augment.scene import Batch
 from train.cache import Cache
 
 THREADS = min(8, os.cpu_count() or 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from train.augment_cli import augment_sheet
 from train.console import SETTINGS
 from train.fit_cli import fit, lr_find
 from train.predict_cli import predict
@@ -21,5 +22,5 @@ def train() -> None:
     """
 
 
-for command in (fit, lr_find, sweep, score, predict):
+for command in (fit, lr_find, sweep, score, predict, augment_sheet):
     train.add_command(command)

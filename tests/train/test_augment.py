@@ -11,26 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from train.augment import (
-    PASTING,
-    STEPS,
-    Batch,
-    Scene,
-    Step,
+from train.augment import PASTING, STEPS, augment
+from train.augment.geometry import (
     affine,
-    augment,
-    copied,
     far_or_near,
-    holding,
     mirrored,
     moved,
-    occluded,
     part_of_person,
     seed2_variant,
     turned,
     warp,
     windowed,
 )
+from train.augment.pasting import copied, holding, occluded
+from train.augment.scene import Batch, Scene, Step
 from train.config import RECIPES
 
 SIDE = 64

@@ -228,7 +228,7 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("encoders", "beside"),
     [
-        (("Mobilenet_v2", "Resnet18"), ["--over", "encoder=mobilenet_v2,resnet18"]),
+        (("Mobilenet_v2", "Resnet18"), ["--over", "encoder=mobilenet_v2,resnet18", "--model", "pspnet"]),
         pytest.param(("Vgg16", "Resnet34"), [], marks=pytest.mark.long),
     ],
     ids=["small encoders", "its own"],
