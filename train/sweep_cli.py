@@ -59,8 +59,8 @@ def sweep(
 
     \b
     Example:
-      curate train sweep people --out sweeps/rates --over lr=0.001,0.01 --weights none --size 32 --epochs 1
-      curate train sweep people --out sweeps/table1 --preset table1 --size 32,64 --weights none --epochs 1
+      curate train sweep people --out rates --over lr=0.01,0.1 --encoder mobilenet_v2 --weights none --size 64 --epochs 1
+      curate train sweep people --out paper --preset table1 --encoder mobilenet_v2 --weights none --size 32 --epochs 1
     """
     from curate.dataset import open_dataset
     from train.sweep import run_sweep
