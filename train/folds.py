@@ -47,8 +47,8 @@ def share_images(dataset: Dataset, config: FitConfig) -> dict[int, Share]:
         if config.validation == "fold":
             shares[fold] = Share(training_ids(dataset, left_out), _labelled(dataset, left_out))
         else:
-            judge = [sample_id for sample_id in tenth if sample_id not in set(left_out)] if tenth else val
-            shares[fold] = Share(training_ids(dataset, {*left_out, *tenth}), judge)
+            judge = [sample_id for sample_id in tenth if fold_of[sample_id] != fold] if tenth else val
+            shares[fold] = Share(training_ids(dataset, [*left_out, *tenth]), judge)
     return shares
 
 

@@ -59,15 +59,17 @@ def sweep(
 
     \b
     Example:
-      curate train sweep people --out rates --over lr=0.01,0.1 --encoder mobilenet_v2 --weights none --size 64 --epochs 1
+      curate train sweep people --out lrs --over lr=0.01,0.1 --encoder mobilenet_v2 --weights none --size 64 --epochs 1
       curate train sweep people --out paper --preset table1 --encoder mobilenet_v2 --weights none --size 32 --epochs 1
     """
     from curate.dataset import open_dataset
+    from train.models import device_name
     from train.sweep import run_sweep
     from train.table import table_csv, table_json, table_markdown
 
     opened = open_dataset(dataset)
     wanted = _wanted(opened, out, over, preset, given_options(options))
+    note(f"training on {device_name()}")
     again = shlex.join(["curate", "train", "sweep", str(dataset), "--out", str(out)])
     try:
         with progress() as (watch, say):

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from curate.cli import cli
 from curate.dataset import Dataset
 from curate.errors import CurateError, FormatError, MissingError, UsageError
 from tests.conftest import REPOSITORY
@@ -135,3 +137,19 @@ def test_a_range_test_follows_a_preset(drawn: Dataset, tmp_path: Path) -> None:
     found = run("lr-find", drawn.root, "--out", tmp_path / "lr", "--preset", path, "--steps", 20, "--batch-size", 2)
     assert found.exit_code == 0, found.exception
     assert found.stdout.startswith("--lr ")
+
+
+def test_a_loop_takes_presets_too(drawn: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(MissingError, match="--preset nowhere: is neither a file nor a preset"):
+        raise (
+            CliRunner()
+            .invoke(cli, ["loop", str(drawn.root), "--out", str(tmp_path / "loop"), "--preset", "nowhere"])
+            .exception
+            or AssertionError
+        )
+    path = tmp_path / "ours.toml"
+    path.write_text("epochs = 3\nschedule = 'triangular'\nlr-min = 1e-5\n")
+    found = CliRunner().invoke(
+        cli, ["loop", str(drawn.root), "--out", str(tmp_path / "loop"), "--preset", str(path), "--lr", "1e-6"]
+    )
+    assert str(found.exception) == "--lr-min 1e-05: expected less than --lr 1e-06"

@@ -72,6 +72,7 @@ def test_each_run_is_a_run_like_any_other(drawn: Dataset, swept: Path, tmp_path:
 
 def test_it_says_how_far_it_is(swept: Path) -> None:
     told = (swept.parent / "stderr").read_text().splitlines()
+    assert told.pop(0).startswith("training on ")
     assert told[0] == f"run 1 of 4: {NAMES[0]}"
     assert told[1].startswith("  epoch   1  train loss ")
     assert told[2].startswith("about ")
