@@ -272,6 +272,8 @@ def _print_result(run: Path, dataset: Dataset) -> None:
     best = [line for line in lines if line.best][-1]
     click.echo(f"{run}: best epoch {best.epoch}, validation IoU {number(best.val_iou)} at training size")
     scores = read_table(run / "scores.parquet", schema.SCORES)
+    if not config.folds and "train" in scores["split"]:
+        note("train: the held-out images alone")
     click.echo(summary_table(scores, groups_of(dataset)), nl=False)
 
 

@@ -97,6 +97,21 @@ def table1_axes(given: dict[str, Any], axes: Axes) -> tuple[Axes, dict[str, Any]
     return own | axes, rest
 
 
+def combinations(axes: Axes) -> list[dict[str, Any]]:
+    """Every choice of one value an axis, the last axis changing first.
+
+    >>> combinations({"size": [32, 64], "seed": [0]})
+    [{'size': 32, 'seed': 0}, {'size': 64, 'seed': 0}]
+    """
+    return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+
+
+def preset_notes(axes: Axes, preset: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+    """What of a preset does not stay as it was in some run, each once."""
+    told = [note for chosen in combinations(axes) for note in combine(preset, {**given, **chosen})[1]]
+    return list(dict.fromkeys(told))
+
+
 def make_runs(axes: Axes, preset: Mapping[str, Any], given: Mapping[str, Any], *, table1: bool) -> list[Run]:
     """All runs of a sweep, the last axis changing first.
 
@@ -114,8 +129,7 @@ def make_runs(axes: Axes, preset: Mapping[str, Any], given: Mapping[str, Any], *
         option = option_name(both[0])
         raise UsageError(f"--{option}: is varied by --over {option}=... too. Leave one of them out")
     runs = []
-    for values in itertools.product(*axes.values()):
-        chosen = dict(zip(axes, values, strict=True))
+    for chosen in combinations(axes):
         seedless = {field: value for field, value in chosen.items() if field != "seed"}
         name, row = (name_of(one, table1=table1) for one in (chosen, seedless))
         try:

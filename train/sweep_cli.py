@@ -90,8 +90,8 @@ def _wanted(
     """The sweep that is asked for; None where nothing is said of it but its folder."""
     from curate.errors import UsageError
     from train.folds import validation_notes
-    from train.grid import TABLE1_BASE, make_runs, parse_axes, table1_axes
-    from train.presets import TABLE1, combine, load_preset
+    from train.grid import TABLE1_BASE, make_runs, parse_axes, preset_notes, table1_axes
+    from train.presets import TABLE1, load_preset
     from train.sweep import settle_sweep
 
     if not over and preset is None and not given:
@@ -102,7 +102,7 @@ def _wanted(
         axes, given = table1_axes(given, axes)
     if not axes:
         raise UsageError("nothing to vary. Pass --over OPTION=VALUE,VALUE or --preset table1, or train one with fit")
-    for told in combine(base, given)[1]:
+    for told in preset_notes(axes, base, given):
         note(f"--preset {preset}: {told}")
     settled = settle_sweep(dataset, out, axes, make_runs(axes, base, given, table1=table1))
     for told in dict.fromkeys(told for run in settled.runs for told in validation_notes(dataset, run.config)):

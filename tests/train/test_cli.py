@@ -124,6 +124,7 @@ def test_no_validation_images_is_said(tmp_path: Path) -> None:
     result = run("fit", dataset.root, "--out", tmp_path / "run", *QUICK, "--epochs", 1)
     assert result.exit_code == 0
     assert "1 of its 4 training images are held out to pick the best epoch" in result.stderr
+    assert result.stderr.splitlines()[-1] == "train: the held-out images alone"
     result = run("fit", dataset.root, "--out", tmp_path / "other", *QUICK, "--epochs", 1, "--validation", "none")
     assert result.exit_code == 0
     assert "no image judges an epoch; the last epoch's weights are kept as the best" in result.stderr

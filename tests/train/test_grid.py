@@ -7,7 +7,7 @@ import re
 import pytest
 
 from curate.errors import UsageError
-from train.grid import make_runs, parse_axes, table1_axes
+from train.grid import make_runs, parse_axes, preset_notes, table1_axes
 from train.presets import load_preset
 
 TABLE1_NAMES = [
@@ -80,6 +80,16 @@ def test_table1_is_the_papers_eight_models() -> None:
     got = [(one.config.batch_size, one.config.freeze_epochs, one.config.epochs) for one in runs[:4]]
     assert got == [(64, 0, 20), (64, 2, 20), (16, 0, 20), (16, 2, 20)]
     assert runs[-1].config.encoder == "resnet34"
+
+
+def test_what_a_preset_loses_is_told_where_a_run_loses_it() -> None:
+    preset = load_preset("go-selfies")
+    assert preset_notes({"weights": ["none"]}, preset, {"epochs": 20}) == []
+    told = preset_notes({"weights": ["none", "imagenet"], "model": ["unet", "fcn8s"]}, preset, {"epochs": 20})
+    assert told == [
+        "encoder resnet34 falls away: it goes with model unet",
+        "freeze-epochs 5 of 50 epochs becomes 2 of 20",
+    ]
 
 
 def test_table1_takes_what_is_given_of_its_axes() -> None:
