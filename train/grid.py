@@ -12,17 +12,18 @@ import msgspec
 from curate import schema
 from curate.errors import UsageError
 from train.config import FitConfig
-from train.presets import OPTIONS, combine, make_config, option_name
+from train.presets import OPTIONS, TYPES, combine, make_config, option_name
 
 Axes = dict[str, list[Any]]
 """Option, as its field -> the values it takes."""
+
+LISTS = ("classes",)
+"""Options that are lists themselves: `--over classes=person,person+held`."""
 
 TABLE1: Axes = {"encoder": ["vgg16", "resnet34"], "size": [128, 512], "weights": ["none", "imagenet"]}
 """The eight models of the go-selfies paper's Table I, in its order."""
 TABLE1_BASE = "go-selfies"
 """The preset that all of them are trained by."""
-
-_TYPES = {field.name: field.type for field in msgspec.structs.fields(FitConfig)}
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,7 +77,8 @@ def _parse(field: str, value: str, word: str) -> Any:
     try:
         if not value:
             raise ValueError("a value is empty")
-        return msgspec.convert(value, _TYPES[field], strict=False)
+        word_or_words = value.split("+") if field in LISTS else value
+        return msgspec.convert(word_or_words, TYPES[field], strict=False)
     except ValueError as error:  # msgspec's own is one
         expected = f"expected {option_name(field)}=VALUE,VALUE"
         raise UsageError(
@@ -161,5 +163,7 @@ def name_of(chosen: Mapping[str, Any], *, table1: bool = False) -> str:
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return "+".join(map(str, value))
     word = str(value).lower() if isinstance(value, bool) else str(value)
     return word.replace("/", "_")

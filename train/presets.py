@@ -22,6 +22,9 @@ NOT_OPTIONS = ("dataset", "digest", "lr_from", "earlier_sizes", "earlier_batch_s
 OPTIONS = tuple(name for name in FitConfig.__struct_fields__ if name not in NOT_OPTIONS)
 """fit's options, by the fields they set."""
 
+TYPES = {field.name: field.type for field in msgspec.structs.fields(FitConfig)}
+"""The type of each field."""
+
 PLAIN = FitConfig(dataset="", digest="")
 """Every option at its default."""
 
@@ -109,7 +112,8 @@ def combine(preset: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[dict[s
     """
     kept, notes = _without_what_went_with(preset, given)
     size, batch_size, frozen = (kept.pop(name, None) for name in ("size", "batch_size", "freeze_epochs"))
-    options = {**_staged("size", size), **kept, **given}
+    typed = {name: _typed(name, value) for name, value in kept.items()}
+    options = {**_staged("size", size), **typed, **given}
     if isinstance(batch_size, Mapping):
         sizes = (*options.get("earlier_sizes", ()), options.get("size", PLAIN.size))
         batch_size = _by_size(batch_size, sizes)
@@ -136,6 +140,13 @@ def _without_what_went_with(preset: Mapping[str, Any], given: Mapping[str, Any])
                     value = f"{option_name(name)} {kept.pop(name)}"
                     notes.append(f"{value} falls away: it goes with {owner} {preset.get(owner, getattr(PLAIN, owner))}")
     return kept, notes
+
+
+def _typed(name: str, value: Any) -> Any:
+    try:
+        return msgspec.convert(value, TYPES[name])
+    except msgspec.ValidationError as error:
+        raise msgspec.ValidationError(f"{option_name(name)}: {error}") from error
 
 
 def _staged(name: str, value: Any) -> dict[str, Any]:

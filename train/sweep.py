@@ -19,7 +19,7 @@ from curate.files import held_folder, readable_faults, write_atomic
 from curate.threads import Watch, unwatched
 from train.config import FitConfig, first_difference, has_named_weights
 from train.durations import TimeLeft, duration
-from train.fit import check_buildable, fit, settle
+from train.fit import check_buildable, check_classes, fit, settle
 from train.folds import share_images
 from train.grid import Axes, Run, Sweep
 from train.log import EpochLine, is_finished
@@ -38,7 +38,8 @@ def settle_sweep(dataset: Dataset, out: Path, axes: Axes, runs: Sequence[Run]) -
 
     Raises:
         UsageError: A run could not be trained; the message begins with its name.
-        MissingError, FormatError, MismatchError: Its weight file is absent, damaged or of another architecture.
+        MissingError, FormatError, MismatchError: Its weight file is absent, damaged or of another architecture, or the
+            dataset does not label a class it is to learn.
     """
     settled: list[Run] = []
     built: set[tuple[object, ...]] = set()
@@ -46,6 +47,7 @@ def settle_sweep(dataset: Dataset, out: Path, axes: Axes, runs: Sequence[Run]) -
         try:
             config = settle(run.config, dataset, out / run.name)
             share_images(dataset, config)
+            check_classes(dataset, config)
             _check_built(run.config, built)
         except UsageError as error:
             raise UsageError(f"{run.name}: {error}") from error
@@ -54,7 +56,7 @@ def settle_sweep(dataset: Dataset, out: Path, axes: Axes, runs: Sequence[Run]) -
 
 
 DECIDE_THE_MODEL = (
-    *("model", "encoder", "weights", "position_channels"),
+    *("model", "encoder", "weights", "position_channels", "classes"),
     *("freeze_epochs", "freeze_batch_norm", "encoder_lr_scale", "precision"),
 )
 """Options that a model is built by, or cannot be built with."""

@@ -18,13 +18,15 @@ TABLE1_NAMES = [
 
 
 def test_values_are_read_by_the_kind_of_their_option() -> None:
-    words = ["encoder=a,b", "size=32", "lr=0.1,auto", "ema=0.5,null", "position-channels=true,false", "--seed=0,1"]
+    words = ["encoder=a,b", "size=32", "lr=0.1,auto", "ema=0.5,null", "position-channels=true,false"]
+    words += ["classes=person,person+held", "--seed=0,1"]
     assert parse_axes(words) == {
         "encoder": ["a", "b"],
         "size": [32],
         "lr": [0.1, "auto"],
         "ema": [0.5, None],
         "position_channels": [True, False],
+        "classes": [("person",), ("person", "held")],
         "seed": [0, 1],
     }
 
@@ -55,6 +57,8 @@ def test_a_grid_is_all_combinations_named_by_their_values() -> None:
     config = runs[-1].config
     assert (config.encoder, config.batch_size, config.seed, config.size) == ("vgg16", 4, 1, 64)
     assert {run.row for run in make_runs({"seed": [0, 1]}, {}, {}, table1=False)} == {"all"}
+    (classes,) = make_runs({"classes": [("person", "held")]}, {}, {}, table1=False)
+    assert classes.name == "classes=person+held"
 
 
 def test_a_value_out_of_range_names_its_run() -> None:

@@ -145,9 +145,10 @@ def test_the_table_is_printed_as_it_is_written(drawn: Dataset, swept: Path) -> N
         (["--over", "encoder=dpn107"], UsageError, r"encoder=dpn107: --weights imagenet: encoder dpn107 has none"),
         (["--over", "folds=0,50", *QUICK], UsageError, r"folds=50: --folds 50: the training split has only 8 groups"),
         (["--over", "weights=no.safetensors", *QUICK[:4]], MissingError, r"no\.safetensors: no such weights"),
+        (["--over", "classes=person,person+held", *QUICK], MissingError, r"--classes held: \S+ does not label it"),
         (["--preset", "table2"], MissingError, r"--preset table2: is neither .*; for train sweep table1"),
     ],
-    ids=["other values", "another option", "nothing", "encoder", "no weights", "folds", "file", "preset"],
+    ids=["other values", "another option", "nothing", "encoder", "no weights", "folds", "file", "classes", "preset"],
 )
 def test_what_is_wrong_is_told_before_anything_trains(
     words: list[str], error: type[CurateError], message: str, drawn: Dataset, swept: Path
