@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
-import polars as pl
 
 from curate.dataset import Dataset
 from curate.errors import CurateError, DivergedError, DownloadError, ExistsError, FormatError, UsageError, VersionError
@@ -22,10 +21,10 @@ from train.durations import TimeLeft, duration
 from train.fit import check_buildable, check_classes, fit, settle
 from train.folds import share_images
 from train.grid import Axes, Run, Sweep
-from train.log import EpochLine, is_finished
+from train.log import EpochLine
 from train.models import imagenet_settings
-from train.score import read_rows, score
-from train.table import Row, make_rows, table_csv, table_markdown
+from train.score import score
+from train.table import Row, is_scored, make_rows, table_csv, table_markdown
 
 Say = Callable[[str], None]
 
@@ -92,7 +91,7 @@ def run_sweep(
         dataset: What to learn from.
         out: Folder of the sweep, made where it is not there.
         sweep: What to do; None for what the folder holds.
-        force: Replace another sweep that stands there.
+        force: Begin anew where a sweep stands, with another one or with the same.
         say: Told one line at a time.
         report: Told each finished epoch.
         watch: Shown what is being done and how far it is.
@@ -104,14 +103,13 @@ def run_sweep(
     """
     _check_place(dataset, out)
     stored = read_sweep(out)
-    if sweep is None and stored is None:
+    wanted = sweep or stored
+    if wanted is None:
         raise UsageError(f"{out}: no sweep to go on with. Pass --over OPTION=VALUE,VALUE or --preset table1")
-    if stored is not None and not force:
-        _check_same(dataset, out, stored, sweep)
-    wanted = stored if sweep is None or (stored is not None and not force) else sweep
-    assert wanted is not None
+    if stored is not None and not (force and sweep):
+        _check_same(dataset, out, stored, wanted)
     with held_folder(out), readable_faults(out):
-        if wanted is not stored:
+        if force or stored is None:
             _claim(out, stored, wanted)
         return _train_all(dataset, out, wanted, say, report, watch)
 
@@ -119,7 +117,7 @@ def run_sweep(
 def _train_all(
     dataset: Dataset, out: Path, sweep: Sweep, say: Say, report: Callable[[EpochLine], None], watch: Watch
 ) -> list[Row]:
-    done = [run for run in sweep.runs if is_finished(out / run.name) and _is_tested(dataset, out / run.name)]
+    done = [run for run in sweep.runs if is_scored(dataset, out / run.name)]
     left = TimeLeft([run.config for run in sweep.runs if run not in done], len(dataset.rows("train", "background")))
 
     def hear(line: EpochLine) -> None:
@@ -154,18 +152,13 @@ def _train_one(
     weights = stored.weights if has_named_weights(stored.weights) else os.path.relpath(folder / stored.weights)
     config = msgspec.structs.replace(stored, weights=weights, dataset="", digest="")
     fit(dataset, folder, config, resume=(folder / "config.json").is_file(), report=report, watch=watch)
-    if not _is_tested(dataset, folder):
+    if not is_scored(dataset, folder):
         score(folder, dataset, ("test",), watch=watch)
 
 
 def _write_table(out: Path, rows: Sequence[Row]) -> None:
     write_atomic(out / "table.csv", table_csv(rows).encode())
     write_atomic(out / "table.md", table_markdown(rows).encode())
-
-
-def _is_tested(dataset: Dataset, run: Path) -> bool:
-    """Whether the test split is scored, or there is none."""
-    return not dataset.rows("test") or not read_rows(run).filter(pl.col("split") == "test").is_empty()
 
 
 def read_sweep(out: Path) -> Sweep | None:
@@ -196,14 +189,12 @@ def _check_place(dataset: Dataset, out: Path) -> None:
             raise ExistsError(f"{out}: holds {others[0]} and is no sweep. Choose another --out")
 
 
-def _check_same(dataset: Dataset, out: Path, stored: Sweep, wanted: Sweep | None) -> None:
+def _check_same(dataset: Dataset, out: Path, stored: Sweep, wanted: Sweep) -> None:
     """Raise where a folder holds another sweep than the one that is wanted."""
     other = "Choose another --out, or pass --force to begin anew there"
     if stored.digest != dataset.header.digest:
         digests = f"has digest {dataset.header.digest[:12]}, {out} was begun with {stored.digest[:12]}"
         raise VersionError(f"{dataset.root}: {digests}. {other}")
-    if wanted is None:
-        return
     old, new = ([run.name for run in sweep.runs] for sweep in (stored, wanted))
     if old != new:
         raise UsageError(f"{out}: was begun with {len(old)} runs, {_some(old)}, not {_some(new)}. {other}")

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 @fit_options
 @click.option("--csv", "as_csv", is_flag=True, help="Print the table as CSV.")
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
-@click.option("--force", is_flag=True, help="Begin anew where another sweep stands.")
+@click.option("--force", is_flag=True, help="Begin anew where a sweep stands, with other options or the same.")
 @click.pass_context
 def sweep(
     ctx: click.Context,

@@ -90,7 +90,7 @@ def _validation(row: Row) -> tuple[float, float]:
 
 def _make_row(dataset: Dataset, out: Path, name: str, runs: Sequence[Run], absent: Mapping[str, str]) -> Row:
     """A row with the figures of its finished runs; it is done where all of them are."""
-    finished = [out / run.name for run in runs if _is_scored(dataset, out / run.name)]
+    finished = [out / run.name for run in runs if is_scored(dataset, out / run.name)]
     of_run = [run_figures(dataset, folder) for folder in finished]
     figures = {title: _figure([values[title] for values in of_run]) for title in TITLES}
     seeds, folds = len(finished) > 1, bool(of_run) and max(map(len, of_run[0].values())) > 1
@@ -107,7 +107,8 @@ def _make_row(dataset: Dataset, out: Path, name: str, runs: Sequence[Run], absen
     )
 
 
-def _is_scored(dataset: Dataset, run: Path) -> bool:
+def is_scored(dataset: Dataset, run: Path) -> bool:
+    """Whether a run is trained to its end, and scored on the test split where there is one."""
     return is_finished(run) and (not dataset.rows("test") or not _scores(run, "test").is_empty())
 
 
