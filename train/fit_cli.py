@@ -191,8 +191,22 @@ def fit_options(command: Callable[..., Any]) -> Callable[..., Any]:
     "--resume", is_flag=True, help="Go on where a run stopped; options not given are those it was begun with."
 )
 @click.option("--force", is_flag=True, help="Replace a run that stands there.")
+@click.option(
+    "--estimate", is_flag=True, help="Only say what time, memory and disk it would take, by a few real steps."
+)
+@click.option("--tensorboard", is_flag=True, help="Write events for TensorBoard into RUN/tensorboard too.")
 @click.pass_context
-def fit(ctx: click.Context, /, dataset: Path, out: Path, resume: bool, force: bool, **options: Any) -> None:
+def fit(
+    ctx: click.Context,
+    /,
+    dataset: Path,
+    out: Path,
+    resume: bool,
+    force: bool,
+    estimate: bool,
+    tensorboard: bool,
+    **options: Any,
+) -> None:
     """Train a model on a dataset version and score its validation images.
 
     Learns from the splits train and background, keeps the weights of the best epoch by validation IoU, uses a GPU where
@@ -206,6 +220,9 @@ def fit(ctx: click.Context, /, dataset: Path, out: Path, resume: bool, force: bo
     from curate.dataset import open_dataset
 
     opened = open_dataset(dataset)
+    if estimate:
+        _print_estimate(opened, config, out)
+        return
     if config.deterministic and not _has_gpu():
         note("--deterministic changes nothing here: on the CPU the same run is the same to the bit anyway")
     from train.fit import fit as fit_run
@@ -222,13 +239,37 @@ def fit(ctx: click.Context, /, dataset: Path, out: Path, resume: bool, force: bo
     try:
         with progress() as (watch, say):
             fit_run(
-                opened, out, config, resume=resume, force=force, report=lambda line: say(in_words(line)), watch=watch
+                opened,
+                out,
+                config,
+                resume=resume,
+                force=force,
+                report=lambda line: say(in_words(line)),
+                watch=watch,
+                say=say,
+                tensorboard=tensorboard,
             )
     except KeyboardInterrupt:
         again = shlex.join(["curate", "train", "fit", str(dataset), "--out", str(out), "--resume"])
         note(f"stopped after {len(read_log(out))} finished epochs; go on with: {again}")
         ctx.exit(130)
     _print_result(out, opened)
+
+
+def _print_estimate(dataset: Dataset, config: FitConfig, run: Path) -> None:
+    from train.cache import cache_folder
+    from train.disk import check_room
+    from train.estimate import duration, size
+    from train.measure import measure
+    from train.models import device_name
+
+    with progress() as (watch, _):
+        found = measure(dataset, config, run, watch)
+    click.echo(f"time    {duration(found.seconds)} on {device_name()}")
+    click.echo("memory  " + ", ".join(f"{size(amount)} of {name}" for name, amount in found.memory.items()))
+    cache = f", and {size(found.cache)} of resized images in {cache_folder()}" if found.cache else ""
+    click.echo(f"disk    {size(found.disk)}{cache}")
+    check_room(run, found.disk)
 
 
 def _has_gpu() -> bool:
