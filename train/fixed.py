@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from torch import nn
@@ -57,24 +58,24 @@ class Fixed:
     targets: Mapping[int, Target]
 
 
-def fixed_rows(dataset: Dataset, count: int = COUNT) -> list[dict[str, Any]]:
-    """Some rows of the validation split: the same in every run on the dataset, of different groups while there are any.
+def fixed_rows(rows: Sequence[dict[str, Any]], count: int = COUNT) -> list[dict[str, Any]]:
+    """Some of the rows that judge epochs: the same in every run on a dataset, of different groups while there are any.
 
     They are ordered by the hash of their name, so that most stay where images are added.
     """
-    rows = sorted(dataset.rows("val"), key=lambda row: hashlib.sha256(row["sample_id"].encode()).digest())
+    ordered = sorted(rows, key=lambda row: hashlib.sha256(row["sample_id"].encode()).digest())
     seen: set[str] = set()
     first: list[dict[str, Any]] = []
     others: list[dict[str, Any]] = []
-    for row in rows:
+    for row in ordered:
         (others if row["group"] in seen else first).append(row)
         seen.add(row["group"])
     return [*first, *others][:count]
 
 
-def read_fixed(dataset: Dataset, config: FitConfig) -> Fixed:
-    """The images to look at, read once for all sizes that a run trains at; none where there is no validation split."""
-    rows = fixed_rows(dataset)
+def read_fixed(dataset: Dataset, config: FitConfig, judges: Collection[str]) -> Fixed:
+    """The images to look at, of those that judge epochs, read once for all sizes of a run; none where none do."""
+    rows = fixed_rows(dataset.samples.filter(pl.col("sample_id").is_in(list(judges))).to_dicts())
     images, labels = [dataset.image(row) for row in rows], [dataset.target(row) for row in rows]
     sizes = {stage.size for stage in stages(config)} if rows else set()
     return Fixed(

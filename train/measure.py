@@ -17,7 +17,7 @@ from train.disk import fit_bytes
 from train.estimate import Pace, Work, fit_work, peak_memory, seconds_of
 from train.execution import executing
 from train.fit import check_buildable, check_material, materials_of, weights_and_recipes
-from train.folds import training_ids
+from train.folds import Share, settle_validation, share_images
 from train.learner import Learner, make_learner
 from train.lr_find import STEPS as RANGE_TEST_STEPS
 from train.models import device
@@ -57,7 +57,8 @@ def measure(dataset: Dataset, config: FitConfig, run: Path, watch: Watch) -> Est
         UsageError: The model cannot be built.
         MachineError: The pretrained weights cannot be downloaded.
     """
-    check_material(dataset, training_ids(dataset, {}, -1), weights_and_recipes(dataset, None, config.augment)[0], -1)
+    share = share_images(dataset, settle_validation(config, dataset))[-1]
+    check_material(dataset, share.learn, weights_and_recipes(dataset, None, config.augment)[0], -1)
     work = fit_work(dataset, config, run)
     if config.lr == "auto":
         first = stages(config)[0]
@@ -68,7 +69,7 @@ def measure(dataset: Dataset, config: FitConfig, run: Path, watch: Watch) -> Est
     pace, cache = Pace({}, {}), 0.0
     with executing(config, device()):
         for stage in stages(config):
-            material, reading = read_few(dataset, config, stage, watch)
+            material, reading = read_few(dataset, share, config, stage, watch)
             pace.learn[stage.size], pace.judge[stage.size] = time_stage(learner, material, stage, watch)
             if not is_cached(dataset, stage.size):
                 work += Work({}, {}, seconds=reading * count)
@@ -76,23 +77,23 @@ def measure(dataset: Dataset, config: FitConfig, run: Path, watch: Watch) -> Est
     return Estimate(seconds_of(work, pace), peak_memory(), fit_bytes(model, config, dataset), cache)
 
 
-def read_few(dataset: Dataset, config: FitConfig, stage: Stage, watch: Watch) -> tuple[Material, float]:
+def read_few(dataset: Dataset, share: Share, config: FitConfig, stage: Stage, watch: Watch) -> tuple[Material, float]:
     """Images for a few steps of a stage, and the seconds that reading one took."""
     epoch_images = (STEPS + 1) * stage.batch_size
-    parts = [(["train", "background"], epoch_images), (["val"], VALIDATION_BATCHES * stage.batch_size)]
     chosen = []
-    for splits, most in parts:
-        part = dataset.samples.filter(pl.col("split").is_in(splits) & (pl.col("weight") > 0))
+    for names, most in ((share.learn, epoch_images), (share.judge, VALIDATION_BATCHES * stage.batch_size)):
+        part = dataset.samples.filter(pl.col("sample_id").is_in(names) & (pl.col("weight") > 0))
         chosen.append(part.sample(min(most, part.height), seed=config.seed))
+    learn, judge = (part["sample_id"].to_list() for part in chosen)
     few = Dataset(dataset.root, dataset.header, pl.concat(chosen), dataset.drops)
-    rows, began = few.rows("train", "background", "val"), time.monotonic()
+    rows, began = few.rows(), time.monotonic()
     caches = {stage.size: fill_memory(few, rows, stage.size, watch)}
     seconds = (time.monotonic() - began) / len(rows)
     short = msgspec.structs.replace(
         config, size=stage.size, earlier_sizes=(), earlier_batch_sizes=(), epoch_images=epoch_images
     )
     weight_of, recipe_of = weights_and_recipes(few, None, config.augment)
-    return materials_of(few, short, {-1: training_ids(few, {}, -1)}, weight_of, recipe_of, caches)[-1], seconds
+    return materials_of(few, short, {-1: Share(learn, judge)}, weight_of, recipe_of, caches)[-1], seconds
 
 
 def time_stage(learner: Learner, material: Material, stage: Stage, watch: Watch) -> tuple[float, float]:

@@ -222,7 +222,7 @@ def read_split_scores(path: Path, groups: Mapping[str, str]) -> dict[str, SplitS
             found[split] = SplitScore(
                 images=part.height,
                 mean_iou=_as_float(iou.mean()),
-                interval=mean_interval(iou.fill_null(float("nan")).to_numpy(), known) if whole else None,
+                interval=mean_interval(iou, known) if whole else None,
                 out_of_fold=bool((part["fold"] >= 0).all()),
             )
     return found
