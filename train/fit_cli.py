@@ -259,7 +259,8 @@ def fit(
 def _print_estimate(dataset: Dataset, config: FitConfig, run: Path) -> None:
     from train.cache import cache_folder
     from train.disk import check_room
-    from train.estimate import duration, size
+    from train.durations import duration
+    from train.estimate import size
     from train.measure import measure
     from train.models import device_name
 

@@ -135,7 +135,7 @@ def _train_all(
         say(f"run {number} of {len(sweep.runs)}: {run.name}{about}")
         left.begin(run.config)
         try:
-            _train_one(dataset, out / run.name, run.config, hear, watch)
+            _train_one(dataset, out / run.name, run.config, hear, watch, say)
         except (DownloadError, DivergedError) as error:
             absent[run.name] = "no weights here" if isinstance(error, DownloadError) else "diverged"
             say(f"{run.name}: {error}")
@@ -146,12 +146,13 @@ def _train_all(
 
 
 def _train_one(
-    dataset: Dataset, folder: Path, stored: FitConfig, report: Callable[[EpochLine], None], watch: Watch
+    dataset: Dataset, folder: Path, stored: FitConfig, report: Callable[[EpochLine], None], watch: Watch, say: Say
 ) -> None:
     """Train a run to its end, or from where it was killed, and score it on the test split where that was not done."""
     weights = stored.weights if has_named_weights(stored.weights) else os.path.relpath(folder / stored.weights)
     config = msgspec.structs.replace(stored, weights=weights, dataset="", digest="")
-    fit(dataset, folder, config, resume=(folder / "config.json").is_file(), report=report, watch=watch)
+    going_on = (folder / "config.json").is_file()
+    fit(dataset, folder, config, resume=going_on, report=report, watch=watch, say=say, foretell=False)
     if not is_scored(dataset, folder):
         score(folder, dataset, ("test",), watch=watch)
 
