@@ -40,7 +40,7 @@ class Learner:
         return self.model if self.average is None else self.average
 
     def step(self, images: Tensor, targets: Tensor, rate: float, number: int) -> tuple[Tensor, Tensor]:
-        """Learn from one batch: its loss, a scalar, and logits (N, 1, S, S), both from before the step.
+        """Learn from one batch: its loss, a scalar, and logits (N, C, S, S), both from before the step.
 
         Args:
             images: (N, 3, S, S) uint8 RGB.
@@ -51,7 +51,7 @@ class Learner:
         set_rate(self.optimizer, rate)
         with autocast(self.place, self.config.precision):
             logits = self.forward(to_input(images, self.place))
-        loss = segmentation_loss(self.config.loss, logits, targets)
+        loss = segmentation_loss(self.config.loss, logits, targets, self.config.classes)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         if self.config.clip_norm is not None:
             self.scaler.unscale_(self.optimizer)

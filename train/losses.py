@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as nnf
 
 from curate.masks import IGNORE, PERSON
+from train.targets import CODES, counts_for
 
 DICE_SMOOTH_PX = 1.0
 """Added above and below the fraction, so that an image without a person has a Dice too."""
@@ -15,8 +18,8 @@ FOCAL_GAMMA = 2.0
 """The focusing parameter that Lin et al. 2017 found best; their class weight alpha is left out (1)."""
 
 
-def segmentation_loss(name: str, logits: Tensor, targets: Tensor) -> Tensor:
-    """The mean loss of a batch, a scalar; pixels that are not counted have no part in it.
+def segmentation_loss(name: str, logits: Tensor, targets: Tensor, classes: Sequence[str] = ("person",)) -> Tensor:
+    """The mean loss of a batch over its classes, a scalar; pixels that are not counted have no part in it.
 
     `bce` is binary cross-entropy averaged over the counted pixels of the batch, `bce-dice` that plus 1 - soft Dice
     (Milletari et al. 2016, V-Net) averaged over the images, `focal` the focal loss (Lin et al. 2017) averaged like
@@ -25,12 +28,21 @@ def segmentation_loss(name: str, logits: Tensor, targets: Tensor) -> Tensor:
 
     Args:
         name: One of train.config.LOSSES.
-        logits: (N, 1, H, W).
-        targets: (N, H, W) uint8 of 0, 128, 255.
+        logits: (N, C, H, W), a channel for each class.
+        targets: (N, H, W) uint8 of train.targets.
+        classes: What each channel tells; they do not exclude each other.
     """
-    counted = targets != IGNORE
-    person = (targets == PERSON).float()
-    scores = torch.where(counted, logits[:, 0].float(), 0.0)
+    each = [
+        loss_of_class(name, logits[:, channel], targets == CODES[own], counts_for(own, targets))
+        for channel, own in enumerate(classes)
+    ]
+    return torch.stack(each).mean()
+
+
+def loss_of_class(name: str, logits: Tensor, labelled: Tensor, counted: Tensor) -> Tensor:
+    """`segmentation_loss` of one class: logits (N, H, W), where it is labelled, and where pixels count (bool)."""
+    person = labelled.float()
+    scores = torch.where(counted, logits.float(), 0.0)
     if name == "lovasz":
         return lovasz_hinge(scores, person, counted)
     each = nnf.binary_cross_entropy_with_logits(scores, person, reduction="none")

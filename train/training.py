@@ -204,7 +204,7 @@ def validate(learner: Learner, material: Material, stage: Stage, tick: Tick) -> 
             targets = targets.to(learner.place)
             with autocast(learner.place, config.precision):
                 logits = model(to_input(images, learner.place))
-            tally.add(segmentation_loss(config.loss, logits, targets), logits, targets)
+            tally.add(segmentation_loss(config.loss, logits, targets, config.classes), logits, targets)
             tick(len(images))
     return tally.outcome()
 

@@ -14,6 +14,7 @@ from curate.masks import BACKGROUND, IGNORE, PERSON
 from train.augment.colour import with_contrast, with_saturation
 from train.augment.geometry import affine, mirrored, warp
 from train.augment.scene import Scene, over_pixels, random_pixel
+from train.targets import is_ground
 
 
 def occluded(scene: Scene) -> Scene:
@@ -60,16 +61,21 @@ def random_shape(
 
 
 def pasted(scene: Scene, shape: Tensor, label: int) -> Scene:
-    """Masks (N, S, S) filled from the other images without their people, labelled where pixels count."""
+    """Masks (N, S, S) filled from the other images without their people, labelled where pixels count.
+
+    Where the label is BACKGROUND, what is seen keeps the name it has in the other image.
+    """
     filling = without_people(scene.other_images, scene.other_targets) * over_pixels(scene.uniform(0.6, 1.4))
     images = torch.where(shape[:, None], filling.clamp(0, 1), scene.images)
-    changed = shape & (scene.targets != IGNORE) & ((scene.targets == PERSON) | (label != BACKGROUND))
-    return replace(scene, images=images, targets=scene.targets.masked_fill(changed, label))
+    names = scene.other_targets.masked_fill(~is_ground(scene.other_targets), BACKGROUND)
+    labels = names if label == BACKGROUND else torch.full_like(names, label)
+    targets = torch.where(shape & (scene.targets != IGNORE), labels, scene.targets)
+    return replace(scene, images=images, targets=targets)
 
 
 def without_people(images: Tensor, targets: Tensor) -> Tensor:
     """Images whose people, and what is not counted, are painted over with the mean colour of the rest."""
-    ground = (targets == BACKGROUND)[:, None]
+    ground = is_ground(targets)[:, None]
     return torch.where(ground, images, mean_where(images, ground))
 
 
@@ -90,7 +96,7 @@ def camouflaged(scene: Scene) -> Scene:
     colour alone are lowered.
     """
     person = (scene.targets == PERSON)[:, None]
-    empty = (scene.other_targets == BACKGROUND).all(-1).all(-1)[:, None, None]
+    empty = is_ground(scene.other_targets).all(-1).all(-1)[:, None, None]
     ground = torch.where(empty[:, None], scene.other_images, scene.images)
     behind = torch.where(empty, scene.other_targets, scene.targets)
     counted = torch.where(empty[:, None], torch.ones_like(person), ~person)
@@ -136,5 +142,5 @@ def before(scene: Scene, images: Tensor, targets: Tensor, ground: Tensor) -> Sce
     """The people of images and targets before another ground, edges blended; the other targets lie behind them."""
     person = (targets == PERSON)[:, None].float()
     alpha = gaussian_blur2d(person, (5, 5), (0.8, 0.8))
-    counted = torch.where(targets == BACKGROUND, scene.other_targets, targets)
+    counted = torch.where(is_ground(targets), scene.other_targets, targets)
     return replace(scene, images=alpha * images + (1 - alpha) * ground, targets=counted)
