@@ -113,7 +113,7 @@ def with_masks(selection: Selection, folder: Path | None, watch: Watch) -> Selec
 
 def with_unknown_told(selection: Selection) -> Selection:
     """The selection with a Note for each labelled image without a class mask, where such masks are drawn."""
-    if not selection.recipe.foreground.classes:
+    if selection.parent is not None or not selection.recipe.foreground.classes:
         return selection
     told = "images have no mask of classes, for their source names nothing of one, or not where it is"
     rows = selection.kept.filter(pl.col("kind").ne_missing("pool")).select("sample_id", "tags").to_dicts()

@@ -44,6 +44,13 @@ def is_class_tag(tag: str) -> bool:
     return tag.startswith(PREFIX)
 
 
+def is_class_tags() -> pl.Expr:
+    """The same as an expression over the elements of a list of tags."""
+    import polars as pl
+
+    return pl.element().str.starts_with(PREFIX)
+
+
 def class_hash(tags: Iterable[str | None] | None) -> str | None:
     """The first DIGITS hex digits of the hash of a row's class mask; None where the row has none.
 
@@ -52,7 +59,7 @@ def class_hash(tags: Iterable[str | None] | None) -> str | None:
     >>> class_hash(["crowd", "classes:e3b0c44298fc1c14"]), class_hash(["crowd"])
     ('e3b0c44298fc1c14', None)
     """
-    return next((tag.removeprefix(PREFIX) for tag in tags or () if tag and is_class_tag(tag)), None)
+    return next((tag.removeprefix(PREFIX) for tag in (() if tags is None else tags) if tag and is_class_tag(tag)), None)
 
 
 def class_path(row: dict[str, Any]) -> str | None:

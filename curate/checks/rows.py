@@ -9,7 +9,7 @@ import polars as pl
 
 from curate import schema
 from curate.checks import REBUILD, Finding
-from curate.classes import DIGITS, PREFIX
+from curate.classes import DIGITS, PREFIX, is_class_tags
 from curate.decisions import WEIGHTS
 from curate.guesses import ALLOWED, is_guessed
 from curate.images import MAX_PIXELS
@@ -106,7 +106,7 @@ def verdicts() -> list[Claim]:
 
 def classes() -> Claim:
     """The tag of a class mask is one, and a hash."""
-    tagged = pl.col("tags").list.eval(pl.element().filter(pl.element().str.starts_with(PREFIX)))
+    tagged = pl.col("tags").list.eval(pl.element().filter(is_class_tags()))
     holds = (tagged.list.len() == 0) | ((tagged.list.len() == 1) & tagged.list.first().str.contains(CLASSES))
     found = pl.format("tags are [{}]", tagged.list.join(", "))
     return Claim("classes tag", holds, found, pl.lit(f"one {PREFIX} and {DIGITS} hex digits"))

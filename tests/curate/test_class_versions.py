@@ -65,8 +65,9 @@ def test_a_version_chosen_from_another_keeps_files_and_tags(version: Path, tmp_p
     assert fewer.rows()[0]["tags"] == [*tags["coco-2"], "hard"]
     for out in ("same", "fewer"):
         assert list(verify(open_dataset(tmp_path / out))) == []
-    with pytest.raises(UsageError, match=r"--held: the masks of .* are drawn already"):
-        build(tmp_path / "not", from_=str(version), held="class")
+    with pytest.raises(UsageError, match=r"--held: the masks of .* are drawn already, with --held class"):
+        build(tmp_path / "not", from_=str(version), held="include")
+    assert old.class_names == fewer.class_names == ("held", "animal")
 
 
 def test_a_class_mask_saved_anew_keeps_its_pixels_and_gets_its_own_tag(version: Path, tmp_path: Path) -> None:
@@ -99,6 +100,21 @@ def test_joined_versions_bring_their_own_under_their_new_names(version: Path, tm
         assert len(files(out)) == 4 + more
     renamed = next(row for row in open_dataset(tmp_path / "with-b").rows() if row["sample_id"].startswith("coco-1-"))
     assert (open_dataset(tmp_path / "with-b").classes(renamed) == drawn((2, 30, 22, 40, 30))).all()
+
+
+def test_joined_versions_that_draw_fewer_classes_lose_their_masks(version: Path, tmp_path: Path) -> None:
+    """Animals would be taken for none in them; masks that tell more than the first ones do stay."""
+    dogs = scene(tmp_path / "b-source", thing(DOG, 30, 22, 40, 30), seed=50)
+    build(tmp_path / "b", coco=[dogs], held="class")
+    told = "class masks are left out: the second dataset draws fewer classes than the first"
+    built = build(tmp_path / "one", from_=str(version), merge=str(tmp_path / "b"))
+    assert [note.where[:7] for note in built.notes if note.what == told] == ["coco-1-"]
+    built = build(tmp_path / "other", from_=str(tmp_path / "b"), merge=str(version))
+    assert not built.notes
+    assert [len(files(tmp_path / out)) for out in ("one", "other")] == [4, 5]
+    assert open_dataset(tmp_path / "other").class_names == ("held",)
+    for out in ("one", "other"):
+        assert list(verify(open_dataset(tmp_path / out))) == []
 
 
 def test_a_revision_links_the_class_masks_of_the_rows_that_stay(version: Path, tmp_path: Path) -> None:

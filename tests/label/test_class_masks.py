@@ -50,6 +50,7 @@ def test_a_hand_label_and_its_undoing_leave_the_class_masks(one: Dataset, tmp_pa
     mask = np.zeros(SIZE_HW, bool)
     mask[:20, :40] = True  # over the dog, as far as the mask reaches
     two = with_label(one, mask)
+    assert two.class_names == ("held", "animal")
     found = masks_of(two)
     assert (found["coco-1"] == np.where(mask, 0, DOGS["coco-1"])).all()
     assert (found["coco-2"] == DOGS["coco-2"]).all()
