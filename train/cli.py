@@ -8,7 +8,9 @@ from train.augment_cli import augment_sheet
 from train.console import SETTINGS
 from train.fit_cli import fit, lr_find
 from train.predict_cli import predict
+from train.runs_cli import runs
 from train.score_cli import score
+from train.sweep_cli import sweep
 
 
 @click.group(context_settings=SETTINGS)
@@ -21,5 +23,5 @@ def train() -> None:
     """
 
 
-for command in (fit, lr_find, score, predict, augment_sheet):
+for command in (fit, lr_find, sweep, runs, score, predict, augment_sheet):
     train.add_command(command)

@@ -12,14 +12,15 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import polars as pl
+from torch import nn
 
 from curate import schema
 from curate.dataset import Dataset, read_table, write_table
 from curate.errors import ExistsError, MismatchError, MissingError, UsageError, VersionError
 from curate.files import held_folder, readable_faults, write_atomic
 from curate.masks import BACKGROUND, IGNORE, PERSON
-from curate.threads import Watch, unwatched
-from train.cache import names_classes, open_cache
+from curate.threads import Say, Watch, unwatched
+from train.cache import Cache, names_classes, open_cache
 from train.config import (
     POOLING_MODELS,
     RECIPES,
@@ -29,17 +30,22 @@ from train.config import (
     has_named_weights,
     read_config,
 )
+from train.disk import check_room, fit_bytes
+from train.estimate import fit_work, foretelling
 from train.execution import precision_on
-from train.folds import assign_folds, training_ids
+from train.fixed import read_fixed
+from train.folds import Share, needs_tenth, settle_validation, share_images
 from train.freezing import check_freezable
+from train.journal import keeping_journal
 from train.log import EpochLine, is_finished, read_log
 from train.lr_find import STEPS, RangeTest, range_test, write_range_test
 from train.models import build_model, device
 from train.optimisers import parameter_groups
-from train.plots import curves_png
 from train.score import score_into
 from train.stages import stages
 from train.targets import HELD
+from train.tensorboard import FOLDER as EVENTS
+from train.tensorboard import check_tensorboard
 from train.training import Material, train_model
 
 __all__ = ["EpochLine", "fit", "is_finished", "read_log"]
@@ -51,7 +57,9 @@ RUN_FILES = (
     "last.ckpt",
     "best.safetensors",
     "log.jsonl",
+    "steps.jsonl",
     "plots",
+    EVENTS,
     "predictions",
     "failures.parquet",
     "suspects.parquet",
@@ -72,10 +80,14 @@ def fit(
     force: bool = False,
     report: Callable[[EpochLine], None] | None = None,
     watch: Watch = unwatched,
+    say: Say = lambda line: None,
+    tensorboard: bool = False,
+    foretell: bool = True,
 ) -> Path:
     """Train the run in folder `run` and score its validation split, and with folds its training split out-of-fold.
 
-    Learns from the splits `train` and `background`, picks the best epoch by `val`, never reads `test`.
+    Learns from the splits `train` and `background`, picks the best epoch by `val` or what config.validation names,
+    never reads `test`.
 
     Args:
         dataset: What to learn from; config.dataset and config.digest are set from it.
@@ -87,6 +99,9 @@ def fit(
         force: Replace a run that is there.
         report: Told each finished epoch, of the fold models too.
         watch: Shown what is being done and how far it is.
+        say: Told in one line how long a long run will take, and what could not be drawn.
+        tensorboard: Write events for TensorBoard; a run that was begun with them goes on with them.
+        foretell: Say how long it will take.
 
     Returns:
         `run`.
@@ -94,9 +109,11 @@ def fit(
     Raises:
         ExistsError: The folder holds a run or other files, or another process is training it.
         MissingError: Nothing to resume, or no training images.
-        UsageError: The configuration differs from the resumed one, contradicts the dataset, or diverges.
+        UsageError: The configuration differs from the resumed one, or contradicts the dataset.
+        DivergedError: The loss is no longer a number.
         VersionError: The dataset is not the one of the configuration.
-        MachineError: The pretrained weights cannot be downloaded.
+        DownloadError: The pretrained weights cannot be downloaded.
+        MachineError: tensorboard is not installed, or the disk is too full.
     """
     if resume and force:
         raise UsageError("--resume and --force contradict each other; pass one of them")
@@ -109,7 +126,19 @@ def fit(
     config = settle(config, dataset, run)
     try:
         with held_folder(run), readable_faults(run):
-            _fit_held(dataset, run, config, mined, resume, force, report or (lambda line: None), watch)
+            _fit_held(
+                dataset,
+                run,
+                config,
+                mined,
+                resume,
+                force,
+                report or (lambda line: None),
+                watch,
+                say,
+                tensorboard,
+                foretell,
+            )
     finally:
         with suppress(OSError):  # only an empty folder goes: one that was refused before anything was written
             run.rmdir()
@@ -117,7 +146,8 @@ def fit(
 
 
 def settle(config: FitConfig, dataset: Dataset, run: Path) -> FitConfig:
-    """The configuration as it stands in `config.json`: paths relative to the run, the dataset's own digest."""
+    """The configuration as it stands in `config.json`: paths relative to the run, the dataset's digest, what judges."""
+    config = settle_validation(config, dataset)
     weights = config.weights if has_named_weights(config.weights) else _relative(Path(config.weights), run)
     return msgspec.structs.replace(
         config, dataset=_relative(dataset.root, run), digest=dataset.header.digest, weights=weights
@@ -137,6 +167,9 @@ def _fit_held(
     force: bool,
     report: Callable[[EpochLine], None],
     watch: Watch,
+    say: Say,
+    tensorboard: bool,
+    foretell: bool,
 ) -> None:
     """`fit` while no other process works in the folder."""
     begun = _check_place(run, resume, force)
@@ -145,25 +178,32 @@ def _fit_held(
         config = with_found_rate(config, read_config(run))
         if is_finished(run):
             return
+        tensorboard = tensorboard or (run / EVENTS).is_dir()
         write_atomic(run / "config.json", encode_config(config))  # the dataset may have moved since
+    if tensorboard:
+        check_tensorboard()
     for partial in run.rglob(".*.partial"):  # a file that a kill left half-written
         partial.unlink()
-    fold_of = assign_folds(dataset, config.folds, config.seed)
+    shares = share_images(dataset, config)
     check_mined(mined, dataset)
     check_classes(dataset, config)
-    if config.patience is not None and not dataset.rows("val"):
+    if config.patience is not None and not shares[-1].judge:
         raise UsageError(f"--patience {config.patience}: {dataset.root} has no validation images to judge an epoch by")
     weight_of, recipe_of = weights_and_recipes(dataset, mined, config.augment)
-    ids = {fold: training_ids(dataset, fold_of, fold) for fold in (-1, *range(config.folds))}
-    for fold, own in ids.items():
-        check_material(dataset, own, weight_of, fold)
-        if config.model in POOLING_MODELS and (config.epoch_images or _counted(dataset, own)) < 2:
+    for fold, share in shares.items():
+        check_material(dataset, share.learn, weight_of, fold)
+        if config.model in POOLING_MODELS and (config.epoch_images or _counted(dataset, share.learn)) < 2:
             raise UsageError(f"--model {config.model}: needs at least 2 images in an epoch")
-    if not (resume and begun):
-        check_buildable(_for_building(config, run))  # before the folder is claimed
+    needed = None
+    if not (resume and begun):  # before the folder is claimed
+        needed = fit_bytes(check_buildable(_for_building(config, run)), config, dataset)
+        check_room(run, needed)
         _claim(run, config, mined)
+    if foretell:
+        judges = len(shares[-1].judge)
+        watch = foretelling(watch, say, lambda: fit_work(dataset, config, run), config, judges, needed)
     (run / "scores.parquet").unlink(missing_ok=True)  # weights change from here on; the end of this makes it again
-    materials = gather(dataset, config, ids, weight_of, recipe_of, watch)
+    materials = gather(dataset, config, shares, weight_of, recipe_of, watch)
     if config.lr == "auto":
         found = range_test(materials[-1], _for_building(config, run), watch)
         write_range_test(run / "plots", found)
@@ -171,15 +211,18 @@ def _fit_held(
         write_atomic(run / "config.json", encode_config(config))
     for fold, material in materials.items():
         folder = run if fold == -1 else run / f"fold-{fold}"
-        train_model(material, folder, _for_building(config, run), fold, report, watch)
-    write_atomic(run / "plots" / "curves.png", curves_png(read_log(run)))
-    score_into(run, config, dataset, ("train", "val") if config.folds else ("val",), run, watch)
+        fixed = read_fixed(dataset, config, shares[fold].judge) if fold == -1 else None
+        with keeping_journal(folder, fixed, say, tensorboard=tensorboard) as journal:
+            train_model(material, folder, _for_building(config, run), fold, report, watch, journal)
+    splits = ("train", "val") if config.folds else ("val",)
+    held_out = shares[-1].judge if needs_tenth(dataset, config.validation) and not config.folds else ()
+    score_into(run, config, dataset, splits, run, watch, also=held_out)
 
 
 def gather(
     dataset: Dataset,
     config: FitConfig,
-    ids: Mapping[int, list[str]],
+    shares: Mapping[int, Share],
     weight_of: Mapping[str, float],
     recipe_of: Mapping[str, str],
     watch: Watch,
@@ -189,26 +232,38 @@ def gather(
     Args:
         dataset: The dataset.
         config: Its sizes, and the images of an epoch.
-        ids: fold -> the sample_ids that its model learns from.
+        shares: fold -> the images of its model.
         weight_of: sample_id -> sampling weight.
         recipe_of: sample_id -> augmentation.
         watch: Shown how many images are read.
     """
     caches = {size: open_cache(dataset, size, watch) for size in sorted({stage.size for stage in stages(config)})}
+    return materials_of(dataset, config, shares, weight_of, recipe_of, caches)
+
+
+def materials_of(
+    dataset: Dataset,
+    config: FitConfig,
+    shares: Mapping[int, Share],
+    weight_of: Mapping[str, float],
+    recipe_of: Mapping[str, str],
+    caches: Mapping[int, Cache],
+) -> dict[int, Material]:
+    """`gather` from images that are read already."""
     place_of = caches[config.size].place
     empty = {row["sample_id"] for row in dataset.rows("background")}
     return {
         fold: Material(
             caches=caches,
-            rows=np.array([place_of[sample_id] for sample_id in own]),
-            weights=np.array([weight_of[sample_id] for sample_id in own]),
-            recipes=[recipe_of[sample_id] for sample_id in own],
-            validation=[place_of[row["sample_id"]] for row in dataset.rows("val")],
-            epoch_images=config.epoch_images or _counted(dataset, own),
-            scenes=np.array([place_of[one] for one in own if one in empty and weight_of[one]], np.intp),
+            rows=np.array([place_of[sample_id] for sample_id in share.learn]),
+            weights=np.array([weight_of[sample_id] for sample_id in share.learn]),
+            recipes=[recipe_of[sample_id] for sample_id in share.learn],
+            validation=[place_of[sample_id] for sample_id in share.judge],
+            epoch_images=config.epoch_images or _counted(dataset, share.learn),
+            scenes=np.array([place_of[one] for one in share.learn if one in empty and weight_of[one]], np.intp),
             held=held_label(dataset),
         )
-        for fold, own in ids.items()
+        for fold, share in shares.items()
     }
 
 
@@ -238,14 +293,15 @@ def find_rate(dataset: Dataset, config: FitConfig, *, steps: int = STEPS, watch:
     Raises:
         MissingError: No training images.
         UsageError: The model cannot be built, or its loss falls at no rate.
-        MachineError: The pretrained weights cannot be downloaded.
+        DownloadError: The pretrained weights cannot be downloaded.
     """
     check_classes(dataset, config)
     weight_of, recipe_of = weights_and_recipes(dataset, None, config.augment)
-    ids = {-1: training_ids(dataset, {}, -1)}
-    check_material(dataset, ids[-1], weight_of, -1)
+    whole = msgspec.structs.replace(settle_validation(config, dataset), folds=0)
+    shares = share_images(dataset, whole)
+    check_material(dataset, shares[-1].learn, weight_of, -1)
     check_buildable(config)
-    return range_test(gather(dataset, config, ids, weight_of, recipe_of, watch)[-1], config, watch, steps)
+    return range_test(gather(dataset, config, shares, weight_of, recipe_of, watch)[-1], config, watch, steps)
 
 
 def with_found_rate(config: FitConfig, stored: FitConfig) -> FitConfig:
@@ -266,12 +322,13 @@ def with_suggestion(config: FitConfig, found: RangeTest) -> FitConfig:
     return msgspec.structs.replace(config, lr=found.lr, lr_min=lr_min, lr_from=origin)
 
 
-def check_buildable(config: FitConfig) -> None:
-    """Raise where a model cannot be built, trained as configured, or on this machine."""
+def check_buildable(config: FitConfig) -> nn.Module:
+    """The model that training starts from; raises where it cannot be trained as configured, or on this machine."""
     precision_on(device(), config.precision)
     model = build_model(config)
     check_freezable(model, config)
     parameter_groups(model, config)
+    return model
 
 
 def _for_building(config: FitConfig, run: Path) -> FitConfig:

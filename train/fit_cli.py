@@ -17,11 +17,13 @@ from train.config import (
     PRECISIONS,
     RECIPES,
     SCHEDULES,
+    VALIDATIONS,
     FitConfig,
     has_named_weights,
     read_config,
 )
 from train.console import SETTINGS, note, progress
+from train.preset_cli import with_preset
 
 if TYPE_CHECKING:
     from curate.dataset import Dataset
@@ -121,6 +123,12 @@ FIT_OPTIONS = (
     click.option("--augment", type=click.Choice(RECIPES), default="standard", help="Augmentation."),
     click.option("--seed", metavar="N", type=int, default=0, help="Seed of everything random."),
     click.option("--folds", metavar="K", type=int, default=0, help="Fold models for out-of-fold scores; 0 for none."),
+    click.option(
+        "--validation",
+        type=click.Choice(VALIDATIONS),
+        default="auto",
+        help="What picks the best epoch; auto: the split val, else a tenth of train that is held out.",
+    ),
     click.option("--epoch-images", metavar="N", type=int, default=None, help="Images per epoch.  [default: all once]"),
     click.option(
         "--patience",
@@ -168,7 +176,7 @@ FIT_OPTIONS = (
 
 
 def fit_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """All options of a FitConfig but the dataset; the command receives them by the names of its fields."""
+    """All options of a FitConfig but the dataset; the command receives them as its fields."""
     for option in reversed(FIT_OPTIONS):
         command = option(command)
     return command
@@ -177,17 +185,32 @@ def fit_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command(context_settings=SETTINGS)
 @click.argument("dataset", type=click.Path(path_type=Path))
 @click.option("--out", metavar="RUN", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
+@with_preset
 @fit_options
 @click.option(
     "--resume", is_flag=True, help="Go on where a run stopped; options not given are those it was begun with."
 )
 @click.option("--force", is_flag=True, help="Replace a run that stands there.")
+@click.option(
+    "--estimate", is_flag=True, help="Only say what time, memory and disk it would take, by a few real steps."
+)
+@click.option("--tensorboard", is_flag=True, help="Write events for TensorBoard into RUN/tensorboard too.")
 @click.pass_context
-def fit(ctx: click.Context, /, dataset: Path, out: Path, resume: bool, force: bool, **options: Any) -> None:
+def fit(
+    ctx: click.Context,
+    /,
+    dataset: Path,
+    out: Path,
+    resume: bool,
+    force: bool,
+    estimate: bool,
+    tensorboard: bool,
+    **options: Any,
+) -> None:
     """Train a model on a dataset version and score its validation images.
 
     Learns from the splits train and background, keeps the weights of the best epoch by validation IoU, uses a GPU where
-    there is one.
+    there is one. Where no image is in the split val, a tenth of train is held out for it.
 
     \b
     Example:
@@ -197,14 +220,18 @@ def fit(ctx: click.Context, /, dataset: Path, out: Path, resume: bool, force: bo
     from curate.dataset import open_dataset
 
     opened = open_dataset(dataset)
+    if estimate:
+        _print_estimate(opened, config, out)
+        return
     if config.deterministic and not _has_gpu():
         note("--deterministic changes nothing here: on the CPU the same run is the same to the bit anyway")
-    if not opened.header.counts.get("val"):
-        note(f"{dataset}: has no validation images; the last epoch's weights are kept as the best")
     from train.fit import fit as fit_run
     from train.fit import is_finished, read_log
+    from train.folds import validation_notes
     from train.models import device_name
 
+    for told in validation_notes(opened, config):
+        note(told)
     if resume and is_finished(out):
         note(f"{out}: is finished already, nothing left to do")
     else:
@@ -212,13 +239,37 @@ def fit(ctx: click.Context, /, dataset: Path, out: Path, resume: bool, force: bo
     try:
         with progress() as (watch, say):
             fit_run(
-                opened, out, config, resume=resume, force=force, report=lambda line: say(_in_words(line)), watch=watch
+                opened,
+                out,
+                config,
+                resume=resume,
+                force=force,
+                report=lambda line: say(in_words(line)),
+                watch=watch,
+                say=say,
+                tensorboard=tensorboard,
             )
     except KeyboardInterrupt:
         again = shlex.join(["curate", "train", "fit", str(dataset), "--out", str(out), "--resume"])
         note(f"stopped after {len(read_log(out))} finished epochs; go on with: {again}")
         ctx.exit(130)
     _print_result(out, opened)
+
+
+def _print_estimate(dataset: Dataset, config: FitConfig, run: Path) -> None:
+    from train.cache import cache_folder
+    from train.disk import check_room
+    from train.estimate import duration, size
+    from train.measure import measure
+    from train.models import device_name
+
+    with progress() as (watch, _):
+        found = measure(dataset, config, run, watch)
+    click.echo(f"time    {duration(found.seconds)} on {device_name()}")
+    click.echo("memory  " + ", ".join(f"{size(amount)} of {name}" for name, amount in found.memory.items()))
+    cache = f", and {size(found.cache)} of resized images in {cache_folder()}" if found.cache else ""
+    click.echo(f"disk    {size(found.disk)}{cache}")
+    check_room(run, found.disk)
 
 
 def _has_gpu() -> bool:
@@ -243,7 +294,8 @@ def _resumed(ctx: click.Context, run: Path, options: dict[str, Any]) -> FitConfi
     return msgspec.structs.replace(stored, **{"weights": weights, "digest": ""} | given)
 
 
-def _in_words(line: EpochLine) -> str:
+def in_words(line: EpochLine) -> str:
+    """An epoch as one line."""
     from train.figures import number
 
     fold = f"fold {line.fold}  " if line.fold >= 0 else ""
@@ -272,6 +324,8 @@ def _print_result(run: Path, dataset: Dataset) -> None:
     best = [line for line in lines if line.best][-1]
     click.echo(f"{run}: best epoch {best.epoch}, validation IoU {number(best.val_iou)} at training size")
     scores = read_table(run / "scores.parquet", schema.SCORES)
+    if not config.folds and "train" in scores["split"]:
+        note("train: the held-out images alone")
     click.echo(summary_table(scores, groups_of(dataset)), nl=False)
 
 
@@ -279,6 +333,7 @@ def _print_result(run: Path, dataset: Dataset) -> None:
 @click.argument("dataset", type=click.Path(path_type=Path))
 @click.option("--out", metavar="DIR", type=click.Path(path_type=Path), required=True, help="Folder for the curve.")
 @click.option("--steps", metavar="N", type=click.IntRange(min=20), default=100, help="Batches to learn from, at most.")
+@with_preset
 @fit_options
 @click.option("--json", "as_json", is_flag=True, help="Print what lr-find.json holds.")
 def lr_find(dataset: Path, out: Path, steps: int, as_json: bool, **options: Any) -> None:

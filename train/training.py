@@ -14,20 +14,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from curate.errors import UsageError
-from curate.threads import Tick, Watch
+from curate.errors import DivergedError
+from curate.threads import Tick, Watch, tell
 from train.batches import Draw, batch_bounds, batches, draw_epoch, to_input
 from train.cache import Cache
 from train.checkpoint import load_checkpoint, save_checkpoint
 from train.config import FitConfig
 from train.execution import autocast, executing
 from train.freezing import prepare_epoch
+from train.journal import Journal
 from train.learner import Learner, make_learner
 from train.log import EpochLine, is_trained, read_log
 from train.losses import count_pixels, mean_overlaps, segmentation_loss
 from train.models import build_model, device
 from train.schedule import learning_rate
 from train.stages import Stage, stage_of, stages
+from train.steps import Steps
 
 STEPS_BETWEEN_LOOKS = 16
 """After so many steps losses are looked at: looking makes a GPU wait, and not looking trains on what is lost."""
@@ -61,7 +63,13 @@ class Outcome:
 
 
 def train_model(
-    material: Material, folder: Path, config: FitConfig, fold: int, report: Callable[[EpochLine], None], watch: Watch
+    material: Material,
+    folder: Path,
+    config: FitConfig,
+    fold: int,
+    report: Callable[[EpochLine], None],
+    watch: Watch,
+    journal: Journal,
 ) -> None:
     """Train one model in `folder`, from its last checkpoint where there is one.
 
@@ -69,7 +77,7 @@ def train_model(
     images it is the last one. Of several sizes, the last one's epochs alone can be best.
 
     Raises:
-        UsageError: The loss is no longer a number.
+        DivergedError: The loss is no longer a number.
     """
     place = device()
     if is_trained(read_log(folder), config) and (folder / "best.safetensors").is_file():
@@ -80,21 +88,26 @@ def train_model(
         learner = make_learner(model, config)
         history = load_checkpoint(folder, learner)
         while not is_trained(history, config):
-            history.append(run_epoch(learner, material, fold, history, watch))
+            line, steps = run_epoch(learner, material, fold, history, watch)
+            history.append(line)
+            journal.note(learner, line.epoch, steps)
             save_checkpoint(folder, learner, history)
-            report(history[-1])
+            report(line)
+            journal.show(history)
 
 
-def run_epoch(learner: Learner, material: Material, fold: int, history: Sequence[EpochLine], watch: Watch) -> EpochLine:
-    """Learn for the epoch after `history` and judge what was learnt; the line that tells of it."""
+def run_epoch(
+    learner: Learner, material: Material, fold: int, history: Sequence[EpochLine], watch: Watch
+) -> tuple[EpochLine, Steps]:
+    """Learn for the epoch after `history` and judge what was learnt; the line that tells of it, and its steps."""
     started, config, epoch = time.monotonic(), learner.config, len(history) + 1
     stage = stage_of(config, epoch)
     name = f"epoch {epoch}/{config.epochs}" + (f", fold {fold}" if fold >= 0 else "")
     tick = watch(name, material.epoch_images + len(material.validation))
-    learnt, rate = train_epoch(learner, material, stage, (fold, epoch), tick)
+    learnt, steps = train_epoch(learner, material, stage, (fold, epoch), tick)
     judged = validate(learner, material, stage, tick)
     assert learnt.loss is not None  # an epoch has an image at least
-    return EpochLine(
+    line = EpochLine(
         epoch=epoch,
         fold=fold,
         train_loss=learnt.loss,
@@ -103,22 +116,23 @@ def run_epoch(learner: Learner, material: Material, fold: int, history: Sequence
         val_loss=judged.loss,
         val_iou=judged.iou,
         val_dice=judged.dice,
-        lr=rate,
+        lr=steps.rates[-1],
         best=is_best(judged, [line for line in history if line.epoch >= stage.first]),
         images=material.epoch_images,
         seconds=round(time.monotonic() - started, 3),
     )
+    return line, steps
 
 
 def train_epoch(
     learner: Learner, material: Material, stage: Stage, fold_and_epoch: tuple[int, int], tick: Tick
-) -> tuple[Outcome, float]:
-    """One pass of learning: what came of it, and the learning rate of its last step.
+) -> tuple[Outcome, Steps]:
+    """One pass of learning: what came of it, and its steps.
 
     What is drawn and how it is augmented follows from seed, fold and epoch alone. The schedule runs once a stage.
 
     Raises:
-        UsageError: The loss is no longer a number; the images of that batch are named.
+        DivergedError: The loss is no longer a number; the images of that batch are named.
     """
     fold, epoch = fold_and_epoch
     config, cache = learner.config, material.caches[stage.size]
@@ -131,20 +145,21 @@ def train_epoch(
         for earlier in stages(config)
         if earlier.last < stage.first
     )
-    tally, rate = Tally(), 0.0
+    tally, rates = Tally(), list[float]()
     prepare_epoch(learner.model, config, epoch)
     with seeded_dropout(seed):
         parts = [draws[begin:end] for begin, end in bounds]
         for step, (images, targets) in enumerate(batches(cache, parts, learner.place, material.held), first_step):
-            rate = learning_rate(config, step, stage.epochs * len(bounds), stage.epochs)
-            loss, logits = learner.step(images, targets, rate, steps_before + step)
+            rates.append(learning_rate(config, step, stage.epochs * len(bounds), stage.epochs))
+            loss, logits = learner.step(images, targets, rates[-1], steps_before + step)
             tally.add(loss, logits, targets)
             if step % STEPS_BETWEEN_LOOKS == 0 or step == first_step + len(bounds) - 1:
                 broken = tally.first_broken()
                 if broken is not None:
                     raise not_finite(epoch, config, cache, draws[slice(*bounds[broken])])
+                tell(tick, f"loss {tally.loss():.3f}")
             tick(len(images))
-    return tally.outcome(), rate
+    return tally.outcome(), tally.steps(steps_before + first_step, rates)
 
 
 @contextmanager
@@ -155,11 +170,11 @@ def seeded_dropout(seed: tuple[int, ...]) -> Iterator[None]:
         yield
 
 
-def not_finite(epoch: int, config: FitConfig, cache: Cache, draws: Sequence[Draw]) -> UsageError:
+def not_finite(epoch: int, config: FitConfig, cache: Cache, draws: Sequence[Draw]) -> DivergedError:
     """The error of a loss that is no longer a number, with the images of the first batch that it came from."""
     name_of = {row: sample_id for sample_id, row in cache.place.items()}
     names = ", ".join(dict.fromkeys(name_of[draw.row] for draw in draws))
-    return UsageError(
+    return DivergedError(
         f"--lr {config.lr}: the loss was no longer a number in epoch {epoch}, first for a batch of {names}. "
         "Pass a lower --lr, or --clip-norm 1; where that does not help, look at these images"
     )
@@ -237,11 +252,19 @@ class Tally:
         broken = ~torch.isfinite(torch.stack(self._losses[before:]))
         return before + int(broken.float().argmax()) if bool(broken.any()) else None
 
+    def loss(self) -> float:
+        """Mean loss over all images taken in."""
+        return float(torch.stack(self._losses).sum()) / sum(map(len, self._counts))
+
     def outcome(self) -> Outcome:
         """Means over all images taken in."""
-        counts = torch.cat(self._counts).cpu()
-        loss = float(torch.stack(self._losses).sum()) / len(counts)
-        return Outcome(loss, *mean_overlaps(counts))
+        return Outcome(self.loss(), *mean_overlaps(torch.cat(self._counts).cpu()))
+
+    def steps(self, before: int, rates: Sequence[float]) -> Steps:
+        """The batches taken in as steps of learning, `before` which others were taken."""
+        images = [len(counts) for counts in self._counts]
+        sums = torch.stack(self._losses).tolist()
+        return Steps(before, [total / count for total, count in zip(sums, images, strict=True)], images, rates)
 
 
 def is_best(judged: Outcome, earlier_lines: Sequence[EpochLine]) -> bool:
