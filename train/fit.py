@@ -269,14 +269,14 @@ def materials_of(
 
 def held_label(dataset: Dataset) -> int:
     """What objects in people's hands count as in a dataset, by the recipe it was built with."""
-    policy = str(dataset.header.recipe.get("held"))
+    policy = str(dataset.header.built_by.get("held"))
     return {"include": PERSON, "ignore": IGNORE, "class": HELD}.get(policy, BACKGROUND)
 
 
 def check_classes(dataset: Dataset, config: FitConfig) -> None:
     """Raise MissingError where a class is to be learnt that the dataset does not label."""
     for name, option in (("held", "held"), ("animal", "animals")):
-        labelled = names_classes(dataset) and dataset.header.recipe.get(option) == "class"
+        labelled = names_classes(dataset) and name in dataset.class_names
         if name in config.classes and not labelled:
             raise MissingError(f"--classes {name}: {dataset.root} does not label it. Build it with --{option} class")
 
