@@ -15,7 +15,9 @@ FOCAL_GAMMA = 2.0
 """The focusing parameter that Lin et al. 2017 found best; their class weight alpha is left out (1)."""
 
 
-def segmentation_loss(name: str, logits: Tensor, targets: Tensor) -> Tensor:
+def segmentation_loss(
+    name: str, logits: Tensor, targets: Tensor, shares: tuple[Tensor | float, Tensor | float] = (1.0, 1.0)
+) -> Tensor:
     """The mean loss of a batch, a scalar; pixels that are not counted have no part in it.
 
     `bce` is binary cross-entropy averaged over the counted pixels of the batch, `bce-dice` that plus 1 - soft Dice
@@ -27,18 +29,21 @@ def segmentation_loss(name: str, logits: Tensor, targets: Tensor) -> Tensor:
         name: One of train.config.LOSSES.
         logits: (N, 1, H, W).
         targets: (N, H, W) uint8 of 0, 128, 255.
+        shares: The shares of a batch's counted pixels and of its images that these are; the losses of all of a batch's
+            parts then add up to its loss.
     """
+    of_pixels, of_images = shares
     counted = targets != IGNORE
     person = (targets == PERSON).float()
     scores = torch.where(counted, logits[:, 0].float(), 0.0)
     if name == "lovasz":
-        return lovasz_hinge(scores, person, counted)
+        return lovasz_hinge(scores, person, counted) * of_images
     each = nnf.binary_cross_entropy_with_logits(scores, person, reduction="none")
     if name == "focal":
         each = (1 - torch.exp(-each)) ** FOCAL_GAMMA * each  # exp(-bce) is the chance of the label
-    loss = (each * counted).sum() / counted.sum().clamp(min=1)
+    loss = (each * counted).sum() / counted.sum().clamp(min=1) * of_pixels
     if name == "bce-dice":
-        loss = loss + soft_dice_loss(torch.sigmoid(scores) * counted, person)
+        loss = loss + soft_dice_loss(torch.sigmoid(scores) * counted, person) * of_images
     return loss
 
 
@@ -77,6 +82,12 @@ def soft_dice_loss(chances: Tensor, person: Tensor) -> Tensor:
     shared = (chances * person).sum((1, 2))
     sizes = chances.sum((1, 2)) + person.sum((1, 2))
     return (1 - (2 * shared + DICE_SMOOTH_PX) / (sizes + DICE_SMOOTH_PX)).mean()
+
+
+def sizes_of(targets: Tensor) -> Tensor:
+    """(2,) float64: how many pixels of a batch are counted, and how many images it has."""
+    counted = (targets != IGNORE).sum().double()
+    return torch.stack([counted, torch.full_like(counted, len(targets))])
 
 
 def count_pixels(logits: Tensor, targets: Tensor) -> Tensor:
