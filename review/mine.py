@@ -16,7 +16,7 @@ RECIPE_OF_KIND: Mapping[str, str] = {
     "cut-part": "crop",
     "extension": "low-contrast",
     "extra-region": "occlusion",
-    "merged-object": "occlusion",
+    "merged-object": "held-object",
     "ragged-boundary": "blur-noise-jpeg",
 }
 """The augmentation that shows a model more of what a kind of failure is made of; other kinds keep the run's own."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,11 @@ from tests.database import database
 __all__ = ["database", "real_data", "sample"]
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest test first: of several processes none is to begin it when the others are done."""
+    items.sort(key=lambda item: item.path.name != "test_examples.py")
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +33,11 @@ def real_data() -> Path:
 def sample() -> Path:
     """The embedded sample's folder."""
     return REPOSITORY / "datasets" / "sample"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What training keeps for later runs lies in a folder of the tests, also for the programs they start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CURATE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield

@@ -1,83 +1,41 @@
-"""Images decoded and resized once into memory, drawn by weight, augmented and stacked into batches."""
+"""What an epoch shows, in which order, and how it becomes batches on the device."""
 
 from __future__ import annotations
 
 import itertools
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from curate.dataset import Dataset
-from curate.masks import IGNORE, PERSON, Target
-from curate.threads import Tick, map_threads
-from train.augment import augment
+from curate.masks import BACKGROUND
+from train.augment import PASTING, augment
+from train.augment.scene import Batch
+from train.cache import Cache
 
 THREADS = min(8, os.cpu_count() or 1)
-"""Threads that decode and augment; both spend their time outside Python's lock."""
+"""Threads that decode and write images; both spend their time outside Python's lock."""
 
 MEAN_RGB, DEVIATION_RGB = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet in [0, 1]: what pretrained encoders expect."""
 
 
 @dataclass(frozen=True)
-class Cache:
-    """Images at training size: `images` (N, S, S, 3) uint8 RGB, `targets` (N, S, S) uint8, `place` sample_id -> row."""
-
-    images: NDArray[np.uint8]
-    targets: NDArray[np.uint8]
-    place: dict[str, int]
-
-
-@dataclass(frozen=True)
 class Draw:
-    """One image of an epoch: its row in the cache, its augmentation, and the seed of that augmentation."""
+    """One image of an epoch: its row in the cache, its augmentation and the seed of that, and the row of another.
+
+    The other is what a recipe of train.augment.PASTING puts behind or in front of it.
+    """
 
     row: int
     recipe: str
     seed: tuple[int, ...]
-
-
-def fill_cache(dataset: Dataset, rows: Sequence[dict[str, Any]], size: int, tick: Tick) -> Cache:
-    """The rows' images and targets at training size; `tick` is told how many more are done."""
-    images = np.empty((len(rows), size, size, 3), np.uint8)
-    targets = np.empty((len(rows), size, size), np.uint8)
-
-    def fill(place: int) -> None:
-        images[place] = resize_image(dataset.image(rows[place]), size)
-        targets[place] = resize_target(dataset.target(rows[place]), size)
-
-    map_threads(fill, range(len(rows)), tick)
-    return Cache(images, targets, {row["sample_id"]: place for place, row in enumerate(rows)})
-
-
-def resize_image(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """An image (H, W, 3) as (size, size, 3): by area average where it shrinks, bilinearly where it grows."""
-    shrinks = image.shape[0] * image.shape[1] > size * size
-    return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)  # type: ignore[return-value]
-
-
-def resize_target(target: Target, size: int) -> Target:
-    """A target (H, W) as (size, size): person where at least half of the pixel is.
-
-    A pixel that takes in any part that is not counted is not counted, so such parts never reach the loss.
-    """
-    shrinks = target.shape[0] * target.shape[1] > size * size
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    person = cv2.resize((target == PERSON).astype(np.float32), (size, size), interpolation=method)
-    resized = np.where(person >= 0.5, np.uint8(PERSON), np.uint8(0))
-    if (target == IGNORE).any():
-        ignored = cv2.resize((target == IGNORE).astype(np.float32), (size, size), interpolation=method)
-        resized[ignored > 1e-4] = IGNORE
-    return resized
+    other: int
 
 
 def draw_epoch(weights: NDArray[np.float64], images: int, rng: np.random.Generator) -> NDArray[np.intp]:
@@ -114,43 +72,46 @@ def batch_bounds(images: int, batch_size: int) -> list[tuple[int, int]]:
     return list(itertools.pairwise(edges))
 
 
-def batches(cache: Cache, draws: Sequence[Draw], batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of images (N, 3, S, S) uint8 and targets (N, S, S) uint8; the next one is made while one is used."""
-    bounds = batch_bounds(len(draws), batch_size)
-    with single_threaded_pool() as pool:
-        coming = _submit(pool, cache, draws, bounds[0])
-        for following in [*bounds[1:], None]:
-            current = coming
-            if following is not None:
-                coming = _submit(pool, cache, draws, following)
-            pairs = [future.result() for future in current]
-            yield torch.stack([image for image, _ in pairs]), torch.stack([target for _, target in pairs])
+def batches(
+    cache: Cache, parts: Sequence[Sequence[Draw]], place: torch.device, held: int = BACKGROUND
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """A batch of images (N, 3, S, S) and targets (N, S, S), uint8 on the device, for each part, augmented there.
 
+    While one is used, the next one is fetched from the disk and sent on its way.
 
-@contextmanager
-def single_threaded_pool() -> Iterator[ThreadPoolExecutor]:
-    """Threads in which torch starts no further ones: a single small image is not worth splitting up.
-
-    Split up, its operations wait for each other's threads; where the cores are busy that costs twenty times their work.
+    Args:
+        cache: Where the images lie.
+        parts: What each batch holds.
+        place: The device.
+        held: What a held object counts as, see train.augment.
     """
-    threads = torch.get_num_threads()
-    try:
-        with ThreadPoolExecutor(THREADS, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield pool
-    finally:
-        torch.set_num_threads(threads)  # what threads that are started later will take over
+    with ThreadPoolExecutor(1) as fetching:
+        coming = fetching.submit(fetch, cache, parts[0], place)
+        for part, following in itertools.zip_longest(parts, parts[1:]):
+            batch, others = coming.result()
+            if following is not None:
+                coming = fetching.submit(fetch, cache, following, place)
+            yield augment(batch, others, [draw.recipe for draw in part], [draw.seed for draw in part], held)
 
 
-def _submit(
-    pool: ThreadPoolExecutor, cache: Cache, draws: Sequence[Draw], bounds: tuple[int, int]
-) -> list[Future[tuple[Tensor, Tensor]]]:
-    return [pool.submit(_augmented, cache, draw) for draw in draws[slice(*bounds)]]
+def fetch(cache: Cache, draws: Sequence[Draw], place: torch.device) -> tuple[Batch, Batch | None]:
+    """The images that were drawn, and where a recipe needs them the other ones, on the device."""
+    pasting = any(draw.recipe in PASTING for draw in draws)
+    return (
+        _stacked(cache, [draw.row for draw in draws], place),
+        _stacked(cache, [draw.other for draw in draws], place) if pasting else None,
+    )
 
 
-def _augmented(cache: Cache, draw: Draw) -> tuple[Tensor, Tensor]:
-    image = torch.from_numpy(cache.images[draw.row]).permute(2, 0, 1)
-    target = torch.from_numpy(cache.targets[draw.row])
-    return augment(image, target, draw.recipe, np.random.default_rng(draw.seed))
+def _stacked(cache: Cache, rows: Sequence[int], place: torch.device) -> Batch:
+    """Rows of the cache; a GPU copies them from locked memory while it computes."""
+    images, targets = (torch.from_numpy(part[rows]) for part in (cache.images, cache.targets))
+    if place.type == "cuda":
+        images, targets = images.pin_memory(), targets.pin_memory()
+    return (
+        images.to(place, non_blocking=True).permute(0, 3, 1, 2),
+        targets.to(place, non_blocking=True),
+    )
 
 
 def to_input(images: Tensor, device: torch.device) -> Tensor:

@@ -38,8 +38,11 @@ SCHEDULES_WITH_MIN, SCHEDULES_WITH_DECAY = ("triangular", "polynomial"), ("step"
 LOSSES = ("bce-dice", "bce", "focal", "lovasz")
 OPTIMIZERS = ("adamw", "adam", "rmsprop", "sgd")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-RECIPES = ("none", "standard", "dark", "low-contrast", "crop", "occlusion", "scale", "blur-noise-jpeg")
-"""Augmentations, by name; train.augment says what each does."""
+RECIPES = (
+    *("none", "standard", "strong", "seed2"),
+    *("dark", "low-contrast", "occlusion", "crop", "held-object", "scale", "blur-noise-jpeg", "copy-paste"),
+)
+"""Augmentations, by name; train.augment says what each does. Those of the second row are made for a kind of failure."""
 
 SIZE_STEP_PX = 32
 """Encoders halve an image five times, so its side is a multiple of this."""

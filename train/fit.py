@@ -8,7 +8,6 @@ import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -18,8 +17,9 @@ from curate import schema
 from curate.dataset import Dataset, read_table, write_table
 from curate.errors import ExistsError, MismatchError, MissingError, UsageError, VersionError
 from curate.files import held_folder, readable_faults, write_atomic
+from curate.masks import BACKGROUND, IGNORE, PERSON
 from curate.threads import Watch, unwatched
-from train.batches import fill_cache
+from train.cache import open_cache
 from train.config import (
     POOLING_MODELS,
     RECIPES,
@@ -192,10 +192,9 @@ def gather(
         recipe_of: sample_id -> augmentation.
         watch: Shown how many images are read.
     """
-    rows: list[dict[str, Any]] = dataset.rows("train", "background", "val")
-    sizes = sorted({stage.size for stage in stages(config)})
-    caches = {size: fill_cache(dataset, rows, size, watch("read images", len(rows))) for size in sizes}
+    caches = {size: open_cache(dataset, size, watch) for size in sorted({stage.size for stage in stages(config)})}
     place_of = caches[config.size].place
+    empty = {row["sample_id"] for row in dataset.rows("background")}
     return {
         fold: Material(
             caches=caches,
@@ -204,9 +203,16 @@ def gather(
             recipes=[recipe_of[sample_id] for sample_id in own],
             validation=[place_of[row["sample_id"]] for row in dataset.rows("val")],
             epoch_images=config.epoch_images or _counted(dataset, own),
+            scenes=np.array([place_of[one] for one in own if one in empty and weight_of[one]], np.intp),
+            held=held_label(dataset),
         )
         for fold, own in ids.items()
     }
+
+
+def held_label(dataset: Dataset) -> int:
+    """What objects in people's hands count as in a dataset, by the recipe it was built with."""
+    return {"include": PERSON, "ignore": IGNORE}.get(str(dataset.header.recipe.get("held")), BACKGROUND)
 
 
 def find_rate(dataset: Dataset, config: FitConfig, *, steps: int = STEPS, watch: Watch = unwatched) -> RangeTest:

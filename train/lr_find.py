@@ -13,7 +13,7 @@ import numpy as np
 from curate.errors import UsageError
 from curate.files import write_atomic
 from curate.threads import Watch
-from train.batches import batches
+from train.batches import batch_bounds, batches
 from train.config import FitConfig
 from train.execution import executing
 from train.freezing import prepare_epoch
@@ -75,8 +75,10 @@ def range_test(material: Material, config: FitConfig, watch: Watch, steps: int =
     with executing(config, place), seeded_dropout(seed):
         learner = make_learner(build_model(config).to(place), config)
         prepare_epoch(learner.model, config, 1)
-        for step, (images, targets) in enumerate(batches(material.caches[stage.size], draws, stage.batch_size)):
-            loss, _ = learner.step(images, targets.to(place), float(rates[step]), step)
+        parts = [draws[begin:end] for begin, end in batch_bounds(len(draws), stage.batch_size)]
+        made = batches(material.caches[stage.size], parts, place, material.held)
+        for step, (images, targets) in enumerate(made):
+            loss, _ = learner.step(images, targets, float(rates[step]), step)
             losses.append(float(loss))
             tick(1)
             if is_lost(losses):

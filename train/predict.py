@@ -17,7 +17,8 @@ from curate.errors import CurateError, MissingError, UsageError
 from curate.files import write_atomic
 from curate.images import prediction_png, read_image
 from curate.masks import SizeHW
-from train.batches import resize_image, to_input
+from train.batches import to_input
+from train.cache import resize_image
 from train.execution import autocast
 from train.models import Loaded, device
 

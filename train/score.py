@@ -21,7 +21,8 @@ from curate.errors import ExistsError, FormatError, MissingError, UsageError, Ve
 from curate.files import held_folder, readable_faults, sha256_file, sync_tree, write_atomic
 from curate.images import prediction_png
 from curate.threads import Tick, Watch, unwatched
-from train.batches import THREADS, resize_image
+from train.batches import THREADS
+from train.cache import resize_image
 from train.config import FitConfig, encode_config, read_config
 from train.folds import assign_folds
 from train.metrics import score_image

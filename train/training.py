@@ -16,7 +16,8 @@ from torch import Tensor
 
 from curate.errors import UsageError
 from curate.threads import Tick, Watch
-from train.batches import Cache, Draw, batch_bounds, batches, draw_epoch, to_input
+from train.batches import Draw, batch_bounds, batches, draw_epoch, to_input
+from train.cache import Cache
 from train.checkpoint import load_checkpoint, save_checkpoint
 from train.config import FitConfig
 from train.execution import autocast, executing
@@ -44,6 +45,10 @@ class Material:
     validation: Sequence[int]
     """Rows of the caches that judge an epoch."""
     epoch_images: int
+    scenes: NDArray[np.intp]
+    """Rows of the caches without a person, for recipes that put people somewhere else."""
+    held: int
+    """What a held object counts as: 0, 128 or 255."""
 
 
 @dataclass(frozen=True)
@@ -129,9 +134,9 @@ def train_epoch(
     tally, rate = Tally(), 0.0
     prepare_epoch(learner.model, config, epoch)
     with seeded_dropout(seed):
-        for step, (images, targets) in enumerate(batches(cache, draws, stage.batch_size), first_step):
+        parts = [draws[begin:end] for begin, end in bounds]
+        for step, (images, targets) in enumerate(batches(cache, parts, learner.place, material.held), first_step):
             rate = learning_rate(config, step, stage.epochs * len(bounds), stage.epochs)
-            targets = targets.to(learner.place, non_blocking=True)
             loss, logits = learner.step(images, targets, rate, steps_before + step)
             tally.add(loss, logits, targets)
             if step % STEPS_BETWEEN_LOOKS == 0 or step == first_step + len(bounds) - 1:
@@ -172,10 +177,20 @@ def epoch_draws(material: Material, usual: str, seed: tuple[int, ...]) -> list[D
         usual if plain else material.recipes[own]
         for own, plain in zip(chosen, rng.random(len(chosen)) < 0.5, strict=True)
     ]
+    others = draw_others(material, len(chosen), rng)
     return [
-        Draw(int(material.rows[own]), recipe, (*seed, number))
-        for number, (own, recipe) in enumerate(zip(chosen, recipes, strict=True), start=1)
+        Draw(int(material.rows[own]), recipe, (*seed, number), int(other))
+        for number, (own, recipe, other) in enumerate(zip(chosen, recipes, others, strict=True), start=1)
     ]
+
+
+def draw_others(material: Material, number: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Rows of images to mix in: half of them scenes without a person, where there are any; none of weight 0."""
+    learnt = material.rows[material.weights > 0]
+    others = learnt[rng.integers(len(learnt), size=number)]
+    if not len(material.scenes):
+        return others
+    return np.where(rng.random(number) < 0.5, material.scenes[rng.integers(len(material.scenes), size=number)], others)
 
 
 def validate(learner: Learner, material: Material, stage: Stage, tick: Tick) -> Outcome:

@@ -87,7 +87,7 @@ def test_what_is_no_dataset_is_an_error(tmp_path: Path) -> None:
         ({"sample_id": ".."}, {"sample_id", "image path", "mask path", "orphan"}),
         ({"sample_id": None}, {"empty cell", "sample_id", "image path", "mask path", "orphan"}),
     ],
-    ids=str,
+    ids=lambda value: "-".join(map(str, sorted(value))),
 )
 def test_a_row_that_is_not_as_it_should_be_is_found(copy: Path, columns: dict[str, Any], expected: set[str]) -> None:
     change_samples(copy, **columns)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from curate.dataset import Dataset
 from curate.threads import unwatched
-from train.batches import Draw, batch_bounds, batches, draw_epoch, fill_cache, resize_image, resize_target, to_input
+from train.batches import Draw, batch_bounds, batches, draw_epoch, to_input
+from train.cache import open_cache, resize_target
 
 
 @settings(derandomize=True, max_examples=100, deadline=None)
@@ -55,9 +56,9 @@ def test_batches_cover_everything_and_are_even(images: int, size: int) -> None:
 
 
 def test_a_batch_holds_what_was_drawn(drawn: Dataset) -> None:
-    cache = fill_cache(drawn, drawn.rows("train"), 32, unwatched("", 0))
-    draws = [Draw(row, "none", (0,)) for row in (3, 1, 1, 7, 0)]
-    made = list(batches(cache, draws, 2))
+    cache = open_cache(drawn, 32, unwatched)
+    draws = [Draw(row, "none", (0,), 0) for row in (3, 1, 1, 7, 0)]
+    made = list(batches(cache, [draws[:2], draws[2:]], torch.device("cpu")))
     assert [len(images) for images, _ in made] == [2, 3]
     images, targets = (torch.cat([batch[part] for batch in made]) for part in (0, 1))
     for place, draw in enumerate(draws):
@@ -65,13 +66,10 @@ def test_a_batch_holds_what_was_drawn(drawn: Dataset) -> None:
         assert np.array_equal(targets[place].numpy(), cache.targets[draw.row])
 
 
-def test_the_cache_holds_each_image_at_its_place(drawn: Dataset) -> None:
-    rows = drawn.rows("val", "train")
-    cache = fill_cache(drawn, rows, 64, unwatched("", 0))
-    for row in rows:
-        place = cache.place[row["sample_id"]]
-        assert np.array_equal(cache.images[place], resize_image(drawn.image(row), 64))
-        assert np.array_equal(cache.targets[place], resize_target(drawn.target(row), 64))
+def test_the_other_image_is_mixed_in(drawn: Dataset) -> None:
+    cache = open_cache(drawn, 32, unwatched)
+    one, other = (next(batches(cache, [[Draw(3, "copy-paste", (0,), row)]], torch.device("cpu")))[0] for row in (3, 1))
+    assert not torch.equal(one, other)
 
 
 @settings(derandomize=True, max_examples=60, deadline=None)

@@ -193,8 +193,11 @@ def test_every_option_goes_on_to_the_bit(options: dict[str, object], drawn: Data
 
 
 @pytest.mark.parametrize("stop", ["read images", "epoch 1/1", "epoch 1/1, fold 1", "score"])
-def test_a_run_goes_on_from_wherever_it_stopped(stop: str, drawn: Dataset, folded: Path, tmp_path: Path) -> None:
+def test_a_run_goes_on_from_wherever_it_stopped(
+    stop: str, drawn: Dataset, folded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = tmp_path / "run"
+    monkeypatch.setenv("CURATE_CACHE", str(tmp_path / "cache"))  # images are yet to be read
     with pytest.raises(KeyboardInterrupt):
         fit(drawn, run, quick(folds=2), watch=stop_in(stop))
     assert not is_finished(run)
@@ -412,7 +415,8 @@ def test_a_single_training_image(tmp_path: Path) -> None:
         fit(dataset, tmp_path / "other", quick(model="deeplabv3"))
 
 
-def test_a_missing_photo_is_named(tmp_path: Path) -> None:
+def test_a_missing_photo_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CURATE_CACHE", str(tmp_path / "cache"))  # photographs that were read before are not needed
     dataset = make_dataset(tmp_path / "people")
     gone = dataset.root / dataset.rows("train")[3]["image"]
     gone.unlink()
