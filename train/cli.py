@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import click
 
-from train.console import SETTINGS
+from curate.errors import UsageError
+from train.console import SETTINGS, is_silent, is_started_together
 from train.fit_cli import fit, lr_find
 from train.predict_cli import predict
 from train.score_cli import score
 
 
 @click.group(context_settings=SETTINGS)
-def train() -> None:
+@click.pass_context
+def train(ctx: click.Context) -> None:
     """Train, score and predict.
 
     \b
     Example:
       curate train fit people --out runs/first
     """
+    if is_started_together() and ctx.invoked_subcommand != "fit":
+        if is_silent():
+            ctx.exit(2)
+        raise UsageError(f"torchrun: several processes train together with fit alone, not {ctx.invoked_subcommand}")
 
 
 for command in (fit, lr_find, score, predict):

@@ -131,11 +131,6 @@ def with_shared_norms(model: nn.Module, team: Team) -> nn.Module:
     return nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-any-return, no-untyped-call]
 
 
-def is_started_together() -> bool:
-    """Whether torchrun started this process as one of several."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
-
-
 @contextmanager
 def meet() -> Iterator[Team]:
     """The team of the processes that torchrun started together with this one; inside, it works as one.

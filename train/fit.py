@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import msgspec
@@ -19,6 +20,7 @@ from curate.errors import ExistsError, MismatchError, MissingError, UsageError, 
 from curate.files import held_folder, readable_faults, write_atomic
 from curate.masks import BACKGROUND, IGNORE, PERSON
 from curate.threads import Watch, unwatched
+from train.batches import batch_bounds
 from train.cache import open_cache
 from train.config import (
     POOLING_MODELS,
@@ -29,6 +31,7 @@ from train.config import (
     has_named_weights,
     read_config,
 )
+from train.distributed import ALONE, Team
 from train.execution import precision_on
 from train.folds import assign_folds, training_ids
 from train.freezing import check_freezable
@@ -71,6 +74,7 @@ def fit(
     force: bool = False,
     report: Callable[[EpochLine], None] | None = None,
     watch: Watch = unwatched,
+    team: Team = ALONE,
 ) -> Path:
     """Train the run in folder `run` and score its validation split, and with folds its training split out-of-fold.
 
@@ -86,6 +90,7 @@ def fit(
         force: Replace a run that is there.
         report: Told each finished epoch, of the fold models too.
         watch: Shown what is being done and how far it is.
+        team: The processes that train it together, each of which calls this with the same arguments.
 
     Returns:
         `run`.
@@ -103,15 +108,16 @@ def fit(
         raise VersionError(f"{dataset.root}: has digest {dataset.header.digest[:12]}, expected {config.digest[:12]}")
     if run.exists() and not run.is_dir():
         raise ExistsError(f"{run}: is a file, a run is a folder. Choose another --out")
-    if resume and not run.is_dir():
+    if resume and team.is_lead and not run.is_dir():
         raise MissingError(f"{run}: no such run, nothing to resume. Leave --resume out to start it")
     config = settle(config, dataset, run)
     try:
-        with held_folder(run), readable_faults(run):
-            _fit_held(dataset, run, config, mined, resume, force, report or (lambda line: None), watch)
+        with held_folder(run) if team.is_lead else nullcontext(), readable_faults(run):
+            _fit_held(dataset, run, config, mined, resume, force, report or (lambda line: None), watch, team)
     finally:
         with suppress(OSError):  # only an empty folder goes: one that was refused before anything was written
-            run.rmdir()
+            if team.is_lead:
+                run.rmdir()
     return run
 
 
@@ -136,14 +142,44 @@ def _fit_held(
     force: bool,
     report: Callable[[EpochLine], None],
     watch: Watch,
+    team: Team,
 ) -> None:
-    """`fit` while no other process works in the folder."""
+    """`fit` while nobody else works in the folder."""
+    begun = team.from_lead(lambda: _begin(dataset, run, config, mined, resume, force))
+    if begun is None:
+        return
+    config, mined = begun
+    if config.digest != dataset.header.digest:
+        raise VersionError(f"{dataset.root}: is another dataset on this machine than on that of the first process")
+    fold_of = assign_folds(dataset, config.folds, config.seed)
+    weight_of, recipe_of = weights_and_recipes(dataset, mined, config.augment)
+    ids = {fold: training_ids(dataset, fold_of, fold) for fold in (-1, *range(config.folds))}
+    materials = team.first_on_each_machine(lambda: gather(dataset, config, ids, weight_of, recipe_of, watch))
+    check_shares(materials.values(), config, team)
+    if config.lr == "auto":
+        found = range_test(materials[-1], _for_building(config, run), watch, team=team)
+        config = with_suggestion(config, found)
+        if team.is_lead:
+            write_range_test(run / "plots", found)
+            write_atomic(run / "config.json", encode_config(config))
+    for fold, material in materials.items():
+        folder = run if fold == -1 else run / f"fold-{fold}"
+        train_model(material, folder, _for_building(config, run), fold, report, watch, team)
+    if team.is_lead:
+        write_atomic(run / "plots" / "curves.png", curves_png(read_log(run)))
+        score_into(run, config, dataset, ("train", "val") if config.folds else ("val",), run, watch)
+
+
+def _begin(
+    dataset: Dataset, run: Path, config: FitConfig, mined: pl.DataFrame | None, resume: bool, force: bool
+) -> tuple[FitConfig, pl.DataFrame | None] | None:
+    """Make the folder that of a run under way: its configuration and mined table, or None where it is finished."""
     begun = _check_place(run, resume, force)
     if resume and begun:
         mined = _resumed_mined(run, dataset, config, mined)
         config = with_found_rate(config, read_config(run))
         if is_finished(run):
-            return
+            return None
         write_atomic(run / "config.json", encode_config(config))  # the dataset may have moved since
     for partial in run.rglob(".*.partial"):  # a file that a kill left half-written
         partial.unlink()
@@ -151,7 +187,7 @@ def _fit_held(
     check_mined(mined, dataset)
     if config.patience is not None and not dataset.rows("val"):
         raise UsageError(f"--patience {config.patience}: {dataset.root} has no validation images to judge an epoch by")
-    weight_of, recipe_of = weights_and_recipes(dataset, mined, config.augment)
+    weight_of, _ = weights_and_recipes(dataset, mined, config.augment)
     ids = {fold: training_ids(dataset, fold_of, fold) for fold in (-1, *range(config.folds))}
     for fold, own in ids.items():
         check_material(dataset, own, weight_of, fold)
@@ -161,17 +197,7 @@ def _fit_held(
         check_buildable(_for_building(config, run))  # before the folder is claimed
         _claim(run, config, mined)
     (run / "scores.parquet").unlink(missing_ok=True)  # weights change from here on; the end of this makes it again
-    materials = gather(dataset, config, ids, weight_of, recipe_of, watch)
-    if config.lr == "auto":
-        found = range_test(materials[-1], _for_building(config, run), watch)
-        write_range_test(run / "plots", found)
-        config = with_suggestion(config, found)
-        write_atomic(run / "config.json", encode_config(config))
-    for fold, material in materials.items():
-        folder = run if fold == -1 else run / f"fold-{fold}"
-        train_model(material, folder, _for_building(config, run), fold, report, watch)
-    write_atomic(run / "plots" / "curves.png", curves_png(read_log(run)))
-    score_into(run, config, dataset, ("train", "val") if config.folds else ("val",), run, watch)
+    return config, mined
 
 
 def gather(
@@ -252,6 +278,18 @@ def with_suggestion(config: FitConfig, found: RangeTest) -> FitConfig:
     lr_min = found.lr_min if config.schedule == "triangular" and config.lr_min is None else config.lr_min
     origin = f"range test: {found.explanation}"
     return msgspec.structs.replace(config, lr=found.lr, lr_min=lr_min, lr_from=origin)
+
+
+def check_shares(materials: Iterable[Material], config: FitConfig, team: Team) -> None:
+    """Raise UsageError where not every process of a team would get its share of every batch."""
+    least = team.size * (2 if config.model in POOLING_MODELS and team.size > 1 else 1)
+    for material, stage in itertools.product(materials, stages(config)):
+        smallest = min(end - begin for begin, end in batch_bounds(material.epoch_images, stage.batch_size))
+        if smallest < least:
+            raise UsageError(
+                f"--batch-size {stage.batch_size}: {team.size} processes share batches of {smallest} images, which "
+                f"need {least} at least. Pass a larger one, or start fewer processes"
+            )
 
 
 def check_buildable(config: FitConfig) -> None:

@@ -19,7 +19,7 @@ from train.optimisers import make_optimizer, set_rate
 
 @dataclass(frozen=True)
 class Learner:
-    """A model with the state of its training; `load_checkpoint` restores all of it."""
+    """A model with the state of its training; `restore_learner` restores all of it."""
 
     config: FitConfig
     model: nn.Module

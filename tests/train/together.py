@@ -1,4 +1,7 @@
-"""Two processes as torchrun would start them, forked from the test so that none imports torch again."""
+"""Two processes as torchrun would start them, forked from one that has imported torch and done nothing else.
+
+Forked from the test itself they would hang: polars' threads do not live on in a fork.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Any
 
+import torch
 from torch.distributed import TCPStore
 
 from train.distributed import Team, meet
@@ -24,8 +28,9 @@ class Ending:
 
 
 def together(function: Callable[[Team], Any], size: int = 2, wait_s: float = 60) -> list[Ending]:
-    """Call a function in each of `size` processes of one team; how each ended, by rank."""
-    context = get_context("fork")
+    """Call a function of a module in each of `size` processes of one team; how each ended, by rank."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["train.fit", "tests.train.making"])
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # kept here, as torchrun keeps it
     pipes = [context.Pipe(duplex=False) for _ in range(size)]
     members = [
@@ -42,7 +47,7 @@ def together(function: Callable[[Team], Any], size: int = 2, wait_s: float = 60)
         except EOFError:  # it ended without a word
             said.append((None, None))
     for member in members:
-        member.join(10)
+        member.join(5)
         member.kill()
         member.join()
     return [Ending(member.exitcode or 0, *own) for member, own in zip(members, said, strict=True)]
@@ -52,6 +57,7 @@ def _member(function: Callable[[Team], Any], rank: int, size: int, port: int, to
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_RANK": str(rank)}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "True"
+    torch.set_num_threads(1)
     try:
         with meet() as team:
             result, error = function(team), None
