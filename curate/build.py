@@ -12,6 +12,7 @@ import polars as pl
 
 from curate import schema
 from curate.choose import choose
+from curate.classes import FOLDER as CLASSES
 from curate.dataset import Dataset, FunnelStep, Header, finish_dataset, open_dataset
 from curate.diff import changed_sources
 from curate.errors import CurateError, ExistsError
@@ -160,7 +161,7 @@ def fill(staging: Path, selection: Selection, watch: Watch) -> tuple[Header, Sel
     recipe, parent = selection.recipe, selection.parent
     for part in ("images", "masks"):
         (staging / part).mkdir()
-    chosen = choose(selection, staging / "masks", watch)
+    chosen = choose(selection, staging, watch)
     if chosen.kept.is_empty():
         raise CurateError(f"nothing was written, no image is left: {explain_empty(chosen)}")
     lay_files(staging, chosen.kept, watch)
@@ -195,6 +196,8 @@ def lay_files(staging: Path, kept: pl.DataFrame, watch: Watch) -> None:
     tick = watch("linking images", len(rows))
     map_threads(lambda row: link_or_copy(Path(row[0]), staging / row[1]), rows, tick)
     names = {f"{sample_id}.png" for sample_id in kept["sample_id"]}
-    for path in (staging / "masks").iterdir():
+    for path in [*(staging / "masks").iterdir(), *(staging / CLASSES).glob("*")]:
         if path.name not in names:
             path.unlink()
+    if (staging / CLASSES).is_dir() and not any((staging / CLASSES).iterdir()):
+        (staging / CLASSES).rmdir()

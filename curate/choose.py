@@ -14,6 +14,7 @@ import polars as pl
 
 from curate import schema
 from curate.arrange import with_places, with_splits
+from curate.classes import class_hash, renewed_tags
 from curate.dataset import FunnelStep
 from curate.decisions import WEIGHTS
 from curate.errors import UsageError
@@ -42,21 +43,21 @@ from curate.splits import parse_split, place
 from curate.threads import Watch
 
 
-def choose(selection: Selection, masks_folder: Path, watch: Watch) -> Selection:
+def choose(selection: Selection, folder: Path, watch: Watch) -> Selection:
     """The selection after every rule, its kept rows with all columns of `samples.parquet` and the `path` of the photo.
 
     Args:
         selection: What the labels let through.
-        masks_folder: Where the masks are written; those of images dropped later are among them.
+        folder: Where masks are written, into its `masks`; those of images dropped later are among them.
         watch: Told of progress.
     """
     selection = with_photos(selection, watch)
-    selection = with_masks(selection, masks_folder, watch)
+    selection = with_masks(selection, folder, watch)
     selection = with_carried(selection)
     selection = with_places(selection, watch)
     selection = last_rules(selection, last_rules_of(selection.recipe))
     selection = with_splits(selection)
-    return with_enough_backgrounds(selection)
+    return with_unknown_told(with_enough_backgrounds(selection))
 
 
 def preview(selection: Selection, watch: Watch) -> Selection:
@@ -110,6 +111,16 @@ def with_masks(selection: Selection, folder: Path | None, watch: Watch) -> Selec
     return selection.apply(drawn_rules(selection.recipe))
 
 
+def with_unknown_told(selection: Selection) -> Selection:
+    """The selection with a Note for each labelled image without a class mask, where such masks are drawn."""
+    if not selection.recipe.foreground.classes:
+        return selection
+    told = "images have no mask of classes, for their source names nothing of one, or not where it is"
+    drawn = selection.kept["tags"].map_elements(lambda tags: class_hash(tags) is not None, pl.Boolean)
+    unknown = selection.kept.filter(~drawn & pl.col("kind").ne_missing("pool"))
+    return replace(selection, notes=[*selection.notes, *(Note(told, name) for name in unknown["sample_id"])])
+
+
 def traits_of(recipe: Recipe) -> list[str]:
     """The measures of a drawn mask that the recipe's rules ask for."""
     asked = {"parts": recipe.max_parts, "spacing": recipe.max_spacing, "stairs": recipe.max_stairs}
@@ -132,16 +143,21 @@ def with_carried(selection: Selection) -> Selection:
         return selection
     carried = pl.concat([read.carried for read in selection.reads if read.carried is not None])
     verdicts = dict(selection.kept.select("sample_id", "verdict").iter_rows())
-    rows = [carry(row, verdicts[row["sample_id"]]) for row in carried.to_dicts() if row["sample_id"] in verdicts]
+    drawn = dict(selection.kept.select("sample_id", "tags").iter_rows()) if "tags" in selection.kept.columns else {}
+    rows = [
+        carry(row, verdicts[name], drawn.get(name, ()))
+        for row in carried.to_dicts()
+        if (name := row["sample_id"]) in verdicts
+    ]
     columns = ("group", "split", "fold", "tags", "weight")
     table = pl.DataFrame(rows, schema={name: schema.SAMPLES[name] for name in ("sample_id", *columns)})
     kept = selection.kept.drop(name for name in columns if name in selection.kept.columns)
     return replace(selection, kept=kept.join(table, on="sample_id", how="left", maintain_order="left"))
 
 
-def carry(row: dict[str, Any], verdict: str | None) -> dict[str, Any]:
-    """What one row of an earlier version keeps."""
-    tags = [tag for tag in row["tags"] if verdict is None or tag not in schema.VERDICTS]
+def carry(row: dict[str, Any], verdict: str | None, drawn: Sequence[str] = ()) -> dict[str, Any]:
+    """What one row of an earlier version keeps; of the tags as drawn now, that of its class mask counts."""
+    tags = [tag for tag in renewed_tags(row["tags"], drawn) if verdict is None or tag not in schema.VERDICTS]
     return {column: row[column] for column in ("sample_id", "group", "split", "fold")} | {
         "tags": tags + [verdict] * (verdict in WEIGHTS),
         "weight": row["weight"] if verdict is None else WEIGHTS.get(verdict, 1.0),

@@ -105,16 +105,17 @@ def rule_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def mask_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options that say what counts as foreground."""
-    policy = "include|ignore|exclude"
+    policy = "include|ignore|exclude|class"
     options = [
         option("--person", metavar="NAMES|VALUES", help="Who is a person, comma-separated.  [default: person]"),
         option(
             "--held", type=click.Choice(policy.split("|")), metavar=policy,
-            help="Held objects in contact with a person: 255, 128 or 0 in the mask.  [default: exclude]",
+            help="Held objects in contact with a person: 255, 128 or 0 in the mask; or 0, and 1 in a mask of classes.  "
+            "[default: exclude]",
         ),
         option(
             "--animals", type=click.Choice(policy.split("|")), metavar=policy,
-            help="The same for animals.  [default: exclude]",
+            help="The same for animals; 2 in the mask of classes, wherever they are.  [default: exclude]",
         ),
         option(
             "--held-categories", metavar="NAMES",

@@ -16,6 +16,7 @@ import msgspec
 import polars as pl
 
 from curate import schema
+from curate.classes import beside, class_path, read_class_mask
 from curate.errors import FormatError, MissingError, VersionError
 from curate.files import write_atomic
 
@@ -83,6 +84,16 @@ class Dataset:
         from curate import images
 
         return images.read_target(self.root / row["mask"], (row["height"], row["width"]))
+
+    def classes(self, row: dict[str, Any]) -> NDArray[np.uint8] | None:
+        """The row's class mask, (H, W) uint8 of 0 neither and `foreground.CLASS_VALUES`; None where it has none.
+
+        It is of no class where the target, as it is now, is a person's or does not count.
+        """
+        path = class_path(row)
+        if path is None:
+            return None
+        return beside(read_class_mask(self.root / path, (row["height"], row["width"])), self.target(row))
 
 
 def open_dataset(root: Path | str, digest: str | None = None) -> Dataset:

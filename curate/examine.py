@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from curate import masks, schema
+from curate.classes import FOLDER, class_tag
 from curate.decisions import WEIGHTS
 from curate.duplicates import signature
 from curate.errors import CurateError
@@ -85,12 +86,14 @@ TRAITS: dict[str, Callable[[Label, Mask], float | None]] = {
 def draw_masks(
     frame: pl.DataFrame, reads: Sequence[Read], folder: Path | None, traits: Collection[str], tick: Tick
 ) -> pl.DataFrame:
-    """The frame with the columns of DRAWN; with a `folder` every mask is written there as `<sample_id>.png`.
+    """The frame with the columns of DRAWN; with a `folder` every mask is written there as `masks/<sample_id>.png`.
+
+    Beside it goes the class mask, where there is one, as `classes/<sample_id>.png`.
 
     Args:
         frame: Candidates with `read`, `row`, `kind`, `verdict` and `crowd`.
         reads: The sources.
-        folder: Where masks are written, or None.
+        folder: Where masks are written, which has a folder `masks`; or None.
         traits: The names of TRAITS that are measured; the others stay null.
         tick: Told of progress.
     """
@@ -112,8 +115,11 @@ def draw_mask(row: dict[str, Any], read: Read, folder: Path | None, traits: Coll
     sha256 = None
     if folder is not None:
         encoded = label.png if label.png is not None else target_png(target)
-        (folder / f"{row['sample_id']}.png").write_bytes(encoded)
+        (folder / "masks" / f"{row['sample_id']}.png").write_bytes(encoded)
         sha256 = sha256_bytes(encoded)
+        if label.classes is not None:
+            (folder / FOLDER).mkdir(exist_ok=True)
+            (folder / FOLDER / f"{row['sample_id']}.png").write_bytes(label.classes)
     return {
         "area": masks.area_fraction(target),
         "origin": label.origin,
@@ -130,9 +136,10 @@ def draw_mask(row: dict[str, Any], read: Read, folder: Path | None, traits: Coll
 
 
 def tags_of(row: dict[str, Any], label: Label) -> list[str]:
-    """The words for the `tags` column: what the label says, and a reviewer's verdict."""
+    """The words for the `tags` column: what the label says, its class mask's hash, and a reviewer's verdict."""
     verdict = row["verdict"]
-    return ["crowd"] * row["crowd"] + list(label.tags) + [verdict] * (verdict in WEIGHTS)
+    classes = [class_tag(label.classes)] if label.classes is not None else []
+    return ["crowd"] * row["crowd"] + list(label.tags) + classes + [verdict] * (verdict in WEIGHTS)
 
 
 def file_names(frame: pl.DataFrame) -> pl.DataFrame:

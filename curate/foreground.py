@@ -9,13 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:  # a recipe names what is foreground; only painting it needs what decodes pixels
     from curate.masks import Mask, Target
 
-Policy = Literal["include", "ignore", "exclude"]
-"""Painted 255, painted 128, left as it is."""
+Policy = Literal["include", "ignore", "exclude", "class"]
+"""Painted 255, painted 128, left as it is, left as it is and drawn into a mask of classes beside the target."""
+PAINTED = ("include", "ignore")
+"""The policies that change the target."""
+CLASS_VALUES = {"held": 1, "animal": 2}
+"""The classes beside a person, and their values in a mask of classes; 0 is neither."""
 
 HELD = (
     *("backpack", "umbrella", "handbag", "tie", "suitcase", "frisbee", "skis", "snowboard", "sports ball", "kite"),
@@ -40,7 +45,7 @@ class Foreground:
         min_person_area: From which share of the image's pixels on a figure counts as one of the people. Smaller
             figures stay in the mask.
         held: What becomes of objects of `held_categories` in contact with a person.
-        animals: The same for `animal_categories`.
+        animals: The same for `animal_categories`; of the policy `class`, animals that touch nobody as well.
         held_categories: Names, compared case-insensitively.
         animal_categories: Names, compared case-insensitively.
     """
@@ -55,7 +60,19 @@ class Foreground:
     @property
     def paints(self) -> bool:
         """Whether any object but a person can be in the target."""
-        return self.held != "exclude" or self.animals != "exclude"
+        return self.held in PAINTED or self.animals in PAINTED
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of CLASS_VALUES that are drawn."""
+        policies = {"held": self.held, "animal": self.animals}
+        return tuple(name for name in CLASS_VALUES if policies[name] == "class")
+
+    @cached_property
+    def _kinds(self) -> dict[str, str]:
+        """Category in lower case -> `held` or `animal`; what is in both lists is an animal."""
+        held = dict.fromkeys(map(str.casefold, self.held_categories), "held")
+        return held | dict.fromkeys(map(str.casefold, self.animal_categories), "animal")
 
     def policy_of(self, category: str) -> Policy:
         """What becomes of an object of this category that touches a person.
@@ -63,12 +80,25 @@ class Foreground:
         >>> Foreground(animals="ignore").policy_of("Dog")
         'ignore'
         """
-        name = category.casefold()
-        if name in map(str.casefold, self.animal_categories):
-            return self.animals
-        if name in map(str.casefold, self.held_categories):
-            return self.held
-        return "exclude"
+        policies: dict[str | None, Policy] = {"held": self.held, "animal": self.animals}
+        return policies.get(self._kinds.get(category.casefold()), "exclude")
+
+    def class_of(self, category: str) -> str | None:
+        """The class that an object of this category is drawn as; None where it is of none that is drawn.
+
+        >>> Foreground(animals="class").class_of("Dog"), Foreground(animals="class").class_of("cup")
+        ('animal', None)
+        """
+        kind = self._kinds.get(category.casefold())
+        return kind if kind in self.classes else None
+
+    def can_name(self, categories: Iterable[str]) -> bool:
+        """Whether classes are drawn, and a source of these categories has some of each: else it does not know them.
+
+        >>> Foreground(animals="class").can_name(["person", "cat"]), Foreground(animals="class").can_name(["person"])
+        (True, False)
+        """
+        return bool(self.classes) and set(self.classes) <= set(map(self.class_of, categories))
 
 
 def paint(target: Target, objects: Iterable[tuple[Mask, Policy]]) -> Target:

@@ -17,7 +17,7 @@ from curate.sources import Read
 from curate.threads import Watch
 
 
-def choose_beside(standing: Dataset, read: Read, recipe: Recipe, masks_folder: Path, watch: Watch) -> Selection:
+def choose_beside(standing: Dataset, read: Read, recipe: Recipe, folder: Path, watch: Watch) -> Selection:
     """Which images of a source a version takes in, with group, split and fold; none that it has is moved.
 
     An image that looks like one that is there joins its group, or goes, as the recipe says.
@@ -26,14 +26,14 @@ def choose_beside(standing: Dataset, read: Read, recipe: Recipe, masks_folder: P
         standing: The version.
         read: The source.
         recipe: Of the version's build. What it says of the build's own sources is passed over.
-        masks_folder: Where the masks are written; those of images dropped later are among them.
+        folder: Where masks are written, into its `masks`; those of images dropped later are among them.
         watch: Told of progress.
 
     Raises:
         CurateError: A photograph of the version cannot be read.
     """
     start = start_with(rules_alone(recipe), [read], standing=standing)
-    return choose(judge_labels(start, watch), masks_folder, watch)
+    return choose(judge_labels(start, watch), folder, watch)
 
 
 def rules_alone(recipe: Recipe) -> Recipe:

@@ -68,16 +68,16 @@ def add_photographs(parent: Dataset, samples: pl.DataFrame, intake: Intake, spoo
         return no_addition(parent, samples)
     rows: list[dict[str, Any]] = [changes[name].row for name in sorted(changes)]
     newcomers = replace(parent, root=Path(), samples=schema.table(rows, schema.SAMPLES))
-    masks = spool / "added"
-    masks.mkdir()
+    folder = spool / "added"
+    (folder / "masks").mkdir(parents=True)
     read = read_version(newcomers, newcomers.samples)
-    chosen = choose_beside(replace(parent, samples=samples), read, build_recipe(parent.header), masks, watch)
+    chosen = choose_beside(replace(parent, samples=samples), read, build_recipe(parent.header), folder, watch)
     kept = chosen.kept.select(schema.SAMPLES.names()).cast(schema.SAMPLES)
     again, others = split_by(parent.drops, changes)
     return Addition(
         pl.concat([samples, kept]).sort("sample_id"),
         {name: Path(path) for name, path in chosen.kept.select("sample_id", "path").iter_rows()},
-        {name: masks / f"{name}.png" for name in kept["sample_id"]},
+        {name: folder / "masks" / f"{name}.png" for name in kept["sample_id"]},
         pl.concat([others, chosen.drops]).sort("sample_id", "rule"),
         chosen.drops,
         join_funnels(parent.header.funnel, chosen.funnel, dict(again.group_by("rule").len().iter_rows())),

@@ -35,7 +35,17 @@ def examples() -> list[tuple[str, str]]:
         _, _, shown = (command.help or "").partition("Example:")
         lines = [line.strip() for line in shown.splitlines() if line.strip().startswith("curate ")]
         found += [(" ".join(words), line) for line in lines]
-    order = ["build", "check", "sheet", "train lr-find", "train fit", "train score", "train predict", "label prelabel"]
+    order = [
+        "build",
+        "check",
+        "sheet",
+        "train augment-sheet",
+        "train lr-find",
+        "train fit",
+        "train score",
+        "train predict",
+        "label prelabel",
+    ]
     order += ["review failures", "review pull"]
     return sorted(found, key=lambda pair: order.index(pair[0]) if pair[0] in order else len(order))
 

@@ -16,11 +16,12 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
+from curate.classes import class_hash
 from curate.dataset import Dataset
 from curate.errors import ExistsError
 from curate.files import staged_folder
-from curate.masks import IGNORE, PERSON, Target
 from curate.threads import Watch, map_threads
+from train.targets import resize_target
 
 KEEP_BYTES = 50 * 10**9
 """What caches take of the disk in all, at most; those that were not used for longest go first."""
@@ -32,7 +33,10 @@ MADE_BY = 1
 
 @dataclass(frozen=True)
 class Cache:
-    """Images at training size: `images` (N, S, S, 3) uint8 RGB, `targets` (N, S, S) uint8, `place` sample_id -> row."""
+    """Images at training size.
+
+    `images` is (N, S, S, 3) uint8 RGB, `targets` (N, S, S) uint8 of train.targets, `place` sample_id -> row.
+    """
 
     images: NDArray[np.uint8]
     targets: NDArray[np.uint8]
@@ -134,11 +138,19 @@ def _fill(
     watch: Watch,
     stage: str,
 ) -> None:
+    size, named = images.shape[1], names_classes(dataset)
+
     def fill(place: int) -> None:
-        images[place] = resize_image(dataset.image(rows[place]), images.shape[1])
-        targets[place] = resize_target(dataset.target(rows[place]), images.shape[1])
+        row = rows[place]
+        images[place] = resize_image(dataset.image(row), size)
+        targets[place] = resize_target(dataset.target(row), size, dataset.classes(row) if named else None, named=named)
 
     map_threads(fill, range(len(rows)), watch(stage, len(rows)))
+
+
+def names_classes(dataset: Dataset) -> bool:
+    """Whether it says of some images where held objects and animals are."""
+    return any(class_hash(tags) is not None for tags in dataset.samples["tags"])
 
 
 def _forget_oldest(folder: Path) -> None:
@@ -158,18 +170,3 @@ def resize_image(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """An image (H, W, 3) as (size, size, 3): by area average where it shrinks, bilinearly where it grows."""
     shrinks = image.shape[0] * image.shape[1] > size * size
     return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)  # type: ignore[return-value]
-
-
-def resize_target(target: Target, size: int) -> Target:
-    """A target (H, W) as (size, size): person where at least half of the pixel is.
-
-    A pixel that takes in any part that is not counted is not counted, so such parts never reach the loss.
-    """
-    shrinks = target.shape[0] * target.shape[1] > size * size
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    person = cv2.resize((target == PERSON).astype(np.float32), (size, size), interpolation=method)
-    resized = np.where(person >= 0.5, np.uint8(PERSON), np.uint8(0))
-    if (target == IGNORE).any():
-        ignored = cv2.resize((target == IGNORE).astype(np.float32), (size, size), interpolation=method)
-        resized[ignored > 1e-4] = IGNORE
-    return resized

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from curate.errors import UsageError
+from train.augment_cli import augment_sheet
 from train.console import SETTINGS, is_silent, is_started_together
 from train.fit_cli import fit, lr_find
 from train.predict_cli import predict
@@ -26,5 +27,5 @@ def train(ctx: click.Context) -> None:
         raise UsageError(f"torchrun: several processes train together with fit alone, not {ctx.invoked_subcommand}")
 
 
-for command in (fit, lr_find, score, predict):
+for command in (fit, lr_find, score, predict, augment_sheet):
     train.add_command(command)

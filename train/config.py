@@ -44,6 +44,9 @@ RECIPES = (
 )
 """Augmentations, by name; train.augment says what each does. Those of the second row are made for a kind of failure."""
 
+CLASSES = ("person", "held", "animal")
+"""What a model can tell apart, each in a channel of its own."""
+
 SIZE_STEP_PX = 32
 """Encoders halve an image five times, so its side is a multiple of this."""
 
@@ -66,6 +69,8 @@ class FitConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """`auto` becomes resnet34, or the only one the model has: vgg16 of an FCN, `none` of a Tiramisu."""
     weights: str = "imagenet"
     """`imagenet`, `none` or a .safetensors file (in `config.json` relative to the run)."""
+    classes: tuple[str, ...] = ("person",)
+    """What the model tells apart, the person first."""
     position_channels: bool = False
     """Whether the model sees x and y of each pixel beside its colour."""
     size: int = 224
@@ -116,6 +121,7 @@ class FitConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         _check_choice("--optimizer", self.optimizer, OPTIMIZERS)
         _check_choice("--augment", self.augment, RECIPES)
         _check_choice("--precision", self.precision, PRECISIONS)
+        _check_classes(self.classes)
         if not self.encoder:
             raise UsageError("--encoder: is empty, expected a name such as resnet34")
         if self.encoder == "auto":
@@ -141,6 +147,13 @@ class FitConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         _check_rates(self)
         _check_freezing(self)
         _check_patience(self)
+
+
+def _check_classes(classes: Sequence[str]) -> None:
+    for name in classes:
+        _check_choice("--classes", name, CLASSES)
+    if classes[:1] != ("person",) or len(set(classes)) != len(classes):
+        raise UsageError(f"--classes {','.join(classes)}: expected person first, and each once: person,held,animal")
 
 
 def _check_stages(config: FitConfig) -> None:
@@ -307,5 +320,5 @@ def first_difference(stored: FitConfig, wanted: FitConfig) -> tuple[str, object,
 
 def _as_given(config: FitConfig, name: str) -> object:
     earlier = getattr(config, _STAGES_OF[name]) if name in _STAGES_OF else ()
-    last: object = getattr(config, name)
+    last: object = ",".join(config.classes) if name == "classes" else getattr(config, name)
     return ",".join(map(str, (*earlier, last))) if earlier else last

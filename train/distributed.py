@@ -126,7 +126,7 @@ class GradientSum:
 
 def with_shared_norms(model: nn.Module, team: Team) -> nn.Module:
     """The model with batch norms that normalise over the whole batch, not over a process's share; on GPUs alone."""
-    if team.size == 1 or not torch.cuda.is_available():
+    if team.size == 1 or not next(model.parameters()).is_cuda:
         return model
     return nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-any-return, no-untyped-call]
 

@@ -24,25 +24,25 @@ REFINING = ("score_pool4.", "score_pool3.", "upsample_fc7.", "upsample_pool4.")
 
 
 class FCN(nn.Module):
-    """Images (N, 3, H, W), sides a multiple of 32, to logits (N, 1, H, W).
+    """Images (N, 3, H, W), sides a multiple of 32, to logits (N, classes, H, W).
 
     Score layers start at zero and the upsampling between them as bilinear interpolation, and both are learnt. The last
     upsampling stays bilinear (sections 4.2 and 4.3).
     """
 
-    def __init__(self, stride: int) -> None:
-        """A network drawn at random; `stride` is 32, 16 or 8 px."""
+    def __init__(self, stride: int, classes: int = 1) -> None:
+        """A network drawn at random; `stride` is 32, 16 or 8 px, `classes` the channels of the logits."""
         super().__init__()
         self.stride = stride
         self.encoder = VGG16()
         self.fc6 = nn.Conv2d(512, HIDDEN, 7, padding=3)
         self.fc7 = nn.Conv2d(HIDDEN, HIDDEN, 1)
         self.apply(_draw)
-        self.score_fc7 = _score(HIDDEN)
+        self.score_fc7 = _score(HIDDEN, classes)
         if stride <= 16:
-            self.upsample_fc7, self.score_pool4 = _bilinear(), _score(512)
+            self.upsample_fc7, self.score_pool4 = _bilinear(classes), _score(512, classes)
         if stride <= 8:
-            self.upsample_pool4, self.score_pool3 = _bilinear(), _score(256)
+            self.upsample_pool4, self.score_pool3 = _bilinear(classes), _score(256, classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits at the images' size."""
@@ -97,16 +97,16 @@ def _draw(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)  # type: ignore[arg-type]
 
 
-def _score(channels: int) -> nn.Conv2d:
-    layer = nn.Conv2d(channels, 1, 1)
+def _score(channels: int, classes: int) -> nn.Conv2d:
+    layer = nn.Conv2d(channels, classes, 1)
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
     return layer
 
 
-def _bilinear() -> nn.ConvTranspose2d:
-    """Twice the height and width of one channel, at first by bilinear interpolation."""
-    layer = nn.ConvTranspose2d(1, 1, 4, stride=2, padding=1, bias=False)
+def _bilinear(classes: int) -> nn.ConvTranspose2d:
+    """Twice the height and width of each channel by itself, at first by bilinear interpolation."""
+    layer = nn.ConvTranspose2d(classes, classes, 4, stride=2, padding=1, bias=False, groups=classes)
     row = torch.tensor([0.25, 0.75, 0.75, 0.25])
     with torch.no_grad():
         layer.weight.copy_(torch.outer(row, row))

@@ -21,7 +21,7 @@ from curate.files import held_folder, readable_faults, write_atomic
 from curate.masks import BACKGROUND, IGNORE, PERSON
 from curate.threads import Watch, unwatched
 from train.batches import batch_bounds
-from train.cache import open_cache
+from train.cache import names_classes, open_cache
 from train.config import (
     POOLING_MODELS,
     RECIPES,
@@ -42,6 +42,7 @@ from train.optimisers import parameter_groups
 from train.plots import curves_png
 from train.score import score_into
 from train.stages import stages
+from train.targets import HELD
 from train.training import Material, train_model
 
 __all__ = ["EpochLine", "fit", "is_finished", "read_log"]
@@ -185,6 +186,7 @@ def _begin(
         partial.unlink()
     fold_of = assign_folds(dataset, config.folds, config.seed)
     check_mined(mined, dataset)
+    check_classes(dataset, config)
     if config.patience is not None and not dataset.rows("val"):
         raise UsageError(f"--patience {config.patience}: {dataset.root} has no validation images to judge an epoch by")
     weight_of, _ = weights_and_recipes(dataset, mined, config.augment)
@@ -238,7 +240,16 @@ def gather(
 
 def held_label(dataset: Dataset) -> int:
     """What objects in people's hands count as in a dataset, by the recipe it was built with."""
-    return {"include": PERSON, "ignore": IGNORE}.get(str(dataset.header.recipe.get("held")), BACKGROUND)
+    policy = str(dataset.header.recipe.get("held"))
+    return {"include": PERSON, "ignore": IGNORE, "class": HELD}.get(policy, BACKGROUND)
+
+
+def check_classes(dataset: Dataset, config: FitConfig) -> None:
+    """Raise MissingError where a class is to be learnt that the dataset does not label."""
+    for name, option in (("held", "held"), ("animal", "animals")):
+        labelled = names_classes(dataset) and dataset.header.recipe.get(option) == "class"
+        if name in config.classes and not labelled:
+            raise MissingError(f"--classes {name}: {dataset.root} does not label it. Build it with --{option} class")
 
 
 def find_rate(dataset: Dataset, config: FitConfig, *, steps: int = STEPS, watch: Watch = unwatched) -> RangeTest:
@@ -255,6 +266,7 @@ def find_rate(dataset: Dataset, config: FitConfig, *, steps: int = STEPS, watch:
         UsageError: The model cannot be built, or its loss falls at no rate.
         MachineError: The pretrained weights cannot be downloaded.
     """
+    check_classes(dataset, config)
     weight_of, recipe_of = weights_and_recipes(dataset, None, config.augment)
     ids = {-1: training_ids(dataset, {}, -1)}
     check_material(dataset, ids[-1], weight_of, -1)

@@ -48,6 +48,10 @@ def _number_or_auto(ctx: click.Context, param: click.Parameter, value: str) -> f
         raise click.BadParameter(f"{value}: expected auto or a number, such as 0.001") from error
 
 
+def _words(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
+    return tuple(value.split(","))
+
+
 FIT_OPTIONS = (
     click.option(
         "--model",
@@ -62,6 +66,13 @@ FIT_OPTIONS = (
         help="Encoder of segmentation-models-pytorch; auto: resnet34, or the model's own.",
     ),
     click.option("--weights", metavar="imagenet|none|FILE", default="imagenet", help="Weights to start from."),
+    click.option(
+        "--classes",
+        metavar="person[,held][,animal]",
+        callback=_words,
+        default="person",
+        help="What the model tells apart; scores are the person's. Needs a dataset built with --held class.",
+    ),
     click.option("--position-channels", is_flag=True, help="Show the model x and y of each pixel too."),
     click.option(
         "--size",

@@ -43,7 +43,7 @@ class Learner:
         return self.model if self.average is None else self.average
 
     def step(self, images: Tensor, targets: Tensor, rate: float, number: int) -> tuple[Tensor, Tensor]:
-        """Learn from one batch: its loss, a scalar, and logits (N, 1, S, S), both from before the step. For all.
+        """Learn from one batch: its loss, a scalar, and logits (N, C, S, S), both from before the step. For all.
 
         Each process of a team gives its share of the batch and gets that share's part of the loss.
 
@@ -56,7 +56,8 @@ class Learner:
         set_rate(self.optimizer, rate)
         with autocast(self.place, self.config.precision):
             logits = self.forward(to_input(images, self.place))
-        loss = segmentation_loss(self.config.loss, logits, targets, self._shares(targets))
+        classes = self.config.classes
+        loss = segmentation_loss(self.config.loss, logits, targets, classes, self._shares(targets))
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.gradients.wait()
         if self.config.clip_norm is not None:
@@ -69,13 +70,12 @@ class Learner:
             update_average(self.average, self.model, decay_at(self.config.ema, number))
         return loss.detach(), logits.detach()
 
-    def _shares(self, targets: Tensor) -> tuple[Tensor | float, Tensor | float]:
-        """The shares of the whole batch's counted pixels and of its images that these targets are."""
+    def _shares(self, targets: Tensor) -> Tensor | None:
+        """What of the whole batch these targets are, as `segmentation_loss` takes it; None where they are all of it."""
         if self.team.size == 1:
-            return 1.0, 1.0
-        own = sizes_of(targets)
-        of_pixels, of_images = own / self.team.total(own).clamp(min=1)
-        return of_pixels, of_images
+            return None
+        own = sizes_of(targets, self.config.classes)
+        return own / self.team.total(own).clamp(min=1)
 
 
 def make_learner(model: nn.Module, config: FitConfig, team: Team = ALONE) -> Learner:

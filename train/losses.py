@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as nnf
 
 from curate.masks import IGNORE, PERSON
+from train.targets import CODES, counts_for
 
 DICE_SMOOTH_PX = 1.0
 """Added above and below the fraction, so that an image without a person has a Dice too."""
@@ -16,9 +19,9 @@ FOCAL_GAMMA = 2.0
 
 
 def segmentation_loss(
-    name: str, logits: Tensor, targets: Tensor, shares: tuple[Tensor | float, Tensor | float] = (1.0, 1.0)
+    name: str, logits: Tensor, targets: Tensor, classes: Sequence[str] = ("person",), shares: Tensor | None = None
 ) -> Tensor:
-    """The mean loss of a batch, a scalar; pixels that are not counted have no part in it.
+    """The mean loss of a batch over its classes, a scalar; pixels that are not counted have no part in it.
 
     `bce` is binary cross-entropy averaged over the counted pixels of the batch, `bce-dice` that plus 1 - soft Dice
     (Milletari et al. 2016, V-Net) averaged over the images, `focal` the focal loss (Lin et al. 2017) averaged like
@@ -27,15 +30,35 @@ def segmentation_loss(
 
     Args:
         name: One of train.config.LOSSES.
-        logits: (N, 1, H, W).
-        targets: (N, H, W) uint8 of 0, 128, 255.
-        shares: The shares of a batch's counted pixels and of its images that these are; the losses of all of a batch's
-            parts then add up to its loss.
+        logits: (N, C, H, W), a channel for each class.
+        targets: (N, H, W) uint8 of train.targets.
+        classes: What each channel tells; they do not exclude each other.
+        shares: Where these are a part of a batch, their sizes over the batch's, see `sizes_of`: the losses of all parts
+            then add up to the batch's.
     """
+    *of_pixels, of_images = torch.ones(len(classes) + 1) if shares is None else shares
+    each = [
+        loss_of_class(
+            name, logits[:, channel], targets == CODES[own], counts_for(own, targets), (of_pixels[channel], of_images)
+        )
+        for channel, own in enumerate(classes)
+    ]
+    return torch.stack(each).mean()
+
+
+def sizes_of(targets: Tensor, classes: Sequence[str]) -> Tensor:
+    """(C + 1,) float64: how many pixels of a batch teach each class, then how many images it has."""
+    counted = [counts_for(name, targets).sum() for name in classes]
+    return torch.stack([*counted, counted[0].new_tensor(len(targets))]).double()
+
+
+def loss_of_class(
+    name: str, logits: Tensor, labelled: Tensor, counted: Tensor, shares: tuple[Tensor, Tensor]
+) -> Tensor:
+    """`segmentation_loss` of one class: logits (N, H, W), where it is labelled, and where pixels count (bool)."""
     of_pixels, of_images = shares
-    counted = targets != IGNORE
-    person = (targets == PERSON).float()
-    scores = torch.where(counted, logits[:, 0].float(), 0.0)
+    person = labelled.float()
+    scores = torch.where(counted, logits.float(), 0.0)
     if name == "lovasz":
         return lovasz_hinge(scores, person, counted) * of_images
     each = nnf.binary_cross_entropy_with_logits(scores, person, reduction="none")
@@ -82,12 +105,6 @@ def soft_dice_loss(chances: Tensor, person: Tensor) -> Tensor:
     shared = (chances * person).sum((1, 2))
     sizes = chances.sum((1, 2)) + person.sum((1, 2))
     return (1 - (2 * shared + DICE_SMOOTH_PX) / (sizes + DICE_SMOOTH_PX)).mean()
-
-
-def sizes_of(targets: Tensor) -> Tensor:
-    """(2,) float64: how many pixels of a batch are counted, and how many images it has."""
-    counted = (targets != IGNORE).sum().double()
-    return torch.stack([counted, torch.full_like(counted, len(targets))])
 
 
 def count_pixels(logits: Tensor, targets: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ class Loaded:
 
 
 def build_model(config: FitConfig) -> nn.Module:
-    """The model to start training from: (N, 3, size, size) normalised RGB to (N, 1, size, size) logits.
+    """The model to start training from: (N, 3, size, size) normalised RGB to (N, C, size, size) logits.
 
     What is not loaded is drawn at random from config.seed; the global generator is left as it was.
 
@@ -88,9 +88,9 @@ def _random_model(config: FitConfig, encoder_weights: str | None) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         if config.model in TIRAMISU_MODELS:
-            model: nn.Module = FCDenseNet(*SIZES[config.model])
+            model: nn.Module = FCDenseNet(*SIZES[config.model], len(config.classes))
         elif config.model in FCN_MODELS:
-            model = FCN(STRIDES[config.model])
+            model = FCN(STRIDES[config.model], len(config.classes))
         else:
             model = _encoder_and_decoder(config, encoder_weights)
     if config.position_channels:
@@ -107,7 +107,11 @@ def _encoder_and_decoder(config: FitConfig, encoder_weights: str | None) -> nn.M
         )
     try:
         return smp.create_model(  # type: ignore[no-any-return]
-            config.model, encoder_name=config.encoder, encoder_weights=encoder_weights, in_channels=3, classes=1
+            config.model,
+            encoder_name=config.encoder,
+            encoder_weights=encoder_weights,
+            in_channels=3,
+            classes=len(config.classes),
         )
     except (ValueError, KeyError, NotImplementedError) as error:
         raise UsageError(

@@ -221,7 +221,8 @@ def validate(learner: Learner, material: Material, stage: Stage, tick: Tick) -> 
             targets = targets.to(learner.place)
             with autocast(learner.place, config.precision):
                 logits = model(to_input(images, learner.place))
-            tally.add(segmentation_loss(config.loss, logits, targets), logits, targets, len(targets))
+            loss = segmentation_loss(config.loss, logits, targets, config.classes)
+            tally.add(loss, logits, targets, len(targets))
             tick(len(images))
     return tally.outcome()
 

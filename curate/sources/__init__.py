@@ -102,6 +102,8 @@ class Label:
         tags: Words for the `tags` column, such as `difficult` and `truncated`.
         png: The target as a file of ours, byte for byte, where it was read from one.
         edges: The image edges the person touches, where the target may show held objects and animals as a person too.
+        classes: The file of the class mask beside the target (see `curate.classes`); None where none is drawn, and
+            where the source does not name what is in the image.
     """
 
     target: Target
@@ -113,6 +115,7 @@ class Label:
     tags: tuple[str, ...] = ()
     png: bytes | None = None
     edges: str | None = None
+    classes: bytes | None = None
 
 
 class Labels(Protocol):

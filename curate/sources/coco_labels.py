@@ -13,93 +13,22 @@ from numpy.typing import NDArray
 
 from curate import masks
 from curate.errors import FormatError
-from curate.foreground import Foreground, paint
+from curate.foreground import PAINTED, Foreground, paint
 from curate.masks import Rle, SizeHW
 from curate.sources import Label, Limits, Measure, Note, Polygons
 from curate.sources.coco_json import NO_KEYPOINTS, Annotation, Number
+from curate.sources.coco_objects import classes_beside, touching_objects
+from curate.sources.coco_shapes import covers, rles_of, shape_of_person
 from curate.sources.coco_table import CocoImage, size_problem, stands_for
 from curate.sources.outlines import Outlines, settle
 
-REACH_PX = 2
-"""Objects whose outlines are drawn apart by this much are in contact."""
 HEAD = slice(0, 5)
 """Nose, eyes and ears among the 17 keypoints of a person."""
 KEYPOINTS = 17
 VISIBLE = 2
 
-
-class RunLengths(msgspec.Struct, gc=False):
-    """A segmentation that is an RLE: counts as a list (uncompressed) or a string (compressed)."""
-
-    counts: list[int] | str
-    size: tuple[int, int]
-
-
-_segmentation = msgspec.json.Decoder(list[list[float]] | RunLengths | None)
-_polygons = msgspec.json.Decoder(list[list[float]])
 _keypoints = msgspec.json.Decoder(list[float] | None)
 _many_polygons = msgspec.json.Decoder(list[list[list[float]]])
-
-
-def shape_of(segmentation: msgspec.Raw) -> list[list[float]] | RunLengths:
-    """A segmentation as it stands in the file: flat polygons, or run lengths; no polygons where it is null.
-
-    Raises:
-        msgspec.DecodeError: It is neither.
-    """
-    return _segmentation.decode(segmentation) or []
-
-
-def shape_of_person(person: Annotation) -> list[list[float]] | RunLengths:
-    """The segmentation of a person or a crowd; a mask without what is labelled would be wrong, so there has to be one.
-
-    Raises:
-        msgspec.DecodeError: As `shape_of`.
-        ValueError: There is none, or one of its polygons is none.
-    """
-    shape = shape_of(person.segmentation)
-    if isinstance(shape, RunLengths):
-        return shape
-    who = "a person annotation" if person.id is None else f"person annotation {person.id}"
-    if not any(shape):
-        raise ValueError(f"{who} has no segmentation. Outline the person, or remove the annotation")
-    for length in map(len, shape):
-        if length < 6 or length % 2:
-            raise ValueError(f"a polygon of {who} has {length} values; expected pairs of x and y, three or more")
-    return shape
-
-
-def rles_of(shape: list[list[float]] | RunLengths, size_hw: SizeHW) -> list[Rle]:
-    """A segmentation as rles of the image's size whose union it is; none where it is empty.
-
-    Raises:
-        ValueError: A polygon, or an RLE, does not fit the image.
-    """
-    if isinstance(shape, list):
-        return masks.rles_of_polygons(shape, size_hw)
-    if tuple(shape.size) != size_hw:
-        raise ValueError(f"the RLE is {shape.size[0]}x{shape.size[1]} (HxW), the image {size_hw[0]}x{size_hw[1]}")
-    if isinstance(shape.counts, str):
-        return [masks.rle_of_string(shape.counts, size_hw)]
-    return [masks.rle_of_counts(shape.counts, size_hw)]
-
-
-def rle_of(segmentation: msgspec.Raw, size_hw: SizeHW) -> Rle:
-    """A segmentation as it stands in the file as one rle; raises as `shape_of` and `rles_of` do."""
-    return masks.union_rle(rles_of(shape_of(segmentation), size_hw), size_hw)
-
-
-def covers(crowd: Annotation, size_hw: SizeHW) -> bool:
-    """Whether a crowd has a pixel at all; of run lengths, as COCO writes its crowds, told without drawing them.
-
-    Raises:
-        msgspec.DecodeError, ValueError: As `shape_of_person` and `rles_of`.
-    """
-    shape = shape_of_person(crowd)
-    if isinstance(shape, RunLengths) and isinstance(shape.counts, list) and tuple(shape.size) == size_hw:
-        masks.check_counts(shape.counts, size_hw)
-        return any(shape.counts[1::2])
-    return masks.any_px(rles_of(shape, size_hw))
 
 
 def outlines_of(segmentations: Sequence[msgspec.Raw]) -> Outlines | None:
@@ -219,7 +148,16 @@ class CocoLabels:
         counted = [person.annotation for person in people if self._counts(person, size_hw)]
         touching = tuple(sorted({name for name, _ in objects}))
         edges, outlines_px = masks.touched_edges(person), outlines_together(people)
-        return Label(target, origin_of(people), touching, *seen(counted), outlines_px=outlines_px, edges=edges)
+        classes = classes_beside(image, objects, self._foreground, target)
+        return Label(
+            target,
+            origin_of(people),
+            touching,
+            *seen(counted),
+            outlines_px=outlines_px,
+            edges=edges,
+            classes=classes,
+        )
 
     def _people(self, image: CocoImage, size_hw: SizeHW) -> Iterator[Person]:
         for annotation in image.people():
@@ -242,7 +180,7 @@ class CocoLabels:
     def _area(self, image: CocoImage, people: Sequence[Person], crowd: Rle | None, size_hw: SizeHW) -> float:
         """The area fraction of the target `draw` gives."""
         union = union_of(people, size_hw)
-        if self._foreground.paints and any(self._foreground.policy_of(name) != "exclude" for name, _ in image.others()):
+        if self._foreground.paints and any(self._foreground.policy_of(name) in PAINTED for name, _ in image.others()):
             objects = touching_objects(image, masks.decode(union), size_hw)
             target = masks.target_of(masks.decode(union), masks.decode(crowd) if crowd else None)
             painted = [(masks.decode(rle), self._foreground.policy_of(name)) for name, rle in objects]
@@ -255,44 +193,6 @@ class CocoLabels:
 def union_of(people: Sequence[Person], size_hw: SizeHW) -> Rle:
     """The union of people."""
     return masks.union_rle([rle for person in people for rle in person.rles], size_hw)
-
-
-def touching_objects(image: CocoImage, person: masks.Mask, size_hw: SizeHW) -> list[tuple[str, Rle]]:
-    """Category and raster of every other object in contact with a person.
-
-    A damaged outline of another object costs its name, not the person's image.
-    """
-    reach: Rle | None = None
-    found = []
-    box = masks.box_of(person)
-    if box is None:
-        return []
-    for name, annotation in image.others():
-        try:
-            shape = shape_of(annotation.segmentation)
-            if isinstance(shape, list) and not reaches(shape, box):
-                continue
-            rle = masks.union_rle(rles_of(shape, size_hw), size_hw)
-        except (ValueError, msgspec.DecodeError):
-            continue
-        reach = reach or masks.encode(masks.grow(person, REACH_PX))
-        if masks.overlap_px(rle, reach):
-            found.append((name, rle))
-    return found
-
-
-def reaches(polygons: Polygons, box: tuple[int, int, int, int]) -> bool:
-    """Whether the box of any polygon comes within reach of a box (left, top, right, bottom), px."""
-    left, top, right, bottom = box
-    far = REACH_PX + 1
-    return any(
-        len(polygon) > 1
-        and min(polygon[0::2]) <= right + far
-        and max(polygon[0::2]) >= left - far
-        and min(polygon[1::2]) <= bottom + far
-        and max(polygon[1::2]) >= top - far
-        for polygon in polygons
-    )
 
 
 def origin_of(people: Sequence[Person]) -> str:

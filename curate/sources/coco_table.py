@@ -126,6 +126,11 @@ class CocoImage(msgspec.Struct, gc=False):
             for annotation in part.of_kind(OTHER):
                 yield part.categories.names[annotation.category_id], annotation
 
+    def known_names(self) -> frozenset[str]:
+        """The categories, in lower case, that the files speak for which list the image and are not panoptic."""
+        listing = [self.table.categories, *(part.categories for part in self.more or ())]
+        return frozenset(name.casefold() for one in listing if not one.panoptic for name in one.names.values())
+
     def stated_people(self) -> int:
         """Number of people annotated, crowds aside."""
         stated = self.table.stated[self.index]

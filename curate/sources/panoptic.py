@@ -24,7 +24,9 @@ from curate.images import check_size, read_header, read_image
 from curate.masks import SizeHW
 from curate.sources import CANDIDATES, Label, Limits, Measure, Note
 from curate.sources.coco_json import Annotation, Number, PanopticFile, PanopticRecord, Segment
-from curate.sources.coco_labels import REACH_PX, CocoLabels, rle_of
+from curate.sources.coco_labels import CocoLabels
+from curate.sources.coco_objects import REACH_PX
+from curate.sources.coco_shapes import rle_of
 from curate.sources.coco_table import Categories, CocoImage, Part
 from curate.sources.lookup import ImageFinder
 
@@ -110,12 +112,6 @@ def sound_segments(segments: Sequence[Segment], categories: Categories, where: s
 def is_led(image: CocoImage) -> bool:
     """Whether only panoptic files list an image."""
     return image.table.categories.panoptic and all(part.categories.panoptic for part in image.more or ())
-
-
-def known_names(image: CocoImage) -> frozenset[str]:
-    """The categories, in lower case, that the files speak for which list an image and are not panoptic."""
-    listing = [image.table.categories, *(part.categories for part in image.more or ())]
-    return frozenset(name.casefold() for one in listing if not one.panoptic for name in one.names.values())
 
 
 def read_segment_ids(path: Path, size_hw: SizeHW) -> NDArray[np.int32]:
@@ -225,7 +221,7 @@ class PanopticLabels:
             if is_led(image) or self._foreground.paints:
                 ids = self._ids(image, label)
                 notes = oddities(label, ids) if is_led(image) else ()
-                image = with_segments(image, label, ids, objects=self._foreground.paints)
+                image = with_segments(image, label, ids, self._foreground if self._foreground.paints else None)
             else:
                 check_png(label.finder.find(label.record.file_name), image.record.size_hw)
         except CurateError as error:
@@ -242,7 +238,7 @@ class PanopticLabels:
             return self._plain.draw(row)
         led = is_led(image)
         try:
-            image = with_segments(image, label, self._ids(image, label), objects=True)
+            image = with_segments(image, label, self._ids(image, label), self._foreground)
         except CurateError:
             if led:
                 raise
@@ -255,26 +251,36 @@ class PanopticLabels:
         return read_segment_ids(label.finder.find(label.record.file_name), image.record.size_hw)
 
 
-def with_segments(image: CocoImage, label: PanopticLabel, ids: NDArray[np.int32], *, objects: bool) -> CocoImage:
-    """The image with its segments as annotations: people where no other file speaks for them, and objects near people.
+def with_segments(
+    image: CocoImage, label: PanopticLabel, ids: NDArray[np.int32], foreground: Foreground | None
+) -> CocoImage:
+    """The image with its segments as annotations: people where no other file speaks for them, and other objects.
+
+    These are the objects near people, things or not, and all animals that are drawn as a class, of categories that no
+    other file speaks for.
 
     Args:
         image: An image.
         label: Its segments.
         ids: The segment of each pixel (H, W).
-        objects: Whether objects are wanted: things or not, of categories that no other file speaks for.
+        foreground: What is drawn; None where no objects are wanted.
     """
     people = segments_of_people(image, label)
-    near = ids_near(image, people, ids) if objects else set()
-    known, names = known_names(image), label.categories.names
+    known, names = image.known_names(), label.categories.names
+    wanted: set[Number] = {*ids_near(image, people, ids)} if foreground is not None else set()
+    if foreground is not None and "animal" in foreground.classes:
+        listed = label.record.segments_info
+        wanted |= {one.id for one in listed if foreground.class_of(names[one.category_id]) == "animal"}
     others = [
         segment
         for segment in label.record.segments_info
-        if segment.id in near
+        if segment.id in wanted
         and segment.category_id not in label.categories.people
         and names[segment.category_id].casefold() not in known
     ]
-    part = Part(label.categories, [annotation_of(segment, ids) for segment in (*people, *others)])
+    # From here on the PNG has spoken: its categories are those of annotations like any others.
+    read = replace(label.categories, panoptic=False)
+    part = Part(read, [annotation_of(segment, ids) for segment in (*people, *others)])
     return msgspec.structs.replace(image, more=[*(image.more or ()), part])
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from curate.classes import class_path
 from curate.dataset import Dataset, Source, open_dataset
 from curate.guesses import returned
 from curate.sources import CANDIDATES, Label, Limits, Measure, Note, Read
@@ -81,4 +82,8 @@ class VersionLabels:
         stated = self._rows[row]
         target, png = self._dataset.target(stated), (self._dataset.root / stated["mask"]).read_bytes()
         head, edges = stated["head_visible"], stated["edges"]
-        return Label(target, stated["origin"], tuple(stated["touching"]), head, png=png, edges=edges)
+        found = class_path(stated)
+        if found is not None:
+            self._dataset.classes(stated)  # raises where it is damaged
+        classes = (self._dataset.root / found).read_bytes() if found is not None else None
+        return Label(target, stated["origin"], tuple(stated["touching"]), head, png=png, edges=edges, classes=classes)

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate import masks
+from curate.classes import class_png, draw_classes
 from curate.errors import CurateError, FormatError, MismatchError, MissingError
 from curate.foreground import Foreground, paint
-from curate.images import read_indices
+from curate.images import fit_mask, read_indices
 from curate.masks import Mask, SizeHW, Target, value_counts
 from curate.sources import Label, Limits, Measure, Note, measure_target
 from curate.sources.fitting import fit_target
@@ -132,7 +133,8 @@ class VocLabels:
         tags = tags_of(counted) + ("resized",) * bool(resized)
         alone = self._target(image, scene, person, [])[0] if self._foreground.paints else target
         edges = masks.touched_edges(alone == masks.PERSON)
-        return Label(target, origin, touching, head_of(counted), tags=tags, edges=edges)
+        classes = self._classes(image, scene, regions, target)
+        return Label(target, origin, touching, head_of(counted), tags=tags, edges=edges, classes=classes)
 
     def _person(self, scene: Scene) -> Mask:
         return np.isin(scene.classes, list(self._people))
@@ -152,6 +154,19 @@ class VocLabels:
         if image.size_hw is None or image.class_mask is None:
             return target, ()
         return fit_target(target, image.size_hw, image.class_mask, image.image)
+
+    def _classes(
+        self, image: VocImage, scene: Scene, regions: Sequence[tuple[str, Mask]], target: Target
+    ) -> bytes | None:
+        """The class mask as a file, at the size of the target; None where none is drawn or the source knows none."""
+        class_of = self._foreground.class_of
+        if image.class_mask is None or not self._foreground.can_name(self._names.values()):
+            return None
+        animals = [value for value, name in self._names.items() if class_of(name) == "animal"]
+        objects = [(region, "held") for name, region in regions if class_of(name) == "held"]
+        objects.append((np.isin(scene.classes, animals), "animal"))
+        classes = draw_classes(scene.classes.shape, objects)
+        return class_png(fit_mask(classes, target.shape, image.class_mask), target)
 
 
 def read_scene(image: VocImage, names: Mapping[int, str]) -> Scene:

@@ -16,7 +16,7 @@ from curate.errors import FormatError
 from curate.masks import Rle, SizeHW, union_rle
 from curate.sources import Note
 from curate.sources.coco_json import Annotation, CocoFile, ImageRecord, PanopticFile, decode_coco
-from curate.sources.coco_labels import RunLengths, rles_of, shape_of
+from curate.sources.coco_shapes import RunLengths, rles_of, shape_of
 from label.formats.reading import (
     Peek,
     checked_size,

@@ -13,7 +13,7 @@ import msgspec
 
 from curate.errors import FormatError
 from curate.masks import SizeHW
-from curate.sources.coco_labels import RunLengths
+from curate.sources.coco_shapes import RunLengths
 from label.formats.coco import rle_of_shape
 from label.formats.reading import (
     checked_size,

@@ -16,7 +16,7 @@ from curate.checks.files import check_target
 from curate.foreground import ANIMALS, HELD, Foreground, Policy, paint
 from curate.recipe import make_recipe
 from curate.selection import select
-from curate.sources.coco_labels import REACH_PX
+from curate.sources.coco_objects import REACH_PX
 from curate.sources.voc import CLASSES
 from tests.curate.pictures import build, picture, samples
 from tests.curate.scenes import box, coco_file, image, person, voc_image

@@ -20,7 +20,7 @@ from curate.check import verify
 from curate.dataset import open_dataset
 from curate.recipe import make_recipe
 from curate.selection import select
-from curate.sources.coco_labels import rle_of
+from curate.sources.coco_shapes import rle_of
 
 
 def instance_files(folder: Path) -> list[Path]:

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from curate import schema
+from curate.classes import FOLDER, class_png, class_tag
 from curate.dataset import Dataset, finish_dataset, open_dataset
 from curate.files import sha256_file, staged_folder
 from curate.images import png_bytes
@@ -24,9 +25,19 @@ NARROW = 8
 
 
 def make_dataset(
-    root: Path, splits: Sequence[str] = SPLITS, *, side: int = 48, folds: int = 0, per_group: int = 1, seed: int = 0
+    root: Path,
+    splits: Sequence[str] = SPLITS,
+    *,
+    side: int = 48,
+    folds: int = 0,
+    per_group: int = 1,
+    seed: int = 0,
+    classes: bool = False,
 ) -> Dataset:
-    """A dataset version with one drawn image per entry of `splits`; `folds` deals its training images into folds."""
+    """A dataset version with one drawn image per entry of `splits`; `folds` deals its training images into folds.
+
+    With `classes`, two in three of its images say where held objects and animals are: red and blue squares.
+    """
     rng = np.random.default_rng(seed)
     with staged_folder(root) as staging:
         (staging / "images").mkdir()
@@ -35,12 +46,16 @@ def make_dataset(
             _write_sample(staging, number, split, side, folds, number // per_group, rng)
             for number, split in enumerate(splits)
         ]
+        if classes:
+            (staging / FOLDER).mkdir()
+            for row in rows[::3] + rows[1::3]:
+                _draw_things(staging, row, rng)
         finish_dataset(
             staging,
             name=root.name,
             version=1,
             parent=None,
-            recipe={},
+            recipe={"held": "class", "animals": "class"} if classes else {},
             sources=[],
             funnel=[],
             samples=schema.table(rows, schema.SAMPLES),
@@ -93,6 +108,23 @@ def _write_sample(
         "weight": 1.0,
         "tags": [],
     }
+
+
+def _draw_things(staging: Path, row: dict[str, object], rng: np.random.Generator) -> None:
+    """A held object and an animal in the image of a row, and the mask that tells of them."""
+    image, target = np.array(Image.open(staging / str(row["image"]))), np.array(Image.open(staging / str(row["mask"])))
+    classes = np.zeros_like(target)
+    for value, colour in ((1, (255, 0, 0)), (2, (0, 0, 255))):
+        top, left = (int(rng.integers(0, side - 12)) for side in target.shape)
+        square = np.s_[top : top + 12, left : left + 12]
+        ground = (target[square] == 0)[..., None]
+        image[square] = np.where(ground, colour, image[square])
+        classes[square] = np.where(target[square] == 0, value, classes[square])
+    Image.fromarray(image).save(staging / str(row["image"]))
+    png = class_png(classes, target)
+    (staging / FOLDER / f"{row['sample_id']}.png").write_bytes(png)
+    row["tags"] = [class_tag(png)]
+    row["image_sha256"] = sha256_file(staging / str(row["image"]))
 
 
 @contextmanager

@@ -12,7 +12,8 @@ import train.cache
 from curate.dataset import Dataset
 from curate.files import staged_folder
 from curate.threads import Tick
-from train.cache import cache_folder, fill_memory, open_cache, resize_image, resize_target
+from train.cache import cache_folder, fill_memory, open_cache, resize_image
+from train.targets import resize_target
 
 
 @pytest.fixture(autouse=True)

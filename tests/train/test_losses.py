@@ -109,9 +109,9 @@ def test_counts_and_means() -> None:
 def test_losses_of_a_batch_in_parts_add_up_to_its_loss(name: str) -> None:
     logits, targets = some(7)
     targets[0, :2] = 128  # the parts count pixels in another ratio than images
-    whole = sizes_of(targets)
-    parts = [slice(0, 1), slice(1, 3)]
+    person, whole = ("person",), sizes_of(targets, ("person",))
     losses = [
-        segmentation_loss(name, logits[part], targets[part], tuple(sizes_of(targets[part]) / whole)) for part in parts
+        segmentation_loss(name, logits[part], targets[part], person, sizes_of(targets[part], person) / whole)
+        for part in (slice(0, 1), slice(1, 3))
     ]
     assert sum(map(float, losses)) == pytest.approx(float(segmentation_loss(name, logits, targets)), rel=1e-5)

@@ -114,9 +114,9 @@ def clipped(values: Tensor, most: Tensor) -> Tensor:
 
 
 def far_or_near(scene: Scene) -> Tensor:
-    """The whole image at 35 to 80 % of its side somewhere in the frame, or a window of 25 to 60 % of its area."""
+    """The whole image at 50 to 90 % of its side somewhere in the frame, or a window of 25 to 60 % of its area."""
     height, width = window_sides(scene, 0.25, 0.6)
-    far, times = scene.chance(0.6), 1 / scene.uniform(0.35, 0.8)
+    far, times = scene.chance(0.6), 1 / scene.uniform(0.5, 0.9)
     height, width = torch.where(far, times, height), torch.where(far, times, width)
     return affine(width, height, scene.uniform(-1, 1) * (1 - width).abs(), scene.uniform(-1, 1) * (1 - height).abs())
 

@@ -14,6 +14,7 @@ from curate.masks import BACKGROUND, IGNORE, PERSON
 from train.augment.colour import with_contrast, with_saturation
 from train.augment.geometry import affine, mirrored, warp
 from train.augment.scene import Scene, over_pixels, random_pixel
+from train.targets import is_ground
 
 
 def occluded(scene: Scene) -> Scene:
@@ -60,16 +61,21 @@ def random_shape(
 
 
 def pasted(scene: Scene, shape: Tensor, label: int) -> Scene:
-    """Masks (N, S, S) filled from the other images without their people, labelled where pixels count."""
+    """Masks (N, S, S) filled from the other images without their people, labelled where pixels count.
+
+    Where the label is BACKGROUND, what is seen keeps the name it has in the other image.
+    """
     filling = without_people(scene.other_images, scene.other_targets) * over_pixels(scene.uniform(0.6, 1.4))
     images = torch.where(shape[:, None], filling.clamp(0, 1), scene.images)
-    changed = shape & (scene.targets != IGNORE) & ((scene.targets == PERSON) | (label != BACKGROUND))
-    return replace(scene, images=images, targets=scene.targets.masked_fill(changed, label))
+    names = scene.other_targets.masked_fill(~is_ground(scene.other_targets), BACKGROUND)
+    labels = names if label == BACKGROUND else torch.full_like(names, label)
+    targets = torch.where(shape & (scene.targets != IGNORE), labels, scene.targets)
+    return replace(scene, images=images, targets=targets)
 
 
 def without_people(images: Tensor, targets: Tensor) -> Tensor:
     """Images whose people, and what is not counted, are painted over with the mean colour of the rest."""
-    ground = (targets == BACKGROUND)[:, None]
+    ground = is_ground(targets)[:, None]
     return torch.where(ground, images, mean_where(images, ground))
 
 
@@ -84,22 +90,25 @@ def deviation_where(images: Tensor, mask: Tensor) -> Tensor:
 
 
 def camouflaged(scene: Scene) -> Scene:
-    """Before another image, whose colours are brought to those of the person: clothes and background look alike.
+    """Before a ground whose colours are brought to those of the person: clothes and background look alike.
 
-    People in the other image stay people. Without a person, contrast and colour alone are lowered.
+    The ground is the other image where that is an empty scene, else the image's own. Without a person, contrast and
+    colour alone are lowered.
     """
     person = (scene.targets == PERSON)[:, None]
-    whole = torch.ones_like(person)
-    theirs, their_range = mean_where(scene.other_images, whole), deviation_where(scene.other_images, whole)
+    empty = is_ground(scene.other_targets).all(-1).all(-1)[:, None, None]
+    ground = torch.where(empty[:, None], scene.other_images, scene.images)
+    behind = torch.where(empty, scene.other_targets, scene.targets)
+    counted = torch.where(empty[:, None], torch.ones_like(person), ~person)
+    theirs, their_range = mean_where(ground, counted), deviation_where(ground, counted)
     clothes, clothes_range = mean_where(scene.images, person), deviation_where(scene.images, person)
     scale = (clothes_range / their_range.clamp(min=0.02)).clamp(max=1.5)
-    shift = over_pixels(scene.uniform(-0.08, 0.08))
-    ground = ((scene.other_images - theirs) * scale + clothes + shift).clamp(0, 1)
+    alike = (ground - theirs) * scale + clothes + over_pixels(scene.uniform(-0.08, 0.08))
     anyone = person.any(-1).any(-1)[:, :, None, None]
-    mixed = before(scene, scene.images, scene.targets, ground)
-    images = torch.where(anyone, mixed.images, scene.images)
+    ground = torch.where(anyone, alike.clamp(0, 1), scene.images)
+    mixed = before(replace(scene, other_targets=behind), scene.images, scene.targets, ground)
+    images = with_contrast(mixed.images, scene.uniform(0.5, 1))
     targets = torch.where(anyone[:, 0], mixed.targets, scene.targets)
-    images = with_contrast(images, scene.uniform(0.5, 1))
     return replace(scene, images=with_saturation(images, scene.uniform(0.5, 1)), targets=targets)
 
 
@@ -133,5 +142,5 @@ def before(scene: Scene, images: Tensor, targets: Tensor, ground: Tensor) -> Sce
     """The people of images and targets before another ground, edges blended; the other targets lie behind them."""
     person = (targets == PERSON)[:, None].float()
     alpha = gaussian_blur2d(person, (5, 5), (0.8, 0.8))
-    counted = torch.where(targets == BACKGROUND, scene.other_targets, targets)
+    counted = torch.where(is_ground(targets), scene.other_targets, targets)
     return replace(scene, images=alpha * images + (1 - alpha) * ground, targets=counted)
