@@ -6,9 +6,11 @@ CurateError                 exit code 1
 ├── MissingError            a path, image or part that should be there is not
 ├── ExistsError             an output is there already, or another process is writing it
 ├── VersionError            a dataset or weight file is not the one a run was made with
-├── MachineError        the machine lacks something: database, disk space, network
-    (named so that it does not shadow the builtin EnvironmentError)
+└── MachineError            the machine lacks something: database, disk space, network
+    │                       (named so that it does not shadow the builtin EnvironmentError)
+    └── DownloadError       something is not here and cannot be downloaded
 UsageError                  exit code 2: options that contradict each other
+└── DivergedError           training with these options came to nothing
 """
 
 from __future__ import annotations
@@ -75,7 +77,15 @@ class MachineError(CurateError):
     """The machine lacks something the command needs."""
 
 
+class DownloadError(MachineError):
+    """Something that is not on this machine cannot be downloaded."""
+
+
 class UsageError(CurateError):
     """Options that cannot be used together, or a value out of range."""
 
     exit_code = 2
+
+
+class DivergedError(UsageError):
+    """A loss is no longer a number."""

@@ -11,6 +11,7 @@ import click
 from curate.commands import FOLDER
 from curate.errors import UsageError
 from train.fit_cli import fit_options
+from train.preset_cli import with_preset
 
 if TYPE_CHECKING:
     from review.loop import RoundResult
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--force", is_flag=True, help="Begin anew where another loop stands.")
+@with_preset
 @fit_options
 def loop(
     what: tuple[Path, ...],

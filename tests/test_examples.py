@@ -42,6 +42,7 @@ def examples() -> list[tuple[str, str]]:
         "train augment-sheet",
         "train lr-find",
         "train fit",
+        "train sweep",
         "train score",
         "train predict",
         "label prelabel",

@@ -25,8 +25,8 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "unpacked"
 
 
-def test_recipes_and_sample_are_packed_inside_curate(unpacked: Path) -> None:
-    for part in ("recipes", "sample"):
+def test_recipes_presets_and_sample_are_packed_inside_curate(unpacked: Path) -> None:
+    for part in ("recipes", "presets", "sample"):
         source = REPOSITORY / "datasets" / part
         wanted = {path.relative_to(source) for path in source.rglob("*") if path.is_file()}
         packed = unpacked / "curate" / "_data" / part

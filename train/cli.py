@@ -10,6 +10,7 @@ from train.console import SETTINGS, is_silent, is_started_together
 from train.fit_cli import fit, lr_find
 from train.predict_cli import predict
 from train.score_cli import score
+from train.sweep_cli import sweep
 
 
 @click.group(context_settings=SETTINGS)
@@ -27,5 +28,5 @@ def train(ctx: click.Context) -> None:
         raise UsageError(f"torchrun: several processes train together with fit alone, not {ctx.invoked_subcommand}")
 
 
-for command in (fit, lr_find, score, predict, augment_sheet):
+for command in (fit, lr_find, sweep, score, predict, augment_sheet):
     train.add_command(command)

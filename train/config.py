@@ -37,6 +37,7 @@ SCHEDULES = ("one-cycle", "constant", "triangular", "step", "polynomial", "expon
 SCHEDULES_WITH_MIN, SCHEDULES_WITH_DECAY = ("triangular", "polynomial"), ("step", "exponential")
 LOSSES = ("bce-dice", "bce", "focal", "lovasz")
 OPTIMIZERS = ("adamw", "adam", "rmsprop", "sgd")
+VALIDATIONS = ("auto", "val", "tenth", "fold", "none")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 RECIPES = (
     *("none", "standard", "strong", "seed2"),
@@ -97,6 +98,10 @@ class FitConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     seed: int = 0
     folds: int = 0
     """Number of fold models; 0 for none."""
+    validation: str = "auto"
+    """What picks the best epoch: `val`, the split; `tenth`, a seeded tenth of train, which is then not learnt from;
+    `fold`, of each fold model the fold it does not learn from, and of the model of the whole split `val`, else a tenth;
+    `none`, nothing, and the last epoch is kept. `auto` becomes `val`, and of a dataset without such images `tenth`."""
     epoch_images: int | None = None
     """Images drawn in each epoch; None for as many as there are to train on."""
     patience: int | None = None
@@ -120,6 +125,7 @@ class FitConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         _check_choice("--loss", self.loss, LOSSES)
         _check_choice("--optimizer", self.optimizer, OPTIMIZERS)
         _check_choice("--augment", self.augment, RECIPES)
+        _check_choice("--validation", self.validation, VALIDATIONS)
         _check_choice("--precision", self.precision, PRECISIONS)
         _check_classes(self.classes)
         if not self.encoder:
@@ -309,6 +315,8 @@ def first_difference(stored: FitConfig, wanted: FitConfig) -> tuple[str, object,
     wanted again.
     """
     alike = {"dataset", "digest", "lr_from", *_STAGES_OF.values()}
+    if stored.validation == "auto":  # of a run made before there was a choice
+        alike |= {"validation"}
     if stored.lr_from and wanted.lr == "auto":
         alike |= {"lr"} | ({"lr_min"} if wanted.lr_min is None else set())
     for name in FitConfig.__struct_fields__:

@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext, suppress
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -33,7 +34,7 @@ from train.config import (
 )
 from train.distributed import ALONE, Team
 from train.execution import precision_on
-from train.folds import assign_folds, training_ids
+from train.folds import Share, needs_tenth, settle_validation, share_images
 from train.freezing import check_freezable
 from train.log import EpochLine, is_finished, read_log
 from train.lr_find import STEPS, RangeTest, range_test, write_range_test
@@ -79,7 +80,8 @@ def fit(
 ) -> Path:
     """Train the run in folder `run` and score its validation split, and with folds its training split out-of-fold.
 
-    Learns from the splits `train` and `background`, picks the best epoch by `val`, never reads `test`.
+    Learns from the splits `train` and `background`, picks the best epoch by `val` or what config.validation names,
+    never reads `test`.
 
     Args:
         dataset: What to learn from; config.dataset and config.digest are set from it.
@@ -99,9 +101,10 @@ def fit(
     Raises:
         ExistsError: The folder holds a run or other files, or another process is training it.
         MissingError: Nothing to resume, or no training images.
-        UsageError: The configuration differs from the resumed one, contradicts the dataset, or diverges.
+        UsageError: The configuration differs from the resumed one, or contradicts the dataset.
+        DivergedError: The loss is no longer a number.
         VersionError: The dataset is not the one of the configuration.
-        MachineError: The pretrained weights cannot be downloaded.
+        DownloadError: The pretrained weights cannot be downloaded.
     """
     if resume and force:
         raise UsageError("--resume and --force contradict each other; pass one of them")
@@ -123,7 +126,8 @@ def fit(
 
 
 def settle(config: FitConfig, dataset: Dataset, run: Path) -> FitConfig:
-    """The configuration as it stands in `config.json`: paths relative to the run, the dataset's own digest."""
+    """The configuration as it stands in `config.json`: paths relative to the run, the dataset's digest, what judges."""
+    config = settle_validation(config, dataset)
     weights = config.weights if has_named_weights(config.weights) else _relative(Path(config.weights), run)
     return msgspec.structs.replace(
         config, dataset=_relative(dataset.root, run), digest=dataset.header.digest, weights=weights
@@ -152,14 +156,13 @@ def _fit_held(
     config, mined = begun
     if config.digest != dataset.header.digest:
         raise VersionError(f"{dataset.root}: is another dataset on this machine than on that of the first process")
-    fold_of = assign_folds(dataset, config.folds, config.seed)
+    shares = share_images(dataset, config)
     weight_of, recipe_of = weights_and_recipes(dataset, mined, config.augment)
-    ids = {fold: training_ids(dataset, fold_of, fold) for fold in (-1, *range(config.folds))}
-    materials = team.first_on_each_machine(lambda: gather(dataset, config, ids, weight_of, recipe_of, watch))
+    materials = team.first_on_each_machine(lambda: gather(dataset, config, shares, weight_of, recipe_of, watch))
     check_shares(materials.values(), config, team)
     if config.lr == "auto":
         found = range_test(materials[-1], _for_building(config, run), watch, team=team)
-        config = with_suggestion(config, found)
+        config = team.from_lead(partial(with_suggestion, config, found))
         if team.is_lead:
             write_range_test(run / "plots", found)
             write_atomic(run / "config.json", encode_config(config))
@@ -168,7 +171,9 @@ def _fit_held(
         train_model(material, folder, _for_building(config, run), fold, report, watch, team)
     if team.is_lead:
         write_atomic(run / "plots" / "curves.png", curves_png(read_log(run)))
-        score_into(run, config, dataset, ("train", "val") if config.folds else ("val",), run, watch)
+        splits = ("train", "val") if config.folds else ("val",)
+        held_out = shares[-1].judge if needs_tenth(dataset, config.validation) and not config.folds else ()
+        score_into(run, config, dataset, splits, run, watch, also=held_out)
 
 
 def _begin(
@@ -184,16 +189,15 @@ def _begin(
         write_atomic(run / "config.json", encode_config(config))  # the dataset may have moved since
     for partial in run.rglob(".*.partial"):  # a file that a kill left half-written
         partial.unlink()
-    fold_of = assign_folds(dataset, config.folds, config.seed)
+    shares = share_images(dataset, config)
     check_mined(mined, dataset)
     check_classes(dataset, config)
-    if config.patience is not None and not dataset.rows("val"):
+    if config.patience is not None and not shares[-1].judge:
         raise UsageError(f"--patience {config.patience}: {dataset.root} has no validation images to judge an epoch by")
     weight_of, _ = weights_and_recipes(dataset, mined, config.augment)
-    ids = {fold: training_ids(dataset, fold_of, fold) for fold in (-1, *range(config.folds))}
-    for fold, own in ids.items():
-        check_material(dataset, own, weight_of, fold)
-        if config.model in POOLING_MODELS and (config.epoch_images or _counted(dataset, own)) < 2:
+    for fold, share in shares.items():
+        check_material(dataset, share.learn, weight_of, fold)
+        if config.model in POOLING_MODELS and (config.epoch_images or _counted(dataset, share.learn)) < 2:
             raise UsageError(f"--model {config.model}: needs at least 2 images in an epoch")
     if not (resume and begun):
         check_buildable(_for_building(config, run))  # before the folder is claimed
@@ -205,7 +209,7 @@ def _begin(
 def gather(
     dataset: Dataset,
     config: FitConfig,
-    ids: Mapping[int, list[str]],
+    shares: Mapping[int, Share],
     weight_of: Mapping[str, float],
     recipe_of: Mapping[str, str],
     watch: Watch,
@@ -215,7 +219,7 @@ def gather(
     Args:
         dataset: The dataset.
         config: Its sizes, and the images of an epoch.
-        ids: fold -> the sample_ids that its model learns from.
+        shares: fold -> the images of its model.
         weight_of: sample_id -> sampling weight.
         recipe_of: sample_id -> augmentation.
         watch: Shown how many images are read.
@@ -226,15 +230,15 @@ def gather(
     return {
         fold: Material(
             caches=caches,
-            rows=np.array([place_of[sample_id] for sample_id in own]),
-            weights=np.array([weight_of[sample_id] for sample_id in own]),
-            recipes=[recipe_of[sample_id] for sample_id in own],
-            validation=[place_of[row["sample_id"]] for row in dataset.rows("val")],
-            epoch_images=config.epoch_images or _counted(dataset, own),
-            scenes=np.array([place_of[one] for one in own if one in empty and weight_of[one]], np.intp),
+            rows=np.array([place_of[sample_id] for sample_id in share.learn]),
+            weights=np.array([weight_of[sample_id] for sample_id in share.learn]),
+            recipes=[recipe_of[sample_id] for sample_id in share.learn],
+            validation=[place_of[sample_id] for sample_id in share.judge],
+            epoch_images=config.epoch_images or _counted(dataset, share.learn),
+            scenes=np.array([place_of[one] for one in share.learn if one in empty and weight_of[one]], np.intp),
             held=held_label(dataset),
         )
-        for fold, own in ids.items()
+        for fold, share in shares.items()
     }
 
 
@@ -264,14 +268,15 @@ def find_rate(dataset: Dataset, config: FitConfig, *, steps: int = STEPS, watch:
     Raises:
         MissingError: No training images.
         UsageError: The model cannot be built, or its loss falls at no rate.
-        MachineError: The pretrained weights cannot be downloaded.
+        DownloadError: The pretrained weights cannot be downloaded.
     """
     check_classes(dataset, config)
     weight_of, recipe_of = weights_and_recipes(dataset, None, config.augment)
-    ids = {-1: training_ids(dataset, {}, -1)}
-    check_material(dataset, ids[-1], weight_of, -1)
+    whole = msgspec.structs.replace(settle_validation(config, dataset), folds=0)
+    shares = share_images(dataset, whole)
+    check_material(dataset, shares[-1].learn, weight_of, -1)
     check_buildable(config)
-    return range_test(gather(dataset, config, ids, weight_of, recipe_of, watch)[-1], config, watch, steps)
+    return range_test(gather(dataset, config, shares, weight_of, recipe_of, watch)[-1], config, watch, steps)
 
 
 def with_found_rate(config: FitConfig, stored: FitConfig) -> FitConfig:

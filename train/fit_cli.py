@@ -18,11 +18,13 @@ from train.config import (
     PRECISIONS,
     RECIPES,
     SCHEDULES,
+    VALIDATIONS,
     FitConfig,
     has_named_weights,
     read_config,
 )
 from train.console import SETTINGS, is_silent, is_started_together, note, progress
+from train.preset_cli import with_preset
 
 if TYPE_CHECKING:
     from curate.dataset import Dataset
@@ -123,6 +125,12 @@ FIT_OPTIONS = (
     click.option("--augment", type=click.Choice(RECIPES), default="standard", help="Augmentation."),
     click.option("--seed", metavar="N", type=int, default=0, help="Seed of everything random."),
     click.option("--folds", metavar="K", type=int, default=0, help="Fold models for out-of-fold scores; 0 for none."),
+    click.option(
+        "--validation",
+        type=click.Choice(VALIDATIONS),
+        default="auto",
+        help="What picks the best epoch; auto: the split val, else a tenth of train that is held out.",
+    ),
     click.option("--epoch-images", metavar="N", type=int, default=None, help="Images per epoch.  [default: all once]"),
     click.option(
         "--patience",
@@ -170,7 +178,7 @@ FIT_OPTIONS = (
 
 
 def fit_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """All options of a FitConfig but the dataset; the command receives them by the names of its fields."""
+    """All options of a FitConfig but the dataset; the command receives them as its fields."""
     for option in reversed(FIT_OPTIONS):
         command = option(command)
     return command
@@ -194,6 +202,7 @@ def in_team(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command(context_settings=SETTINGS)
 @click.argument("dataset", type=click.Path(path_type=Path))
 @click.option("--out", metavar="RUN", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
+@with_preset
 @fit_options
 @click.option(
     "--resume", is_flag=True, help="Go on where a run stopped; options not given are those it was begun with."
@@ -207,7 +216,7 @@ def fit(
     """Train a model on a dataset version and score its validation images.
 
     Learns from the splits train and background, keeps the weights of the best epoch by validation IoU, uses a GPU where
-    there is one, and several with torchrun.
+    there is one, and several with torchrun. Where no image is in the split val, a tenth of train is held out for it.
 
     \b
     Example:
@@ -220,13 +229,14 @@ def fit(
     opened = open_dataset(dataset)
     if config.deterministic and not _has_gpu():
         note("--deterministic changes nothing here: on the CPU the same run is the same to the bit anyway")
-    if not opened.header.counts.get("val"):
-        note(f"{dataset}: has no validation images; the last epoch's weights are kept as the best")
     from train.distributed import ALONE
     from train.fit import fit as fit_run
     from train.fit import is_finished, read_log
+    from train.folds import validation_notes
     from train.models import device_name
 
+    for told in validation_notes(opened, config):
+        note(told)
     if resume and is_finished(out):
         note(f"{out}: is finished already, nothing left to do")
     else:
@@ -241,7 +251,7 @@ def fit(
                 config,
                 resume=resume,
                 force=force,
-                report=lambda line: say(_in_words(line)),
+                report=lambda line: say(in_words(line)),
                 watch=watch,
                 team=team or ALONE,
             )
@@ -275,7 +285,8 @@ def _resumed(ctx: click.Context, run: Path, options: dict[str, Any]) -> FitConfi
     return msgspec.structs.replace(stored, **{"weights": weights, "digest": ""} | given)
 
 
-def _in_words(line: EpochLine) -> str:
+def in_words(line: EpochLine) -> str:
+    """An epoch as one line."""
     from train.figures import number
 
     fold = f"fold {line.fold}  " if line.fold >= 0 else ""
@@ -304,6 +315,8 @@ def _print_result(run: Path, dataset: Dataset) -> None:
     best = [line for line in lines if line.best][-1]
     click.echo(f"{run}: best epoch {best.epoch}, validation IoU {number(best.val_iou)} at training size")
     scores = read_table(run / "scores.parquet", schema.SCORES)
+    if not config.folds and "train" in scores["split"]:
+        note("train: the held-out images alone")
     click.echo(summary_table(scores, groups_of(dataset)), nl=False)
 
 
@@ -311,6 +324,7 @@ def _print_result(run: Path, dataset: Dataset) -> None:
 @click.argument("dataset", type=click.Path(path_type=Path))
 @click.option("--out", metavar="DIR", type=click.Path(path_type=Path), required=True, help="Folder for the curve.")
 @click.option("--steps", metavar="N", type=click.IntRange(min=20), default=100, help="Batches to learn from, at most.")
+@with_preset
 @fit_options
 @click.option("--json", "as_json", is_flag=True, help="Print what lr-find.json holds.")
 def lr_find(dataset: Path, out: Path, steps: int, as_json: bool, **options: Any) -> None:

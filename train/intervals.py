@@ -56,6 +56,22 @@ def figure_intervals(scores: pl.DataFrame, groups: Sequence[str], seed: int = 0)
     }
 
 
+def mean_interval(values: pl.Series, groups: Sequence[str], seed: int = 0) -> Interval | None:
+    """The interval of a mean alone, as `figure_intervals` has it; null values are left out.
+
+    Args:
+        values: One of each image.
+        groups: The group of each image.
+        seed: Of the resamples.
+    """
+    known = _as_floats(values)
+    number = np.unique(np.asarray(groups, str), return_inverse=True)[1]
+    if len(np.unique(number[~np.isnan(known)])) < 2:
+        return None
+    rng = np.random.default_rng(seed)
+    return _interval(np.concatenate([weighted_mean(known, weights) for weights in resampled(number, rng)]))
+
+
 def resampled(number: NDArray[np.int64], rng: np.random.Generator) -> Iterator[Values]:
     """How often each image stands in each of RESAMPLES resamples of the groups, some rows (R, n) at a time.
 

@@ -16,7 +16,7 @@ from huggingface_hub import hf_hub_download
 from segmentation_models_pytorch.encoders import encoders
 from torch import Tensor, nn
 
-from curate.errors import FormatError, MachineError, MismatchError, MissingError, UsageError
+from curate.errors import DownloadError, FormatError, MismatchError, MissingError, UsageError
 from train.config import FCN_MODELS, TIRAMISU_MODELS, FitConfig, has_named_weights, read_config
 from train.fcn import FCN, REFINING, STRIDES, convolutional_classifier
 from train.positions import take_positions, widened
@@ -41,7 +41,7 @@ def build_model(config: FitConfig) -> nn.Module:
 
     Raises:
         UsageError: An encoder that is unknown, does not go with the model, or has no imagenet weights.
-        MachineError: The imagenet weights cannot be downloaded.
+        DownloadError: The imagenet weights cannot be downloaded.
         MissingError, FormatError, MismatchError: The weight file is absent, damaged, or of another architecture.
     """
     if config.weights == "imagenet":
@@ -128,9 +128,7 @@ def _check_download(encoder: str) -> None:
 
     if encoder not in encoders:
         return
-    settings = encoders[encoder]["pretrained_settings"].get("imagenet")
-    if settings is None:
-        raise UsageError(f"--weights imagenet: encoder {encoder} has none. Pass --weights none, or another --encoder")
+    settings = imagenet_settings(encoder)
     files = ("config.json", "model.safetensors")
     held = [try_to_load_from_cache(settings["repo_id"], file, revision=settings["revision"]) for file in files]
     if all(isinstance(path, str) for path in held):
@@ -141,17 +139,29 @@ def _check_download(encoder: str) -> None:
         raise _no_download(encoder, error) from error
 
 
+def imagenet_settings(encoder: str) -> dict[str, Any]:
+    """Where segmentation-models-pytorch has an encoder's imagenet weights.
+
+    Raises:
+        UsageError: It has none of them.
+    """
+    settings: dict[str, Any] | None = encoders[encoder]["pretrained_settings"].get("imagenet")
+    if settings is None:
+        raise UsageError(f"--weights imagenet: encoder {encoder} has none. Pass --weights none, or another --encoder")
+    return settings
+
+
 def _download(encoder: str) -> Path:
     """The file of an encoder's imagenet weights, from where segmentation-models-pytorch has them."""
-    settings = encoders[encoder]["pretrained_settings"]["imagenet"]
+    settings = imagenet_settings(encoder)
     try:
         return Path(hf_hub_download(settings["repo_id"], "model.safetensors", revision=settings["revision"]))
     except OSError as error:  # huggingface_hub's errors are OSErrors
         raise _no_download(encoder, error) from error
 
 
-def _no_download(encoder: str, error: Exception) -> MachineError:
-    return MachineError(
+def _no_download(encoder: str, error: Exception) -> DownloadError:
+    return DownloadError(
         f"--weights imagenet: the weights of {encoder} cannot be downloaded ({type(error).__name__}). "
         "Pass --weights none to start from random weights, or --weights FILE.safetensors"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -119,14 +119,16 @@ def score_into(
     watch: Watch,
     *,
     flip: bool = False,
+    also: Collection[str] = (),
 ) -> pl.DataFrame:
-    """`score` while no other process works in `out`."""
+    """`score` while no other process works in `out`; `also` are the sample_ids of further images, not out-of-fold."""
     fold_of = assign_folds(dataset, config.folds, config.seed) if "train" in splits else {}
     jobs: dict[int, list[dict[str, Any]]] = {}
-    for row in dataset.rows(*splits):
+    wanted = pl.col("split").is_in(splits) | pl.col("sample_id").is_in(list(also))
+    for row in dataset.samples.filter(wanted).to_dicts():
         jobs.setdefault(fold_of.get(row["sample_id"], -1), []).append(row)
     models = {fold: load_weights(config, weights_path(run, fold)) for fold in jobs}
-    kept = _forget_other_weights(run, config, out, flip=flip).filter(~pl.col("split").is_in(splits))
+    kept = _forget_other_weights(run, config, out, flip=flip).filter(~wanted)
     tick = watch("score", sum(map(len, jobs.values())))
     rows: list[dict[str, object]] = []
     for fold, samples in jobs.items():

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from curate.errors import UsageError
+from curate.errors import DivergedError
 from curate.threads import Tick, Watch
 from train.batches import Draw, batch_bounds, batches, draw_epoch, to_input
 from train.cache import Cache
@@ -76,7 +76,7 @@ def train_model(
     images it is the last one. Of several sizes, the last one's epochs alone can be best.
 
     Raises:
-        UsageError: The loss is no longer a number.
+        DivergedError: The loss is no longer a number.
     """
     place = device()
     if team.from_lead(lambda: is_trained(read_log(folder), config) and (folder / "best.safetensors").is_file()):
@@ -130,7 +130,7 @@ def train_epoch(
     What is drawn and how it is augmented follows from seed, fold and epoch alone. The schedule runs once a stage.
 
     Raises:
-        UsageError: The loss is no longer a number; the images of that batch are named.
+        DivergedError: The loss is no longer a number; the images of that batch are named.
     """
     fold, epoch = fold_and_epoch
     config, cache = learner.config, material.caches[stage.size]
@@ -172,11 +172,11 @@ def seeded_dropout(seed: tuple[int, ...], team: Team = ALONE) -> Iterator[None]:
         yield
 
 
-def not_finite(epoch: int, config: FitConfig, cache: Cache, draws: Sequence[Draw]) -> UsageError:
+def not_finite(epoch: int, config: FitConfig, cache: Cache, draws: Sequence[Draw]) -> DivergedError:
     """The error of a loss that is no longer a number, with the images of the first batch that it came from."""
     name_of = {row: sample_id for sample_id, row in cache.place.items()}
     names = ", ".join(dict.fromkeys(name_of[draw.row] for draw in draws))
-    return UsageError(
+    return DivergedError(
         f"--lr {config.lr}: the loss was no longer a number in epoch {epoch}, first for a batch of {names}. "
         "Pass a lower --lr, or --clip-norm 1; where that does not help, look at these images"
     )

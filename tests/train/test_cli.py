@@ -123,7 +123,11 @@ def test_no_validation_images_is_said(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "people", ("train",) * 4)
     result = run("fit", dataset.root, "--out", tmp_path / "run", *QUICK, "--epochs", 1)
     assert result.exit_code == 0
-    assert "has no validation images; the last epoch's weights are kept as the best" in result.stderr
+    assert "1 of its 4 training images are held out to pick the best epoch" in result.stderr
+    assert result.stderr.splitlines()[-1] == "train: the held-out images alone"
+    result = run("fit", dataset.root, "--out", tmp_path / "other", *QUICK, "--epochs", 1, "--validation", "none")
+    assert result.exit_code == 0
+    assert "no image judges an epoch; the last epoch's weights are kept as the best" in result.stderr
     assert "val loss - IoU - Dice -" in result.stderr
 
 

@@ -36,6 +36,7 @@ from tests.train.conftest import Trained
 from tests.train.making import make_dataset, one_thread, quick
 from train.config import FitConfig, read_config
 from train.fit import check_mined, fit, is_finished, weights_and_recipes
+from train.folds import held_out_tenth
 from train.log import EpochLine, read_log
 from train.models import build_model
 from train.predict import predict_image
@@ -400,9 +401,33 @@ def test_a_dataset_without_training_images(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_a_dataset_without_validation_images_keeps_the_last_epoch(tmp_path: Path) -> None:
+def test_a_dataset_without_validation_images_holds_a_tenth_of_train_out(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "people", ("train",) * 12)
+    config = quick(epochs=2)
+    with pytest.raises(KeyboardInterrupt):
+        fit(dataset, tmp_path / "run", config, watch=stop_in("epoch 2/2"))
+    run = fit(dataset, tmp_path / "run", config, resume=True)
+    tenth = held_out_tenth(dataset, 0)
+    assert len(tenth) == 2
+    assert read_config(run).validation == "tenth"
+    assert [(line.images, line.val_iou is None) for line in read_log(run)] == [(10, False)] * 2
+    scores = read_table(run / "scores.parquet", schema.SCORES)
+    assert scores.select("sample_id", "split", "fold").rows() == [(each, "train", -1) for each in tenth]
+
+
+def test_fold_models_can_be_judged_by_their_folds(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "people", ("train",) * 8)
+    run = fit(dataset, tmp_path / "run", quick(folds=2, validation="fold"))
+    assert read_config(run).validation == "fold"
+    assert all(line.val_iou is not None for fold in ("", "fold-0", "fold-1") for line in read_log(run / fold))
+    scores = read_table(run / "scores.parquet", schema.SCORES)
+    assert scores.height == 8
+    assert set(scores["fold"]) == {0, 1}
+
+
+def test_where_nothing_judges_the_last_epoch_is_kept(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "people", ("train",) * 4)
-    run = fit(dataset, tmp_path / "run", quick(epochs=2))
+    run = fit(dataset, tmp_path / "run", quick(epochs=2, validation="none"))
     assert [(line.best, line.val_iou, line.val_loss) for line in read_log(run)] == [(True, None, None)] * 2
     assert is_finished(run)
     assert read_table(run / "scores.parquet", schema.SCORES).is_empty()
@@ -440,7 +465,7 @@ def test_patience_stops_a_run_that_counts_as_finished(drawn: Dataset, tmp_path: 
 def test_patience_needs_validation_images(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "people", ("train",) * 4)
     with pytest.raises(UsageError, match=r"--patience 1: \S+ has no validation images to judge an epoch by"):
-        fit(dataset, tmp_path / "run", quick(epochs=3, patience=1))
+        fit(dataset, tmp_path / "run", quick(epochs=3, patience=1, validation="none"))
     assert not (tmp_path / "run").exists()
 
 

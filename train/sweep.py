@@ -1,0 +1,217 @@
+"""A sweep: one run after the other, each scored once on the test split when it is finished, and a table of them all.
+
+All state is in files, as of a loop: the same call goes on where it was killed, in the very run it was in.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from curate.dataset import Dataset
+from curate.errors import CurateError, DivergedError, DownloadError, ExistsError, FormatError, UsageError, VersionError
+from curate.files import held_folder, readable_faults, write_atomic
+from curate.threads import Watch, unwatched
+from train.config import FitConfig, first_difference, has_named_weights
+from train.durations import TimeLeft, duration
+from train.fit import check_buildable, check_classes, fit, settle
+from train.folds import share_images
+from train.grid import Axes, Run, Sweep
+from train.log import EpochLine
+from train.models import imagenet_settings
+from train.score import score
+from train.table import Row, is_scored, make_rows, table_csv, table_markdown
+
+Say = Callable[[str], None]
+
+FILES = ("sweep.json", "table.md", "table.csv")
+"""What lies in a sweep's folder beside its runs."""
+
+
+def settle_sweep(dataset: Dataset, out: Path, axes: Axes, runs: Sequence[Run]) -> Sweep:
+    """A sweep of a dataset as it stands in `sweep.json`, all of its runs looked at before any is trained.
+
+    Raises:
+        UsageError: A run could not be trained; the message begins with its name.
+        MissingError, FormatError, MismatchError: Its weight file is absent, damaged or of another architecture, or the
+            dataset does not label a class it is to learn.
+    """
+    settled: list[Run] = []
+    built: set[tuple[object, ...]] = set()
+    for run in runs:
+        try:
+            config = settle(run.config, dataset, out / run.name)
+            share_images(dataset, config)
+            check_classes(dataset, config)
+            _check_built(run.config, built)
+        except UsageError as error:
+            raise UsageError(f"{run.name}: {error}") from error
+        settled.append(msgspec.structs.replace(run, config=config))
+    return Sweep(digest=dataset.header.digest, axes=axes, runs=settled)
+
+
+DECIDE_THE_MODEL = (
+    *("model", "encoder", "weights", "position_channels", "classes"),
+    *("freeze_epochs", "freeze_batch_norm", "encoder_lr_scale", "precision"),
+)
+"""Options that a model is built by, or cannot be built with."""
+
+
+def _check_built(config: FitConfig, built: set[tuple[object, ...]]) -> None:
+    """Build a model like this where none was yet; whether weights can be downloaded is seen when its turn comes."""
+    if config.weights == "imagenet":
+        imagenet_settings(config.encoder)
+        config = msgspec.structs.replace(config, weights="none")
+    like = tuple(getattr(config, field) for field in DECIDE_THE_MODEL)
+    if like not in built:
+        check_buildable(config)
+        built.add(like)
+
+
+def run_sweep(
+    dataset: Dataset,
+    out: Path,
+    sweep: Sweep | None,
+    *,
+    force: bool = False,
+    say: Say = lambda line: None,
+    report: Callable[[EpochLine], None] = lambda line: None,
+    watch: Watch = unwatched,
+) -> list[Row]:
+    """Train, or go on with, all runs of the sweep in folder `out`; returns the rows of its table.
+
+    A run whose pretrained weights cannot be had, or whose loss is no longer a number, is a row that says so, and the
+    sweep goes on; the next call tries it again.
+
+    Args:
+        dataset: What to learn from.
+        out: Folder of the sweep, made where it is not there.
+        sweep: What to do; None for what the folder holds.
+        force: Begin anew where a sweep stands, with another one or with the same.
+        say: Told one line at a time.
+        report: Told each finished epoch.
+        watch: Shown what is being done and how far it is.
+
+    Raises:
+        ExistsError: The folder holds something else, or another process works in it.
+        UsageError: It holds a sweep with other options, or there is none to go on with.
+        VersionError: It holds a sweep of another dataset.
+    """
+    _check_place(dataset, out)
+    stored = read_sweep(out)
+    wanted = sweep or stored
+    if wanted is None:
+        raise UsageError(f"{out}: no sweep to go on with. Pass --over OPTION=VALUE,VALUE or --preset table1")
+    if stored is not None and not (force and sweep):
+        _check_same(dataset, out, stored, wanted)
+    with held_folder(out), readable_faults(out):
+        if force or stored is None:
+            _claim(out, stored, wanted)
+        return _train_all(dataset, out, wanted, say, report, watch)
+
+
+def _train_all(
+    dataset: Dataset, out: Path, sweep: Sweep, say: Say, report: Callable[[EpochLine], None], watch: Watch
+) -> list[Row]:
+    done = [run for run in sweep.runs if is_scored(dataset, out / run.name)]
+    left = TimeLeft([run.config for run in sweep.runs if run not in done], len(dataset.rows("train", "background")))
+
+    def hear(line: EpochLine) -> None:
+        report(line)
+        first = left.seconds() is None
+        left.hear(line)
+        if first:
+            say(f"about {duration(left.seconds() or 0)} left for the whole sweep")
+
+    absent: dict[str, str] = {}
+    for number, run in enumerate(sweep.runs, 1):
+        if run in done:
+            continue
+        about = f", about {duration(left.seconds() or 0)} left" if left.seconds() else ""
+        say(f"run {number} of {len(sweep.runs)}: {run.name}{about}")
+        left.begin(run.config)
+        try:
+            _train_one(dataset, out / run.name, run.config, hear, watch)
+        except (DownloadError, DivergedError) as error:
+            absent[run.name] = "no weights here" if isinstance(error, DownloadError) else "diverged"
+            say(f"{run.name}: {error}")
+        _write_table(out, make_rows(dataset, out, sweep, absent))
+    rows = make_rows(dataset, out, sweep, absent)
+    _write_table(out, rows)
+    return rows
+
+
+def _train_one(
+    dataset: Dataset, folder: Path, stored: FitConfig, report: Callable[[EpochLine], None], watch: Watch
+) -> None:
+    """Train a run to its end, or from where it was killed, and score it on the test split where that was not done."""
+    weights = stored.weights if has_named_weights(stored.weights) else os.path.relpath(folder / stored.weights)
+    config = msgspec.structs.replace(stored, weights=weights, dataset="", digest="")
+    fit(dataset, folder, config, resume=(folder / "config.json").is_file(), report=report, watch=watch)
+    if not is_scored(dataset, folder):
+        score(folder, dataset, ("test",), watch=watch)
+
+
+def _write_table(out: Path, rows: Sequence[Row]) -> None:
+    write_atomic(out / "table.csv", table_csv(rows).encode())
+    write_atomic(out / "table.md", table_markdown(rows).encode())
+
+
+def read_sweep(out: Path) -> Sweep | None:
+    """The sweep in a folder; None where there is none.
+
+    Raises:
+        FormatError: `sweep.json` is damaged.
+    """
+    path = out / "sweep.json"
+    if not path.is_file():
+        return None
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Sweep)
+    except (msgspec.DecodeError, UnicodeDecodeError, CurateError) as error:
+        raise FormatError(path, f"is damaged ({error}). Restore it, or delete the folder and sweep anew") from error
+
+
+def _check_place(dataset: Dataset, out: Path) -> None:
+    """Raise where the sweep would stand in or around the dataset, or in a folder that holds anything else."""
+    root, place = dataset.root.resolve(), out.resolve()
+    if place.is_relative_to(root) or root.is_relative_to(place):
+        raise UsageError(f"--out {out}: lies in or around the dataset {dataset.root}. Choose a folder of its own")
+    if out.exists() and not out.is_dir():
+        raise ExistsError(f"{out}: is a file. Choose another --out")
+    if out.is_dir() and not (out / "sweep.json").is_file():
+        others = sorted(path.name for path in out.iterdir() if not path.name.startswith("."))
+        if others:
+            raise ExistsError(f"{out}: holds {others[0]} and is no sweep. Choose another --out")
+
+
+def _check_same(dataset: Dataset, out: Path, stored: Sweep, wanted: Sweep) -> None:
+    """Raise where a folder holds another sweep than the one that is wanted."""
+    other = "Choose another --out, or pass --force to begin anew there"
+    if stored.digest != dataset.header.digest:
+        digests = f"has digest {dataset.header.digest[:12]}, {out} was begun with {stored.digest[:12]}"
+        raise VersionError(f"{dataset.root}: {digests}. {other}")
+    old, new = ([run.name for run in sweep.runs] for sweep in (stored, wanted))
+    if old != new:
+        raise UsageError(f"{out}: was begun with {len(old)} runs, {_some(old)}, not {_some(new)}. {other}")
+    for one, two in zip(stored.runs, wanted.runs, strict=True):
+        if difference := first_difference(one.config, two.config):
+            option, before, now = difference
+            raise UsageError(f"{out}: was begun with {option} {before}, not {now}, in {one.name}. {other}")
+
+
+def _some(names: Sequence[str]) -> str:
+    return " to ".join(dict.fromkeys((names[0], names[-1])))
+
+
+def _claim(out: Path, stored: Sweep | None, wanted: Sweep) -> None:
+    """Clear an earlier sweep, and nothing else, and write what decides this one."""
+    for run in stored.runs if stored else ():
+        shutil.rmtree(out / run.name, ignore_errors=True)
+    for name in FILES if stored else ():
+        (out / name).unlink(missing_ok=True)
+    write_atomic(out / "sweep.json", msgspec.json.format(msgspec.json.encode(wanted), indent=2) + b"\n")
