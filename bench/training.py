@@ -12,12 +12,12 @@ from bench.rows import Row
 TARGET = 0.97
 """Of the throughput from memory, at least."""
 
-ON_CPU = ("mobilenet_v2", 160, 16, 256)
+ON_CPU = ("mobilenet_v2", 160, 16, 128)
 ON_GPU = ("resnet34", 224, 64, 2048)
 """Encoder of the U-Net, side in px, images a step, images an epoch."""
 
-AGREEMENT = 0.97
-"""IoU between the masks of a model trained in bf16 and one trained in fp32, at least."""
+AGREEMENT = 0.99
+"""IoU between the masks that one model gives in fp32 and in bf16, at least."""
 
 
 def training(work: Path, runs: int) -> list[Row]:
@@ -58,7 +58,8 @@ def gpu_rows(found: dict[str, float]) -> list[Row]:
     return [
         Row(what="  peak memory of the GPU", unit="MiB", ours=found["gpu_mib"]),
         Row(what="  the same in fp32: images per second from memory", unit="1/s", ours=found["fp32_rate"]),
-        Row(what="  IoU of its masks with those of fp32 after 20 steps", unit="", ours=found["agreement"],
+        Row(what="  the same weights in fp32 and in bf16: IoU of their masks", unit="", ours=found["overlap"],
             target=AGREEMENT, bound="at least"),
-        Row(what="  difference of their logits, as a share of their size", unit="", ours=found["difference"]),
+        Row(what="    difference of their logits, as a share of their size", unit="", ours=found["difference"]),
+        Row(what="  20 steps learnt in fp32 and in bf16: IoU of their masks", unit="", ours=found["overlap_apart"]),
     ]  # fmt: skip

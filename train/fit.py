@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext, suppress
-from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -162,7 +162,7 @@ def _fit_held(
     check_shares(materials.values(), config, team)
     if config.lr == "auto":
         found = range_test(materials[-1], _for_building(config, run), watch, team=team)
-        config = team.from_lead(partial(with_suggestion, config, found))
+        config = team.from_lead(functools.partial(with_suggestion, config, found))
         if team.is_lead:
             write_range_test(run / "plots", found)
             write_atomic(run / "config.json", encode_config(config))

@@ -3,6 +3,7 @@
 In both, batches are augmented on the device. From memory, nothing is fetched, counted or looked at.
 """
 
+import itertools
 import json
 import os
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import torch
+from torch import Tensor
 
 import train.batches
 from curate.dataset import Dataset, open_dataset
@@ -24,7 +26,7 @@ from train.augment import augment
 from train.batches import Draw, batch_bounds, fetch, to_input
 from train.cache import Cache, cache_folder, open_cache
 from train.config import FitConfig
-from train.execution import precision_on
+from train.execution import autocast, precision_on
 from train.learner import Learner, make_learner
 from train.models import build_model, device_name
 from train.stages import stages
@@ -104,26 +106,31 @@ def learner_for(config: FitConfig, place: torch.device) -> Learner:
     return make_learner(build_model(config).to(place), config)
 
 
-def agreement(config: FitConfig, made: list[tuple[Any, list[Draw]]], place: torch.device) -> dict[str, float]:
-    """How alike masks and logits are after some steps in fp32 and in the usual precision; and how fast fp32 is."""
-    logits = []
-    for precision in ("fp32", "auto"):
-        learner = learner_for(msgspec.structs.replace(config, precision=precision), place)
-        for number in range(AGREEING_STEPS):
-            (images, targets), _ = made[number % len(made)][0]
-            learner.step(images, targets, 1e-3, number)
-        with torch.inference_mode():
-            logits.append(learner.model.eval()(to_input(made[0][0][0][0], place)).float())
-        if precision == "fp32":
-            from_memory(learner, made[:2])
-            fp32_s = seconds(place, partial(from_memory, learner, made))
-    masks = [each > 0 for each in logits]
-    either = (masks[0] | masks[1]).sum().clamp(min=1)
+def agreement(learnt: Learner, made: list[tuple[Any, list[Draw]]]) -> dict[str, float]:
+    """How far bf16 is from fp32: the same weights run in both, models taught from one start in either; fp32's speed."""
+    place = learnt.place
+    inputs = to_input(made[0][0][0][0], place)
+    apart = [learner_for(msgspec.structs.replace(learnt.config, precision=one), place) for one in ("fp32", "bf16")]
+    for number, learner in itertools.product(range(AGREEING_STEPS), apart):
+        images, targets = made[number % len(made)][0][0]
+        learner.step(images, targets, 1e-3, number)
+    from_memory(apart[0], made[:2])
+    fp32_s = seconds(place, partial(from_memory, apart[0], made))
+    with torch.inference_mode():
+        with autocast(place, "bf16"):
+            half = learnt.model.eval()(inputs).float()
+        full, first, second = (one.eval()(inputs) for one in (learnt.model, *(each.model for each in apart)))
     return {
-        "agreement": float((masks[0] & masks[1]).sum() / either),
-        "difference": float((logits[0] - logits[1]).norm() / logits[0].norm()),
+        "overlap": overlap(full, half),
+        "difference": float((full - half).norm() / full.norm()),
+        "overlap_apart": overlap(first, second),
         "fp32_rate": sum(len(draws) for _, draws in made) / fp32_s,
     }
+
+
+def overlap(one: Tensor, other: Tensor) -> float:
+    """IoU of the masks of two logits."""
+    return float(((one > 0) & (other > 0)).sum() / ((one > 0) | (other > 0)).sum().clamp(min=1))
 
 
 def main(folder: Path, device: str, encoder: str, size: int, batch_size: int, runs: int) -> None:
@@ -158,7 +165,7 @@ def main(folder: Path, device: str, encoder: str, size: int, batch_size: int, ru
     told = {"device": device_name(), "precision": precision_on(place, "auto"), "cache_s": cache_s, **found}
     if device == "cuda":
         told["gpu_mib"] = torch.cuda.max_memory_allocated() / 2**20
-        told |= agreement(config, made, place)
+        told |= agreement(learner, made)
     print(json.dumps(told))
 
 

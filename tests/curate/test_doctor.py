@@ -318,6 +318,14 @@ def test_every_dependency_is_looked_for() -> None:
     assert set(doctor.NOT_FOR_TRAINING) < set(doctor.PACKAGES)
 
 
+def test_the_page_installs_on_a_bare_box_what_training_needs() -> None:
+    lines = (REPOSITORY / "docs" / "training.md").read_text().splitlines()
+    (command,) = [line for line in lines if "pip install -c constraints.txt" in line]
+    needed = {*doctor.PACKAGES} - {*doctor.NOT_FOR_TRAINING}
+    brought_by_others = {"jinja2", "pyyaml"}  # torch and segmentation-models-pytorch depend on them
+    assert set(command.partition("constraints.txt ")[2].split()) == needed - brought_by_others
+
+
 def test_for_training_nothing_of_fiftyone_is_looked_for(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

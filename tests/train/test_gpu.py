@@ -20,6 +20,7 @@ from tests.train.making import make_dataset, quick
 from tests.train.together import together
 from train.batches import to_input
 from train.distributed import Team
+from train.execution import autocast
 from train.fit import fit
 from train.learner import Learner, make_learner
 from train.log import read_log
@@ -30,7 +31,7 @@ GPU = pytest.mark.gpu
 LEARNING = quick(model="unet", epochs=6, lr=0.003)
 
 
-@pytest.fixture(params=["cpu", pytest.param("cuda", marks=GPU)])
+@pytest.fixture(params=[pytest.param("cpu", marks=pytest.mark.long), pytest.param("cuda", marks=GPU)])
 def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> torch.device:
     """Each device in turn; on a machine with a GPU, training on the CPU is made to believe that there is none."""
     if request.param == "cpu":
@@ -67,23 +68,32 @@ def test_each_precision_learns(place: torch.device, precision: str, tmp_path: Pa
     assert all(line.val_loss is not None and np.isfinite(line.val_loss) for line in lines)
 
 
-def after_steps(place: torch.device, precision: str, steps: int = 12) -> Tensor:
-    """Logits of images a model has not seen, after some steps of learning."""
+def seen_after_steps(place: torch.device, precision: str, steps: int = 12) -> tuple[Tensor, Tensor]:
+    """Logits of unseen images after some steps of learning: the model run in fp32, and in bf16."""
     learner = learner_on(place, precision=precision)
     for number in range(steps):
         learner.step(*a_batch(place, seed=number), 3e-3, number)
-    images, _ = a_batch(place, seed=99)
+    inputs, model = to_input(a_batch(place, seed=99)[0], place), learner.model.eval()
     with torch.inference_mode():
-        logits: Tensor = learner.model.eval()(to_input(images, place)).float().cpu()
-    return logits
+        with autocast(place, "bf16"):
+            half = model(inputs).float().cpu()
+        return model(inputs).cpu(), half
+
+
+def overlap(one: Tensor, other: Tensor) -> float:
+    """IoU of the masks of two logits."""
+    return float(((one > 0) & (other > 0)).sum() / ((one > 0) | (other > 0)).sum())
 
 
 def test_bf16_agrees_with_fp32(place: torch.device) -> None:
-    """After twelve steps: logits to a tenth of their size, masks to an IoU of 0.97."""
-    full, half = (after_steps(place, precision) for precision in ("fp32", "bf16"))
-    assert float((full - half).norm() / full.norm()) < 0.1
-    both, either = ((full > 0) & (half > 0)).sum(), ((full > 0) | (half > 0)).sum()
-    assert float(both / either) > 0.97
+    """The same weights: logits to 2 % of their size, masks to an IoU of 0.99. Learnt in either: an IoU of 0.85.
+
+    On the CPU these were 0.3 %, 0.9997 and 0.91: twelve steps from a random start make much of a little rounding.
+    """
+    (full, as_half), (learnt_in_half, _) = (seen_after_steps(place, precision) for precision in ("fp32", "bf16"))
+    assert float((full - as_half).norm() / full.norm()) < 0.02
+    assert overlap(full, as_half) > 0.99
+    assert overlap(full, learnt_in_half) > 0.85
 
 
 def test_the_same_twice_is_the_same_to_the_bit(place: torch.device, drawn: Dataset, tmp_path: Path) -> None:
