@@ -25,12 +25,16 @@ PATIENCE_S = 2.0
 
 
 class RateColumn(ProgressColumn):
-    """Steps a second."""
+    """Steps a second, of what they are where that is told."""
+
+    def __init__(self, unit: str = "") -> None:
+        super().__init__()
+        self._unit = f" {unit}/s" if unit else "/s"
 
     def render(self, task: Task) -> Text:
         """The speed of the last seconds, or nothing where there is none yet."""
         speed = task.finished_speed or task.speed
-        return Text(f"{speed:,.0f}/s" if speed and speed >= 10 else f"{speed:.1f}/s" if speed else "")
+        return Text((f"{speed:,.0f}" if speed >= 10 else f"{speed:.1f}") + self._unit if speed else "")
 
 
 class PatientProgress(Progress):
@@ -41,24 +45,34 @@ class PatientProgress(Progress):
         yield self.make_tasks_table([task for task in self.tasks if (task.elapsed or 0) >= PATIENCE_S])
 
 
-@contextmanager
-def bars() -> Iterator[Watch]:
-    """A Watch with a bar for the stage at work: done of total, rate, time taken and time left."""
+def bars_with(unit: str = "") -> PatientProgress:
+    """Bars on stderr: done of total, rate, what is told beside it, time taken and time left; gone when they end.
+
+    Args:
+        unit: What the steps are.
+    """
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=20),
         MofNCompleteColumn(),
-        RateColumn(),
+        RateColumn(unit),
+        TextColumn("{task.fields[told]}"),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(compact=True),
     )
-    with PatientProgress(*columns, console=Console(stderr=True), transient=True) as progress:
+    return PatientProgress(*columns, console=Console(stderr=True), transient=True)
+
+
+@contextmanager
+def bars() -> Iterator[Watch]:
+    """A Watch with a bar for the stage at work."""
+    with bars_with() as progress:
 
         def watch(what: str, total: int) -> Tick:
             for done in progress.task_ids:
                 progress.remove_task(done)
-            task = progress.add_task(what, total=total or None)
+            task = progress.add_task(what, total=total or None, told="")
             return lambda steps: progress.advance(task, steps)
 
         yield watch

@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -16,6 +16,25 @@ PART = 32
 Tick = Callable[[int], None]
 Watch = Callable[[str, int], Tick]
 """Told what begins and of how many steps; returns a function that is told of steps done."""
+Say = Callable[[str], None]
+"""Told something in one line."""
+
+
+@runtime_checkable
+class TellingTick(Protocol):
+    """A Tick that has room for a few words beside its bar."""
+
+    def __call__(self, steps: int) -> None:
+        """So many more steps are done."""
+
+    def tell(self, words: str) -> None:
+        """Show these words from now on."""
+
+
+def tell(tick: Tick, words: str) -> None:
+    """Show a few words beside a bar, where it has room for them."""
+    if isinstance(tick, TellingTick):
+        tick.tell(words)
 
 
 def unwatched(what: str, total: int) -> Tick:

@@ -22,10 +22,14 @@ from curate import schema
 from curate.dataset import Dataset, read_table, write_table
 from curate.errors import CurateError, ExistsError, FormatError, MissingError, UsageError
 from curate.files import held_folder, write_atomic
+from curate.threads import Say, unwatched
+from review.ahead import loop_bytes, loop_work
 from review.failures import find_failures
 from review.gate import Figure, Verdict, compare_figures, decide
 from review.mine import mine
 from train.config import FitConfig, read_config
+from train.disk import check_room
+from train.estimate import Work, foretelling
 from train.fit import fit
 from train.log import EpochLine, is_finished, read_log
 from train.metrics import Summary, summarise
@@ -91,8 +95,19 @@ class Arms:
         return [("before", self.before), ("control", self.control), ("after", self.after)]
 
 
-Say = Callable[[str], None]
 Report = Callable[[EpochLine], None]
+
+
+@dataclass(frozen=True)
+class Told:
+    """A loop at work, and who is told of it."""
+
+    out: Path
+    config: LoopConfig
+    say: Say
+    report: Report | None
+    disk: float | None
+    """Bytes it will write, where it begins now."""
 
 
 def run_loop(
@@ -114,12 +129,16 @@ def run_loop(
     _check_place(dataset, out)
     with held_folder(out):
         _claim(out, config, force)
-        base = out / "base"
+        base, needed = out / "base", None
+        if not (base / "config.json").is_file():
+            needed = loop_bytes(dataset, config.fit, config.rounds)
+            check_room(out, needed)
+        told = Told(out, config, say, report, needed)
         say(f"base: {config.fit.epochs} epochs" + (f", {config.fit.folds} folds" if config.fit.folds else ""))
-        _train(dataset, base, config.fit, None, report)
+        _train(dataset, base, config.fit, None, told)
         results = []
         for number in range(1, config.rounds + 1):
-            result = _finished_round(out, number) or _run_round(dataset, out, base, number, config, say, report)
+            result = _finished_round(out, number) or _run_round(dataset, base, number, told)
             results.append(result)
             base = out / f"round-{number}" / "candidate" if result.promoted else base
     return results
@@ -161,9 +180,8 @@ def _read_loop_config(path: Path) -> LoopConfig | None:
         return None
 
 
-def _run_round(
-    dataset: Dataset, out: Path, base: Path, number: int, config: LoopConfig, say: Say, report: Report | None
-) -> RoundResult:
+def _run_round(dataset: Dataset, base: Path, number: int, told: Told) -> RoundResult:
+    out, config, say = told.out, told.config, told.say
     folder = out / f"round-{number}"
     arms = Arms(base, folder / "control", folder / "candidate")
     say(f"round {number}: score the training images and find what fails")
@@ -172,9 +190,9 @@ def _run_round(
     epochs = epochs_of(config.budget, base)
     again = arm_config(read_config(out / "base"), base, epochs, number)
     say(f"round {number}: control, {epochs} epochs without mining")
-    _train(dataset, arms.control, again, None, report)
+    _train(dataset, arms.control, again, None, told)
     say(f"round {number}: candidate, {epochs} epochs with {_in_words(mined)}")
-    _train(dataset, arms.after, again, mined, report)
+    _train(dataset, arms.after, again, mined, told)
     for run in (arms.control, arms.after):
         _score(dataset, run, "val")
     verdict = decide(_scores(arms.control, "val"), _scores(arms.after, "val"), config.fit.seed)
@@ -311,9 +329,25 @@ def _in_words(mined: pl.DataFrame) -> str:
     return f"{counts['hard']} hard images drawn more often and {counts['left out']} suspected labels left out"
 
 
-def _train(dataset: Dataset, run: Path, config: FitConfig, mined: pl.DataFrame | None, report: Report | None) -> None:
-    if not is_finished(run):
-        fit(dataset, run, config, mined=mined, resume=(run / "config.json").is_file(), report=report)
+def _train(dataset: Dataset, run: Path, config: FitConfig, mined: pl.DataFrame | None, told: Told) -> None:
+    if is_finished(run):
+        return
+
+    def left() -> Work:
+        return loop_work(dataset, told.out, told.config.fit, told.config.rounds, told.config.budget)
+
+    watch = foretelling(unwatched, told.say, left, config, len(dataset.rows("val")), told.disk)
+    fit(
+        dataset,
+        run,
+        config,
+        mined=mined,
+        resume=(run / "config.json").is_file(),
+        report=told.report,
+        watch=watch,
+        say=told.say,
+        foretell=False,
+    )
 
 
 def _score(dataset: Dataset, run: Path, *splits: str) -> None:

@@ -64,8 +64,7 @@ def open_cache(dataset: Dataset, size: int, watch: Watch) -> Cache:
     for them, or another process is writing the very same, they are held in memory instead, and the stage says why.
     """
     rows = dataset.rows("train", "background", "val")
-    header = _Header(MADE_BY, dataset.header.digest, size, [row["sample_id"] for row in rows])
-    folder = cache_folder() / f"{header.digest[:24]}-{size}"
+    folder, header = _place(dataset, size)
     cache = _opened(folder, header)
     if cache is not None:
         return cache
@@ -79,6 +78,18 @@ def open_cache(dataset: Dataset, size: int, watch: Watch) -> Cache:
         except (ExistsError, OSError) as error:
             why = str(error)
     return cache or fill_memory(dataset, rows, size, watch, why)
+
+
+def is_cached(dataset: Dataset, size: int) -> bool:
+    """Whether `open_cache` would find the images there."""
+    return _opened(*_place(dataset, size)) is not None
+
+
+def _place(dataset: Dataset, size: int) -> tuple[Path, _Header]:
+    """The folder of a cache, and what it must hold."""
+    names = [row["sample_id"] for row in dataset.rows("train", "background", "val")]
+    header = _Header(MADE_BY, dataset.header.digest, size, names)
+    return cache_folder() / f"{header.digest[:24]}-{size}", header
 
 
 def fill_memory(

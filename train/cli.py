@@ -9,6 +9,7 @@ from train.augment_cli import augment_sheet
 from train.console import SETTINGS, is_silent, is_started_together
 from train.fit_cli import fit, lr_find
 from train.predict_cli import predict
+from train.runs_cli import runs
 from train.score_cli import score
 from train.sweep_cli import sweep
 
@@ -28,5 +29,5 @@ def train(ctx: click.Context) -> None:
         raise UsageError(f"torchrun: several processes train together with fit alone, not {ctx.invoked_subcommand}")
 
 
-for command in (fit, lr_find, sweep, score, predict, augment_sheet):
+for command in (fit, lr_find, sweep, runs, score, predict, augment_sheet):
     train.add_command(command)

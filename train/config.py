@@ -320,13 +320,14 @@ def first_difference(stored: FitConfig, wanted: FitConfig) -> tuple[str, object,
     if stored.lr_from and wanted.lr == "auto":
         alike |= {"lr"} | ({"lr_min"} if wanted.lr_min is None else set())
     for name in FitConfig.__struct_fields__:
-        old, new = _as_given(stored, name), _as_given(wanted, name)
+        old, new = as_given(stored, name), as_given(wanted, name)
         if name not in alike and old != new:
             return "--" + name.replace("_", "-"), old, new
     return None
 
 
-def _as_given(config: FitConfig, name: str) -> object:
+def as_given(config: FitConfig, name: str) -> object:
+    """The value of a field as the option would be written: sizes of several stages together."""
     earlier = getattr(config, _STAGES_OF[name]) if name in _STAGES_OF else ()
     last: object = ",".join(config.classes) if name == "classes" else getattr(config, name)
     return ",".join(map(str, (*earlier, last))) if earlier else last

@@ -6,11 +6,14 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-from curate.threads import Tick, Watch
+from curate.threads import Tick, Watch, unwatched
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True}
 
@@ -31,22 +34,34 @@ def note(text: str) -> None:
         click.echo(text, err=True)
 
 
+class Bar:
+    """One bar: told of images that are done, and of a few words to show beside it."""
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self._progress, self._task = progress, task
+
+    def __call__(self, steps: int) -> None:
+        """So many more images are done."""
+        self._progress.advance(self._task, steps)
+
+    def tell(self, words: str) -> None:
+        """Show these words from now on."""
+        self._progress.update(self._task, told=words)
+
+
 @contextmanager
 def progress() -> Iterator[tuple[Watch, Callable[[str], None]]]:
     """(watch, say): a bar on stderr where that is a terminal, and lines that scroll by above it."""
     if is_silent() or not sys.stderr.isatty():
-        yield lambda what, total: lambda steps: None, note
+        yield unwatched, note
         return
-    from rich.console import Console
-    from rich.progress import Progress
+    from curate.progress import bars_with
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        tasks: list[Any] = []
+    with bars_with("images") as bars:
 
         def watch(what: str, total: int) -> Tick:
-            for task in tasks:
-                bar.remove_task(task)
-            tasks[:] = [bar.add_task(what, total=total)]
-            return lambda steps: bar.advance(tasks[0], steps)
+            for done in bars.task_ids:
+                bars.remove_task(done)
+            return Bar(bars, bars.add_task(what, total=total or None, told=""))
 
-        yield watch, lambda text: bar.console.print(text, highlight=False, markup=False)
+        yield watch, lambda text: bars.console.print(text, highlight=False, markup=False)

@@ -71,10 +71,11 @@ def summary_table(scores: pl.DataFrame, groups: Mapping[str, str]) -> str:
     lines.append(["  in groups", *(f"{count}" for _, count, _ in summaries.values())])
     lines.append(["without a person", *(f"{summary.empty}" for summary, _, _ in summaries.values())])
     for title, field in TABLE_ROWS.items():
-        cells = [_with_interval(getattr(one, field), intervals[field]) for one, _, intervals in summaries.values()]
+        cells = [with_interval(getattr(one, field), intervals[field]) for one, _, intervals in summaries.values()]
         lines.append([title, *cells])
     return "".join(f"{title:<25}" + "".join(f"{cell:>23}" for cell in cells) + "\n" for title, *cells in lines)
 
 
-def _with_interval(value: float | None, interval: Interval | None) -> str:
+def with_interval(value: float | None, interval: Interval | None) -> str:
+    """A figure, and its interval in brackets where it has one."""
     return number(value) + ("" if interval is None else f" [{number(interval.low)}, {number(interval.high)}]")

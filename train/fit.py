@@ -14,15 +14,16 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import polars as pl
+from torch import nn
 
 from curate import schema
 from curate.dataset import Dataset, read_table, write_table
 from curate.errors import ExistsError, MismatchError, MissingError, UsageError, VersionError
 from curate.files import held_folder, readable_faults, write_atomic
 from curate.masks import BACKGROUND, IGNORE, PERSON
-from curate.threads import Watch, unwatched
+from curate.threads import Say, Watch, unwatched
 from train.batches import batch_bounds
-from train.cache import names_classes, open_cache
+from train.cache import Cache, names_classes, open_cache
 from train.config import (
     POOLING_MODELS,
     RECIPES,
@@ -32,18 +33,23 @@ from train.config import (
     has_named_weights,
     read_config,
 )
+from train.disk import check_room, fit_bytes
 from train.distributed import ALONE, Team
+from train.estimate import fit_work, foretelling
 from train.execution import precision_on
+from train.fixed import read_fixed
 from train.folds import Share, needs_tenth, settle_validation, share_images
 from train.freezing import check_freezable
+from train.journal import keeping_journal
 from train.log import EpochLine, is_finished, read_log
 from train.lr_find import STEPS, RangeTest, range_test, write_range_test
 from train.models import build_model, device
 from train.optimisers import parameter_groups
-from train.plots import curves_png
 from train.score import score_into
 from train.stages import stages
 from train.targets import HELD
+from train.tensorboard import FOLDER as EVENTS
+from train.tensorboard import check_tensorboard
 from train.training import Material, train_model
 
 __all__ = ["EpochLine", "fit", "is_finished", "read_log"]
@@ -55,7 +61,9 @@ RUN_FILES = (
     "last.ckpt",
     "best.safetensors",
     "log.jsonl",
+    "steps.jsonl",
     "plots",
+    EVENTS,
     "predictions",
     "failures.parquet",
     "suspects.parquet",
@@ -76,6 +84,9 @@ def fit(
     force: bool = False,
     report: Callable[[EpochLine], None] | None = None,
     watch: Watch = unwatched,
+    say: Say = lambda line: None,
+    tensorboard: bool = False,
+    foretell: bool = True,
     team: Team = ALONE,
 ) -> Path:
     """Train the run in folder `run` and score its validation split, and with folds its training split out-of-fold.
@@ -93,6 +104,9 @@ def fit(
         force: Replace a run that is there.
         report: Told each finished epoch, of the fold models too.
         watch: Shown what is being done and how far it is.
+        say: Told in one line how long a long run will take, and what could not be drawn.
+        tensorboard: Write events for TensorBoard; a run that was begun with them goes on with them.
+        foretell: Say how long it will take.
         team: The processes that train it together, each of which calls this with the same arguments.
 
     Returns:
@@ -105,6 +119,7 @@ def fit(
         DivergedError: The loss is no longer a number.
         VersionError: The dataset is not the one of the configuration.
         DownloadError: The pretrained weights cannot be downloaded.
+        MachineError: tensorboard is not installed, or the disk is too full.
     """
     if resume and force:
         raise UsageError("--resume and --force contradict each other; pass one of them")
@@ -117,7 +132,20 @@ def fit(
     config = settle(config, dataset, run)
     try:
         with held_folder(run) if team.is_lead else nullcontext(), readable_faults(run):
-            _fit_held(dataset, run, config, mined, resume, force, report or (lambda line: None), watch, team)
+            _fit_held(
+                dataset,
+                run,
+                config,
+                mined,
+                resume,
+                force,
+                report or (lambda line: None),
+                watch,
+                say,
+                tensorboard,
+                foretell,
+                team,
+            )
     finally:
         with suppress(OSError):  # only an empty folder goes: one that was refused before anything was written
             if team.is_lead:
@@ -147,17 +175,23 @@ def _fit_held(
     force: bool,
     report: Callable[[EpochLine], None],
     watch: Watch,
+    say: Say,
+    tensorboard: bool,
+    foretell: bool,
     team: Team,
 ) -> None:
     """`fit` while nobody else works in the folder."""
-    begun = team.from_lead(lambda: _begin(dataset, run, config, mined, resume, force))
+    begun = team.from_lead(lambda: _begin(dataset, run, config, mined, resume, force, tensorboard))
     if begun is None:
         return
-    config, mined = begun
+    config, mined, tensorboard, needed = begun
     if config.digest != dataset.header.digest:
         raise VersionError(f"{dataset.root}: is another dataset on this machine than on that of the first process")
     shares = share_images(dataset, config)
     weight_of, recipe_of = weights_and_recipes(dataset, mined, config.augment)
+    if foretell and team.is_lead:
+        judges = len(shares[-1].judge)
+        watch = foretelling(watch, say, lambda: fit_work(dataset, config, run), config, judges, needed)
     materials = team.first_on_each_machine(lambda: gather(dataset, config, shares, weight_of, recipe_of, watch))
     check_shares(materials.values(), config, team)
     if config.lr == "auto":
@@ -168,25 +202,41 @@ def _fit_held(
             write_atomic(run / "config.json", encode_config(config))
     for fold, material in materials.items():
         folder = run if fold == -1 else run / f"fold-{fold}"
-        train_model(material, folder, _for_building(config, run), fold, report, watch, team)
+        fixed = read_fixed(dataset, config, shares[fold].judge) if fold == -1 and team.is_lead else None
+        keeping = keeping_journal(folder, fixed, say, tensorboard=tensorboard) if team.is_lead else nullcontext()
+        with keeping as journal:
+            train_model(material, folder, _for_building(config, run), fold, report, watch, journal, team)
     if team.is_lead:
-        write_atomic(run / "plots" / "curves.png", curves_png(read_log(run)))
         splits = ("train", "val") if config.folds else ("val",)
         held_out = shares[-1].judge if needs_tenth(dataset, config.validation) and not config.folds else ()
         score_into(run, config, dataset, splits, run, watch, also=held_out)
 
 
 def _begin(
-    dataset: Dataset, run: Path, config: FitConfig, mined: pl.DataFrame | None, resume: bool, force: bool
-) -> tuple[FitConfig, pl.DataFrame | None] | None:
-    """Make the folder that of a run under way: its configuration and mined table, or None where it is finished."""
+    dataset: Dataset,
+    run: Path,
+    config: FitConfig,
+    mined: pl.DataFrame | None,
+    resume: bool,
+    force: bool,
+    tensorboard: bool,
+) -> tuple[FitConfig, pl.DataFrame | None, bool, float | None] | None:
+    """Make the folder that of a run under way; None where it is finished.
+
+    Returns:
+        The configuration, the mined table, whether TensorBoard's events are written, and the bytes it will need on the
+        disk where it is new.
+    """
     begun = _check_place(run, resume, force)
     if resume and begun:
         mined = _resumed_mined(run, dataset, config, mined)
         config = with_found_rate(config, read_config(run))
         if is_finished(run):
             return None
+        tensorboard = tensorboard or (run / EVENTS).is_dir()
         write_atomic(run / "config.json", encode_config(config))  # the dataset may have moved since
+    if tensorboard:
+        check_tensorboard()
     for partial in run.rglob(".*.partial"):  # a file that a kill left half-written
         partial.unlink()
     shares = share_images(dataset, config)
@@ -199,11 +249,13 @@ def _begin(
         check_material(dataset, share.learn, weight_of, fold)
         if config.model in POOLING_MODELS and (config.epoch_images or _counted(dataset, share.learn)) < 2:
             raise UsageError(f"--model {config.model}: needs at least 2 images in an epoch")
-    if not (resume and begun):
-        check_buildable(_for_building(config, run))  # before the folder is claimed
+    needed = None
+    if not (resume and begun):  # before the folder is claimed
+        needed = fit_bytes(check_buildable(_for_building(config, run)), config, dataset)
+        check_room(run, needed)
         _claim(run, config, mined)
     (run / "scores.parquet").unlink(missing_ok=True)  # weights change from here on; the end of this makes it again
-    return config, mined
+    return config, mined, tensorboard, needed
 
 
 def gather(
@@ -225,6 +277,18 @@ def gather(
         watch: Shown how many images are read.
     """
     caches = {size: open_cache(dataset, size, watch) for size in sorted({stage.size for stage in stages(config)})}
+    return materials_of(dataset, config, shares, weight_of, recipe_of, caches)
+
+
+def materials_of(
+    dataset: Dataset,
+    config: FitConfig,
+    shares: Mapping[int, Share],
+    weight_of: Mapping[str, float],
+    recipe_of: Mapping[str, str],
+    caches: Mapping[int, Cache],
+) -> dict[int, Material]:
+    """`gather` from images that are read already."""
     place_of = caches[config.size].place
     empty = {row["sample_id"] for row in dataset.rows("background")}
     return {
@@ -309,12 +373,13 @@ def check_shares(materials: Iterable[Material], config: FitConfig, team: Team) -
             )
 
 
-def check_buildable(config: FitConfig) -> None:
-    """Raise where a model cannot be built, trained as configured, or on this machine."""
+def check_buildable(config: FitConfig) -> nn.Module:
+    """The model that training starts from; raises where it cannot be trained as configured, or on this machine."""
     precision_on(device(), config.precision)
     model = build_model(config)
     check_freezable(model, config)
     parameter_groups(model, config)
+    return model
 
 
 def _for_building(config: FitConfig, run: Path) -> FitConfig:

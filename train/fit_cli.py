@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from curate.errors import UsageError
 from train.config import (
     LOSSES,
     MODELS,
@@ -208,10 +209,23 @@ def in_team(command: Callable[..., Any]) -> Callable[..., Any]:
     "--resume", is_flag=True, help="Go on where a run stopped; options not given are those it was begun with."
 )
 @click.option("--force", is_flag=True, help="Replace a run that stands there.")
+@click.option(
+    "--estimate", is_flag=True, help="Only say what time, memory and disk it would take, by a few real steps."
+)
+@click.option("--tensorboard", is_flag=True, help="Write events for TensorBoard into RUN/tensorboard too.")
 @click.pass_context
 @in_team
 def fit(
-    ctx: click.Context, /, dataset: Path, out: Path, resume: bool, force: bool, team: Team | None, **options: Any
+    ctx: click.Context,
+    /,
+    dataset: Path,
+    out: Path,
+    resume: bool,
+    force: bool,
+    estimate: bool,
+    tensorboard: bool,
+    team: Team | None,
+    **options: Any,
 ) -> None:
     """Train a model on a dataset version and score its validation images.
 
@@ -227,6 +241,11 @@ def fit(
     from curate.dataset import open_dataset
 
     opened = open_dataset(dataset)
+    if estimate:
+        if team:
+            raise UsageError("--estimate: is measured by one process. Leave torchrun out")
+        _print_estimate(opened, config, out)
+        return
     if config.deterministic and not _has_gpu():
         note("--deterministic changes nothing here: on the CPU the same run is the same to the bit anyway")
     from train.distributed import ALONE
@@ -253,6 +272,8 @@ def fit(
                 force=force,
                 report=lambda line: say(in_words(line)),
                 watch=watch,
+                say=say,
+                tensorboard=tensorboard,
                 team=team or ALONE,
             )
     except KeyboardInterrupt:
@@ -261,6 +282,22 @@ def fit(
         ctx.exit(130)
     if not is_silent():
         _print_result(out, opened)
+
+
+def _print_estimate(dataset: Dataset, config: FitConfig, run: Path) -> None:
+    from train.cache import cache_folder
+    from train.disk import check_room
+    from train.estimate import duration, size
+    from train.measure import measure
+    from train.models import device_name
+
+    with progress() as (watch, _):
+        found = measure(dataset, config, run, watch)
+    click.echo(f"time    {duration(found.seconds)} on {device_name()}")
+    click.echo("memory  " + ", ".join(f"{size(amount)} of {name}" for name, amount in found.memory.items()))
+    cache = f", and {size(found.cache)} of resized images in {cache_folder()}" if found.cache else ""
+    click.echo(f"disk    {size(found.disk)}{cache}")
+    check_room(run, found.disk)
 
 
 def _has_gpu() -> bool:

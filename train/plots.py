@@ -6,11 +6,13 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from train.log import EpochLine
+from train.steps import StepLine
 
 if TYPE_CHECKING:
     from train.lr_find import RangeTest
@@ -18,26 +20,65 @@ if TYPE_CHECKING:
 TRAINING, VALIDATION = "#888888", "#0b6e99"
 
 
-def curves_png(lines: Sequence[EpochLine]) -> bytes:
-    """Loss, IoU and Dice against the epoch, training and validation, as a PNG of about 1200x400 px."""
-    figure = Figure(figsize=(12, 4), dpi=100)
+def curves_png(lines: Sequence[EpochLine], steps: Sequence[StepLine]) -> bytes:
+    """Loss, IoU and Dice against the epoch, training and validation, and the learning rate against the step.
+
+    A PNG of 1200x720 px. The loss of the steps lies faintly behind that of the epochs.
+    """
+    figure = Figure(figsize=(12, 7.2), dpi=100)
     FigureCanvasAgg(figure)
-    figure.subplots_adjust(left=0.04, right=0.99, bottom=0.12, top=0.92, wspace=0.12)
-    for axes, name in zip(figure.subplots(1, 3), ("loss", "iou", "dice"), strict=True):
-        for split, colour in (("train", TRAINING), ("val", VALIDATION)):
-            points = [(line.epoch, getattr(line, f"{split}_{name}")) for line in lines]
-            known = [(epoch, value) for epoch, value in points if value is not None]
-            label = {"train": "training (augmented)", "val": "validation"}[split]
-            axes.plot(*zip(*known, strict=True) if known else ([], []), ".-", color=colour, label=label)
-        axes.set(title={"loss": "Loss", "iou": "IoU", "dice": "Dice"}[name], xlabel="epoch")
+    figure.subplots_adjust(left=0.05, right=0.985, bottom=0.075, top=0.95, wspace=0.13, hspace=0.3)
+    loss, iou, dice, rate = figure.subplots(2, 2).flat
+    loss.plot(epochs_of(steps), [step.loss for step in steps], "-", color=TRAINING, alpha=0.35, linewidth=0.8)
+    for axes, name, title in ((loss, "loss", "Loss"), (iou, "iou", "IoU"), (dice, "dice", "Dice")):
+        _plot_epochs(axes, lines, name)
+        axes.set(title=title, xlabel="epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_ylim(0, 1 if name != "loss" else None)
+        axes.set_ylim(0, 1 if name != "loss" else _loss_limit(lines, steps))
+    rate.plot([step.step for step in steps], [step.lr for step in steps], "-", color=VALIDATION)
+    rate.set(title="Learning rate", xlabel="step")
+    rate.xaxis.set_major_locator(MaxNLocator(integer=True))
+    rate.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
+    rate.set_ylim(0, None)
+    for axes in figure.axes:
         axes.grid(alpha=0.3)
-    best = [line.epoch for line in lines if line.best]
-    for axes in figure.axes if best else []:
-        axes.axvline(best[-1], color=VALIDATION, alpha=0.3, linestyle="--", label="best")
-    figure.axes[0].legend()
+    loss.legend()
     return _png(figure)
+
+
+def _plot_epochs(axes: Axes, lines: Sequence[EpochLine], name: str) -> None:
+    """One figure of training and validation, and where the best epoch was."""
+    for split, colour, label in (("train", TRAINING, "training (augmented)"), ("val", VALIDATION, "validation")):
+        points = [(line.epoch, getattr(line, f"{split}_{name}")) for line in lines]
+        known = [(epoch, value) for epoch, value in points if value is not None]
+        axes.plot(*zip(*known, strict=True) if known else ([], []), ".-", color=colour, label=label)
+    best = [line.epoch for line in lines if line.best]
+    if best:
+        axes.axvline(best[-1], color=VALIDATION, alpha=0.3, linestyle="--", label="best")
+
+
+def epochs_of(steps: Sequence[StepLine]) -> list[float]:
+    """Where steps lie between the epochs: the last of epoch 3 at 3.
+
+    >>> epochs_of([StepLine(5, 1, 0.0, 0.0), StepLine(10, 1, 0.0, 0.0), StepLine(20, 2, 0.0, 0.0)])
+    [0.5, 1.0, 2.0]
+    """
+    ends = {step.epoch: step.step for step in steps}
+    begins = dict(zip(ends, [0, *ends.values()], strict=False))
+    return [
+        step.epoch - 1 + (step.step - begins[step.epoch]) / (ends[step.epoch] - begins[step.epoch]) for step in steps
+    ]
+
+
+def _loss_limit(lines: Sequence[EpochLine], steps: Sequence[StepLine]) -> float | None:
+    """The upper end of the axis of losses: the largest of an epoch, and of nearly all steps.
+
+    A single step may not press all others flat.
+    """
+    epochs = [value for line in lines for value in (line.train_loss, line.val_loss) if value is not None]
+    ordered = sorted(step.loss for step in steps)
+    most = max([*epochs, *ordered[: round(0.99 * len(ordered))][-1:]], default=0.0)
+    return 1.05 * most or None
 
 
 def range_test_png(found: RangeTest) -> bytes:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from curate.errors import DivergedError
-from curate.threads import Tick, Watch
+from curate.threads import Tick, Watch, tell
 from train.batches import Draw, batch_bounds, batches, draw_epoch, to_input
 from train.cache import Cache
 from train.checkpoint import mend_rest, read_checkpoint, restore_learner, save_checkpoint
@@ -23,12 +23,14 @@ from train.config import FitConfig
 from train.distributed import ALONE, Team
 from train.execution import autocast, executing
 from train.freezing import prepare_epoch
+from train.journal import Journal
 from train.learner import Learner, make_learner
 from train.log import EpochLine, is_trained, read_log
 from train.losses import count_pixels, mean_overlaps, segmentation_loss
 from train.models import build_model, device
 from train.schedule import learning_rate
 from train.stages import Stage, stage_of, stages
+from train.steps import Steps
 
 STEPS_BETWEEN_LOOKS = 16
 """After so many steps losses are looked at: looking makes a GPU wait, and not looking trains on what is lost."""
@@ -68,9 +70,10 @@ def train_model(
     fold: int,
     report: Callable[[EpochLine], None],
     watch: Watch,
+    journal: Journal | None,
     team: Team = ALONE,
 ) -> None:
-    """Train one model in `folder`, from its last checkpoint where there is one; in a team the lead alone looks there.
+    """Train one model in `folder`, from its last checkpoint where there is one; the lead of a team alone looks there.
 
     The best epoch is that of the highest validation IoU, the lower loss deciding between equals; without validation
     images it is the last one. Of several sizes, the last one's epochs alone can be best.
@@ -91,22 +94,29 @@ def train_model(
         if saved and team.is_lead:
             mend_rest(folder, learner, history)
         while not is_trained(history, config):
-            history.append(run_epoch(learner, material, fold, history, watch))
+            line, steps = run_epoch(learner, material, fold, history, watch)
+            history.append(line)
+            if journal is not None:
+                journal.note(learner, line.epoch, steps)
             if team.is_lead:
                 save_checkpoint(folder, learner, history)
-                report(history[-1])
+                report(line)
+            if journal is not None:
+                journal.show(history)
 
 
-def run_epoch(learner: Learner, material: Material, fold: int, history: Sequence[EpochLine], watch: Watch) -> EpochLine:
-    """Learn for the epoch after `history` and judge what was learnt; the line that tells of it."""
+def run_epoch(
+    learner: Learner, material: Material, fold: int, history: Sequence[EpochLine], watch: Watch
+) -> tuple[EpochLine, Steps]:
+    """Learn for the epoch after `history` and judge what was learnt; the line that tells of it, and its steps."""
     started, config, epoch = time.monotonic(), learner.config, len(history) + 1
     stage = stage_of(config, epoch)
     name = f"epoch {epoch}/{config.epochs}" + (f", fold {fold}" if fold >= 0 else "")
     tick = watch(name, material.epoch_images + len(material.validation))
-    learnt, rate = train_epoch(learner, material, stage, (fold, epoch), tick)
+    learnt, steps = train_epoch(learner, material, stage, (fold, epoch), tick)
     judged = learner.team.from_lead(lambda: validate(learner, material, stage, tick))
     assert learnt.loss is not None  # an epoch has an image at least
-    return EpochLine(
+    line = EpochLine(
         epoch=epoch,
         fold=fold,
         train_loss=learnt.loss,
@@ -115,17 +125,18 @@ def run_epoch(learner: Learner, material: Material, fold: int, history: Sequence
         val_loss=judged.loss,
         val_iou=judged.iou,
         val_dice=judged.dice,
-        lr=rate,
+        lr=steps.rates[-1],
         best=is_best(judged, [line for line in history if line.epoch >= stage.first]),
         images=material.epoch_images,
         seconds=round(time.monotonic() - started, 3),
     )
+    return line, steps
 
 
 def train_epoch(
     learner: Learner, material: Material, stage: Stage, fold_and_epoch: tuple[int, int], tick: Tick
-) -> tuple[Outcome, float]:
-    """One pass of learning: what came of it, and the learning rate of its last step.
+) -> tuple[Outcome, Steps]:
+    """One pass of learning: what came of it, and its steps.
 
     What is drawn and how it is augmented follows from seed, fold and epoch alone. The schedule runs once a stage.
 
@@ -143,21 +154,22 @@ def train_epoch(
         for earlier in stages(config)
         if earlier.last < stage.first
     )
-    tally, rate = Tally(learner.team), 0.0
+    tally, rates = Tally(learner.team), list[float]()
     prepare_epoch(learner.model, config, epoch)
     with seeded_dropout(seed, learner.team):
         parts = [draws[slice(*learner.team.share(*whole))] for whole in bounds]
         for step, (images, targets) in enumerate(batches(cache, parts, learner.place, material.held), first_step):
-            rate = learning_rate(config, step, stage.epochs * len(bounds), stage.epochs)
-            loss, logits = learner.step(images, targets, rate, steps_before + step)
+            rates.append(learning_rate(config, step, stage.epochs * len(bounds), stage.epochs))
+            loss, logits = learner.step(images, targets, rates[-1], steps_before + step)
             begin, end = bounds[step - first_step]
             tally.add(loss, logits, targets, end - begin)
             if step % STEPS_BETWEEN_LOOKS == 0 or step == first_step + len(bounds) - 1:
                 broken = tally.first_broken()
                 if broken is not None:
                     raise not_finite(epoch, config, cache, draws[slice(*bounds[broken])])
+                tell(tick, f"loss {tally.loss():.3f}")
             tick(end - begin)
-    return tally.outcome(), rate
+    return tally.outcome(), tally.steps(steps_before + first_step, rates)
 
 
 @contextmanager
@@ -237,17 +249,19 @@ def validation_batches(material: Material, stage: Stage) -> Iterator[tuple[Tenso
 
 
 class Tally:
-    """Sums a pass up, over all processes that take part in it; nothing is fetched from a GPU before the end."""
+    """Sums a pass up, over all processes that share it; nothing is fetched from a GPU before it is asked for."""
 
     def __init__(self, team: Team = ALONE) -> None:
         self._team = team
         self._losses: list[Tensor] = []
+        self._images: list[int] = []
         self._counts: list[Tensor] = []
         self._looked_at = 0
 
     def add(self, loss: Tensor, logits: Tensor, targets: Tensor, images: int) -> None:
-        """Take this process's part of a batch of so many images in."""
+        """Take in this process's part of a batch of so many images."""
         self._losses.append(loss * images)
+        self._images.append(images)
         self._counts.append(count_pixels(logits, targets))
 
     def first_broken(self) -> int | None:
@@ -256,11 +270,19 @@ class Tally:
         broken = ~torch.isfinite(self._team.total(torch.stack(self._losses[before:])))
         return before + int(broken.float().argmax()) if bool(broken.any()) else None
 
+    def loss(self) -> float:
+        """Mean loss over all images taken in. For all."""
+        return float(self._team.total(torch.stack(self._losses)).sum()) / sum(self._images)
+
     def outcome(self) -> Outcome:
         """Means over all images taken in. For all."""
-        counts = self._team.joined(torch.cat(self._counts))
-        loss = float(self._team.total(torch.stack(self._losses)).sum()) / len(counts)
-        return Outcome(loss, *mean_overlaps(counts))
+        return Outcome(self.loss(), *mean_overlaps(self._team.joined(torch.cat(self._counts))))
+
+    def steps(self, before: int, rates: Sequence[float]) -> Steps:
+        """The batches taken in as steps of learning, `before` which others were taken. For all."""
+        sums = self._team.total(torch.stack(self._losses)).tolist()
+        losses = [total / count for total, count in zip(sums, self._images, strict=True)]
+        return Steps(before, losses, self._images, rates)
 
 
 def is_best(judged: Outcome, earlier_lines: Sequence[EpochLine]) -> bool:

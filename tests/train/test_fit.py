@@ -72,6 +72,7 @@ def test_a_run_is_all_there(drawn: Dataset, finished: Path) -> None:
     assert names == {
         "config.json",
         "log.jsonl",
+        "steps.jsonl",
         "best.safetensors",
         "last.ckpt",
         "plots",
