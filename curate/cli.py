@@ -108,6 +108,10 @@ def main(arguments: list[str] | None = None) -> None:
         if debug:
             raise
         fail(str(error), error.exit_code)
+    except ModuleNotFoundError as error:
+        if debug:
+            raise
+        fail(f"this needs {error.name}, which is not installed here. `curate doctor` says how to install it", 1)
     except OSError as error:
         if debug:
             raise

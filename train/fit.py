@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import msgspec
@@ -20,6 +22,7 @@ from curate.errors import ExistsError, MismatchError, MissingError, UsageError, 
 from curate.files import held_folder, readable_faults, write_atomic
 from curate.masks import BACKGROUND, IGNORE, PERSON
 from curate.threads import Say, Watch, unwatched
+from train.batches import batch_bounds
 from train.cache import Cache, names_classes, open_cache
 from train.config import (
     POOLING_MODELS,
@@ -31,6 +34,7 @@ from train.config import (
     read_config,
 )
 from train.disk import check_room, fit_bytes
+from train.distributed import ALONE, Team
 from train.estimate import fit_work, foretelling
 from train.execution import precision_on
 from train.fixed import read_fixed
@@ -83,6 +87,7 @@ def fit(
     say: Say = lambda line: None,
     tensorboard: bool = False,
     foretell: bool = True,
+    team: Team = ALONE,
 ) -> Path:
     """Train the run in folder `run` and score its validation split, and with folds its training split out-of-fold.
 
@@ -102,6 +107,7 @@ def fit(
         say: Told in one line how long a long run will take, and what could not be drawn.
         tensorboard: Write events for TensorBoard; a run that was begun with them goes on with them.
         foretell: Say how long it will take.
+        team: The processes that train it together, each of which calls this with the same arguments.
 
     Returns:
         `run`.
@@ -121,11 +127,11 @@ def fit(
         raise VersionError(f"{dataset.root}: has digest {dataset.header.digest[:12]}, expected {config.digest[:12]}")
     if run.exists() and not run.is_dir():
         raise ExistsError(f"{run}: is a file, a run is a folder. Choose another --out")
-    if resume and not run.is_dir():
+    if resume and team.is_lead and not run.is_dir():
         raise MissingError(f"{run}: no such run, nothing to resume. Leave --resume out to start it")
     config = settle(config, dataset, run)
     try:
-        with held_folder(run), readable_faults(run):
+        with held_folder(run) if team.is_lead else nullcontext(), readable_faults(run):
             _fit_held(
                 dataset,
                 run,
@@ -138,10 +144,12 @@ def fit(
                 say,
                 tensorboard,
                 foretell,
+                team,
             )
     finally:
         with suppress(OSError):  # only an empty folder goes: one that was refused before anything was written
-            run.rmdir()
+            if team.is_lead:
+                run.rmdir()
     return run
 
 
@@ -170,14 +178,61 @@ def _fit_held(
     say: Say,
     tensorboard: bool,
     foretell: bool,
+    team: Team,
 ) -> None:
-    """`fit` while no other process works in the folder."""
+    """`fit` while nobody else works in the folder."""
+    begun = team.from_lead(lambda: _begin(dataset, run, config, mined, resume, force, tensorboard))
+    if begun is None:
+        return
+    config, mined, tensorboard, needed = begun
+    if config.digest != dataset.header.digest:
+        raise VersionError(f"{dataset.root}: is another dataset on this machine than on that of the first process")
+    shares = share_images(dataset, config)
+    weight_of, recipe_of = weights_and_recipes(dataset, mined, config.augment)
+    if foretell and team.is_lead:
+        judges = len(shares[-1].judge)
+        watch = foretelling(watch, say, lambda: fit_work(dataset, config, run), config, judges, needed)
+    materials = team.first_on_each_machine(lambda: gather(dataset, config, shares, weight_of, recipe_of, watch))
+    check_shares(materials.values(), config, team)
+    if config.lr == "auto":
+        found = range_test(materials[-1], _for_building(config, run), watch, team=team)
+        config = team.from_lead(functools.partial(with_suggestion, config, found))
+        if team.is_lead:
+            write_range_test(run / "plots", found)
+            write_atomic(run / "config.json", encode_config(config))
+    for fold, material in materials.items():
+        folder = run if fold == -1 else run / f"fold-{fold}"
+        fixed = read_fixed(dataset, config, shares[fold].judge) if fold == -1 and team.is_lead else None
+        keeping = keeping_journal(folder, fixed, say, tensorboard=tensorboard) if team.is_lead else nullcontext()
+        with keeping as journal:
+            train_model(material, folder, _for_building(config, run), fold, report, watch, journal, team)
+    if team.is_lead:
+        splits = ("train", "val") if config.folds else ("val",)
+        held_out = shares[-1].judge if needs_tenth(dataset, config.validation) and not config.folds else ()
+        score_into(run, config, dataset, splits, run, watch, also=held_out)
+
+
+def _begin(
+    dataset: Dataset,
+    run: Path,
+    config: FitConfig,
+    mined: pl.DataFrame | None,
+    resume: bool,
+    force: bool,
+    tensorboard: bool,
+) -> tuple[FitConfig, pl.DataFrame | None, bool, float | None] | None:
+    """Make the folder that of a run under way; None where it is finished.
+
+    Returns:
+        The configuration, the mined table, whether TensorBoard's events are written, and the bytes it will need on the
+        disk where it is new.
+    """
     begun = _check_place(run, resume, force)
     if resume and begun:
         mined = _resumed_mined(run, dataset, config, mined)
         config = with_found_rate(config, read_config(run))
         if is_finished(run):
-            return
+            return None
         tensorboard = tensorboard or (run / EVENTS).is_dir()
         write_atomic(run / "config.json", encode_config(config))  # the dataset may have moved since
     if tensorboard:
@@ -189,7 +244,7 @@ def _fit_held(
     check_classes(dataset, config)
     if config.patience is not None and not shares[-1].judge:
         raise UsageError(f"--patience {config.patience}: {dataset.root} has no validation images to judge an epoch by")
-    weight_of, recipe_of = weights_and_recipes(dataset, mined, config.augment)
+    weight_of, _ = weights_and_recipes(dataset, mined, config.augment)
     for fold, share in shares.items():
         check_material(dataset, share.learn, weight_of, fold)
         if config.model in POOLING_MODELS and (config.epoch_images or _counted(dataset, share.learn)) < 2:
@@ -199,24 +254,8 @@ def _fit_held(
         needed = fit_bytes(check_buildable(_for_building(config, run)), config, dataset)
         check_room(run, needed)
         _claim(run, config, mined)
-    if foretell:
-        judges = len(shares[-1].judge)
-        watch = foretelling(watch, say, lambda: fit_work(dataset, config, run), config, judges, needed)
     (run / "scores.parquet").unlink(missing_ok=True)  # weights change from here on; the end of this makes it again
-    materials = gather(dataset, config, shares, weight_of, recipe_of, watch)
-    if config.lr == "auto":
-        found = range_test(materials[-1], _for_building(config, run), watch)
-        write_range_test(run / "plots", found)
-        config = with_suggestion(config, found)
-        write_atomic(run / "config.json", encode_config(config))
-    for fold, material in materials.items():
-        folder = run if fold == -1 else run / f"fold-{fold}"
-        fixed = read_fixed(dataset, config, shares[fold].judge) if fold == -1 else None
-        with keeping_journal(folder, fixed, say, tensorboard=tensorboard) as journal:
-            train_model(material, folder, _for_building(config, run), fold, report, watch, journal)
-    splits = ("train", "val") if config.folds else ("val",)
-    held_out = shares[-1].judge if needs_tenth(dataset, config.validation) and not config.folds else ()
-    score_into(run, config, dataset, splits, run, watch, also=held_out)
+    return config, mined, tensorboard, needed
 
 
 def gather(
@@ -320,6 +359,18 @@ def with_suggestion(config: FitConfig, found: RangeTest) -> FitConfig:
     lr_min = found.lr_min if config.schedule == "triangular" and config.lr_min is None else config.lr_min
     origin = f"range test: {found.explanation}"
     return msgspec.structs.replace(config, lr=found.lr, lr_min=lr_min, lr_from=origin)
+
+
+def check_shares(materials: Iterable[Material], config: FitConfig, team: Team) -> None:
+    """Raise UsageError where not every process of a team would get its share of every batch."""
+    least = team.size * (2 if config.model in POOLING_MODELS and team.size > 1 else 1)
+    for material, stage in itertools.product(materials, stages(config)):
+        smallest = min(end - begin for begin, end in batch_bounds(material.epoch_images, stage.batch_size))
+        if smallest < least:
+            raise UsageError(
+                f"--batch-size {stage.batch_size}: {team.size} processes share batches of {smallest} images, which "
+                f"need {least} at least. Pass a larger one, or start fewer processes"
+            )
 
 
 def check_buildable(config: FitConfig) -> nn.Module:

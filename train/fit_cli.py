@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from curate.errors import UsageError
 from train.config import (
     LOSSES,
     MODELS,
@@ -22,11 +24,12 @@ from train.config import (
     has_named_weights,
     read_config,
 )
-from train.console import SETTINGS, note, progress
+from train.console import SETTINGS, is_silent, is_started_together, note, progress
 from train.preset_cli import with_preset
 
 if TYPE_CHECKING:
     from curate.dataset import Dataset
+    from train.distributed import Team
     from train.log import EpochLine
 
 
@@ -182,6 +185,21 @@ def fit_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def in_team(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The command receives the processes that torchrun started together as `team`; None where it stands alone."""
+
+    @functools.wraps(command)
+    def started(*arguments: Any, **options: Any) -> Any:
+        if not is_started_together():
+            return command(*arguments, team=None, **options)
+        from train.distributed import meet
+
+        with meet() as team:
+            return command(*arguments, team=team, **options)
+
+    return started
+
+
 @click.command(context_settings=SETTINGS)
 @click.argument("dataset", type=click.Path(path_type=Path))
 @click.option("--out", metavar="RUN", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
@@ -196,6 +214,7 @@ def fit_options(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option("--tensorboard", is_flag=True, help="Write events for TensorBoard into RUN/tensorboard too.")
 @click.pass_context
+@in_team
 def fit(
     ctx: click.Context,
     /,
@@ -205,26 +224,31 @@ def fit(
     force: bool,
     estimate: bool,
     tensorboard: bool,
+    team: Team | None,
     **options: Any,
 ) -> None:
     """Train a model on a dataset version and score its validation images.
 
     Learns from the splits train and background, keeps the weights of the best epoch by validation IoU, uses a GPU where
-    there is one. Where no image is in the split val, a tenth of train is held out for it.
+    there is one, and several with torchrun. Where no image is in the split val, a tenth of train is held out for it.
 
     \b
     Example:
       curate train fit people --out runs/first --encoder mobilenet_v2 --weights none --size 160 --epochs 12
+      torchrun --nproc-per-node 8 -m curate train fit people --out runs/large --batch-size 128
     """
     config = _resumed(ctx, out, options) if resume else FitConfig(dataset="", digest="", **options)
     from curate.dataset import open_dataset
 
     opened = open_dataset(dataset)
     if estimate:
+        if team:
+            raise UsageError("--estimate: is measured by one process. Leave torchrun out")
         _print_estimate(opened, config, out)
         return
     if config.deterministic and not _has_gpu():
         note("--deterministic changes nothing here: on the CPU the same run is the same to the bit anyway")
+    from train.distributed import ALONE
     from train.fit import fit as fit_run
     from train.fit import is_finished, read_log
     from train.folds import validation_notes
@@ -235,7 +259,9 @@ def fit(
     if resume and is_finished(out):
         note(f"{out}: is finished already, nothing left to do")
     else:
-        note(f"training on {device_name()}")
+        note(f"training on {device_name()}" + (f", one of {team.size} processes" if team else ""))
+    if team and not (_has_gpu() or config.freeze_batch_norm):
+        note("batch norm sees each process's share alone: SyncBatchNorm needs GPUs. --freeze-batch-norm needs neither")
     try:
         with progress() as (watch, say):
             fit_run(
@@ -248,12 +274,14 @@ def fit(
                 watch=watch,
                 say=say,
                 tensorboard=tensorboard,
+                team=team or ALONE,
             )
     except KeyboardInterrupt:
         again = shlex.join(["curate", "train", "fit", str(dataset), "--out", str(out), "--resume"])
         note(f"stopped after {len(read_log(out))} finished epochs; go on with: {again}")
         ctx.exit(130)
-    _print_result(out, opened)
+    if not is_silent():
+        _print_result(out, opened)
 
 
 def _print_estimate(dataset: Dataset, config: FitConfig, run: Path) -> None:
