@@ -18,10 +18,11 @@ from curate.files import held_folder, readable_faults, write_atomic
 from curate.threads import Say, Watch, unwatched
 from train.config import FitConfig, first_difference, has_named_weights
 from train.estimate import NOTHING, duration, fit_work, pace_at, seconds_of
-from train.fit import check_buildable, check_classes, fit, settle
+from train.fit import check_buildable, fit, settle
 from train.folds import share_images
 from train.grid import Axes, Run, Sweep
 from train.log import EpochLine
+from train.material import check_classes
 from train.models import imagenet_settings
 from train.score import score
 from train.stages import stage_of
