@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from train.console import SETTINGS
+from train.export_cli import export_model
 from train.fit_cli import fit, lr_find
 from train.predict_cli import predict
 from train.score_cli import score
@@ -12,7 +13,7 @@ from train.score_cli import score
 
 @click.group(context_settings=SETTINGS)
 def train() -> None:
-    """Train, score and predict.
+    """Train, score, predict and export.
 
     \b
     Example:
@@ -20,5 +21,5 @@ def train() -> None:
     """
 
 
-for command in (fit, lr_find, score, predict):
+for command in (fit, lr_find, score, predict, export_model):
     train.add_command(command)

@@ -40,8 +40,8 @@ def open_background(word: str) -> Background:
     if word == "blur":
         return blurred
     path = Path(word)
-    if path.exists() or path.suffix.lower() in Image.registered_extensions():
-        if not path.exists():
+    if path.is_file() or path.suffix.lower() in Image.registered_extensions():
+        if not path.is_file():
             raise MissingError(f"--background {word}: no such picture. Check the path")
         picture = Image.fromarray(read_upright(path)[0])
         return lambda image, alpha: np.array(ImageOps.fit(picture, image.shape[1::-1], Image.Resampling.LANCZOS))

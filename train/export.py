@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import statistics
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from curate.errors import CurateError, ExistsError, MachineError
+from curate.errors import ExistsError, MachineError
 from curate.files import readable_faults, sha256_file, write_atomic
+from curate.person_model import first_line
 from train.batches import DEVIATION_RGB, MEAN_RGB
 from train.config import SIZE_STEP_PX, FitConfig
 from train.models import load
@@ -61,6 +64,8 @@ class WholeModel(nn.Module):
         """`model` takes normalised RGB and gives logits."""
         super().__init__()
         self.model = model
+        self.mean: Tensor
+        self.deviation: Tensor
         self.register_buffer("mean", torch.tensor(MEAN_RGB).view(1, 3, 1, 1))
         self.register_buffer("deviation", torch.tensor(DEVIATION_RGB).view(1, 3, 1, 1))
 
@@ -95,7 +100,10 @@ def export_onnx(run: Path, out: Path, *, free_size: bool = False, force: bool = 
     shapes = [(1, size, size), (3, size, size)]
     if free_size:
         shapes += [(2, size + SIZE_STEP_PX, size), (1, SIZE_STEP_PX, 2 * SIZE_STEP_PX)]
-    difference = max(_difference(model, session, shape) for shape in shapes)
+    try:
+        difference = max(_difference(model, session, shape) for shape in shapes)
+    except Exception as error:  # onnxruntime's errors have no common class
+        raise _cannot(loaded.config, error, free_size=free_size) from error
     if not difference <= TOLERANCE:
         raise MachineError(
             f"{out}: not written. The file's probabilities are off those of {run} by {difference:.2g}, at most "
@@ -121,11 +129,15 @@ def onnx_bytes(model: WholeModel, config: FitConfig, weights_sha256: str, *, fre
     batch = torch.export.Dim("batch", min=1)
     axes: dict[int, Any] = {0: batch}
     if free_size:
-        axes |= {2: SIZE_STEP_PX * torch.export.Dim("rows", min=1), 3: SIZE_STEP_PX * torch.export.Dim("columns", min=1)}
-    example = torch.from_numpy(_images((2, config.size, config.size)))
+        axes |= {
+            2: SIZE_STEP_PX * torch.export.Dim("rows", min=1),
+            3: SIZE_STEP_PX * torch.export.Dim("columns", min=1),
+        }
+    # A size that is one step, or the same as another, would pass for one that is fixed.
+    sides = (2 * SIZE_STEP_PX, 3 * SIZE_STEP_PX) if free_size else (config.size, config.size)
+    example = torch.from_numpy(_images((2, *sides)))
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the exporter warns of its own insides
+        with _hushed():
             program = torch.onnx.export(
                 model,
                 (example,),
@@ -137,14 +149,28 @@ def onnx_bytes(model: WholeModel, config: FitConfig, weights_sha256: str, *, fre
                 verbose=False,
             )
     except Exception as error:  # the exporter has errors of many kinds, and lets those of tracing through
-        wanted = "--free-size: " if free_size else ""
-        raise MachineError(
-            f"{wanted}--model {config.model} cannot be written as ONNX ({_first_line(error)})"
-            + (". Leave --free-size out" if free_size else "")
-        ) from error
-    proto = program.model_proto
+        raise _cannot(config, error, free_size=free_size) from error
+    proto: Any = program.model_proto  # type: ignore[union-attr]  # None only where the old exporter writes a file
     onnx.helper.set_model_props(proto, metadata(config, weights_sha256))
-    return proto.SerializeToString()
+    data: bytes = proto.SerializeToString()
+    return data
+
+
+def _cannot(config: FitConfig, error: Exception, *, free_size: bool) -> MachineError:
+    told = f"--model {config.model} cannot be written as an ONNX file that runs ({first_line(error)})"
+    return MachineError(f"--free-size: {told}. Leave it out" if free_size else told)
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """The exporter warns of its own insides, and logs pages where it fails; what counts of that is in its error."""
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def metadata(config: FitConfig, weights_sha256: str) -> dict[str, str]:
@@ -197,7 +223,3 @@ def _median_ms(call: Callable[[], object]) -> float:
         call()
         times.append(time.perf_counter() - start)
     return 1000 * statistics.median(times)
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
