@@ -71,7 +71,7 @@ class WholeModel(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """The probability of person."""
-        return torch.sigmoid(self.model((image - self.mean) / self.deviation))
+        return torch.sigmoid(self.model((image - self.mean) / self.deviation)[:, :1])
 
 
 def export_onnx(run: Path, out: Path, *, free_size: bool = False, force: bool = False) -> Exported:
