@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export FIFTYONE_DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test docs check format lint types long chromium sample wheel bench
+.PHONY: help install demo test docs check format lint types long chromium sample wheel bench gpu
 
 help:  ## Say what each command does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,12 @@ docs: $(VENV)/.tools  ## Make docs/commands.md again from the help
 
 bench: $(VENV)/.tools  ## Measure speed and memory beside pycocotools (about 40 minutes, 25 GB of disk)
 	@$(BIN)/python -m bench $(BENCH)
+
+# BARE=python3 takes that interpreter with what it holds and installs nothing; what training needs, `curate doctor --train` says.
+BARE ?=
+gpu: $(if $(BARE),,$(VENV)/.tools)  ## Test and measure training on a GPU; BARE=python3 installs nothing
+	@$(or $(BARE),$(BIN)/python) -m pytest -q -rs -m gpu tests/train/test_gpu.py
+	@$(or $(BARE),$(BIN)/python) -m bench --only train --runs 3
 
 sample: $(VENV)/.tools  ## Draw the embedded sample again, bit for bit
 	@$(BIN)/python -m tools.sample --out datasets/sample

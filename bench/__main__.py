@@ -18,13 +18,14 @@ from pathlib import Path
 from bench.measure import BenchError
 from bench.parts import building, labelling, opening, scaling, scoring, searching, selecting
 from bench.rows import Row, as_json, table
+from bench.training import training
 
 FULL = 118_287
 """Images of COCO train2017."""
 BUILDS = (1_000, 10_000, 100_000)
 MULTIPLES = (1, 2, 5, 10)
 ROWS = 100_000
-PARTS = ("select", "scale", "open", "build", "search", "label", "score")
+PARTS = ("select", "scale", "open", "build", "search", "label", "score", "train")
 
 
 def main() -> None:
@@ -80,6 +81,7 @@ def parts(given: argparse.Namespace, work: Path) -> Iterator[tuple[str, Callable
         "search": lambda: searching(rows, runs),
         "label": lambda: labelling(work, sorted({min(1_000, images), min(10_000, images)}), runs),
         "score": lambda: scoring(work, min(500, max(20, images // 10)), runs),
+        "train": lambda: training(work, runs),
     }
     yield from ((name, measurements[name]) for name in PARTS if name in given.only)
 

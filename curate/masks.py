@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as coco_mask
 
 cv2.setNumThreads(0)  # the unit of parallel work here is the image, and its thread pool does not live on in a fork
 
@@ -27,6 +27,14 @@ Mask: TypeAlias = NDArray[np.bool_]
 Target: TypeAlias = NDArray[np.uint8]
 Rle: TypeAlias = dict[str, Any]
 SizeHW: TypeAlias = tuple[int, int]
+
+
+@cache
+def _coco_mask() -> Any:
+    """pycocotools, imported by what speaks rle alone: training reads masks as PNGs and does without it."""
+    from pycocotools import mask
+
+    return mask
 
 
 def rle_of_polygons(polygons: Sequence[Sequence[float]], size_hw: SizeHW) -> Rle:
@@ -57,7 +65,7 @@ def rles_of_polygons(polygons: Sequence[Sequence[float]], size_hw: SizeHW) -> li
 
 def draw_polygons(polygons: Sequence[Sequence[float] | NDArray[np.float64]], size_hw: SizeHW) -> list[Rle]:
     """An rle for each flat polygon of at least three points that is known to lie in or near the image."""
-    return coco_mask.frPyObjects(polygons, *size_hw) if polygons else []
+    return _coco_mask().frPyObjects(polygons, *size_hw) if polygons else []
 
 
 def rle_of_counts(counts: Sequence[int], size_hw: SizeHW) -> Rle:
@@ -68,7 +76,7 @@ def rle_of_counts(counts: Sequence[int], size_hw: SizeHW) -> Rle:
     """
     height, width = size_hw
     check_counts(counts, size_hw)
-    return coco_mask.frPyObjects({"size": [height, width], "counts": list(counts)}, height, width)  # type: ignore[no-any-return]
+    return _coco_mask().frPyObjects({"size": [height, width], "counts": list(counts)}, height, width)  # type: ignore[no-any-return]
 
 
 def check_counts(counts: Sequence[int], size_hw: SizeHW) -> None:
@@ -124,7 +132,7 @@ def union_rle(rles: Sequence[Rle], size_hw: SizeHW) -> Rle:
     """The union of rles; the empty rle where there are none."""
     if len(rles) == 1:
         return rles[0]
-    return coco_mask.merge(list(rles)) if rles else empty_rle(size_hw)
+    return _coco_mask().merge(list(rles)) if rles else empty_rle(size_hw)
 
 
 def minus_rle(rle: Rle, removed: Rle) -> int:
@@ -134,27 +142,27 @@ def minus_rle(rle: Rle, removed: Rle) -> int:
 
 def overlap_px(one: Rle, other: Rle) -> int:
     """Number of pixels two rles of one size share."""
-    return int(coco_mask.area(coco_mask.merge([one, other], intersect=True)))
+    return int(_coco_mask().area(_coco_mask().merge([one, other], intersect=True)))
 
 
 def area_px(rle: Rle) -> int:
     """Number of pixels set."""
-    return int(coco_mask.area(rle))
+    return int(_coco_mask().area(rle))
 
 
 def any_px(rles: Sequence[Rle]) -> bool:
     """Whether any of the rles has a pixel set; False where there are none."""
-    return bool(rles) and any(coco_mask.area(list(rles)))
+    return bool(rles) and any(_coco_mask().area(list(rles)))
 
 
 def encode(mask: Mask) -> Rle:
     """A mask (H, W) as an rle."""
-    return coco_mask.encode(np.asfortranarray(mask.view(np.uint8)))  # type: ignore[no-any-return]
+    return _coco_mask().encode(np.asfortranarray(mask.view(np.uint8)))  # type: ignore[no-any-return]
 
 
 def decode(rle: Rle) -> Mask:
     """An rle as a mask (H, W)."""
-    return coco_mask.decode(rle).view(bool)  # type: ignore[no-any-return]
+    return _coco_mask().decode(rle).view(bool)  # type: ignore[no-any-return]
 
 
 def target_of(person: Mask, not_counted: Mask | None = None) -> Target:

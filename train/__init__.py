@@ -20,3 +20,5 @@ else:  # imported when it is first asked for: `curate train --help` waits for no
 # Read when torch is first imported. Torch's threads wait for each other hundreds of times a step. By default they spin,
 # which on cores that other processes keep busy costs as much again as the work itself; told to sleep, they do not.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if "WORLD_SIZE" in os.environ:  # started by torchrun: what one process says of another's end is ours to put in words
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")

@@ -7,7 +7,9 @@ scale and history are all.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import safetensors
@@ -25,7 +27,7 @@ from train.log import EpochLine, encode_log
 def save_checkpoint(folder: Path, learner: Learner, history: Sequence[EpochLine]) -> None:
     """Write the state after an epoch: `last.ckpt`, then `best.safetensors` where it is the best, then `log.jsonl`.
 
-    A kill between two of them is mended by `load_checkpoint`.
+    A kill between two of them is mended by `mend_rest`.
     """
     tensors = _under("model", learner.model.state_dict()) | _optimizer_tensors(learner.optimizer)
     if learner.average is not None:
@@ -35,41 +37,68 @@ def save_checkpoint(folder: Path, learner: Learner, history: Sequence[EpochLine]
         "scaler": msgspec.json.encode(learner.scaler.state_dict()).decode(),  # empty but for fp16
     }
     write_atomic(folder / "last.ckpt", safetensors.torch.save(tensors, metadata))
-    _write_rest(folder, learner, history)
+    mend_rest(folder, learner, history)
 
 
-def _write_rest(folder: Path, learner: Learner, history: Sequence[EpochLine]) -> None:
+def mend_rest(folder: Path, learner: Learner, history: Sequence[EpochLine]) -> None:
+    """Write what `save_checkpoint` writes after `last.ckpt`."""
     if history[-1].best:
         write_atomic(folder / "best.safetensors", safetensors.torch.save(_whole(learner.judged.state_dict())))
     write_atomic(folder / "log.jsonl", encode_log(history))
 
 
-def load_checkpoint(folder: Path, learner: Learner) -> list[EpochLine]:
-    """Put the last saved state into a learner; returns the finished epochs, none where nothing is saved.
+@dataclass(frozen=True)
+class Saved:
+    """What `last.ckpt` holds, as it was read: finished epochs, loss scale and tensors by name."""
+
+    path: Path
+    history: list[EpochLine]
+    scaler: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+
+def read_checkpoint(folder: Path) -> Saved | None:
+    """The last saved state of a model, None where nothing is saved.
 
     Raises:
-        FormatError: `last.ckpt` is damaged or of another model.
+        FormatError: `last.ckpt` is damaged.
     """
     path = folder / "last.ckpt"
     if not path.is_file():
-        return []
+        return None
     try:
         with safetensors.safe_open(path, "pt") as file:
             metadata = file.metadata()
-            history = msgspec.json.decode(metadata["history"], type=list[EpochLine])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
-        learner.model.load_state_dict(_from_under("model", tensors))
+            return Saved(
+                path,
+                msgspec.json.decode(metadata["history"], type=list[EpochLine]),
+                msgspec.json.decode(metadata.get("scaler", "{}")),
+                {name: file.get_tensor(name) for name in file.keys()},  # noqa: SIM118 (it is no mapping)
+            )
+    except (safetensors.SafetensorError, msgspec.DecodeError, OSError, KeyError, TypeError) as error:
+        raise _damaged(path, error) from error
+
+
+def restore_learner(learner: Learner, saved: Saved) -> None:
+    """Put a saved state into a learner.
+
+    Raises:
+        FormatError: It is damaged or of another model.
+    """
+    try:
+        learner.model.load_state_dict(_from_under("model", saved.tensors))
         if learner.average is not None:
-            learner.average.load_state_dict(_from_under("average", tensors))
-        _restore_optimizer(learner.optimizer, tensors)
-        scaler = msgspec.json.decode(metadata.get("scaler", "{}"))
-        if scaler:
-            learner.scaler.load_state_dict(scaler)
-    except (safetensors.SafetensorError, msgspec.DecodeError, OSError, RuntimeError, KeyError, TypeError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise FormatError(path, f"cannot be resumed from ({first}). Train again with --force") from error
-    _write_rest(folder, learner, history)
-    return history
+            learner.average.load_state_dict(_from_under("average", saved.tensors))
+        _restore_optimizer(learner.optimizer, saved.tensors)
+        if saved.scaler:
+            learner.scaler.load_state_dict(saved.scaler)
+    except (RuntimeError, KeyError, TypeError) as error:
+        raise _damaged(saved.path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> FormatError:
+    first = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return FormatError(path, f"cannot be resumed from ({first}). Train again with --force")
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

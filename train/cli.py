@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import click
 
+from curate.errors import UsageError
 from train.augment_cli import augment_sheet
-from train.console import SETTINGS
+from train.console import SETTINGS, is_silent, is_started_together
+from train.export_cli import export_model
 from train.fit_cli import fit, lr_find
 from train.predict_cli import predict
 from train.runs_cli import runs
@@ -14,14 +16,19 @@ from train.sweep_cli import sweep
 
 
 @click.group(context_settings=SETTINGS)
-def train() -> None:
-    """Train, score and predict.
+@click.pass_context
+def train(ctx: click.Context) -> None:
+    """Train, score, predict and export.
 
     \b
     Example:
       curate train fit people --out runs/first
     """
+    if is_started_together() and ctx.invoked_subcommand != "fit":
+        if is_silent():
+            ctx.exit(2)
+        raise UsageError(f"torchrun: several processes train together with fit alone, not {ctx.invoked_subcommand}")
 
 
-for command in (fit, lr_find, sweep, runs, score, predict, augment_sheet):
+for command in (fit, lr_find, sweep, runs, score, predict, export_model, augment_sheet):
     train.add_command(command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,9 +18,20 @@ if TYPE_CHECKING:
 SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True}
 
 
+def is_started_together() -> bool:
+    """Whether torchrun started this process as one of several."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def is_silent() -> bool:
+    """Whether another of the processes that were started together speaks for this one."""
+    return is_started_together() and os.environ.get("RANK") != "0"
+
+
 def note(text: str) -> None:
     """A line on stderr."""
-    click.echo(text, err=True)
+    if not is_silent():
+        click.echo(text, err=True)
 
 
 class Bar:
@@ -40,7 +52,7 @@ class Bar:
 @contextmanager
 def progress() -> Iterator[tuple[Watch, Callable[[str], None]]]:
     """(watch, say): a bar on stderr where that is a terminal, and lines that scroll by above it."""
-    if not sys.stderr.isatty():
+    if is_silent() or not sys.stderr.isatty():
         yield unwatched, note
         return
     from curate.progress import bars_with

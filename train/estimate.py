@@ -14,7 +14,6 @@ import polars as pl
 from curate.dataset import Dataset
 from curate.threads import Say, Tick, Watch, tell
 from train.config import FitConfig
-from train.durations import duration
 from train.folds import settle_validation, share_images
 from train.log import is_trained, read_log
 from train.stages import stage_of, stages
@@ -188,6 +187,22 @@ def peak_memory() -> dict[str, float]:
     if torch is not None and torch.cuda.is_initialized():
         found["GPU memory"] = float(torch.cuda.max_memory_reserved())
     return found
+
+
+def duration(seconds: float) -> str:
+    """A time in the two units that matter.
+
+    >>> duration(9), duration(130), duration(7260), duration(200_000)
+    ('9 s', '2 min', '2 h 1 min', '2 d 7 h')
+    """
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    return (
+        f"{minutes // 60} h {minutes % 60} min" if minutes < 2880 else f"{minutes // 1440} d {minutes % 1440 // 60} h"
+    )
 
 
 def size(count: float) -> str:

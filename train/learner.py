@@ -10,15 +10,16 @@ from torch.optim import Optimizer
 
 from train.batches import to_input
 from train.config import FitConfig
+from train.distributed import ALONE, GradientSum, Team, with_shared_norms
 from train.ema import begin_average, decay_at, update_average
 from train.execution import Forward, autocast, forward_of, make_scaler
-from train.losses import segmentation_loss
+from train.losses import segmentation_loss, sizes_of
 from train.optimisers import make_optimizer, set_rate
 
 
 @dataclass(frozen=True)
 class Learner:
-    """A model with the state of its training; `load_checkpoint` restores all of it."""
+    """A model with the state of its training; `restore_learner` restores all of it."""
 
     config: FitConfig
     model: nn.Module
@@ -28,6 +29,8 @@ class Learner:
     scaler: torch.amp.GradScaler
     average: nn.Module | None
     """The moving average of the model's weights, with --ema."""
+    team: Team
+    gradients: GradientSum
 
     @property
     def place(self) -> torch.device:
@@ -40,7 +43,9 @@ class Learner:
         return self.model if self.average is None else self.average
 
     def step(self, images: Tensor, targets: Tensor, rate: float, number: int) -> tuple[Tensor, Tensor]:
-        """Learn from one batch: its loss, a scalar, and logits (N, C, S, S), both from before the step.
+        """Learn from one batch: its loss, a scalar, and logits (N, C, S, S), both from before the step. For all.
+
+        Each process of a team gives its share of the batch and gets that share's part of the loss.
 
         Args:
             images: (N, 3, S, S) uint8 RGB.
@@ -51,8 +56,10 @@ class Learner:
         set_rate(self.optimizer, rate)
         with autocast(self.place, self.config.precision):
             logits = self.forward(to_input(images, self.place))
-        loss = segmentation_loss(self.config.loss, logits, targets, self.config.classes)
+        classes = self.config.classes
+        loss = segmentation_loss(self.config.loss, logits, targets, classes, self._shares(targets))
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self.gradients.wait()
         if self.config.clip_norm is not None:
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
@@ -63,10 +70,19 @@ class Learner:
             update_average(self.average, self.model, decay_at(self.config.ema, number))
         return loss.detach(), logits.detach()
 
+    def _shares(self, targets: Tensor) -> Tensor | None:
+        """What of the whole batch these targets are, as `segmentation_loss` takes it; None where they are all of it."""
+        if self.team.size == 1:
+            return None
+        own = sizes_of(targets, self.config.classes)
+        return own / self.team.total(own).clamp(min=1)
 
-def make_learner(model: nn.Module, config: FitConfig) -> Learner:
-    """A model at the start of its training."""
+
+def make_learner(model: nn.Module, config: FitConfig, team: Team = ALONE) -> Learner:
+    """A model at the start of its training; in a team, every process's is that of the lead's. For all."""
     place = next(model.parameters()).device
+    model = with_shared_norms(model, team)
+    team.take_leads_state(model)
     return Learner(
         config=config,
         model=model,
@@ -74,4 +90,6 @@ def make_learner(model: nn.Module, config: FitConfig) -> Learner:
         optimizer=make_optimizer(config, model),
         scaler=make_scaler(place, config.precision),
         average=None if config.ema is None else begin_average(model),
+        team=team,
+        gradients=GradientSum(model, team),
     )

@@ -18,7 +18,9 @@ FOCAL_GAMMA = 2.0
 """The focusing parameter that Lin et al. 2017 found best; their class weight alpha is left out (1)."""
 
 
-def segmentation_loss(name: str, logits: Tensor, targets: Tensor, classes: Sequence[str] = ("person",)) -> Tensor:
+def segmentation_loss(
+    name: str, logits: Tensor, targets: Tensor, classes: Sequence[str] = ("person",), shares: Tensor | None = None
+) -> Tensor:
     """The mean loss of a batch over its classes, a scalar; pixels that are not counted have no part in it.
 
     `bce` is binary cross-entropy averaged over the counted pixels of the batch, `bce-dice` that plus 1 - soft Dice
@@ -31,26 +33,40 @@ def segmentation_loss(name: str, logits: Tensor, targets: Tensor, classes: Seque
         logits: (N, C, H, W), a channel for each class.
         targets: (N, H, W) uint8 of train.targets.
         classes: What each channel tells; they do not exclude each other.
+        shares: Where these are a part of a batch, their sizes over the batch's, see `sizes_of`: the losses of all parts
+            then add up to the batch's.
     """
+    *of_pixels, of_images = torch.ones(len(classes) + 1) if shares is None else shares
     each = [
-        loss_of_class(name, logits[:, channel], targets == CODES[own], counts_for(own, targets))
+        loss_of_class(
+            name, logits[:, channel], targets == CODES[own], counts_for(own, targets), (of_pixels[channel], of_images)
+        )
         for channel, own in enumerate(classes)
     ]
     return torch.stack(each).mean()
 
 
-def loss_of_class(name: str, logits: Tensor, labelled: Tensor, counted: Tensor) -> Tensor:
+def sizes_of(targets: Tensor, classes: Sequence[str]) -> Tensor:
+    """(C + 1,) float64: how many pixels of a batch teach each class, then how many images it has."""
+    counted = [counts_for(name, targets).sum() for name in classes]
+    return torch.stack([*counted, counted[0].new_tensor(len(targets))]).double()
+
+
+def loss_of_class(
+    name: str, logits: Tensor, labelled: Tensor, counted: Tensor, shares: tuple[Tensor, Tensor]
+) -> Tensor:
     """`segmentation_loss` of one class: logits (N, H, W), where it is labelled, and where pixels count (bool)."""
+    of_pixels, of_images = shares
     person = labelled.float()
     scores = torch.where(counted, logits.float(), 0.0)
     if name == "lovasz":
-        return lovasz_hinge(scores, person, counted)
+        return lovasz_hinge(scores, person, counted) * of_images
     each = nnf.binary_cross_entropy_with_logits(scores, person, reduction="none")
     if name == "focal":
         each = (1 - torch.exp(-each)) ** FOCAL_GAMMA * each  # exp(-bce) is the chance of the label
-    loss = (each * counted).sum() / counted.sum().clamp(min=1)
+    loss = (each * counted).sum() / counted.sum().clamp(min=1) * of_pixels
     if name == "bce-dice":
-        loss = loss + soft_dice_loss(torch.sigmoid(scores) * counted, person)
+        loss = loss + soft_dice_loss(torch.sigmoid(scores) * counted, person) * of_images
     return loss
 
 

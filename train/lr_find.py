@@ -15,6 +15,7 @@ from curate.files import write_atomic
 from curate.threads import Watch
 from train.batches import batch_bounds, batches
 from train.config import FitConfig
+from train.distributed import ALONE, Team
 from train.execution import executing
 from train.freezing import prepare_epoch
 from train.learner import make_learner
@@ -58,7 +59,9 @@ class RangeTest(msgspec.Struct, frozen=True):
     """The mean of the losses around each step."""
 
 
-def range_test(material: Material, config: FitConfig, watch: Watch, steps: int = STEPS) -> RangeTest:
+def range_test(
+    material: Material, config: FitConfig, watch: Watch, steps: int = STEPS, team: Team = ALONE
+) -> RangeTest:
     """Train a model anew at rates that grow from step to step, until its loss is lost; nothing of it is kept.
 
     The model, its first size, batch size and what is frozen in the first epoch are those of the configuration.
@@ -72,14 +75,14 @@ def range_test(material: Material, config: FitConfig, watch: Watch, steps: int =
     draws = epoch_draws(replace(material, epoch_images=steps * stage.batch_size), config.augment, seed)
     losses: list[float] = []
     tick = watch("range test", steps)
-    with executing(config, place), seeded_dropout(seed):
-        learner = make_learner(build_model(config).to(place), config)
+    with executing(config, place), seeded_dropout(seed, team):
+        learner = make_learner(build_model(config).to(place), config, team)
         prepare_epoch(learner.model, config, 1)
-        parts = [draws[begin:end] for begin, end in batch_bounds(len(draws), stage.batch_size)]
+        parts = [draws[slice(*team.share(*whole))] for whole in batch_bounds(len(draws), stage.batch_size)]
         made = batches(material.caches[stage.size], parts, place, material.held)
         for step, (images, targets) in enumerate(made):
             loss, _ = learner.step(images, targets, float(rates[step]), step)
-            losses.append(float(loss))
+            losses.append(float(team.total(loss)))
             tick(1)
             if is_lost(losses):
                 break

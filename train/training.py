@@ -18,8 +18,9 @@ from curate.errors import DivergedError
 from curate.threads import Tick, Watch, tell
 from train.batches import Draw, batch_bounds, batches, draw_epoch, to_input
 from train.cache import Cache
-from train.checkpoint import load_checkpoint, save_checkpoint
+from train.checkpoint import mend_rest, read_checkpoint, restore_learner, save_checkpoint
 from train.config import FitConfig
+from train.distributed import ALONE, Team
 from train.execution import autocast, executing
 from train.freezing import prepare_epoch
 from train.journal import Journal
@@ -69,9 +70,10 @@ def train_model(
     fold: int,
     report: Callable[[EpochLine], None],
     watch: Watch,
-    journal: Journal,
+    journal: Journal | None,
+    team: Team = ALONE,
 ) -> None:
-    """Train one model in `folder`, from its last checkpoint where there is one.
+    """Train one model in `folder`, from its last checkpoint where there is one; the lead of a team alone looks there.
 
     The best epoch is that of the highest validation IoU, the lower loss deciding between equals; without validation
     images it is the last one. Of several sizes, the last one's epochs alone can be best.
@@ -80,20 +82,27 @@ def train_model(
         DivergedError: The loss is no longer a number.
     """
     place = device()
-    if is_trained(read_log(folder), config) and (folder / "best.safetensors").is_file():
+    if team.from_lead(lambda: is_trained(read_log(folder), config) and (folder / "best.safetensors").is_file()):
         return
-    going_on = (folder / "last.ckpt").is_file()
-    model = build_model(msgspec.structs.replace(config, weights="none") if going_on else config).to(place)
+    saved = team.from_lead(lambda: read_checkpoint(folder))
+    history = saved.history if saved else []
+    model = build_model(msgspec.structs.replace(config, weights="none") if saved else config).to(place)
     with executing(config, place):
-        learner = make_learner(model, config)
-        history = load_checkpoint(folder, learner)
+        learner = make_learner(model, config, team)
+        if saved:
+            restore_learner(learner, saved)
+        if saved and team.is_lead:
+            mend_rest(folder, learner, history)
         while not is_trained(history, config):
             line, steps = run_epoch(learner, material, fold, history, watch)
             history.append(line)
-            journal.note(learner, line.epoch, steps)
-            save_checkpoint(folder, learner, history)
-            report(line)
-            journal.show(history)
+            if journal is not None:
+                journal.note(learner, line.epoch, steps)
+            if team.is_lead:
+                save_checkpoint(folder, learner, history)
+                report(line)
+            if journal is not None:
+                journal.show(history)
 
 
 def run_epoch(
@@ -105,7 +114,7 @@ def run_epoch(
     name = f"epoch {epoch}/{config.epochs}" + (f", fold {fold}" if fold >= 0 else "")
     tick = watch(name, material.epoch_images + len(material.validation))
     learnt, steps = train_epoch(learner, material, stage, (fold, epoch), tick)
-    judged = validate(learner, material, stage, tick)
+    judged = learner.team.from_lead(lambda: validate(learner, material, stage, tick))
     assert learnt.loss is not None  # an epoch has an image at least
     line = EpochLine(
         epoch=epoch,
@@ -145,28 +154,33 @@ def train_epoch(
         for earlier in stages(config)
         if earlier.last < stage.first
     )
-    tally, rates = Tally(), list[float]()
+    tally, rates = Tally(learner.team), list[float]()
     prepare_epoch(learner.model, config, epoch)
-    with seeded_dropout(seed):
-        parts = [draws[begin:end] for begin, end in bounds]
+    with seeded_dropout(seed, learner.team):
+        parts = [draws[slice(*learner.team.share(*whole))] for whole in bounds]
         for step, (images, targets) in enumerate(batches(cache, parts, learner.place, material.held), first_step):
             rates.append(learning_rate(config, step, stage.epochs * len(bounds), stage.epochs))
             loss, logits = learner.step(images, targets, rates[-1], steps_before + step)
-            tally.add(loss, logits, targets)
+            begin, end = bounds[step - first_step]
+            tally.add(loss, logits, targets, end - begin)
             if step % STEPS_BETWEEN_LOOKS == 0 or step == first_step + len(bounds) - 1:
                 broken = tally.first_broken()
                 if broken is not None:
                     raise not_finite(epoch, config, cache, draws[slice(*bounds[broken])])
                 tell(tick, f"loss {tally.loss():.3f}")
-            tick(len(images))
+            tick(end - begin)
     return tally.outcome(), tally.steps(steps_before + first_step, rates)
 
 
 @contextmanager
-def seeded_dropout(seed: tuple[int, ...]) -> Iterator[None]:
-    """Dropout draws from torch's global generator: inside it is seeded, and afterwards as it was."""
+def seeded_dropout(seed: tuple[int, ...], team: Team = ALONE) -> Iterator[None]:
+    """Dropout draws from torch's global generator: inside it is seeded, and afterwards as it was.
+
+    Each process of a team draws its own numbers.
+    """
+    own = (*seed, team.rank) if team.rank else seed
     with torch.random.fork_rng(range(torch.cuda.device_count())):
-        torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
+        torch.manual_seed(int(np.random.SeedSequence(own).generate_state(1)[0]))
         yield
 
 
@@ -219,7 +233,8 @@ def validate(learner: Learner, material: Material, stage: Stage, tick: Tick) -> 
             targets = targets.to(learner.place)
             with autocast(learner.place, config.precision):
                 logits = model(to_input(images, learner.place))
-            tally.add(segmentation_loss(config.loss, logits, targets, config.classes), logits, targets)
+            loss = segmentation_loss(config.loss, logits, targets, config.classes)
+            tally.add(loss, logits, targets, len(targets))
             tick(len(images))
     return tally.outcome()
 
@@ -234,37 +249,40 @@ def validation_batches(material: Material, stage: Stage) -> Iterator[tuple[Tenso
 
 
 class Tally:
-    """Sums a pass up; nothing is fetched from a GPU before the end."""
+    """Sums a pass up, over all processes that share it; nothing is fetched from a GPU before it is asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, team: Team = ALONE) -> None:
+        self._team = team
         self._losses: list[Tensor] = []
+        self._images: list[int] = []
         self._counts: list[Tensor] = []
         self._looked_at = 0
 
-    def add(self, loss: Tensor, logits: Tensor, targets: Tensor) -> None:
-        """Take one batch in."""
-        self._losses.append(loss * len(targets))
+    def add(self, loss: Tensor, logits: Tensor, targets: Tensor, images: int) -> None:
+        """Take in this process's part of a batch of so many images."""
+        self._losses.append(loss * images)
+        self._images.append(images)
         self._counts.append(count_pixels(logits, targets))
 
     def first_broken(self) -> int | None:
-        """The first batch whose loss is no number, counted from 0, among those added since the last look."""
+        """The first batch whose loss is no number, counted from 0, among those added since the last look. For all."""
         before, self._looked_at = self._looked_at, len(self._losses)
-        broken = ~torch.isfinite(torch.stack(self._losses[before:]))
+        broken = ~torch.isfinite(self._team.total(torch.stack(self._losses[before:])))
         return before + int(broken.float().argmax()) if bool(broken.any()) else None
 
     def loss(self) -> float:
-        """Mean loss over all images taken in."""
-        return float(torch.stack(self._losses).sum()) / sum(map(len, self._counts))
+        """Mean loss over all images taken in. For all."""
+        return float(self._team.total(torch.stack(self._losses)).sum()) / sum(self._images)
 
     def outcome(self) -> Outcome:
-        """Means over all images taken in."""
-        return Outcome(self.loss(), *mean_overlaps(torch.cat(self._counts).cpu()))
+        """Means over all images taken in. For all."""
+        return Outcome(self.loss(), *mean_overlaps(self._team.joined(torch.cat(self._counts))))
 
     def steps(self, before: int, rates: Sequence[float]) -> Steps:
-        """The batches taken in as steps of learning, `before` which others were taken."""
-        images = [len(counts) for counts in self._counts]
-        sums = torch.stack(self._losses).tolist()
-        return Steps(before, [total / count for total, count in zip(sums, images, strict=True)], images, rates)
+        """The batches taken in as steps of learning, `before` which others were taken. For all."""
+        sums = self._team.total(torch.stack(self._losses)).tolist()
+        losses = [total / count for total, count in zip(sums, self._images, strict=True)]
+        return Steps(before, losses, self._images, rates)
 
 
 def is_best(judged: Outcome, earlier_lines: Sequence[EpochLine]) -> bool:

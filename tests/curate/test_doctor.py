@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +18,7 @@ from curate import doctor
 from curate.cli import main
 from curate.doctor import Check, DatabaseSettings
 from curate.errors import MachineError
+from tests.conftest import REPOSITORY
 
 
 def program(path: Path, script: str) -> Path:
@@ -306,6 +309,47 @@ def test_fix_that_cannot_says_the_command(
 def test_the_real_machine_is_examined_in_every_respect() -> None:
     names = [check.name for check in doctor.examine({})]
     assert names == ["python", "packages", "fiftyone", "opencv", "device", "database", "folder", "disk", "chromium"]
+
+
+def test_every_dependency_is_looked_for() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    names = {re.split("[<>=]", dependency)[0] for dependency in project["dependencies"]}
+    assert {*doctor.PACKAGES, "fiftyone"} == names
+    assert set(doctor.NOT_FOR_TRAINING) < set(doctor.PACKAGES)
+
+
+def test_the_page_installs_on_a_bare_box_what_training_needs() -> None:
+    lines = (REPOSITORY / "docs" / "training.md").read_text().splitlines()
+    (command,) = [line for line in lines if "pip install -c constraints.txt" in line]
+    needed = {*doctor.PACKAGES} - {*doctor.NOT_FOR_TRAINING}
+    brought_by_others = {"jinja2", "pyyaml"}  # torch and segmentation-models-pytorch depend on them
+    assert set(command.partition("constraints.txt ")[2].split()) == needed - brought_by_others
+
+
+def test_for_training_nothing_of_fiftyone_is_looked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    faults = {"pycocotools": "is not installed", "shapely": "is not installed"}
+    monkeypatch.setattr(doctor, "import_fault", lambda module: faults.get(module, ""))
+    monkeypatch.setattr(doctor, "check_disk", lambda folders: Check("disk", "ok", "50 GB free"))
+    with pytest.raises(SystemExit) as stop:
+        main(["doctor", "--train", "--json"])
+    said = msgspec.json.decode(capsys.readouterr().out)
+    assert (stop.value.code, said["ok"]) == (0, True)
+    assert [check["name"] for check in said["checks"]] == ["python", "packages", "opencv", "device", "disk"]
+    faults["polars"] = "is not installed"
+    with pytest.raises(SystemExit) as stop:
+        main(["doctor", "--train"])
+    assert stop.value.code == 1
+
+
+def test_what_training_needs_has_nothing_to_fix(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["doctor", "--train", "--fix"])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == (
+        "error: --fix installs FiftyOne's database, --train looks for nothing of FiftyOne. Leave one out\n"
+    )
 
 
 def test_help_has_an_example() -> None:

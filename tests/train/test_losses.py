@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from train.config import LOSSES
-from train.losses import count_pixels, mean_overlaps, segmentation_loss
+from train.losses import count_pixels, mean_overlaps, segmentation_loss, sizes_of
 
 
 def some(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -103,3 +103,15 @@ def test_counts_and_means() -> None:
     assert counts.tolist() == [[1, 1, 1], [0, 0, 0], [0, 1, 0]]
     assert mean_overlaps(counts) == (pytest.approx((1 / 3 + 0) / 2), pytest.approx((1 / 2 + 0) / 2))
     assert mean_overlaps(counts[1:2]) == (None, None)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses_of_a_batch_in_parts_add_up_to_its_loss(name: str) -> None:
+    logits, targets = some(7)
+    targets[0, :2] = 128  # the parts count pixels in another ratio than images
+    person, whole = ("person",), sizes_of(targets, ("person",))
+    losses = [
+        segmentation_loss(name, logits[part], targets[part], person, sizes_of(targets[part], person) / whole)
+        for part in (slice(0, 1), slice(1, 3))
+    ]
+    assert sum(map(float, losses)) == pytest.approx(float(segmentation_loss(name, logits, targets)), rel=1e-5)
