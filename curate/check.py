@@ -17,6 +17,7 @@ from curate.checks.rows import orderly
 from curate.checks.rules import TRAITS, check_copies, check_counts, check_rules, copies_of
 from curate.checks.tables import check_drops, check_edits, check_header, check_prelabels, check_samples
 from curate.choose import traits_of
+from curate.classes import class_path
 from curate.dataset import Dataset, Header, read_header, read_table
 from curate.errors import FormatError, MissingError, UsageError
 from curate.guesses import TABLE as PRELABELS
@@ -143,7 +144,8 @@ def check_samples_files(report: Report, samples: pl.DataFrame, recipe: Recipe | 
     traits = traits_of(recipe) if recipe is not None else []
     looked = look_at_files(report.root, rows.to_dicts(), traits, watch("checking files", rows.height))
     report.findings += [finding for one in looked for finding in one.findings]
-    listed = frozenset(rows["image"]) | frozenset(rows["mask"])
+    classes = {path for row in rows.select("mask", "tags").to_dicts() if (path := class_path(row)) is not None}
+    listed = frozenset(rows["image"]) | frozenset(rows["mask"]) | classes
     report.findings += check_orphans(report.root, listed)
     if recipe is not None:
         broken, remarks = check_rules(table, samples, recipe, traits_table(rows["sample_id"], looked))

@@ -113,12 +113,12 @@ def with_masks(selection: Selection, folder: Path | None, watch: Watch) -> Selec
 
 def with_unknown_told(selection: Selection) -> Selection:
     """The selection with a Note for each labelled image without a class mask, where such masks are drawn."""
-    if not selection.recipe.foreground.classes:
+    if selection.parent is not None or not selection.recipe.foreground.classes:
         return selection
     told = "images have no mask of classes, for their source names nothing of one, or not where it is"
-    drawn = selection.kept["tags"].map_elements(lambda tags: class_hash(tags) is not None, pl.Boolean)
-    unknown = selection.kept.filter(~drawn & pl.col("kind").ne_missing("pool"))
-    return replace(selection, notes=[*selection.notes, *(Note(told, name) for name in unknown["sample_id"])])
+    rows = selection.kept.filter(pl.col("kind").ne_missing("pool")).select("sample_id", "tags").to_dicts()
+    unknown = [Note(told, row["sample_id"]) for row in rows if class_hash(row["tags"]) is None]
+    return replace(selection, notes=[*selection.notes, *unknown])
 
 
 def traits_of(recipe: Recipe) -> list[str]:

@@ -16,6 +16,7 @@ from curate.foreground import CLASS_VALUES
 
 if TYPE_CHECKING:  # tags are told apart without what decodes pixels
     import numpy as np
+    import polars as pl
     from numpy.typing import NDArray
 
     from curate.masks import Mask, SizeHW, Target
@@ -38,13 +39,27 @@ def class_tag(png: bytes) -> str:
     return PREFIX + hashlib.sha256(png).hexdigest()[:DIGITS]
 
 
-def class_hash(tags: Iterable[str]) -> str | None:
+def is_class_tag(tag: str) -> bool:
+    """Whether a tag is that of a class mask."""
+    return tag.startswith(PREFIX)
+
+
+def is_class_tags() -> pl.Expr:
+    """The same as an expression over the elements of a list of tags."""
+    import polars as pl
+
+    return pl.element().str.starts_with(PREFIX)
+
+
+def class_hash(tags: Iterable[str | None] | None) -> str | None:
     """The first DIGITS hex digits of the hash of a row's class mask; None where the row has none.
+
+    A damaged table may hold nulls.
 
     >>> class_hash(["crowd", "classes:e3b0c44298fc1c14"]), class_hash(["crowd"])
     ('e3b0c44298fc1c14', None)
     """
-    return next((tag.removeprefix(PREFIX) for tag in tags if tag.startswith(PREFIX)), None)
+    return next((tag.removeprefix(PREFIX) for tag in (() if tags is None else tags) if tag and is_class_tag(tag)), None)
 
 
 def class_path(row: dict[str, Any]) -> str | None:
@@ -59,7 +74,7 @@ def renewed_tags(tags: Sequence[str], drawn: Iterable[str]) -> list[str]:
     ['hard', 'classes:2c26b46b68ffc68f', 'rule:area']
     """
     now = class_hash(drawn)
-    return [tag if now is None or not tag.startswith(PREFIX) else PREFIX + now for tag in tags]
+    return [PREFIX + now if now is not None and is_class_tag(tag) else tag for tag in tags]
 
 
 def shown_tag(tag: str) -> str:
@@ -68,7 +83,19 @@ def shown_tag(tag: str) -> str:
     >>> shown_tag("classes:e3b0c44298fc1c14"), shown_tag("crowd")
     ('classes:e3b0c4', 'crowd')
     """
-    return tag[: len(PREFIX) + SHOWN] if tag.startswith(PREFIX) else tag
+    return tag[: len(PREFIX) + SHOWN] if is_class_tag(tag) else tag
+
+
+def without_hashes(tags: pl.Series) -> pl.Series:
+    """Lists of tags, all class masks under one name, since nobody counts hashes.
+
+    >>> import polars as pl
+    >>> without_hashes(pl.Series([["crowd", "classes:e3b0c44298fc1c14"], []])).to_list()
+    [['crowd', 'classes'], []]
+    """
+    import polars as pl
+
+    return tags.list.eval(pl.element().str.replace(f"^{PREFIX}.*$", FOLDER))
 
 
 def draw_classes(size_hw: SizeHW, objects: Iterable[tuple[Mask, str]]) -> NDArray[np.uint8]:

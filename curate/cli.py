@@ -23,7 +23,7 @@ COMMANDS = {
     "sheet": ("curate.look_cli:sheet", "Draw a contact sheet of a dataset version."),
     "export": ("curate.export_cli:export", "Write a dataset version for other tools: COCO JSON or a VOC folder."),
     "label": ("label.cli:label", "Take hand labels in."),
-    "train": ("train.cli:train", "Train, score and predict."),
+    "train": ("train.cli:train", "Train, score, predict and export."),
     "review": ("review.cli:review", "Find failures, open the App, pull decisions."),
     "loop": ("review.loop_cli:loop", "Retrain on what is hard, with a control."),
     "demo": ("review.demo:demo", "Run the whole loop on the embedded sample."),

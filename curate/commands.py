@@ -182,7 +182,8 @@ def build(out: Path | None, dry_run: bool, as_json: bool, force: bool, **options
     insisted = [split_take(text)[0] for text in options["take"]]
     out = out or Path("datasets", "built", recipe.name)
     say_usual_sources(recipe)
-    recipe = with_usual_sources(recipe)
+    with relative_paths_told(named):
+        recipe = with_usual_sources(recipe)
     if not dry_run:
         check_out(out, recipe, force=force)
     with watching() as watch, relative_paths_told(named):

@@ -19,6 +19,7 @@ from curate import schema
 from curate.classes import beside, class_path, read_class_mask
 from curate.errors import FormatError, MissingError, VersionError
 from curate.files import write_atomic
+from curate.foreground import CLASS_OPTIONS
 
 if TYPE_CHECKING:  # opening a dataset reads tables; what decodes pixels is imported where pixels are asked for
     import numpy as np
@@ -58,6 +59,12 @@ class Header(msgspec.Struct, frozen=True):
     funnel: list[FunnelStep]
     counts: dict[str, int]
 
+    @property
+    def built_by(self) -> dict[str, Any]:
+        """The options of the build that a version comes from; its own, or those that a later command handed on."""
+        options: dict[str, Any] = self.recipe.get("rules") or {} if "command" in self.recipe else self.recipe
+        return options
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -84,6 +91,11 @@ class Dataset:
         from curate import images
 
         return images.read_target(self.root / row["mask"], (row["height"], row["width"]))
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of `foreground.CLASS_VALUES` that its class masks tell apart; none where no class was drawn."""
+        return tuple(name for name, option in CLASS_OPTIONS.items() if self.header.built_by.get(option) == "class")
 
     def classes(self, row: dict[str, Any]) -> NDArray[np.uint8] | None:
         """The row's class mask, (H, W) uint8 of 0 neither and `foreground.CLASS_VALUES`; None where it has none.

@@ -12,6 +12,7 @@ import msgspec
 import polars as pl
 
 from curate import schema
+from curate.classes import class_hash, class_path, shown_tag
 from curate.dataset import Dataset, read_edits
 from curate.errors import MissingError
 from curate.files import readable_faults, sha256_file
@@ -60,7 +61,7 @@ class Story(msgspec.Struct, frozen=True):
         row: Its row there, every column; or its row in `drops.parquet`.
         rules: What was found at each step of the funnel.
         group: The other members of its group.
-        files: Its image and its mask.
+        files: Its image, its mask and, where it has one, its class mask.
         edit: How `label import` changed its mask, where it did.
     """
 
@@ -141,7 +142,7 @@ def kept_story(dataset: Dataset, row: dict[str, Any]) -> Story:
             for step in steps
         ],
         group=members,
-        files=[file_fact(dataset.root, row, what) for what in ("image", "mask")],
+        files=file_facts(dataset.root, row),
         edit=find_edit(dataset.root, row["sample_id"]),
     )
 
@@ -214,13 +215,19 @@ def edge_words(edges: str) -> str:
     return " and ".join(EDGE_NAMES[letter] for letter in edges) or "no edge"
 
 
-def file_fact(root: Path, row: dict[str, Any], what: str) -> FileFact:
-    """Whether a sample's file is there and still the one the table was written for."""
-    path = root / row[what]
+def file_facts(root: Path, row: dict[str, Any]) -> list[FileFact]:
+    """A sample's image, its mask and, where there is one, its class mask."""
+    facts = [file_fact(what, root / row[what], row[f"{what}_sha256"]) for what in ("image", "mask")]
+    path, sha256 = class_path(row), class_hash(row["tags"])
+    return facts if path is None or sha256 is None else [*facts, file_fact("classes", root / path, sha256)]
+
+
+def file_fact(what: str, path: Path, sha256: str) -> FileFact:
+    """Whether a file is there and still the one the table tells of; `sha256` are the first digits of its hash."""
     if not path.is_file():
         return FileFact(what, str(path), "missing", None)
     with readable_faults(path):
-        same = sha256_file(path) == row[f"{what}_sha256"]
+        same = sha256_file(path).startswith(sha256)
         return FileFact(what, str(path), "there" if same else "changed after the build", path.stat().st_size)
 
 
@@ -261,7 +268,7 @@ def cell_words(value: object) -> str:
     ('dog, cup', 'none', 'none', '-', '0.5')
     """
     if isinstance(value, list):
-        return ", ".join(map(str, value)) or "none"
+        return ", ".join(shown_tag(str(one)) for one in value) or "none"
     return "-" if value is None else value_words(value) or "none"
 
 

@@ -21,6 +21,8 @@ PAINTED = ("include", "ignore")
 """The policies that change the target."""
 CLASS_VALUES = {"held": 1, "animal": 2}
 """The classes beside a person, and their values in a mask of classes; 0 is neither."""
+CLASS_OPTIONS = {"held": "held", "animal": "animals"}
+"""Class -> the option whose policy says whether it is drawn."""
 
 HELD = (
     *("backpack", "umbrella", "handbag", "tie", "suitcase", "frisbee", "skis", "snowboard", "sports ball", "kite"),
@@ -65,8 +67,7 @@ class Foreground:
     @property
     def classes(self) -> tuple[str, ...]:
         """The names of CLASS_VALUES that are drawn."""
-        policies = {"held": self.held, "animal": self.animals}
-        return tuple(name for name in CLASS_VALUES if policies[name] == "class")
+        return tuple(name for name, option in CLASS_OPTIONS.items() if getattr(self, option) == "class")
 
     @cached_property
     def _kinds(self) -> dict[str, str]:

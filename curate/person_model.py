@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +63,7 @@ class PersonModel:
         input_name: Of its one input.
         size_hw: Height and width in px of what it is given.
         channels_first: Whether its input is (N, 3, H, W), else (N, H, W, 3).
+        stretched: Whether an image is stretched to the size, as `curate train` does it; else it is padded to its shape.
         mean, std: Of its normalisation, in values of 0 to 255, (3,) float32.
     """
 
@@ -70,6 +72,7 @@ class PersonModel:
     input_name: str
     size_hw: SizeHW
     channels_first: bool
+    stretched: bool
     mean: NDArray[np.float32]
     std: NDArray[np.float32]
 
@@ -79,8 +82,10 @@ class PersonModel:
         Raises:
             FormatError: The model fails, or gives something else than a map of persons.
         """
-        padded, (top, left) = padded_to_shape(image, self.size_hw)
-        small = cv2.resize(padded, self.size_hw[::-1], interpolation=cv2.INTER_AREA)
+        padded, (top, left) = (image, (0, 0)) if self.stretched else padded_to_shape(image, self.size_hw)
+        grows = self.stretched and image.shape[0] * image.shape[1] <= self.size_hw[0] * self.size_hw[1]
+        method = cv2.INTER_LINEAR if grows else cv2.INTER_AREA
+        small = cv2.resize(padded, self.size_hw[::-1], interpolation=method)
         given = (small.astype(np.float32) - self.mean) / self.std
         batch = (given.transpose(2, 0, 1) if self.channels_first else given)[None]
         try:
@@ -123,8 +128,8 @@ def padded_to_shape(image: Photo, size_hw: SizeHW) -> tuple[Photo, tuple[int, in
 def open_model(path: Path, spec: InputSpec = InputSpec()) -> PersonModel:
     """The model in an ONNX file.
 
-    What `spec` leaves open is read from the shape of the model's input and from its metadata (`size`, `normalise`),
-    where it was written by `curate train export`.
+    What `spec` leaves open is read from the shape of the model's input and from its metadata (`size`, `normalise`,
+    `fit`), where it was written by `curate train export`.
 
     Raises:
         MissingError: No such file.
@@ -145,13 +150,23 @@ def open_model(path: Path, spec: InputSpec = InputSpec()) -> PersonModel:
         found = ", ".join(f"{one.name} {one.type} {one.shape}" for one in inputs)
         raise FormatError(path, f"takes {found}; expected one image of floats, (N, 3, H, W) or (N, H, W, 3)")
     metadata = session.get_modelmeta().custom_metadata_map
-    channels_first, size_hw = layout_of(inputs[0].shape, spec, path)
+    channels_first, size_hw = layout_of(inputs[0].shape, spec, path, size_told(metadata.get("size", "")))
     mean, std = normalisation_of(spec.normalise or metadata.get("normalise"), path)
-    return PersonModel(path, session, inputs[0].name, size_hw, channels_first, mean, std)
+    stretched = metadata.get("fit") == "stretch"
+    return PersonModel(path, session, inputs[0].name, size_hw, channels_first, stretched, mean, std)
 
 
-def layout_of(shape: list[Any], spec: InputSpec, path: Path) -> tuple[bool, SizeHW]:
-    """Whether the channels come first, and height and width, from an input's shape and what the user says of it."""
+def size_told(text: str) -> SizeHW | None:
+    """Height and width of `224x398` in a file's metadata; None where there is no such text."""
+    found = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
+    return None if found is None else (int(found[1]), int(found[2]))
+
+
+def layout_of(shape: list[Any], spec: InputSpec, path: Path, told: SizeHW | None = None) -> tuple[bool, SizeHW]:
+    """Whether the channels come first, and height and width.
+
+    From an input's shape, what the user says of it, and the size that the file tells where it takes any.
+    """
     first = spec.channels_first
     if first is None:
         first = shape[1] == 3 or shape[3] != 3
@@ -161,9 +176,10 @@ def layout_of(shape: list[Any], spec: InputSpec, path: Path) -> tuple[bool, Size
     fixed = isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0
     if fixed and spec.size_hw not in (None, (height, width)):
         raise UsageError(f"--input-size: {path} takes {height}x{width} (HxW) and nothing else. Leave the option out")
-    if not fixed and spec.size_hw is None:
+    wanted = spec.size_hw or told
+    if not fixed and wanted is None:
         raise UsageError(f"{path}: takes images of any size. Say which it was trained for: --input-size HxW")
-    return first, (height, width) if fixed else spec.size_hw or (0, 0)
+    return first, (height, width) if fixed else wanted or (0, 0)
 
 
 def normalisation_of(name: str | None, path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from curate import schema
+from curate.classes import without_hashes
 from curate.dataset import Dataset, counts_of
 from curate.errors import CurateError, FormatError, UsageError
 from curate.files import readable_faults
@@ -159,7 +160,7 @@ def usable(table: pl.DataFrame, by: str, where: str) -> pl.Series:
     """A table's column as numbers, words or lists of words."""
     if by not in table.columns:
         raise UsageError(f"--by {by}: {where} has no such column. It has: {', '.join(table.columns)}{elsewhere(by)}")
-    column = table[by]
+    column = without_hashes(table[by]) if by == "tags" and table[by].dtype == pl.List(pl.String) else table[by]
     if column.dtype.is_float():
         return column.fill_nan(None)
     if column.dtype == pl.Boolean:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -211,8 +212,30 @@ def check_ranges(recipe: Recipe) -> None:
 
 FIXED_IN_MASKS = ("person", "min_person_area", "held", "animals", "held_categories", "animal_categories")
 """Options that decide how a mask is drawn, which a finished version has behind it."""
+ANEW = "Build it anew from its sources"
 NOT_STORED = ("min_keypoints", "max_spacing")
 """Options that ask for what annotations know and a finished version does not hold."""
+
+
+def as_drawn(recipe: Recipe, options: Mapping[str, Any]) -> Recipe:
+    """The recipe with what decided how the masks of its `from` were drawn: that is handed down to every version.
+
+    Args:
+        recipe: With `from`.
+        options: Of the build that its `from` comes from.
+
+    Raises:
+        UsageError: The recipe asks for something else.
+    """
+    plain = Recipe()
+    names = {field: option_name(field) for field in FIXED_IN_MASKS}
+    stated = {name: options[name] for name in names.values() if name in options}
+    drawn = make_recipe(stated, f"the recipe of {recipe.from_}")
+    for field, name in names.items():
+        if getattr(recipe, field) not in (getattr(plain, field), getattr(drawn, field)):
+            told = f"the masks of {recipe.from_} are drawn already"
+            raise UsageError(f"--{name}: {told}, with {option_words(name, getattr(drawn, field))}. {ANEW}")
+    return msgspec.structs.replace(recipe, **{field: getattr(drawn, field) for field in names})
 
 
 def check_versions(recipe: Recipe) -> None:
@@ -229,12 +252,6 @@ def check_versions(recipe: Recipe) -> None:
         raise UsageError(
             f"--backgrounds: the empty scenes of {recipe.from_} are chosen already. Build it anew from its sources"
         )
-    plain = Recipe()
-    for field in FIXED_IN_MASKS:
-        if getattr(recipe, field) != getattr(plain, field):
-            raise UsageError(
-                f"--{option_name(field)}: the masks of {recipe.from_} are drawn already. Build it anew from its sources"
-            )
     for field in NOT_STORED:
         if getattr(recipe, field):
             raise UsageError(

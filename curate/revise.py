@@ -8,6 +8,8 @@ from typing import Any
 
 import polars as pl
 
+from curate.classes import FOLDER as CLASSES
+from curate.classes import class_path
 from curate.dataset import (
     Dataset,
     FunnelStep,
@@ -69,6 +71,7 @@ def revise(
     _check_revision(parent, samples, masks, images)
     with readable_faults(out), staged_folder(out, force=force) as staging:
         _lay_files(parent, staging, samples, masks, images)
+        _lay_classes(parent, staging, samples)
         _lay_edits(parent, staging, samples, edits)
         lay_prelabels(parent, staging, samples, prelabels)
         return finish_dataset(
@@ -154,8 +157,22 @@ def _lay_files(
     (staging / "masks").mkdir()
     for sample_id, image, mask in samples.select("sample_id", "image", "mask").iter_rows():
         for source, path in (images.get(sample_id), image), (masks.get(sample_id), mask):
-            try:
-                link_or_copy(source or parent.root / path, staging / path)
-            except FileNotFoundError as error:
-                told = f"{source or parent.root / path}: is missing, so that no version can be made of {parent.root}"
-                raise MissingError(f"{told}. `curate check {parent.root}` lists what else is") from error
+            _lay(parent, source or parent.root / path, staging / path)
+
+
+def _lay_classes(parent: Dataset, staging: Path, samples: pl.DataFrame) -> None:
+    """The class masks, which no edit changes: a person drawn over an object wins when the two are read."""
+    paths = [path for row in samples.select("mask", "tags").to_dicts() if (path := class_path(row)) is not None]
+    if paths:
+        (staging / CLASSES).mkdir()
+    for path in paths:
+        _lay(parent, parent.root / path, staging / path)
+
+
+def _lay(parent: Dataset, file: Path, target: Path) -> None:
+    """Link or copy a file into the new version."""
+    try:
+        link_or_copy(file, target)
+    except FileNotFoundError as error:
+        told = f"{file}: is missing, so that no version can be made of {parent.root}"
+        raise MissingError(f"{told}. `curate check {parent.root}` lists what else is") from error

@@ -9,6 +9,7 @@ import msgspec
 import polars as pl
 
 from curate import schema
+from curate.classes import without_hashes
 from curate.dataset import Dataset, Header
 from curate.guesses import is_guessed, is_unlabelled
 
@@ -139,7 +140,7 @@ def describe_dataset(dataset: Dataset) -> Overview:
         sources=source_figures(samples, drops, header),
         origins=counted(samples["origin"]),
         touching=counted(samples["touching"].explode().drop_nulls()),
-        tags=counted(samples["tags"].explode().drop_nulls()),
+        tags=counted(without_hashes(samples["tags"]).explode().drop_nulls()),
         weights={f"{float(weight):g}": count for weight, count in counted(samples["weight"]).items()},
         near_duplicates=group_figures(samples),
         drops=drop_figures(drops),

@@ -23,7 +23,7 @@ from label.formats import FORMATS, detect_format, kinds_of, read_labels
 from label.formats.record import IMAGE_SUFFIXES, Options, printable
 from label.intake import Ask, Intake, Meeting, edits_of, revised_samples, source_of, take_in, times_of
 from label.photographs import Photographs
-from label.rules import build_options, build_recipe, retagged
+from label.rules import build_recipe, retagged
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,7 @@ def recipe_of(request: Request, name: str, parent: Dataset) -> dict[str, Any]:
         "images": [printable(str(folder)) for folder in request.images],
         "confirmed": request.confirmed,
         "seed": parent.header.recipe.get("seed", 0),
-        "rules": build_options(parent.header),
+        "rules": parent.header.built_by,
     }
 
 

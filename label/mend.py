@@ -23,7 +23,7 @@ from label.formats.record import Maker
 from label.importing import spool_for
 from label.intake import write_mask
 from label.merge import edit_row, relabelled_row
-from label.rules import build_options, build_recipe, retagged
+from label.rules import build_recipe, retagged
 
 TOOL = "curate label check --fix"
 
@@ -83,7 +83,7 @@ def mend(
                 "command": "label check",
                 "fix": sorted(kinds),
                 "seed": dataset.header.recipe.get("seed", 0),
-                "rules": build_options(dataset.header),
+                "rules": dataset.header.built_by,
             },
             sources=[],
             edits=schema.table([one.edit for one in mended.values()], schema.EDITS),

@@ -25,7 +25,7 @@ from label.guessing import Guess, guess
 from label.importing import spool_for
 from label.intake import write_mask
 from label.merge import edit_row, placed_row
-from label.rules import build_options, build_recipe, retagged
+from label.rules import build_recipe, retagged
 
 TOOL = "curate label prelabel"
 TO_TRAIN = {"train": 1.0, "val": 0.0, "test": 0.0}
@@ -176,7 +176,7 @@ def recipe_of(model: Model, accept_above: float | None, parent: Dataset) -> dict
         **model.options,
         "accept_above": accept_above,
         "seed": parent.header.recipe.get("seed", 0),
-        "rules": build_options(parent.header),
+        "rules": parent.header.built_by,
     }
 
 

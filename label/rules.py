@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -21,15 +20,9 @@ from curate.schema import UNLABELLED
 from curate.splits import RATIOS, parse_split
 
 
-def build_options(header: Header) -> dict[str, Any]:
-    """The options of the build that a version comes from, as its recipe holds them or as a later one hands them on."""
-    options: dict[str, Any] = header.recipe.get("rules", {}) if "command" in header.recipe else header.recipe
-    return options
-
-
 def build_recipe(header: Header) -> Recipe:
     """The recipe of the build that a version comes from; raises UsageError where it is none that can be built."""
-    return make_recipe({"name": header.name, **build_options(header)}, "recipe")
+    return make_recipe({"name": header.name, **header.built_by}, "recipe")
 
 
 def split_ratios(recipe: Recipe) -> dict[str, float]:

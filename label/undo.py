@@ -15,7 +15,6 @@ from curate.files import sha256_file
 from curate.revise import REPLACED, check_place, revise
 from label.formats.record import Maker
 from label.merge import RESTORED, edit_row, is_addition
-from label.rules import build_options
 
 TOOL = "curate label undo"
 
@@ -68,7 +67,7 @@ def undo(
             "command": "label undo",
             "ids": chosen,
             "seed": dataset.header.recipe.get("seed", 0),
-            "rules": build_options(dataset.header),
+            "rules": dataset.header.built_by,
         },
         sources=[],
         edits=schema.table([undone(dataset, rows[name], edits[name]) for name in edited], schema.EDITS),

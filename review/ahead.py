@@ -9,7 +9,7 @@ import polars as pl
 
 from curate.dataset import Dataset
 from train.config import FitConfig
-from train.disk import fit_bytes, prediction_bytes
+from train.disk import fit_bytes, prediction_bytes, run_bytes
 from train.estimate import Work, epochs_work, fit_work, scoring_work
 from train.log import is_finished, read_log
 from train.models import build_model
@@ -59,8 +59,8 @@ def _arm_work(dataset: Dataset, run: Path, fit: FitConfig, budget: str) -> Work:
 
 
 def loop_bytes(dataset: Dataset, fit: FitConfig, rounds: int) -> float:
-    """Bytes of a whole loop, about."""
+    """Bytes that are taken at most while a whole loop runs, about."""
     model = build_model(msgspec.structs.replace(fit, weights="none"))
     arm = msgspec.structs.replace(fit, folds=0)
     scored = prediction_bytes(dataset, "train", "val", "test")
-    return fit_bytes(model, fit, dataset) + 2 * rounds * (fit_bytes(model, arm, dataset) + scored)
+    return fit_bytes(model, fit, dataset) + 2 * rounds * (run_bytes(model, arm, dataset) + scored)

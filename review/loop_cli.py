@@ -10,7 +10,7 @@ import click
 
 from curate.commands import FOLDER
 from curate.errors import UsageError
-from train.fit_cli import fit_options
+from train.options_cli import fit_options
 from train.preset_cli import with_preset
 
 if TYPE_CHECKING:

@@ -38,7 +38,7 @@ def augment_sheet(dataset: Path, out: Path, recipes: tuple[str, ...], images: in
     sheet_format(out)  # refused before anything is drawn
     opened = open_dataset(dataset)
     from train.augment.sheet import augment_sheet as draw
-    from train.fit import held_label
+    from train.material import held_label
 
     with progress() as (watch, _):
         page = draw(

@@ -7,6 +7,7 @@ import click
 from curate.errors import UsageError
 from train.augment_cli import augment_sheet
 from train.console import SETTINGS, is_silent, is_started_together
+from train.export_cli import export_model
 from train.fit_cli import fit, lr_find
 from train.predict_cli import predict
 from train.runs_cli import runs
@@ -17,7 +18,7 @@ from train.sweep_cli import sweep
 @click.group(context_settings=SETTINGS)
 @click.pass_context
 def train(ctx: click.Context) -> None:
-    """Train, score and predict.
+    """Train, score, predict and export.
 
     \b
     Example:
@@ -29,5 +30,5 @@ def train(ctx: click.Context) -> None:
         raise UsageError(f"torchrun: several processes train together with fit alone, not {ctx.invoked_subcommand}")
 
 
-for command in (fit, lr_find, sweep, runs, score, predict, augment_sheet):
+for command in (fit, lr_find, sweep, runs, score, predict, export_model, augment_sheet):
     train.add_command(command)

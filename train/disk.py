@@ -36,11 +36,15 @@ def _bytes(tensors: Iterator[Tensor]) -> float:
 
 
 def fit_bytes(model: nn.Module, config: FitConfig, dataset: Dataset) -> float:
-    """Bytes of the whole run, and of the file that lies beside `last.ckpt` while that is replaced."""
-    last, best = model_bytes(model, config)
+    """Bytes that are taken at most while a run is trained: its own, and a second `last.ckpt` as that is replaced."""
+    return run_bytes(model, config, dataset) + model_bytes(model, config)[0]
+
+
+def run_bytes(model: nn.Module, config: FitConfig, dataset: Dataset) -> float:
+    """Bytes of a finished run with its folds."""
     pictures = PICTURES + PICTURES_AN_EPOCH * config.epochs
     scored = ["val", "train"] if config.folds else ["val"]
-    return (1 + config.folds) * (last + best) + last + pictures + prediction_bytes(dataset, *scored)
+    return (1 + config.folds) * sum(model_bytes(model, config)) + pictures + prediction_bytes(dataset, *scored)
 
 
 def prediction_bytes(dataset: Dataset, *splits: str) -> float:

@@ -3,33 +3,24 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import os
-import re
-import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import polars as pl
 from torch import nn
 
-from curate import schema
-from curate.dataset import Dataset, read_table, write_table
-from curate.errors import ExistsError, MismatchError, MissingError, UsageError, VersionError
+from curate.dataset import Dataset
+from curate.errors import ExistsError, MissingError, UsageError, VersionError
 from curate.files import held_folder, readable_faults, write_atomic
-from curate.masks import BACKGROUND, IGNORE, PERSON
 from curate.threads import Say, Watch, unwatched
-from train.batches import batch_bounds
-from train.cache import Cache, names_classes, open_cache
+from train.claim import check_place, claim, resumed_mined
 from train.config import (
     POOLING_MODELS,
-    RECIPES,
     FitConfig,
     encode_config,
-    first_difference,
     has_named_weights,
     read_config,
 )
@@ -38,40 +29,28 @@ from train.distributed import ALONE, Team
 from train.estimate import fit_work, foretelling
 from train.execution import precision_on
 from train.fixed import read_fixed
-from train.folds import Share, needs_tenth, settle_validation, share_images
+from train.folds import needs_tenth, settle_validation, share_images
 from train.freezing import check_freezable
 from train.journal import keeping_journal
 from train.log import EpochLine, is_finished, read_log
 from train.lr_find import STEPS, RangeTest, range_test, write_range_test
+from train.material import (
+    check_classes,
+    check_material,
+    check_mined,
+    check_shares,
+    counted,
+    gather,
+    weights_and_recipes,
+)
 from train.models import build_model, device
 from train.optimisers import parameter_groups
 from train.score import score_into
-from train.stages import stages
-from train.targets import HELD
 from train.tensorboard import FOLDER as EVENTS
 from train.tensorboard import check_tensorboard
-from train.training import Material, train_model
+from train.training import train_model
 
 __all__ = ["EpochLine", "fit", "is_finished", "read_log"]
-
-FOLD_FOLDER = re.compile(r"fold-\d+")
-
-RUN_FILES = (
-    "scores.parquet",
-    "last.ckpt",
-    "best.safetensors",
-    "log.jsonl",
-    "steps.jsonl",
-    "plots",
-    EVENTS,
-    "predictions",
-    "failures.parquet",
-    "suspects.parquet",
-    "overlays",
-    "config.json",
-    "mined.parquet",
-)
-"""What --force clears, in this order: the folder is a run until its config.json goes. A reviewer's decisions stay."""
 
 
 def fit(
@@ -227,9 +206,9 @@ def _begin(
         The configuration, the mined table, whether TensorBoard's events are written, and the bytes it will need on the
         disk where it is new.
     """
-    begun = _check_place(run, resume, force)
+    begun = check_place(run, resume, force)
     if resume and begun:
-        mined = _resumed_mined(run, dataset, config, mined)
+        mined = resumed_mined(run, dataset, config, mined)
         config = with_found_rate(config, read_config(run))
         if is_finished(run):
             return None
@@ -247,77 +226,15 @@ def _begin(
     weight_of, _ = weights_and_recipes(dataset, mined, config.augment)
     for fold, share in shares.items():
         check_material(dataset, share.learn, weight_of, fold)
-        if config.model in POOLING_MODELS and (config.epoch_images or _counted(dataset, share.learn)) < 2:
+        if config.model in POOLING_MODELS and (config.epoch_images or counted(dataset, share.learn)) < 2:
             raise UsageError(f"--model {config.model}: needs at least 2 images in an epoch")
     needed = None
     if not (resume and begun):  # before the folder is claimed
         needed = fit_bytes(check_buildable(_for_building(config, run)), config, dataset)
         check_room(run, needed)
-        _claim(run, config, mined)
+        claim(run, config, mined)
     (run / "scores.parquet").unlink(missing_ok=True)  # weights change from here on; the end of this makes it again
     return config, mined, tensorboard, needed
-
-
-def gather(
-    dataset: Dataset,
-    config: FitConfig,
-    shares: Mapping[int, Share],
-    weight_of: Mapping[str, float],
-    recipe_of: Mapping[str, str],
-    watch: Watch,
-) -> dict[int, Material]:
-    """What each model learns from, by its fold; all share their images.
-
-    Args:
-        dataset: The dataset.
-        config: Its sizes, and the images of an epoch.
-        shares: fold -> the images of its model.
-        weight_of: sample_id -> sampling weight.
-        recipe_of: sample_id -> augmentation.
-        watch: Shown how many images are read.
-    """
-    caches = {size: open_cache(dataset, size, watch) for size in sorted({stage.size for stage in stages(config)})}
-    return materials_of(dataset, config, shares, weight_of, recipe_of, caches)
-
-
-def materials_of(
-    dataset: Dataset,
-    config: FitConfig,
-    shares: Mapping[int, Share],
-    weight_of: Mapping[str, float],
-    recipe_of: Mapping[str, str],
-    caches: Mapping[int, Cache],
-) -> dict[int, Material]:
-    """`gather` from images that are read already."""
-    place_of = caches[config.size].place
-    empty = {row["sample_id"] for row in dataset.rows("background")}
-    return {
-        fold: Material(
-            caches=caches,
-            rows=np.array([place_of[sample_id] for sample_id in share.learn]),
-            weights=np.array([weight_of[sample_id] for sample_id in share.learn]),
-            recipes=[recipe_of[sample_id] for sample_id in share.learn],
-            validation=[place_of[sample_id] for sample_id in share.judge],
-            epoch_images=config.epoch_images or _counted(dataset, share.learn),
-            scenes=np.array([place_of[one] for one in share.learn if one in empty and weight_of[one]], np.intp),
-            held=held_label(dataset),
-        )
-        for fold, share in shares.items()
-    }
-
-
-def held_label(dataset: Dataset) -> int:
-    """What objects in people's hands count as in a dataset, by the recipe it was built with."""
-    policy = str(dataset.header.recipe.get("held"))
-    return {"include": PERSON, "ignore": IGNORE, "class": HELD}.get(policy, BACKGROUND)
-
-
-def check_classes(dataset: Dataset, config: FitConfig) -> None:
-    """Raise MissingError where a class is to be learnt that the dataset does not label."""
-    for name, option in (("held", "held"), ("animal", "animals")):
-        labelled = names_classes(dataset) and dataset.header.recipe.get(option) == "class"
-        if name in config.classes and not labelled:
-            raise MissingError(f"--classes {name}: {dataset.root} does not label it. Build it with --{option} class")
 
 
 def find_rate(dataset: Dataset, config: FitConfig, *, steps: int = STEPS, watch: Watch = unwatched) -> RangeTest:
@@ -361,18 +278,6 @@ def with_suggestion(config: FitConfig, found: RangeTest) -> FitConfig:
     return msgspec.structs.replace(config, lr=found.lr, lr_min=lr_min, lr_from=origin)
 
 
-def check_shares(materials: Iterable[Material], config: FitConfig, team: Team) -> None:
-    """Raise UsageError where not every process of a team would get its share of every batch."""
-    least = team.size * (2 if config.model in POOLING_MODELS and team.size > 1 else 1)
-    for material, stage in itertools.product(materials, stages(config)):
-        smallest = min(end - begin for begin, end in batch_bounds(material.epoch_images, stage.batch_size))
-        if smallest < least:
-            raise UsageError(
-                f"--batch-size {stage.batch_size}: {team.size} processes share batches of {smallest} images, which "
-                f"need {least} at least. Pass a larger one, or start fewer processes"
-            )
-
-
 def check_buildable(config: FitConfig) -> nn.Module:
     """The model that training starts from; raises where it cannot be trained as configured, or on this machine."""
     precision_on(device(), config.precision)
@@ -387,108 +292,3 @@ def _for_building(config: FitConfig, run: Path) -> FitConfig:
     if has_named_weights(config.weights):
         return config
     return msgspec.structs.replace(config, weights=Path(os.path.relpath(run / config.weights)).as_posix())
-
-
-def _check_place(run: Path, resume: bool, force: bool) -> bool:
-    """Whether the folder holds a run that was begun; raises ExistsError where it may not be used."""
-    begun = (run / "config.json").is_file()
-    expected = _is_ours if begun else _is_before_run
-    others = sorted(path.name for path in run.iterdir() if not expected(path.name))
-    if not begun and others:
-        raise ExistsError(f"{run}: holds {others[0]} and is no run. Choose another --out")
-    if begun and not (resume or force):
-        if is_finished(run):
-            raise ExistsError(f"{run}: holds a finished run. Choose another --out, or pass --force to replace it")
-        epochs = f"{len(read_log(run))} of {read_config(run).epochs} epochs"
-        raise ExistsError(
-            f"{run}: holds a run that stopped after {epochs}. Pass --resume to go on, --force to replace it"
-        )
-    return begun
-
-
-def _is_ours(name: str) -> bool:
-    known = (*RUN_FILES, "decisions.jsonl")
-    return name in known or name.startswith(".") or FOLD_FOLDER.fullmatch(name) is not None
-
-
-def _is_before_run(name: str) -> bool:
-    """Whether a file may stand where a run is yet to begin: what is left of one that was killed or cleared."""
-    return name.startswith(".") or name in ("decisions.jsonl", "mined.parquet")
-
-
-def _resumed_mined(run: Path, dataset: Dataset, config: FitConfig, mined: pl.DataFrame | None) -> pl.DataFrame | None:
-    """The mined table of a run that is resumed, once its configuration is seen to be the wanted one."""
-    stored = read_config(run)
-    if stored.digest != config.digest:
-        raise VersionError(
-            f"{dataset.root}: has digest {config.digest[:12]}, the run was begun with {stored.digest[:12]}. "
-            "Pass that dataset, or train anew with --force"
-        )
-    difference = first_difference(stored, config)
-    if difference:
-        option, old, new = difference
-        raise UsageError(f"{run}: was begun with {option} {old}, not {new}. Leave {option} as it was, or pass --force")
-    path = run / "mined.parquet"
-    kept = read_table(path, schema.MINED) if path.is_file() else None
-    if mined is not None and (kept is None or not kept.equals(mined)):
-        raise UsageError(f"{run}: was begun with {'other' if kept is not None else 'no'} mined weights. Pass --force")
-    return kept
-
-
-def check_mined(mined: pl.DataFrame | None, dataset: Dataset) -> None:
-    """Raise where a mined table has other columns, unknown images or recipes, or a weight that is no weight."""
-    if mined is None:
-        return
-    if mined.schema != schema.MINED:
-        raise MismatchError("mined", list(schema.MINED), mined.columns)
-    known = dataset.samples.filter(pl.col("split").is_in(["train", "background"]))["sample_id"]
-    strange = mined.filter(~pl.col("sample_id").is_in(known.implode()))["sample_id"]
-    if len(strange):
-        raise MismatchError("mined", "images of the training split", strange[0])
-    recipes = sorted(set(mined["recipe"]) - set(RECIPES))
-    if recipes:
-        raise UsageError(f"mined: recipe {recipes[0]}: expected one of {', '.join(RECIPES)}")
-    weight = mined["weight"]
-    if (
-        weight.null_count()
-        or not (weight.is_finite() & (weight >= 0)).all()
-        or mined["sample_id"].is_duplicated().any()
-    ):
-        raise UsageError("mined: expected one finite weight of 0 or more for each image")
-
-
-def weights_and_recipes(
-    dataset: Dataset, mined: pl.DataFrame | None, augment: str
-) -> tuple[dict[str, float], dict[str, str]]:
-    """(sample_id -> sampling weight, sample_id -> augmentation) of all images to learn from."""
-    rows = dataset.rows("train", "background")
-    weight_of = {row["sample_id"]: float(row["weight"]) for row in rows}
-    recipe_of = {row["sample_id"]: augment for row in rows}
-    if mined is not None:
-        weight_of |= dict(mined.select("sample_id", "weight").iter_rows())
-        recipe_of |= dict(mined.select("sample_id", "recipe").iter_rows())
-    return weight_of, recipe_of
-
-
-def check_material(dataset: Dataset, ids: list[str], weight_of: dict[str, float], fold: int) -> None:
-    """Raise MissingError where a model would have no image to learn from."""
-    if not any(weight_of[sample_id] for sample_id in ids):
-        which = "" if fold == -1 else f" outside fold {fold}"
-        found = f"{len(ids)} training images{which}" + (", all of weight 0" if ids else "")
-        raise MissingError(f"{dataset.root}: has {found}. Build a dataset with a train split")
-
-
-def _counted(dataset: Dataset, ids: list[str]) -> int:
-    """Images of an epoch: those with a weight in the dataset itself, whatever was mined."""
-    own = dataset.samples.filter(pl.col("sample_id").is_in(ids) & (pl.col("weight") > 0))
-    return max(1, own.height)
-
-
-def _claim(run: Path, config: FitConfig, mined: pl.DataFrame | None) -> None:
-    """Clear what an older run left and write what decides this one, `config.json` last."""
-    folds = [path for path in sorted(run.iterdir()) if FOLD_FOLDER.fullmatch(path.name)]
-    for path in [*folds, *(run / name for name in RUN_FILES)]:
-        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
-    if mined is not None:
-        write_table(run / "mined.parquet", mined)
-    write_atomic(run / "config.json", encode_config(config))

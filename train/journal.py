@@ -22,7 +22,7 @@ from train.stages import stage_of
 from train.steps import Steps, read_steps, step_lines, write_steps
 from train.tensorboard import EventLog
 
-DRAWING_SHARE = 0.02
+DRAWING_SHARE = 0.01
 """Curves are drawn after an epoch only where all drawing so far took no more than this share of the time."""
 
 

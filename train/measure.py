@@ -16,10 +16,11 @@ from train.config import FitConfig
 from train.disk import fit_bytes
 from train.estimate import Pace, Work, fit_work, peak_memory, seconds_of
 from train.execution import executing
-from train.fit import check_buildable, check_material, materials_of, weights_and_recipes
+from train.fit import check_buildable
 from train.folds import Share, settle_validation, share_images
 from train.learner import Learner, make_learner
 from train.lr_find import STEPS as RANGE_TEST_STEPS
+from train.material import check_material, materials_of, weights_and_recipes
 from train.models import device
 from train.stages import Stage, stages
 from train.training import Material, train_epoch, validate

@@ -15,8 +15,11 @@ from curate.errors import UsageError
 from curate.files import held_folder, readable_faults, sha256_file
 from curate.person_model import InputSpec, Predict, both_views, open_model
 from curate.threads import Watch, map_threads, unwatched
-from train.config import PeerConfig, encode_config
+from train.config import PeerConfig, encode_config, read_config
 from train.grabcut import SETTINGS, cut_person
+from train.models import device, load
+from train.predict import predict_image
+from train.refine import refined
 from train.score import check_splits, claim_folder, finish_image, read_rows, write_scores
 
 GRABCUT = "grabcut"
@@ -59,6 +62,28 @@ def open_peer(word: str, spec: InputSpec) -> Peer:
     return Peer(GRABCUT, SETTINGS, cut_person)
 
 
+def open_predict(word: str, spec: InputSpec) -> Predict:
+    """What predicts an image with what a word names: a peer, or the best model of a run, on the GPU if there is one.
+
+    Raises:
+        As `open_peer`, `refuse_spec` and `train.models.load`.
+    """
+    if is_peer(word):
+        return open_peer(word, spec).predict
+    run = Path(word)
+    read_config(run)
+    refuse_spec(run, spec)
+    loaded = load(run)
+    loaded.model.to(device())
+    return lambda image: predict_image(loaded, image)
+
+
+def refuse_spec(run: Path, spec: InputSpec) -> None:
+    """Raise UsageError where the user says what the input of a run looks like: it knows."""
+    if spec != InputSpec():
+        raise UsageError(f"{run}: is a run, no .onnx file. Leave --input-size, --layout and --normalise out")
+
+
 def score_peer(
     peer: Peer,
     dataset: Dataset,
@@ -66,6 +91,7 @@ def score_peer(
     splits: Sequence[str] = ("train", "val", "test"),
     *,
     flip: bool = False,
+    refinements: Sequence[str] = (),
     watch: Watch = unwatched,
 ) -> pl.DataFrame:
     """Predict and score splits with a peer; makes `out` a run as far as predictions and scores go.
@@ -76,6 +102,7 @@ def score_peer(
         out: Folder that receives `config.json`, `predictions/` and `scores.parquet`.
         splits: Some of train.score.SCORED_SPLITS; rows of others that the same peer scored before are kept.
         flip: Predict the mean of each image and its mirror image.
+        refinements: Of train.refine, one after the other.
         watch: Shown what is being done and how far it is.
 
     Returns:
@@ -87,11 +114,10 @@ def score_peer(
         FormatError: The model fails on an image.
     """
     check_splits(splits)
-    predict = both_views(peer.predict) if flip else peer.predict
+    predict = refined(both_views(peer.predict) if flip else peer.predict, refinements)
+    settings = dict(peer.settings) | ({"refine": list(refinements)} if refinements else {})
     place = Path(os.path.relpath(dataset.root.resolve(), out.resolve())).as_posix()
-    config = PeerConfig(
-        dataset=place, digest=dataset.header.digest, peer=peer.name, settings=dict(peer.settings), flip=flip
-    )
+    config = PeerConfig(dataset=place, digest=dataset.header.digest, peer=peer.name, settings=settings, flip=flip)
 
     def score(row: dict[str, Any]) -> dict[str, object]:
         figures = finish_image(dataset, row, predict(dataset.image(row)), out / "predictions")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -10,20 +9,26 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import nn
 
 from curate.errors import CurateError, MissingError, UsageError
 from curate.files import write_atomic
-from curate.images import prediction_png, read_image
+from curate.images import prediction_png
 from curate.masks import SizeHW
+from curate.orientation import as_stored, read_upright
+from curate.person_model import Predict
 from train.batches import to_input
 from train.cache import resize_image
+from train.composite import Background, composed, cut_out, picture_png
 from train.execution import autocast
-from train.models import Loaded, device
+from train.models import Loaded
 
 SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 """What counts as an image in a folder; a file that is named itself may be called anything."""
+
+CUTOUT, COMPOSITE = "-cutout", "-composite"
+ENDINGS = ("", CUTOUT, COMPOSITE)
+"""What is added to an image's stem in the names of the mask and the pictures made of it."""
 
 
 def predict_image(loaded: Loaded, image: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -58,31 +63,23 @@ def to_bytes(chances: NDArray[np.float32]) -> NDArray[np.uint8]:
     return grey
 
 
-def cutout_png(image: NDArray[np.uint8], prediction: NDArray[np.uint8]) -> bytes:
-    """The image (H, W, 3) with its prediction (H, W) as alpha, as a PNG."""
-    buffer = io.BytesIO()
-    Image.fromarray(np.dstack([image, prediction])).save(buffer, "PNG", compress_level=3)
-    return buffer.getvalue()
-
-
 def listed_images(places: Sequence[Path], out: Path) -> dict[Path, Path]:
     """Image file -> mask file in `out`, for files and for the images that lie directly in folders, sorted.
 
     Raises:
         MissingError: A place is not there, or a folder holds no image.
-        UsageError: Two images have one stem, or a mask would replace one of the images.
+        UsageError: Two images would write one file, or one would replace an image.
     """
     found: dict[Path, Path] = {}
     taken: dict[str, Path] = {}
     for path in (path for place in places for path in _images_at(place)):
-        if path.stem in taken and taken[path.stem] != path:
-            raise UsageError(f"{path}: has the stem of {taken[path.stem]}, both would be {path.stem}.png. Use two runs")
-        taken[path.stem] = path
+        for name in (f"{path.stem}{ending}.png" for ending in ENDINGS):
+            if taken.setdefault(name, path) != path:
+                raise UsageError(f"{path}: has the stem of {taken[name]}, both would write {name}. Use two runs")
         found[path] = out / f"{path.stem}.png"
-    for path in found:
-        for written in (out / f"{path.stem}.png", out / f"{path.stem}-cutout.png"):
-            if any(written.exists() and written.samefile(image) for image in found if image.exists()):
-                raise UsageError(f"{written}: is one of the images and would be replaced. Choose another --out")
+    for written in (out / name for name in taken):
+        if any(written.exists() and written.samefile(image) for image in found if image.exists()):
+            raise UsageError(f"{written}: is one of the images and would be replaced. Choose another --out")
     return found
 
 
@@ -98,21 +95,36 @@ def _images_at(place: Path) -> list[Path]:
 
 
 def predict_files(
-    loaded: Loaded, images: Mapping[Path, Path], out: Path, cutout: bool
+    predict: Predict,
+    images: Mapping[Path, Path],
+    out: Path,
+    *,
+    cutout: bool = False,
+    background: Background | None = None,
 ) -> Iterator[tuple[Path, CurateError | None]]:
-    """Write a mask for each image, and with `cutout` a PNG with alpha; yields (image, what was wrong with it or None).
+    """Write a mask for each image, and pictures made with it; yields (image, what was wrong with it or None).
 
-    An image that cannot be read is passed over.
+    An image that cannot be read is passed over. One with an EXIF orientation is predicted as a viewer shows it. Its
+    mask speaks of the stored raster, as every mask does; the pictures are upright.
+
+    Args:
+        predict: The model.
+        images: Image -> mask, as `listed_images` gives them.
+        out: Folder for the pictures.
+        cutout: Write the person alone, as a PNG with alpha.
+        background: Write the person before this.
     """
-    loaded.model.to(device())
     for path, mask_path in images.items():
         try:
-            image = read_image(path)
+            image, orientation = read_upright(path)
+            alpha = to_bytes(predict(image))
         except CurateError as error:
             yield path, error
             continue
-        prediction = to_bytes(predict_image(loaded, image))
-        write_atomic(mask_path, prediction_png(prediction))
+        write_atomic(mask_path, prediction_png(as_stored(alpha, orientation)))
         if cutout:
-            write_atomic(out / f"{path.stem}-cutout.png", cutout_png(image, prediction))
+            write_atomic(out / f"{path.stem}{CUTOUT}.png", picture_png(cut_out(image, alpha)))
+        if background:
+            composite = composed(image, alpha, background(image, alpha))
+            write_atomic(out / f"{path.stem}{COMPOSITE}.png", picture_png(composite))
         yield path, None

@@ -28,6 +28,7 @@ from train.folds import assign_folds
 from train.metrics import score_image
 from train.models import device, load_weights
 from train.predict import predict_batch, predict_both_views, to_bytes, to_native
+from train.refine import refine
 
 SCORED_SPLITS = ("train", "val", "test", "background")
 """Splits that have labels to score against."""
@@ -43,6 +44,7 @@ def score(
     watch: Watch = unwatched,
     *,
     flip: bool = False,
+    refinements: Sequence[str] = (),
 ) -> pl.DataFrame:
     """Predict and score splits with the best weights of a run; writes `predictions/` and `scores.parquet`.
 
@@ -56,6 +58,7 @@ def score(
         out: Folder that receives predictions and scores; the run itself by default.
         watch: Shown what is being done and how far it is.
         flip: Predict the mean of each image and its mirror image.
+        refinements: Of train.refine, one after the other.
 
     Returns:
         schema.SCORES, all rows of the written table, sorted by sample_id.
@@ -78,7 +81,7 @@ def score(
     with held_folder(out), readable_faults(out):
         if out.resolve() != run.resolve():
             _claim_other(out, config, dataset)
-        return score_into(run, config, dataset, splits, out, watch, flip=flip)
+        return score_into(run, config, dataset, splits, out, watch, flip=flip, refinements=refinements)
 
 
 def check_splits(splits: Sequence[str]) -> None:
@@ -120,6 +123,7 @@ def score_into(
     *,
     flip: bool = False,
     also: Collection[str] = (),
+    refinements: Sequence[str] = (),
 ) -> pl.DataFrame:
     """`score` while no other process works in `out`; `also` are the sample_ids of further images, not out-of-fold."""
     fold_of = assign_folds(dataset, config.folds, config.seed) if "train" in splits else {}
@@ -128,12 +132,15 @@ def score_into(
     for row in dataset.samples.filter(wanted).to_dicts():
         jobs.setdefault(fold_of.get(row["sample_id"], -1), []).append(row)
     models = {fold: load_weights(config, weights_path(run, fold)) for fold in jobs}
-    kept = _forget_other_weights(run, config, out, flip=flip).filter(~wanted)
+    manner = (" flip" if flip else "") + (f" refine={','.join(refinements)}" if refinements else "")
+    kept = _forget_other_weights(run, config, out, manner).filter(~wanted)
     tick = watch("score", sum(map(len, jobs.values())))
     rows: list[dict[str, object]] = []
     for fold, samples in jobs.items():
         model = models[fold].to(device())
-        figures = predict_and_score(model, config.size, dataset, samples, out / "predictions", tick, flip=flip)
+        figures = predict_and_score(
+            model, config.size, dataset, samples, out / "predictions", tick, flip=flip, refinements=refinements
+        )
         rows += [
             {"sample_id": sample["sample_id"], "split": sample["split"], "fold": fold, **own}
             for sample, own in zip(samples, figures, strict=True)
@@ -161,9 +168,10 @@ def weights_path(run: Path, fold: int) -> Path:
     return (run if fold == -1 else run / f"fold-{fold}") / "best.safetensors"
 
 
-def _forget_other_weights(run: Path, config: FitConfig, out: Path, *, flip: bool) -> pl.DataFrame:
-    """The rows scored by the weights the run has now; others leave the table first, then their predictions go."""
-    identity, manner = out / "predictions" / "weights.json", " flip" if flip else ""
+def _forget_other_weights(run: Path, config: FitConfig, out: Path, manner: str) -> pl.DataFrame:
+    """The rows scored by the weights the run has now, in this manner; others leave the table first, then their
+    predictions go."""
+    identity = out / "predictions" / "weights.json"
     paths = {fold: weights_path(run, fold) for fold in (-1, *range(config.folds))}
     current = {str(fold): sha256_file(path) + manner for fold, path in paths.items() if path.is_file()}
     earlier = _read_identity(identity)
@@ -200,6 +208,7 @@ def predict_and_score(
     tick: Tick,
     *,
     flip: bool = False,
+    refinements: Sequence[str] = (),
 ) -> list[Figures]:
     """Write the prediction of every row into `folder` and return its figures, in the order of the rows.
 
@@ -213,7 +222,7 @@ def predict_and_score(
         try:
             for batch, images in _read_ahead(dataset, rows, size, pool):
                 for row, chances in zip(batch, predict(model, images), strict=True):
-                    finishing.append(pool.submit(finish_image, dataset, row, chances, folder))
+                    finishing.append(pool.submit(finish_image, dataset, row, chances, folder, refinements))
                 for future in finishing[-2 * BATCH : -BATCH]:  # no more than two batches wait at native size
                     future.result()
                 tick(len(batch))
@@ -238,8 +247,11 @@ def _read_ahead(
         yield part, np.stack([future.result() for future in reading.pop(0)])
 
 
-def finish_image(dataset: Dataset, row: dict[str, Any], chances: NDArray[np.float32], folder: Path) -> Figures:
-    """Write one prediction at native size and score it; `chances` is (S, S) or at native size already."""
-    prediction = to_bytes(to_native(chances, (row["height"], row["width"])))
+def finish_image(
+    dataset: Dataset, row: dict[str, Any], chances: NDArray[np.float32], folder: Path, refinements: Sequence[str] = ()
+) -> Figures:
+    """Refine, write and score one prediction at native size; `chances` is (S, S) or at native size already."""
+    native = to_native(chances, (row["height"], row["width"]))
+    prediction = to_bytes(refine(dataset.image(row), native, refinements) if refinements else native)
     write_atomic(folder / f"{row['sample_id']}.png", prediction_png(prediction), synced=False)
     return score_image(dataset.target(row), prediction)

@@ -12,6 +12,7 @@ from curate.person_cli import input_options, spec_of
 from curate.person_model import InputSpec
 from train.config import read_config
 from train.console import SETTINGS, note, progress
+from train.predict_cli import refine_option
 
 if TYPE_CHECKING:
     import polars as pl
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     help="Split to score; repeatable.  [default: train, val, test]",
 )
 @click.option("--flip", is_flag=True, help="Predict the mean of each image and its mirror image.")
+@refine_option
 @input_options
 @click.option(
     "--out", metavar="RUN", type=click.Path(path_type=Path), help="Folder for predictions and scores.  [default: RUN]"
@@ -40,6 +42,7 @@ def score(
     dataset: Path | None,
     splits: tuple[str, ...],
     flip: bool,
+    refine: str | None,
     input_size: str | None,
     layout: str | None,
     normalise: str | None,
@@ -58,39 +61,54 @@ def score(
     """
     chosen = splits or ("train", "val", "test")
     spec = spec_of(input_size, layout, normalise)
+    from train.refine import split_names
+
+    refinements = split_names(refine)
     from train.figures import groups_of, summary_json, summary_table
     from train.peers import is_peer
 
     if is_peer(model):
-        scores, opened = _score_peer(model, spec, dataset, chosen, out, flip=flip)
+        scores, opened = _score_peer(model, spec, dataset, chosen, out, flip, refinements)
     else:
-        scores, opened = _score_run(Path(model), spec, dataset, chosen, out, flip=flip)
+        scores, opened = _score_run(Path(model), spec, dataset, chosen, out, flip, refinements)
     scores, groups = scores.filter(scores["split"].is_in(chosen)), groups_of(opened)
     click.echo(summary_json(scores, groups) if as_json else summary_table(scores, groups), nl=as_json)
 
 
 def _score_run(
-    run: Path, spec: InputSpec, place: Path | None, splits: tuple[str, ...], out: Path | None, *, flip: bool
+    run: Path,
+    spec: InputSpec,
+    place: Path | None,
+    splits: tuple[str, ...],
+    out: Path | None,
+    flip: bool,
+    refinements: tuple[str, ...],
 ) -> tuple[pl.DataFrame, Dataset]:
     config = read_config(run)
-    if spec != InputSpec():
-        raise UsageError(f"{run}: is a run, no .onnx file. Leave --input-size, --layout and --normalise out")
     from curate.dataset import open_dataset
     from train.models import device_name
+    from train.peers import refuse_spec
     from train.score import dataset_of
     from train.score import score as score_run
 
+    refuse_spec(run, spec)
     opened = open_dataset(place) if place else dataset_of(run, config)
     note(f"scoring on {device_name()}")
     with progress() as (watch, _):
-        scores = score_run(run, opened, splits, out, watch, flip=flip)
+        scores = score_run(run, opened, splits, out, watch, flip=flip, refinements=refinements)
     if "train" in splits and not config.folds:
         note("the train split is scored in-sample, by a model that learnt from it; fit with --folds for honest scores")
     return scores, opened
 
 
 def _score_peer(
-    word: str, spec: InputSpec, place: Path | None, splits: tuple[str, ...], out: Path | None, *, flip: bool
+    word: str,
+    spec: InputSpec,
+    place: Path | None,
+    splits: tuple[str, ...],
+    out: Path | None,
+    flip: bool,
+    refinements: tuple[str, ...],
 ) -> tuple[pl.DataFrame, Dataset]:
     if place is None or out is None:
         missing = "DATASET is missing: what to score it on" if place is None else "--out RUN is missing: its folder"
@@ -102,4 +120,4 @@ def _score_peer(
 
     opened, peer = open_dataset(place), open_peer(word, spec)
     with progress() as (watch, _):
-        return score_peer(peer, opened, out, splits, flip=flip, watch=watch), opened
+        return score_peer(peer, opened, out, splits, flip=flip, refinements=refinements, watch=watch), opened

@@ -15,18 +15,18 @@ import msgspec
 from curate.dataset import Dataset
 from curate.errors import CurateError, DivergedError, DownloadError, ExistsError, FormatError, UsageError, VersionError
 from curate.files import held_folder, readable_faults, write_atomic
-from curate.threads import Watch, unwatched
+from curate.threads import Say, Watch, unwatched
 from train.config import FitConfig, first_difference, has_named_weights
-from train.durations import TimeLeft, duration
-from train.fit import check_buildable, check_classes, fit, settle
+from train.estimate import NOTHING, duration, fit_work, pace_at, seconds_of
+from train.fit import check_buildable, fit, settle
 from train.folds import share_images
 from train.grid import Axes, Run, Sweep
 from train.log import EpochLine
+from train.material import check_classes
 from train.models import imagenet_settings
 from train.score import score
+from train.stages import stage_of
 from train.table import Row, is_scored, make_rows, table_csv, table_markdown
-
-Say = Callable[[str], None]
 
 FILES = ("sweep.json", "table.md", "table.csv")
 """What lies in a sweep's folder beside its runs."""
@@ -117,41 +117,52 @@ def run_sweep(
 def _train_all(
     dataset: Dataset, out: Path, sweep: Sweep, say: Say, report: Callable[[EpochLine], None], watch: Watch
 ) -> list[Row]:
-    done = [run for run in sweep.runs if is_scored(dataset, out / run.name)]
-    left = TimeLeft([run.config for run in sweep.runs if run not in done], len(dataset.rows("train", "background")))
-
-    def hear(line: EpochLine) -> None:
-        report(line)
-        first = left.seconds() is None
-        left.hear(line)
-        if first:
-            say(f"about {duration(left.seconds() or 0)} left for the whole sweep")
-
+    left = [run for run in sweep.runs if not is_scored(dataset, out / run.name)]
+    heard: list[tuple[Run, EpochLine]] = []
     absent: dict[str, str] = {}
-    for number, run in enumerate(sweep.runs, 1):
-        if run in done:
-            continue
-        about = f", about {duration(left.seconds() or 0)} left" if left.seconds() else ""
-        say(f"run {number} of {len(sweep.runs)}: {run.name}{about}")
-        left.begin(run.config)
+    while left:
+        run = left[0]
+        about = f", about {duration(seconds_left(dataset, out, left, heard))} left" if heard else ""
+        say(f"run {sweep.runs.index(run) + 1} of {len(sweep.runs)}: {run.name}{about}")
+
+        def hear(line: EpochLine, run: Run = run) -> None:
+            report(line)
+            heard.append((run, line))
+            if len(heard) == 1:
+                say(f"about {duration(seconds_left(dataset, out, left, heard))} left for the whole sweep")
+
         try:
-            _train_one(dataset, out / run.name, run.config, hear, watch)
+            _train_one(dataset, out / run.name, run.config, hear, say, watch)
         except (DownloadError, DivergedError) as error:
             absent[run.name] = "no weights here" if isinstance(error, DownloadError) else "diverged"
             say(f"{run.name}: {error}")
+        del left[0]
         _write_table(out, make_rows(dataset, out, sweep, absent))
     rows = make_rows(dataset, out, sweep, absent)
     _write_table(out, rows)
     return rows
 
 
+def seconds_left(dataset: Dataset, out: Path, runs: Sequence[Run], heard: Sequence[tuple[Run, EpochLine]]) -> float:
+    """About how long some runs of the sweep in folder `out` still take, by the epochs heard of so far.
+
+    By the pixels there are to learn from: that one encoder is slower than another is not known.
+    """
+    pixels = sum(line.images * stage_of(run.config, line.epoch).size ** 2 for run, line in heard)
+    work = NOTHING
+    for run in runs:
+        work += fit_work(dataset, run.config, out / run.name)
+    return seconds_of(work, pace_at(1, sum(line.seconds for _, line in heard) / pixels, work.learn))
+
+
 def _train_one(
-    dataset: Dataset, folder: Path, stored: FitConfig, report: Callable[[EpochLine], None], watch: Watch
+    dataset: Dataset, folder: Path, stored: FitConfig, report: Callable[[EpochLine], None], say: Say, watch: Watch
 ) -> None:
     """Train a run to its end, or from where it was killed, and score it on the test split where that was not done."""
     weights = stored.weights if has_named_weights(stored.weights) else os.path.relpath(folder / stored.weights)
     config = msgspec.structs.replace(stored, weights=weights, dataset="", digest="")
-    fit(dataset, folder, config, resume=(folder / "config.json").is_file(), report=report, watch=watch)
+    begun = (folder / "config.json").is_file()
+    fit(dataset, folder, config, resume=begun, report=report, watch=watch, say=say, foretell=False)
     if not is_scored(dataset, folder):
         score(folder, dataset, ("test",), watch=watch)
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from train.console import SETTINGS, note, progress
-from train.fit_cli import fit_options, in_words
+from train.fit_cli import in_words
+from train.options_cli import fit_options
 from train.preset_cli import given_options
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import polars as pl
 from curate import schema
 from curate.dataset import Dataset, read_table
 from train.config import read_config
-from train.durations import duration
+from train.estimate import duration
 from train.figures import groups_of
 from train.folds import held_out_tenth, needs_tenth
 from train.grid import Run, Sweep

@@ -9,6 +9,7 @@ import polars as pl
 
 from curate import schema
 from curate.checks import REBUILD, Finding
+from curate.classes import DIGITS, PREFIX, is_class_tags
 from curate.decisions import WEIGHTS
 from curate.guesses import ALLOWED, is_guessed
 from curate.images import MAX_PIXELS
@@ -17,6 +18,7 @@ from curate.schema import UNLABELLED
 OPTIONAL = ("licence", "head_visible")
 """Columns that may be null."""
 HASH = "^[0-9a-f]{64}$"
+CLASSES = f"^{PREFIX}[0-9a-f]{{{DIGITS}}}$"
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,14 @@ def verdicts() -> list[Claim]:
     ]
 
 
+def classes() -> Claim:
+    """The tag of a class mask is one, and a hash."""
+    tagged = pl.col("tags").list.eval(pl.element().filter(is_class_tags()))
+    holds = (tagged.list.len() == 0) | ((tagged.list.len() == 1) & tagged.list.first().str.contains(CLASSES))
+    found = pl.format("tags are [{}]", tagged.list.join(", "))
+    return Claim("classes tag", holds, found, pl.lit(f"one {PREFIX} and {DIGITS} hex digits"))
+
+
 def claims() -> list[Claim]:
     """Every claim, in the order of the columns."""
     pixels = pl.col("width").cast(pl.Int64) * pl.col("height")
@@ -124,6 +134,7 @@ def claims() -> list[Claim]:
         cell("image_sha256", pl.col("image_sha256").str.contains(HASH), "64 hex digits"),
         cell("mask_sha256", pl.col("mask_sha256").str.contains(HASH), "64 hex digits"),
         *verdicts(),
+        classes(),
     ]
 
 

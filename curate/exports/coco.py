@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from curate import masks
+from curate.classes import is_class_tag
 from curate.dataset import Dataset
 from curate.exports import (
     Exported,
@@ -207,7 +208,7 @@ def image_record(row: Row, image_id: int, licence: int | None) -> ImageRecord:
         group=row["group"],
         fold=row["fold"],
         weight=row["weight"],
-        tags=row["tags"],
+        tags=[tag for tag in row["tags"] if not is_class_tag(tag)],
         license=licence,
     )
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import msgspec
 
+from curate.dataset import read_header
 from curate.errors import MissingError, UsageError
 from curate.packaged import data_folder
-from curate.recipe import Recipe
+from curate.recipe import Recipe, as_drawn
 from curate.sources import Read
 from curate.sources.coco import read_coco
 from curate.sources.names import check_unique, source_names, split_name
@@ -132,9 +133,12 @@ def find_sources(folder: Path) -> Named:
 def with_usual_sources(recipe: Recipe) -> Recipe:
     """The recipe with the sources under `datasets/` named, where it names none, so that it means the same elsewhere.
 
-    The embedded sample is part of the program and has no name: there it stays without sources.
+    The embedded sample is part of the program and has no name: there it stays without sources. With `from`, it is the
+    recipe with what decided how the masks there were drawn.
     """
-    if recipe.sources() or recipe.from_ is not None:
+    if recipe.from_ is not None:
+        return as_drawn(recipe, read_header(Path(recipe.from_)).built_by)
+    if recipe.sources():
         return recipe
     named = find_sources(USUAL_FOLDER)
     coco = [f"{name}={path}" for name, paths in named.coco.items() for path in paths]

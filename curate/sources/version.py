@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from curate.classes import class_path
+from curate.classes import class_path, is_class_tags
 from curate.dataset import Dataset, Source, open_dataset
 from curate.guesses import returned
 from curate.sources import CANDIDATES, Label, Limits, Measure, Note, Read
@@ -38,6 +38,11 @@ def read_versions(parent: Dataset, merged: str | None, *, resplit: bool = False)
         Note("images stand in both datasets; the first one's label is kept", name)
         for name in other.samples.filter(same)["sample_id"]
     ]
+    if set(parent.class_names) - set(other.class_names):
+        told = "class masks are left out: the second dataset draws fewer classes than the first"
+        tagged = left.filter(pl.col("tags").list.eval(is_class_tags()).list.any())
+        notes += [Note(told, name) for name in tagged["sample_id"]]
+        left = left.with_columns(pl.col("tags").list.eval(pl.element().filter(~is_class_tags())))
     return [*reads, read_version(other, left, notes)]
 
 

@@ -33,10 +33,10 @@ def thing(category: int, *sides: float, number: int = 1, **more: Any) -> dict[st
     return {"image_id": number, "category_id": category, "iscrowd": 0, **shape, **more}
 
 
-def scene(root: Path, *things: dict[str, Any], images: int = 1, **more: Any) -> str:
+def scene(root: Path, *things: dict[str, Any], images: int = 1, seed: int = 0, **more: Any) -> str:
     """A COCO file of images with a person on [0, 20) x [0, 30) each, and other things."""
     for number in range(1, images + 1):
-        picture(root / "images" / f"{number}.png", number, 0, SIZE_HW)
+        picture(root / "images" / f"{number}.png", seed + number, 0, SIZE_HW)
     records = [image(number, f"{number}.png", SIZE_HW) for number in range(1, images + 1)]
     people = [person(number, box(0, 0, 20, 30)) for number in range(1, images + 1)]
     return str(coco_file(root / "a.json", records, [*people, *things], **({"categories": CATEGORIES} | more)))

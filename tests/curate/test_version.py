@@ -12,6 +12,7 @@ from PIL import Image
 from curate.check import verify
 from curate.dataset import open_dataset
 from curate.errors import UsageError
+from curate.recipe import load_recipe
 from tests.curate.pictures import build, coco_of, column, numbered, pairs_of, picture, reasons, recipe, samples, told
 
 
@@ -111,8 +112,6 @@ def test_folds_can_be_made_anew_in_the_splits_as_they_are(tmp_path: Path, parent
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"held": "include"}, "--held: the masks of D are drawn already"),
-        ({"animal_categories": ["dog"]}, "--animal-categories: the masks of D are drawn already"),
         ({"min_keypoints": 5}, "--min-keypoints: D holds masks, no keypoints and polygons"),
         ({"max_spacing": 0.1}, "--max-spacing: D holds masks"),
         ({"group_by": "folder"}, "--group-by folder: D holds no folders"),
@@ -123,6 +122,22 @@ def test_folds_can_be_made_anew_in_the_splits_as_they_are(tmp_path: Path, parent
 def test_what_a_version_cannot_answer_is_refused(options: dict[str, object], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         recipe(from_="D", **options)
+
+
+def test_how_masks_were_drawn_is_handed_down_and_nothing_else_can_be_asked_for(tmp_path: Path) -> None:
+    path = coco_of(tmp_path / "coco", numbered(3))
+    drawn = {"held": "ignore", "animal_categories": ["dog"], "min_person_area": 0.1}
+    build(tmp_path / "one", coco=[path], **drawn)
+    build(tmp_path / "two", from_=str(tmp_path / "one"))
+    build(tmp_path / "three", from_=str(tmp_path / "two"), held="ignore", min_area=0.2)
+    for out in ("one", "two", "three"):
+        header = open_dataset(tmp_path / out).header
+        assert [header.recipe[name] for name in ("held", "animal-categories", "min-person-area")] == [*drawn.values()]
+    again = load_recipe(str(tmp_path / "three"))
+    assert build(tmp_path / "three", **again).done_before
+    told = r"--animals: the masks of .*two are drawn already, with --animals exclude. Build it anew from its sources"
+    with pytest.raises(UsageError, match=told):
+        build(tmp_path / "four", from_=str(tmp_path / "two"), animals="include")
 
 
 def test_take_knows_the_sources_of_a_version(tmp_path: Path, parent: Path) -> None:

@@ -13,7 +13,7 @@ from curate.errors import MachineError
 from review.ahead import loop_bytes, loop_work
 from review.loop import loop_config, run_loop
 from tests.train.making import make_dataset, quick
-from train.disk import fit_bytes
+from train.disk import run_bytes
 from train.log import EpochLine, encode_log
 from train.models import build_model
 
@@ -47,7 +47,7 @@ def test_a_loop_that_does_not_fit_is_refused_before_it_begins(
     options = {"model": "pspnet", "encoder": "mobilenet_v2", "weights": "none", "size": 32, "epochs": 1}
     config = loop_config(people, tmp_path / "loop", options, rounds=2, budget="1", verdicts={})
     needed = loop_bytes(people, config.fit, rounds=2)
-    assert needed > 4 * fit_bytes(build_model(config.fit), quick(), people)
+    assert needed > 4 * run_bytes(build_model(config.fit), quick(), people)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=int(needed) - 10_000_000))
     with pytest.raises(MachineError, match=r"loop: \d+ MB of disk are needed, \d+ MB are free"):
         run_loop(people, tmp_path / "loop", config, lambda line: None)

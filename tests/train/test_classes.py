@@ -18,6 +18,7 @@ from train import load
 from train.augment import augment
 from train.cache import open_cache
 from train.config import LOSSES, RECIPES, FitConfig, read_config
+from train.export import WholeModel
 from train.fit import fit
 from train.losses import segmentation_loss
 from train.predict import predict_batch
@@ -120,7 +121,9 @@ def test_a_model_has_a_channel_for_each_class_and_scores_are_the_persons(
     assert read_config(run).classes == ("person", "held", "animal")
     images = np.stack([named.image(row)[:32, :32] for row in named.rows("val")])
     with torch.inference_mode():
-        assert loaded.model(torch.zeros((1, 3, 32, 32))).shape == (1, 3, 32, 32)
+        image = torch.zeros((1, 3, 32, 32))
+        assert loaded.model(image).shape == (1, 3, 32, 32)
+        assert WholeModel(loaded.model)(image).shape == (1, 1, 32, 32), "an exported model tells of the person alone"
     assert predict_batch(loaded.model, images).shape == (3, 32, 32)
     assert score(run, named, ("test",)).filter(split="test").height == 2
 

@@ -17,7 +17,7 @@ from curate.errors import MachineError
 from tests.train.making import quick
 from train.cache import cache_folder, is_cached
 from train.config import FitConfig, read_config
-from train.disk import fit_bytes, model_bytes
+from train.disk import model_bytes, run_bytes
 from train.estimate import STEPS, Pace, Work, fit_work, foretelling, pace_at, seconds_of
 from train.fit import fit
 from train.log import encode_log, read_log
@@ -123,7 +123,7 @@ def test_a_whole_run_is_at_most_as_large_as_foretold(finished: Path, folded: Pat
     for run in (finished, folded):  # the second is a PSPNet, half of whose encoder is never trained
         config = read_config(run)
         taken = sum(path.stat().st_size for path in run.rglob("*") if path.is_file())
-        foretold = fit_bytes(build_model(config), config, drawn) - (run / "last.ckpt").stat().st_size
+        foretold = run_bytes(build_model(config), config, drawn)
         assert taken <= foretold <= (1.1 if config.model == "unet" else 2.5) * taken
 
 

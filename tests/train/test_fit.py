@@ -35,9 +35,10 @@ from tests.conftest import REPOSITORY
 from tests.train.conftest import Trained
 from tests.train.making import make_dataset, one_thread, quick
 from train.config import FitConfig, read_config
-from train.fit import check_mined, fit, is_finished, weights_and_recipes
+from train.fit import fit, is_finished
 from train.folds import held_out_tenth
 from train.log import EpochLine, read_log
+from train.material import check_mined, weights_and_recipes
 from train.models import build_model
 from train.predict import predict_image
 

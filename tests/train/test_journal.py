@@ -139,7 +139,7 @@ def test_fold_models_have_steps_and_curves_but_no_pictures(folded: Path) -> None
 
 
 def test_without_validation_images_there_are_curves_alone(tmp_path: Path) -> None:
-    run = fit(make_dataset(tmp_path / "people", ("train",) * 4), tmp_path / "run", quick())
+    run = fit(make_dataset(tmp_path / "people", ("train",) * 4), tmp_path / "run", quick(validation="none"))
     assert [path.name for path in (run / "plots").iterdir()] == ["curves.png"]
 
 

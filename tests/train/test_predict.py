@@ -6,15 +6,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
+from curate.cli import cli
 from curate.dataset import Dataset
 from curate.errors import CurateError, MissingError, UsageError
 from curate.files import sha256_file
+from curate.images import read_grey
 from curate.person_model import InputSpec
 from label.options_cli import model_at
+from tests.onnx_models import brightness
+from train.composite import cut_out, open_background
 from train.models import load
-from train.predict import cutout_png, listed_images, predict_files, predict_image, to_bytes, to_native
+from train.peers import open_predict
+from train.predict import listed_images, predict_files, predict_image, to_bytes, to_native
 
 
 def test_probability_to_bytes_rounds() -> None:
@@ -39,27 +45,76 @@ def test_any_image_size(finished: Path, size_hw: tuple[int, int]) -> None:
 def test_files_and_folders_are_predicted(finished: Path, drawn: Dataset, tmp_path: Path) -> None:
     (tmp_path / "broken.jpg").write_bytes(b"no image")
     listed = listed_images([drawn.root / "images", tmp_path / "broken.jpg"], tmp_path / "out")
-    outcomes = dict(predict_files(load(finished), listed, tmp_path / "out", cutout=True))
+    predict = open_predict(str(finished), InputSpec())
+    outcomes = dict(predict_files(predict, listed, tmp_path / "out", cutout=True))
     problems = {path.name: problem for path, problem in outcomes.items() if problem}
     assert list(problems) == ["broken.jpg"]
     assert isinstance(problems["broken.jpg"], CurateError)
+    loaded = load(finished)
     for row in drawn.rows():
-        with Image.open(tmp_path / "out" / f"{row['sample_id']}.png") as mask:
-            assert (mask.mode, mask.size) == ("L", (row["width"], row["height"]))
-            values = np.array(mask)
+        values = read_grey(tmp_path / "out" / f"{row['sample_id']}.png", (row["height"], row["width"]))
+        assert np.array_equal(values, to_bytes(predict_image(loaded, drawn.image(row))))
         with Image.open(tmp_path / "out" / f"{row['sample_id']}-cutout.png") as cutout:
-            assert cutout.mode == "RGBA"
-            assert np.array_equal(np.array(cutout), np.dstack([drawn.image(row), values]))
+            assert np.array_equal(np.array(cutout), cut_out(drawn.image(row), values))
+
+
+def test_a_turned_photograph_is_predicted_upright_and_its_mask_is_as_stored(tmp_path: Path) -> None:
+    """The model takes the upper half for the person: of a photo that lies on its side, that is its left or right."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.full((4, 6, 3), 200, np.uint8)).save(tmp_path / "turned.png", exif=exif)
+
+    def upper_half(image: np.ndarray) -> np.ndarray:
+        chances = np.zeros(image.shape[:2], np.float32)
+        chances[: len(chances) // 2] = 1
+        return chances
+
+    listed = listed_images([tmp_path / "turned.png"], tmp_path / "out")
+    black = open_background("black")
+    assert [one for _, one in predict_files(upper_half, listed, tmp_path / "out", background=black)] == [None]
+    assert np.array_equal(read_grey(tmp_path / "out/turned.png") > 0, np.arange(6)[None].repeat(4, 0) < 3)
+    with Image.open(tmp_path / "out/turned-composite.png") as picture:
+        assert (picture.mode, picture.size) == ("RGB", (4, 6))
+        assert np.array_equal(np.array(picture)[..., 0] == 200, np.arange(6)[:, None].repeat(4, 1) < 3)
+
+
+@pytest.mark.parametrize("background", ["white", "blur", "{beach}"])
+def test_the_command_composes_refines_and_leaves_out(
+    background: str, finished: Path, drawn: Dataset, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"no image")
+    Image.fromarray(np.full((9, 9, 3), 77, np.uint8)).save(tmp_path / "beach.png")
+    photos = [drawn.root / row["image"] for row in drawn.rows("val")]
+    words = [finished, *photos, tmp_path / "broken.jpg", "--out", tmp_path / "out", "--flip", "--cutout"]
+    words += ["--refine", "largest-parts,guided", "--background", background.format(beach=tmp_path / "beach.png")]
+    result = CliRunner().invoke(cli, ["train", "predict", *map(str, words)])
+    assert result.exit_code == 1
+    assert result.stdout == f"3 of 4 masks written to {tmp_path / 'out'}\n"
+    assert result.stderr.startswith(f"left out: {tmp_path / 'broken.jpg'}: is not an image")
+    names = {f"{photo.stem}{ending}.png" for photo in photos for ending in ("", "-cutout", "-composite")}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == names
+
+
+def test_any_person_model_predicts_photos(drawn: Dataset, tmp_path: Path) -> None:
+    model = brightness(tmp_path / "bright.onnx", (1, 3, 48, 48))
+    photo = drawn.root / drawn.rows()[0]["image"]
+    words = ["train", "predict", str(model), str(photo), "--out", str(tmp_path / "out")]
+    assert isinstance(CliRunner().invoke(cli, words).exception, UsageError)
+    result = CliRunner().invoke(cli, [*words, "--normalise", "unit"])
+    assert result.exit_code == 0, result.exception
+    expected = to_bytes(open_predict(str(model), InputSpec(normalise="unit"))(drawn.image(drawn.rows()[0])))
+    assert np.array_equal(read_grey(tmp_path / "out" / f"{photo.stem}.png"), expected)
+
+
+def test_a_run_knows_its_input(finished: Path) -> None:
+    with pytest.raises(UsageError, match=r"is a run, no \.onnx file\. Leave --input-size"):
+        open_predict(str(finished), InputSpec(normalise="unit"))
 
 
 def test_a_run_is_opened_to_guess_masks(finished: Path, drawn: Dataset) -> None:
     model, image = model_at(finished, InputSpec()), drawn.image(drawn.rows()[0])
     assert np.array_equal(model.predict(image), predict_image(load(finished), image))
     assert (model.name, model.sha256) == (finished.name, sha256_file(finished / "best.safetensors"))
-
-
-def test_a_cutout_is_the_photo_with_alpha() -> None:
-    assert cutout_png(np.zeros((2, 2, 3), np.uint8), np.zeros((2, 2), np.uint8)).startswith(b"\x89PNG")
 
 
 def test_a_mask_never_replaces_a_photo(drawn: Dataset) -> None:
@@ -71,6 +126,13 @@ def test_two_photos_of_one_stem(tmp_path: Path) -> None:
     for name in ("a.png", "a.jpg"):
         (tmp_path / name).write_bytes(b"")
     with pytest.raises(UsageError, match=r"has the stem of .*a\.jpg"):
+        listed_images([tmp_path], tmp_path / "out")
+
+
+def test_a_photo_named_as_another_ones_cutout(tmp_path: Path) -> None:
+    for name in ("a.jpg", "a-cutout.jpg"):
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(UsageError, match=r"both would write a-cutout\.png"):
         listed_images([tmp_path], tmp_path / "out")
 
 

@@ -27,7 +27,6 @@ from tests.conftest import REPOSITORY
 from tests.train.making import make_dataset, one_thread
 from tests.train.test_cli import QUICK, run
 from tests.train.test_fit import tensors, without_times
-from train.durations import TimeLeft, duration
 from train.figures import groups_of
 from train.fit import fit
 from train.folds import held_out_tenth
@@ -35,7 +34,7 @@ from train.grid import make_runs
 from train.intervals import figure_intervals
 from train.log import EpochLine, read_log
 from train.metrics import summarise
-from train.sweep import read_sweep, run_sweep, settle_sweep
+from train.sweep import read_sweep, run_sweep, seconds_left, settle_sweep
 from train.table import make_rows, run_figures, table_csv, table_markdown
 
 GRID = ["--over", "lr=0.001,0.01", "--over", "seed=0,1", *QUICK, "--epochs", "1", "--freeze-batch-norm"]
@@ -301,25 +300,17 @@ def test_without_a_test_split_or_a_judge_there_is_a_table_without_them(tmp_path:
     assert table_csv(rows).splitlines()[1].startswith("loss=bce,done,0,1,,")
 
 
-def line_of(epoch: int, seconds: float) -> EpochLine:
+def test_the_time_left_follows_the_pixels(drawn: Dataset, tmp_path: Path) -> None:
+    axes = {"size": [32, 64]}
+    runs = make_runs(axes, {}, {"epochs": 2, "weights": "none"}, table1=False)
     figures = dict.fromkeys(("train_iou", "train_dice", "val_loss", "val_iou", "val_dice"))
-    told = {"epoch": epoch, "fold": -1, "train_loss": 0.0, "lr": 0.0, "best": True, "images": 10, "seconds": seconds}
-    return EpochLine(**figures, **told)  # type: ignore[arg-type]
-
-
-def test_the_time_left_follows_the_pixels() -> None:
-    config = make_runs({"size": [32, 64]}, {}, {"epochs": 2}, table1=False)
-    left = TimeLeft([one.config for one in config], 10)
-    left.begin(config[0].config)
-    assert left.seconds() is None
-    left.hear(line_of(1, 3.0))
-    assert left.seconds() == pytest.approx(3 + 2 * 4 * 3)
-    left.hear(line_of(2, 5.0))
-    assert left.seconds() == pytest.approx(2 * 4 * 4)
-    left.begin(config[1].config)
-    left.hear(line_of(1, 16.0))
-    assert left.seconds() == pytest.approx(16.0)
-    assert duration(59.6) == "1 min 0 s"
+    told = {"epoch": 1, "fold": -1, "train_loss": 0.0, "lr": 0.0, "best": True, "images": 9, "seconds": 9.0}
+    line = EpochLine(**figures, **told)  # type: ignore[arg-type]
+    learning = 2 * 9 * (1 + 4)  # a second an image at 32 px, four at 64 px
+    judging, scoring = 0.3 * 2 * 3 * (1 + 4), 2 * 3 * 0.3 * 4
+    assert seconds_left(drawn, tmp_path, runs, [(runs[0], line)]) == pytest.approx(
+        learning + judging + scoring, rel=1e-3
+    )
 
 
 @pytest.mark.long

@@ -1,0 +1,97 @@
+"""The folder of a run: whether it may be used, what is cleared from it, what makes it a run."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import polars as pl
+
+from curate import schema
+from curate.dataset import Dataset, read_table, write_table
+from curate.errors import ExistsError, UsageError, VersionError
+from curate.files import write_atomic
+from train.config import (
+    FitConfig,
+    encode_config,
+    first_difference,
+    read_config,
+)
+from train.log import is_finished, read_log
+from train.tensorboard import FOLDER as EVENTS
+
+FOLD_FOLDER = re.compile(r"fold-\d+")
+
+RUN_FILES = (
+    "scores.parquet",
+    "last.ckpt",
+    "best.safetensors",
+    "log.jsonl",
+    "steps.jsonl",
+    "plots",
+    EVENTS,
+    "predictions",
+    "failures.parquet",
+    "suspects.parquet",
+    "overlays",
+    "config.json",
+    "mined.parquet",
+)
+"""What --force clears, in this order: the folder is a run until its config.json goes. A reviewer's decisions stay."""
+
+
+def check_place(run: Path, resume: bool, force: bool) -> bool:
+    """Whether the folder holds a run that was begun; raises ExistsError where it may not be used."""
+    begun = (run / "config.json").is_file()
+    expected = _is_ours if begun else _is_before_run
+    others = sorted(path.name for path in run.iterdir() if not expected(path.name))
+    if not begun and others:
+        raise ExistsError(f"{run}: holds {others[0]} and is no run. Choose another --out")
+    if begun and not (resume or force):
+        if is_finished(run):
+            raise ExistsError(f"{run}: holds a finished run. Choose another --out, or pass --force to replace it")
+        epochs = f"{len(read_log(run))} of {read_config(run).epochs} epochs"
+        raise ExistsError(
+            f"{run}: holds a run that stopped after {epochs}. Pass --resume to go on, --force to replace it"
+        )
+    return begun
+
+
+def resumed_mined(run: Path, dataset: Dataset, config: FitConfig, mined: pl.DataFrame | None) -> pl.DataFrame | None:
+    """The mined table of a run that is resumed, once its configuration is seen to be the wanted one."""
+    stored = read_config(run)
+    if stored.digest != config.digest:
+        raise VersionError(
+            f"{dataset.root}: has digest {config.digest[:12]}, the run was begun with {stored.digest[:12]}. "
+            "Pass that dataset, or train anew with --force"
+        )
+    difference = first_difference(stored, config)
+    if difference:
+        option, old, new = difference
+        raise UsageError(f"{run}: was begun with {option} {old}, not {new}. Leave {option} as it was, or pass --force")
+    path = run / "mined.parquet"
+    kept = read_table(path, schema.MINED) if path.is_file() else None
+    if mined is not None and (kept is None or not kept.equals(mined)):
+        raise UsageError(f"{run}: was begun with {'other' if kept is not None else 'no'} mined weights. Pass --force")
+    return kept
+
+
+def claim(run: Path, config: FitConfig, mined: pl.DataFrame | None) -> None:
+    """Clear what an older run left and write what decides this one, `config.json` last."""
+    folds = [path for path in sorted(run.iterdir()) if FOLD_FOLDER.fullmatch(path.name)]
+    for path in [*folds, *(run / name for name in RUN_FILES)]:
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+    if mined is not None:
+        write_table(run / "mined.parquet", mined)
+    write_atomic(run / "config.json", encode_config(config))
+
+
+def _is_ours(name: str) -> bool:
+    known = (*RUN_FILES, "decisions.jsonl")
+    return name in known or name.startswith(".") or FOLD_FOLDER.fullmatch(name) is not None
+
+
+def _is_before_run(name: str) -> bool:
+    """Whether a file may stand where a run is yet to begin: what is left of one that was killed or cleared."""
+    return name.startswith(".") or name in ("decisions.jsonl", "mined.parquet")
