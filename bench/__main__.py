@@ -81,7 +81,7 @@ def parts(given: argparse.Namespace, work: Path) -> Iterator[tuple[str, Callable
         "search": lambda: searching(rows, runs),
         "label": lambda: labelling(work, sorted({min(1_000, images), min(10_000, images)}), runs),
         "score": lambda: scoring(work, min(500, max(20, images // 10)), runs),
-        "train": lambda: training(work, runs),
+        "train": lambda: training(work, images // 10, runs),
     }
     yield from ((name, measurements[name]) for name in PARTS if name in given.only)
 

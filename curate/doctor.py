@@ -32,14 +32,18 @@ PACKAGES = {
     "matplotlib": "matplotlib",
     "msgspec": "msgspec",
     "numpy": "numpy",
+    "onnx": "onnx",
     "onnxruntime": "onnxruntime",
+    "onnxscript": "onnxscript",
     "opencv-python-headless": "cv2",
     "pillow": "PIL",
     "polars": "polars",
     "pycocotools": "pycocotools",
+    "pymatting": "pymatting",
     "pyyaml": "yaml",
     "rich": "rich",
     "safetensors": "safetensors",
+    "scipy": "scipy",
     "shapely": "shapely",
     "torch": "torch",
     "torchvision": "torchvision",
@@ -47,8 +51,8 @@ PACKAGES = {
 }
 """Distribution -> the module it is imported as; FiftyOne is looked for without an import."""
 
-NOT_FOR_TRAINING = ("onnxruntime", "pycocotools", "shapely")
-"""Packages that training, scoring and predicting do without, as they do without FiftyOne."""
+NOT_FOR_TRAINING = ("onnx", "onnxruntime", "onnxscript", "pycocotools", "pymatting", "scipy", "shapely")
+"""Packages that training, scoring and plain predicting do without, as they do without FiftyOne."""
 
 CV2_OWNERS = (
     "opencv-python",

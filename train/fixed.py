@@ -191,7 +191,13 @@ def draw_progress(fixed: Fixed, folder: Path, epochs: int, best: int | None) -> 
 
 
 def _photo_tiles(fixed: Fixed) -> list[Image.Image]:
-    return [draw_tile(photo, name) for photo, name in zip(fixed.photos, fixed.sample_ids, strict=True)]
+    return [draw_tile(photo, end_of(name)) for photo, name in zip(fixed.photos, fixed.sample_ids, strict=True)]
+
+
+def end_of(name: str) -> str:
+    """As much of the end of a name as a tile is wide: what tells it from others."""
+    ends = [name, *("..." + name[start:] for start in range(1, len(name)))]
+    return next((end for end in ends if font(13).getlength(end) <= TILE), "")
 
 
 def _label_tiles(fixed: Fixed) -> list[Image.Image]:

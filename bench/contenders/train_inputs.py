@@ -1,6 +1,7 @@
 """A dataset version of generated photographs, each with the mask of one person in it."""
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -13,15 +14,16 @@ from curate.dataset import finish_dataset
 from curate.files import sha256_file, staged_folder
 from curate.images import target_png
 from curate.masks import PERSON, area_fraction
+from curate.threads import map_threads
 
 
 def main(folder: Path, images: int) -> None:
     """Write the version; every image is one to train on."""
-    rng = np.random.default_rng(0)
+    canvases(0)  # drawn once, before the threads ask for them
     with staged_folder(folder) as staging:
         (staging / "images").mkdir()
         (staging / "masks").mkdir()
-        rows = [write_sample(staging, f"photo-{number:05d}", rng) for number in range(images)]
+        rows = map_threads(partial(write_sample, staging), range(images))
         samples, drops = schema.table(rows, schema.SAMPLES), schema.table([], schema.DROPS)
         finish_dataset(
             staging,
@@ -36,8 +38,9 @@ def main(folder: Path, images: int) -> None:
         )
 
 
-def write_sample(staging: Path, name: str, rng: np.random.Generator) -> dict[str, object]:
+def write_sample(staging: Path, number: int) -> dict[str, object]:
     """Write a photograph, a person of another colour in it, and its mask; the row of the two."""
+    rng, name = np.random.default_rng([0, number]), f"photo-{number:05d}"
     height, width = SIZE_HW
     target = draw_person(rng)
     photo = draw_photo(rng, canvases(0), width, height)

@@ -28,7 +28,7 @@ IMAGES = 400
 def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], str]:
     """The work folder, the JSON and the printed table of a tiny run."""
     work = tmp_path_factory.mktemp("bench")
-    return work, *run_bench(work, *(part for part in PARTS if part != "score"))
+    return work, *run_bench(work, *(part for part in PARTS if part not in ("score", "train")))
 
 
 def run_bench(work: Path, *parts: str) -> tuple[dict[str, Any], str]:
@@ -50,6 +50,15 @@ def run_bench(work: Path, *parts: str) -> tuple[dict[str, Any], str]:
 def test_scoring_is_measured_beside_fiftyone(tmp_path: Path) -> None:
     figures, _ = run_bench(tmp_path, "score")
     assert {5, 350} <= {row["target"] for row in figures["rows"]}
+
+
+@pytest.mark.long
+def test_training_is_measured_beside_steps_from_memory(tmp_path: Path) -> None:
+    figures, _ = run_bench(tmp_path, "train")
+    throughput, waited, *_ = figures["rows"]
+    assert (throughput["target"], throughput["bound"]) == (0.97, "at least")
+    assert throughput["ratio"] == pytest.approx(throughput["ours"] / throughput["theirs"])
+    assert 0 <= waited["ours"] < 1
 
 
 def test_every_promise_of_the_issue_has_its_row(ran: tuple[Path, dict[str, Any], str]) -> None:

@@ -11,7 +11,7 @@ from curate.doctor import NOT_FOR_TRAINING, PACKAGES
 from tests.conftest import REPOSITORY
 from tests.onnx_models import brightness
 
-ABSENT = ("fiftyone", "eta", "pymongo", "playwright", "scipy", *(PACKAGES[name] for name in NOT_FOR_TRAINING))
+ABSENT = ("fiftyone", "eta", "pymongo", "playwright", *(PACKAGES[name] for name in NOT_FOR_TRAINING))
 
 WITHOUT = f"""
 import sys
@@ -37,12 +37,13 @@ def curate(*arguments):
 def test_training_scoring_and_predicting_on_a_bare_box(drawn: Dataset, tmp_path: Path) -> None:
     code = """
 dataset, model, run, masks = sys.argv[1:]
-for words in ([], ["fit"], ["lr-find"], ["score"], ["predict"]):
-    curate("train", *words, "--help")
+for words in ("", "fit", "lr-find", "sweep", "runs", "score", "predict", "export", "augment-sheet"):
+    curate("train", *words.split(), "--help")
 tiny = "--model pspnet --encoder mobilenet_v2 --weights none --size 32 --epochs 1 --batch-size 4".split()
 curate("train", "fit", dataset, "--out", run, *tiny)
 curate("train", "score", run, "--split", "val", "--split", "test")
 curate("train", "score", "grabcut", dataset, "--split", "test", "--out", run + "-grabcut")
+curate("train", "sweep", dataset, "--out", run + "-sweep", "--over", "lr=0.01", *tiny)
 curate("train", "predict", run, dataset + "/images", "--out", masks)
 main(["train", "score", model, dataset, "--split", "test", "--out", run + "-onnx"])
 """

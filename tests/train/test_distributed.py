@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -20,6 +22,7 @@ from torch import Tensor, nn
 
 from curate.dataset import Dataset, open_dataset
 from curate.errors import CurateError, MachineError, MissingError, UsageError
+from tests.conftest import REPOSITORY
 from tests.train.making import one_thread, quick
 from tests.train.together import together
 from train.config import FitConfig, read_config
@@ -241,3 +244,19 @@ def test_a_fault_ends_all_and_is_told_once(member: object, error: type[BaseExcep
     with pytest.raises(error, match=message):
         raise told[0]
     assert all(ending.code for ending in endings)
+
+
+@pytest.mark.long
+def test_torchrun_starts_it(drawn: Dataset, tmp_path: Path) -> None:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "curate", "train"]
+    tiny = ["--encoder", "mobilenet_v2", "--weights", "none", "--size", "32", "--epochs", "1", "--batch-size", "4"]
+    fit_it = [*torchrun, "fit", str(drawn.root), "--out", str(tmp_path / "run"), *tiny]
+    done = subprocess.run(fit_it, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("best epoch 1") == 1
+    assert done.stderr.count("one of 2 processes") == done.stderr.count("SyncBatchNorm needs GPUs") == 1
+    again = subprocess.run(fit_it, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=240)
+    assert again.stderr.count("error: ") == again.stderr.count("holds a finished run") == 1
+    other = [*torchrun, "score", str(tmp_path / "run")]
+    refused = subprocess.run(other, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=240)
+    assert refused.stderr.count("error: torchrun: several processes train together with fit alone, not score") == 1

@@ -63,7 +63,7 @@ def test_each_precision_learns(place: torch.device, precision: str, tmp_path: Pa
     if (place.type, precision) == ("cpu", "fp16"):
         pytest.skip("fp16 needs a GPU")
     dataset = make_dataset(tmp_path / "people", ("train",) * 16 + ("val",) * 4)
-    lines = read_log(fit(dataset, tmp_path / "run", quick(model="unet", epochs=6, lr=0.003, precision=precision)))
+    lines = read_log(fit(dataset, tmp_path / "run", quick(model="unet", epochs=8, lr=0.003, precision=precision)))
     assert lines[-1].train_loss < 0.8 * lines[0].train_loss
     assert all(line.val_loss is not None and np.isfinite(line.val_loss) for line in lines)
 

@@ -15,7 +15,18 @@ from curate.dataset import Dataset
 from curate.errors import FormatError
 from tests.train.making import make_dataset, one_thread, quick
 from train.fit import fit, is_finished
-from train.fixed import CAPTION, COUNT, TILE, cut_out, draw_epoch, fixed_rows, read_fixed, shown_epochs, strip_path
+from train.fixed import (
+    CAPTION,
+    COUNT,
+    TILE,
+    cut_out,
+    draw_epoch,
+    end_of,
+    fixed_rows,
+    read_fixed,
+    shown_epochs,
+    strip_path,
+)
 from train.log import read_log
 from train.models import load_weights
 from train.plots import epochs_of
@@ -130,6 +141,13 @@ def test_the_progress_page_has_a_column_for_each_epoch(grown: Path, drawn: Datas
     assert shown_epochs([], best=None) == []
     assert shown_epochs(range(1, 301), best=17)[:2] == [1, 17]
     assert len(shown_epochs(range(1, 301), best=17)) == 11
+
+
+def test_long_names_are_told_by_their_ends() -> None:
+    assert end_of("pairs-12") == "pairs-12"
+    assert end_of("coco-train2017_000000123456").startswith("...")
+    assert end_of("coco-train2017_000000123456").endswith("0123456")
+    assert end_of("") == ""
 
 
 def test_fold_models_have_steps_and_curves_but_no_pictures(folded: Path) -> None:
