@@ -2,7 +2,7 @@
 
 The probabilities are PP-HumanSeg-Lite's for `humanseg`, photographs with hand-made masks. Its settings were chosen on
 every second photograph (sorted by name), so the other half is told apart. Differences are of the same photographs, with
-95 % intervals by paired bootstrap (`review.gate`); seconds are one process's, for the refinement alone.
+95 % intervals by paired bootstrap (`review.gate`); seconds are of CPU, for the refinement alone.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ def score_way(dataset: Dataset, predicted: Sequence[Probability], names: Sequenc
     rows, seconds = [], 0.0
     for row, chances in zip(dataset.rows(), predicted, strict=True):
         image = dataset.image(row)
-        start = time.perf_counter()
+        start = time.process_time()
         found = refine(image, chances, names)
-        seconds += time.perf_counter() - start
+        seconds += time.process_time() - start
         rows.append({"sample_id": row["sample_id"], **score_image(dataset.target(row), to_bytes(found))})
     return pl.DataFrame(rows), seconds / len(rows)
 
@@ -53,7 +53,7 @@ def table(dataset: Dataset, predicted: Sequence[Probability]) -> Iterator[str]:
     for title, half in (("all", slice(None)), ("not chosen on", slice(1, None, 2))):
         ids = sorted(plain["sample_id"])[half]
         own = plain.filter(pl.col("sample_id").is_in(ids))
-        yield f"| {title}: {len(ids)} photographs | " + " | ".join(FIGURES) + " | seconds an image |"
+        yield f"| {title}: {len(ids)} photographs | " + " | ".join(FIGURES) + " | CPU seconds an image |"
         yield "| --- |" + " ---: |" * (len(FIGURES) + 1)
         none = {figure.name: figure for figure in compare_figures(own, own, 0)}
         yield "| none | " + " | ".join(f"{none[name].control:.3f}" for name in FIGURES) + " | |"
