@@ -34,7 +34,7 @@ demo: $(VENV)/.installed  ## Run the whole loop on the embedded sample (about 5 
 
 test: $(VENV)/.tools chromium  ## Install what is missing and pass the tests (at most 10 minutes)
 	@$(BIN)/curate doctor --fix > /dev/null || $(BIN)/curate doctor || true  # tests that need what is missing skip
-	@$(BIN)/python -m pytest -q -m "not long" -n auto --dist loadfile
+	@$(BIN)/python -m pytest -q -m "not long" -n auto --dist loadfile --no-loadscope-reorder
 
 check: format lint types test  ## Format, lint, types, then the tests
 
