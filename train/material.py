@@ -16,12 +16,12 @@ from curate.threads import Watch
 from train.batches import batch_bounds
 from train.cache import Cache, names_classes, open_cache
 from train.config import (
-    POOLING_MODELS,
     RECIPES,
     FitConfig,
 )
 from train.distributed import Team
 from train.folds import Share
+from train.models import device
 from train.stages import stages
 from train.targets import HELD
 from train.training import Material
@@ -133,8 +133,12 @@ def check_classes(dataset: Dataset, config: FitConfig) -> None:
 
 
 def check_shares(materials: Iterable[Material], config: FitConfig, team: Team) -> None:
-    """Raise UsageError where not every process of a team would get its share of every batch."""
-    least = team.size * (2 if config.model in POOLING_MODELS and team.size > 1 else 1)
+    """Raise UsageError where not every process of a team would get its share of every batch.
+
+    Over a share of one image nothing can be normalised; on GPUs batch norms normalise over the whole batch.
+    """
+    by_share = team.size > 1 and not config.freeze_batch_norm and device().type == "cpu"
+    least = team.size * (2 if by_share else 1)
     for material, stage in itertools.product(materials, stages(config)):
         smallest = min(end - begin for begin, end in batch_bounds(material.epoch_images, stage.batch_size))
         if smallest < least:

@@ -6,6 +6,7 @@ In both, batches are augmented on the device. From memory, nothing is fetched, c
 import itertools
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -14,12 +15,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import train.batches  # before torch, whose threads it tells how to wait
+
+# isort: split
 import msgspec
 import numpy as np
 import torch
 from torch import Tensor
 
-import train.batches
 from curate.dataset import Dataset, open_dataset
 from curate.threads import unwatched
 from train.augment import augment
@@ -141,6 +144,7 @@ def main(folder: Path, device: str, encoder: str, size: int, batch_size: int, ru
         print(json.dumps({"left_out": "there is none here"}))
         return
     os.environ["CURATE_CACHE"] = str(folder.with_name(f"{folder.name}-cache-{device}"))
+    shutil.rmtree(cache_folder(), ignore_errors=True)
     dataset, place = open_dataset(folder), torch.device(device)
     options = {"encoder": encoder, "size": size, "batch_size": batch_size, "epochs": 10**6, "schedule": "constant"}
     config = FitConfig(dataset="", digest="", weights="none", lr=RATE, **options)  # type: ignore[arg-type]

@@ -179,8 +179,17 @@ def test_a_run_of_two_goes_on_after_a_kill(drawn: Dataset, alone: Path, tmp_path
 
 
 REFUSED = {
-    "shares": (quick(batch_size=1), UsageError, r"--batch-size 1: 2 processes share batches of 1 images, .* need 2"),
-    "rate": (quick(lr=1e30, schedule="constant"), UsageError, r"no longer a number in epoch 1, first for a batch of"),
+    "images": (
+        quick(batch_size=1, freeze_batch_norm=True),
+        UsageError,
+        r"--batch-size 1: 2 processes share .* of 1 images, .* 2",
+    ),
+    "norms": (quick(), UsageError, r"--batch-size 4: 2 processes share batches of 3 images, which need 4 at least"),
+    "rate": (
+        quick(lr=1e30, schedule="constant", batch_size=5),
+        UsageError,
+        r"no longer a number in epoch 1, first for a batch of",
+    ),
     "resume": (quick(), MissingError, r"nothing to resume"),
 }
 
@@ -249,7 +258,7 @@ def test_a_fault_ends_all_and_is_told_once(member: object, error: type[BaseExcep
 @pytest.mark.long
 def test_torchrun_starts_it(drawn: Dataset, tmp_path: Path) -> None:
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "curate", "train"]
-    tiny = ["--encoder", "mobilenet_v2", "--weights", "none", "--size", "32", "--epochs", "1", "--batch-size", "4"]
+    tiny = ["--encoder", "mobilenet_v2", "--weights", "none", "--size", "32", "--epochs", "1", "--batch-size", "5"]
     fit_it = [*torchrun, "fit", str(drawn.root), "--out", str(tmp_path / "run"), *tiny]
     done = subprocess.run(fit_it, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 0, done.stderr
