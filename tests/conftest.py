@@ -16,8 +16,9 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest test first: of several processes none is to begin it when the others are done."""
-    items.sort(key=lambda item: item.path.name != "test_examples.py")
+    """The longest modules first: of several processes none is to begin them when the others are done."""
+    longest = ["test_examples.py", "test_loop.py"]
+    items.sort(key=lambda item: longest.index(item.path.name) if item.path.name in longest else len(longest))
 
 
 @pytest.fixture(scope="session")

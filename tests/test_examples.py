@@ -83,6 +83,7 @@ def run(folder: Path, lines: list[str]) -> None:
         )
 
 
+@pytest.mark.timeout(1200)
 @pytest.mark.database
 def test_every_example_runs(folder: Path, database: str) -> None:
     shown = [(command, line) for command, line in examples() if command not in NOT_RUN_HERE]
