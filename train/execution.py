@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +22,7 @@ DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 def precision_on(place: torch.device, precision: str) -> str:
     """`fp32`, `bf16` or `fp16`: what `auto` means on a device, else the precision itself.
 
-    `auto` is bf16 on a GPU that has it in hardware, fp16 on an older one, fp32 on the CPU.
+    `auto` is bf16 where the hardware has it, else fp16 on a GPU and fp32 on a CPU.
 
     Raises:
         UsageError: fp16 on the CPU, which has no fast arithmetic for it.
@@ -30,8 +32,17 @@ def precision_on(place: torch.device, precision: str) -> str:
     if precision != "auto":
         return precision
     if place.type != "cuda":
-        return "fp32"
+        return "bf16" if cpu_has_bf16() else "fp32"
     return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+
+
+@functools.cache
+def cpu_has_bf16() -> bool:
+    """Whether this CPU multiplies bf16 itself (AVX512-BF16 or AMX), by what Linux says of it."""
+    with suppress(OSError):
+        words = set(Path("/proc/cpuinfo").read_text().split())
+        return bool({"avx512_bf16", "amx_bf16"} & words)
+    return False
 
 
 def autocast(place: torch.device, precision: str = "auto") -> torch.autocast:

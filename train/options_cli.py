@@ -155,7 +155,7 @@ FIT_OPTIONS = (
         "--precision",
         type=click.Choice(PRECISIONS),
         default="auto",
-        help="Arithmetic; auto is bf16 on a GPU that has it, fp16 on an older one, fp32 on the CPU.",
+        help="Arithmetic; auto is bf16 where the hardware has it, else fp16 on a GPU, fp32 on a CPU.",
     ),
     click.option(
         "--deterministic", is_flag=True, help="Repeat runs to the bit on a GPU, as the CPU does anyway; slower."

@@ -40,7 +40,8 @@ def predict_image(loaded: Loaded, image: NDArray[np.uint8]) -> NDArray[np.float3
 def predict_batch(model: nn.Module, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Probabilities (N, S, S) of images (N, S, S, 3) uint8 RGB at training size; the model is in evaluation mode."""
     place = next(model.parameters()).device
-    with torch.inference_mode(), autocast(place):
+    # On a CPU predictions are exact: they take little time, and an exported model is held against them.
+    with torch.inference_mode(), autocast(place, "fp32" if place.type == "cpu" else "auto"):
         logits = model(to_input(torch.from_numpy(images).permute(0, 3, 1, 2), place))
         chances: NDArray[np.float32] = torch.sigmoid(logits[:, 0].float()).cpu().numpy()
     return chances

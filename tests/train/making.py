@@ -150,5 +150,6 @@ def quick(**changes: object) -> FitConfig:
         "size": 32,
         "epochs": 1,
         "batch_size": 4,
+        "precision": "fp32",  # what `auto` is depends on the CPU
     }
     return FitConfig(**(options | changes))  # type: ignore[arg-type]

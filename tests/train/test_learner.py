@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from curate.errors import MachineError, UsageError
 from tests.train.making import quick
 from train.ema import decay_at
-from train.execution import executing, make_scaler, precision_on
+from train.execution import cpu_has_bf16, executing, make_scaler, precision_on
 from train.freezing import check_freezable, prepare_epoch
 from train.learner import Learner, make_learner
 from train.models import build_model
@@ -166,7 +167,12 @@ def test_bf16_on_the_cpu_is_nearly_fp32() -> None:
 
 
 def test_precision_by_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert precision_on(CPU, "auto") == "fp32"
+    for flags, expected in (("sse avx512_bf16", "bf16"), ("amx_bf16", "bf16"), ("avx512f", "fp32")):
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "read_text", lambda path, flags=flags: f"flags : {flags}\n")
+            cpu_has_bf16.cache_clear()
+            assert precision_on(CPU, "auto") == expected
+    cpu_has_bf16.cache_clear()
     with pytest.raises(UsageError, match="--precision fp16: needs a GPU"):
         precision_on(CPU, "fp16")
     gpu = torch.device("cuda")
