@@ -11,7 +11,9 @@ import msgspec
 import pytest
 
 import train.fcn
-from curate.dataset import Dataset
+from curate.build import build_dataset
+from curate.dataset import Dataset, open_dataset
+from curate.recipe import make_recipe
 from tests.train.making import NARROW, make_dataset, one_thread, quick
 from train.config import encode_config, read_config
 from train.fit import fit
@@ -70,3 +72,13 @@ def copied(tmp_path: Path, drawn: Dataset) -> Callable[[Path], Trained]:
         return Trained(drawn, own)
 
     return copy
+
+
+@pytest.fixture(scope="session")
+def embedded(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """A dozen scenes of the embedded sample to learn from and to test on; never written to."""
+    root = tmp_path_factory.mktemp("embedded") / "people"
+    coco = [str(sample / "coco/annotations/instances_train2017.json")]
+    sources = {"coco": coco, "voc": [str(sample / "VOC2012")], "take": {"coco": 8, "voc": 4}}
+    build_dataset(make_recipe({"name": "people", **sources, "max_people": 2, "split": "70/0/30"}), root)
+    return open_dataset(root)

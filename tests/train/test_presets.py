@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from curate import schema
 from curate.cli import cli
-from curate.dataset import Dataset
+from curate.dataset import Dataset, read_table
 from curate.errors import CurateError, FormatError, MissingError, UsageError
 from tests.conftest import REPOSITORY
 from tests.train.test_cli import run
@@ -122,18 +123,30 @@ def test_an_unknown_preset_gets_those_named_that_there_are() -> None:
 
 @pytest.mark.parametrize(
     ("preset", "beside"),
-    [("greenscreen", ["--epoch-images", "2", "--batch-size", "2"]), ("go-selfies", ["--weights", "none"])],
+    [
+        ("greenscreen", ["--epoch-images", "2", "--batch-size", "2"]),
+        ("go-selfies", ["--weights", "none"]),
+        ("go-selfies", ["--weights", "none", "--encoder", "mobilenet_v2", "--folds", "2"]),
+    ],
+    ids=["greenscreen", "go-selfies", "go-selfies with folds"],
 )
-def test_a_preset_trains(preset: str, beside: list[str], drawn: Dataset, tmp_path: Path) -> None:
+def test_a_preset_trains_on_the_embedded_sample(
+    preset: str, beside: list[str], embedded: Dataset, tmp_path: Path
+) -> None:
     out = tmp_path / "run"
-    result = run("fit", drawn.root, "--out", out, "--preset", preset, "--size", 32, "--epochs", 1, *beside)
+    result = run("fit", embedded.root, "--out", out, "--preset", preset, "--size", 32, "--epochs", 1, *beside)
     assert result.exit_code == 0, result.exception
-    config = read_config(out)
-    given = {"size": 32, "epochs": 1, "epoch_images": 2, "batch_size": 2} if preset == "greenscreen" else {}
-    given |= {"size": 32, "epochs": 1} | ({"weights": "none"} if preset == "go-selfies" else {})
-    expected = make_config(combine(load_preset(preset), given)[0])
-    same = [field for field in config.__struct_fields__ if field not in ("dataset", "digest", "validation")]
+    config, given = read_config(out), {"size": 32, "epochs": 1}
+    if preset == "greenscreen":
+        given |= {"epoch_images": 2, "batch_size": 2}
+    expected = make_config(combine(load_preset(preset), given | ({"weights": "none"} if "none" in beside else {}))[0])
+    settled = {"dataset", "digest", "validation"} | ({"encoder", "folds"} if "--folds" in beside else set())
+    same = [field for field in config.__struct_fields__ if field not in settled]
     assert [getattr(config, field) for field in same] == [getattr(expected, field) for field in same]
+    scores = read_table(out / "scores.parquet", schema.SCORES)
+    if config.folds:
+        assert set(scores.filter(split="train")["fold"]) == {0, 1}, "out-of-fold predictions of every training image"
+        assert scores.filter(split="train").height == len(embedded.rows("train"))
 
 
 def test_a_range_test_follows_a_preset(drawn: Dataset, tmp_path: Path) -> None:

@@ -235,9 +235,9 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     ids=["small encoders", "its own"],
 )
 def test_table1_trains_its_eight_models_and_says_where_it_has_no_weights(
-    encoders: tuple[str, ...], beside: list[str], tmp_path: Path
+    encoders: tuple[str, ...], beside: list[str], embedded: Dataset, tmp_path: Path
 ) -> None:
-    dataset = make_dataset(tmp_path / "people", ("train",) * 6 + ("test",) * 2, side=32)
+    dataset = embedded
     out = tmp_path / "table1"
     result = run("sweep", dataset.root, "--out", out, "--preset", "table1", "--size", "32,64", "--epochs", 1, *beside)
     assert result.exit_code == 0, result.exception
@@ -246,12 +246,12 @@ def test_table1_trains_its_eight_models_and_says_where_it_has_no_weights(
     assert rows == names
     assert result.stdout.count("| no weights here |") == 4
     assert "--preset table1: freeze-epochs 5 of 50 epochs becomes 0 of 1" in result.stderr
-    assert "1 of its 6 training images are held out to pick the best epoch" in result.stderr
+    tenth, training = held_out_tenth(dataset, 0), dataset.rows("train")
+    assert f"{len(tenth)} of its {len(training)} training images are held out to pick the best epoch" in result.stderr
     assert f"to try those again: curate train sweep {dataset.root} --out {out}" in result.stderr
     assert {path.name for path in out.iterdir() if path.is_dir()} == set(names[::2])
-    (tenth,) = held_out_tenth(dataset, 0)
     figures = run_figures(dataset, out / names[0])
-    scores = read_table(out / names[0] / "scores.parquet", schema.SCORES).filter(pl.col("sample_id") == tenth)
+    scores = read_table(out / names[0] / "scores.parquet", schema.SCORES).filter(pl.col("sample_id").is_in(tenth))
     assert figures["validation_iou"] == scores["iou"].to_list()
 
 
