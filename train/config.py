@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -253,6 +254,11 @@ class PeerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 def has_named_weights(weights: str) -> bool:
     """Whether `weights` is a word (`imagenet` or `none`) rather than a file."""
     return weights in ("imagenet", "none")
+
+
+def relative(path: Path, folder: Path) -> str:
+    """A path as it stands in the `config.json` of a folder: POSIX, relative to it."""
+    return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
 
 
 def _check_choice(option: str, value: str, choices: Sequence[str]) -> None:

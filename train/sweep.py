@@ -16,6 +16,7 @@ from curate.dataset import Dataset
 from curate.errors import CurateError, DivergedError, DownloadError, ExistsError, FormatError, UsageError, VersionError
 from curate.files import held_folder, readable_faults, write_atomic
 from curate.threads import Say, Watch, unwatched
+from train.claim import check_apart
 from train.config import FitConfig, first_difference, has_named_weights
 from train.estimate import NOTHING, duration, fit_work, pace_at, seconds_of
 from train.fit import check_buildable, fit, settle
@@ -189,11 +190,7 @@ def read_sweep(out: Path) -> Sweep | None:
 
 def _check_place(dataset: Dataset, out: Path) -> None:
     """Raise where the sweep would stand in or around the dataset, or in a folder that holds anything else."""
-    root, place = dataset.root.resolve(), out.resolve()
-    if place.is_relative_to(root) or root.is_relative_to(place):
-        raise UsageError(f"--out {out}: lies in or around the dataset {dataset.root}. Choose a folder of its own")
-    if out.exists() and not out.is_dir():
-        raise ExistsError(f"{out}: is a file. Choose another --out")
+    check_apart(dataset, out)
     if out.is_dir() and not (out / "sweep.json").is_file():
         others = sorted(path.name for path in out.iterdir() if not path.name.startswith("."))
         if others:

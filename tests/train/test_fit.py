@@ -332,6 +332,12 @@ def test_a_file_is_no_run(drawn: Dataset, tmp_path: Path) -> None:
         fit(drawn, tmp_path / "run", quick())
 
 
+def test_a_run_may_not_lie_in_its_dataset(drawn: Dataset) -> None:
+    with pytest.raises(UsageError, match=r"--out \S+: lies in or around the dataset \S+. Choose a folder of its own"):
+        fit(drawn, drawn.root / "run", quick())
+    assert not (drawn.root / "run").exists()
+
+
 def test_a_dataset_that_moved_before_the_run_is_resumed(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "people")
     run = tmp_path / "run"
