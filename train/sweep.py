@@ -25,7 +25,8 @@ from train.grid import Axes, Run, Sweep
 from train.log import EpochLine
 from train.material import check_classes
 from train.models import imagenet_settings
-from train.score import score
+from train.score import read_rows, score
+from train.scored import PLAIN, read_manner
 from train.stages import stage_of
 from train.table import Row, is_scored, make_rows, table_csv, table_markdown
 
@@ -159,13 +160,15 @@ def seconds_left(dataset: Dataset, out: Path, runs: Sequence[Run], heard: Sequen
 def _train_one(
     dataset: Dataset, folder: Path, stored: FitConfig, report: Callable[[EpochLine], None], say: Say, watch: Watch
 ) -> None:
-    """Train a run to its end, or from where it was killed, and score it on the test split where that was not done."""
+    """Train a run to its end, or from where it was killed, and score it plainly on the test split where that was not
+    done; other splits too where somebody scored them otherwise since."""
     weights = stored.weights if has_named_weights(stored.weights) else os.path.relpath(folder / stored.weights)
     config = msgspec.structs.replace(stored, weights=weights, dataset="", digest="")
     begun = (folder / "config.json").is_file()
     fit(dataset, folder, config, resume=begun, report=report, watch=watch, say=say, foretell=False)
     if not is_scored(dataset, folder):
-        score(folder, dataset, ("test",), watch=watch)
+        others = set() if read_manner(folder) == PLAIN else set(read_rows(folder)["split"])
+        score(folder, dataset, sorted({"test", *others}), watch=watch)
 
 
 def _write_table(out: Path, rows: Sequence[Row]) -> None:

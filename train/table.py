@@ -22,6 +22,7 @@ from train.grid import Run, Sweep
 from train.intervals import Interval, mean_interval
 from train.log import is_finished, read_log
 from train.metrics import summarise
+from train.scored import PLAIN, read_manner
 
 TITLES = {
     "training_loss": "Training loss",
@@ -108,8 +109,12 @@ def _make_row(dataset: Dataset, out: Path, name: str, runs: Sequence[Run], absen
 
 
 def is_scored(dataset: Dataset, run: Path) -> bool:
-    """Whether a run is trained to its end, and scored on the test split where there is one."""
-    return is_finished(run) and (not dataset.rows("test") or not _scores(run, "test").is_empty())
+    """Whether a run is trained to its end, and scored plainly, on the test split too where there is one."""
+    return (
+        is_finished(run)
+        and read_manner(run) == PLAIN
+        and (not dataset.rows("test") or not _scores(run, "test").is_empty())
+    )
 
 
 def _models(run: Path) -> list[Path]:

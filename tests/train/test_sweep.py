@@ -34,6 +34,8 @@ from train.grid import make_runs
 from train.intervals import figure_intervals
 from train.log import EpochLine, read_log
 from train.metrics import summarise
+from train.score import score
+from train.scored import PLAIN, read_manner
 from train.sweep import read_sweep, run_sweep, seconds_left, settle_sweep
 from train.table import make_rows, run_figures, table_csv, table_markdown
 
@@ -283,6 +285,17 @@ def test_a_run_that_diverges_is_a_row_and_the_sweep_goes_on(drawn: Dataset, tmp_
     assert "| **lr=0.001** | " in result.stdout
     assert "lr=1e+30: --lr 1e+30: the loss was no longer a number" in result.stderr
     assert issubclass(DivergedError, UsageError)
+
+
+def test_runs_scored_otherwise_since_are_scored_plainly_again(drawn: Dataset, swept: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sweep"
+    shutil.copytree(swept, out)
+    score(out / NAMES[1], drawn, flip=True)
+    rows = run_sweep(drawn, out, None)
+    assert [row.state for row in rows] == ["done", "done"]
+    assert read_manner(out / NAMES[1]) == PLAIN
+    for split in ("val", "test"):
+        assert scores_of(out / NAMES[1], split).equals(scores_of(swept / NAMES[1], split))
 
 
 def test_without_a_test_split_or_a_judge_there_is_a_table_without_them(tmp_path: Path) -> None:
