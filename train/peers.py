@@ -122,7 +122,7 @@ def score_peer(
     )
 
     def score(row: dict[str, Any]) -> dict[str, object]:
-        figures = finish_image(dataset, row, predict(dataset.image(row)), out / "predictions")
+        figures = finish_image(dataset, row, predict(dataset.image(row)), out / "predictions", name=peer.name)
         return {"sample_id": row["sample_id"], "split": row["split"], "fold": -1, **figures}
 
     with held_folder(out), readable_faults(out):

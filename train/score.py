@@ -138,7 +138,15 @@ def score_into(
     for fold, samples in jobs.items():
         model = models[fold].to(device())
         figures = predict_and_score(
-            model, config.size, dataset, samples, out / "predictions", tick, flip=flip, refinements=refinements
+            model,
+            config.size,
+            dataset,
+            samples,
+            out / "predictions",
+            tick,
+            flip=flip,
+            refinements=refinements,
+            name=str(weights_path(run, fold)),
         )
         rows += [
             {"sample_id": sample["sample_id"], "split": sample["split"], "fold": fold, **own}
@@ -216,6 +224,7 @@ def predict_and_score(
     *,
     flip: bool = False,
     refinements: Sequence[str] = (),
+    name: str = "the model",
 ) -> list[Figures]:
     """Write the prediction of every row into `folder` and return its figures, in the order of the rows.
 
@@ -229,7 +238,7 @@ def predict_and_score(
         try:
             for batch, images in _read_ahead(dataset, rows, size, pool):
                 for row, chances in zip(batch, predict(model, images), strict=True):
-                    finishing.append(pool.submit(finish_image, dataset, row, chances, folder, refinements))
+                    finishing.append(pool.submit(finish_image, dataset, row, chances, folder, refinements, name=name))
                 for future in finishing[-2 * BATCH : -BATCH]:  # no more than two batches wait at native size
                     future.result()
                 tick(len(batch))
@@ -255,10 +264,20 @@ def _read_ahead(
 
 
 def finish_image(
-    dataset: Dataset, row: dict[str, Any], chances: NDArray[np.float32], folder: Path, refinements: Sequence[str] = ()
+    dataset: Dataset,
+    row: dict[str, Any],
+    chances: NDArray[np.float32],
+    folder: Path,
+    refinements: Sequence[str] = (),
+    *,
+    name: str = "the model",
 ) -> Figures:
-    """Refine, write and score one prediction at native size; `chances` is (S, S) or at native size already."""
+    """Refine, write and score one prediction at native size; `chances` is (S, S) or at native size already.
+
+    Raises:
+        CurateError: What the model of this name predicts is no number.
+    """
     native = to_native(chances, (row["height"], row["width"]))
-    prediction = to_bytes(refine(dataset.image(row), native, refinements) if refinements else native)
+    prediction = to_bytes(refine(dataset.image(row), native, refinements) if refinements else native, name)
     write_atomic(folder / f"{row['sample_id']}.png", prediction_png(prediction), synced=False)
     return score_image(dataset.target(row), prediction)

@@ -10,10 +10,12 @@ import msgspec
 import numpy as np
 import polars as pl
 import pytest
+import safetensors.torch
+import torch
 
 from curate import schema
 from curate.dataset import Dataset, open_dataset, read_table
-from curate.errors import ExistsError, FormatError, MissingError, UsageError, VersionError
+from curate.errors import CurateError, ExistsError, FormatError, MissingError, UsageError, VersionError
 from curate.files import held_folder
 from curate.images import read_grey
 from curate.person_model import InputSpec
@@ -229,6 +231,18 @@ def test_scoring_while_another_process_works_there(copied: Callable[[Path], Trai
     trained = copied(finished)
     with held_folder(trained.run), pytest.raises(ExistsError, match=r"another process is writing it"):
         score(trained.run)
+
+
+def test_a_model_that_predicts_no_numbers_is_named(copied: Callable[[Path], Trained], finished: Path) -> None:
+    trained = copied(finished)
+    weights = trained.run / "best.safetensors"
+    tensors = safetensors.torch.load_file(weights)
+    tensors["segmentation_head.0.bias"][:] = torch.nan
+    safetensors.torch.save_file(tensors, weights)
+    with pytest.raises(
+        CurateError, match=rf"^{weights}: what it predicts is no number at ([\d,]+) pixels of \1; its weights"
+    ):
+        score(trained.run, splits=["test"])
 
 
 def test_a_damaged_identity_is_named(copied: Callable[[Path], Trained], finished: Path) -> None:
