@@ -291,6 +291,10 @@ def read_config(run: Path) -> FitConfig:
     """
     path = run / "config.json"
     if not path.is_file():
+        if (run / "dataset.json").is_file():
+            raise MissingError(
+                f"{run}: is a dataset, not a run. Name a run; to train one: curate train fit {run} --out runs/first"
+            )
         what = "is not a run (no config.json in it)" if run.is_dir() else "no such run"
         raise MissingError(f"{run}: {what}. Train one with: curate train fit DATASET --out {run}")
     with suppress(msgspec.DecodeError, UnicodeDecodeError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -73,7 +74,7 @@ def _manner_of(words: Sequence[str]) -> Manner:
 def run_of(out: Path) -> Path | None:
     """The run whose weights made the predictions of a folder of `score --out`; None of any other folder."""
     place = read_origin(out).get(RUN)
-    return None if place is None else out / place
+    return None if place is None else Path(os.path.normpath(out / place))
 
 
 def _path(out: Path) -> Path:

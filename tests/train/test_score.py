@@ -223,8 +223,15 @@ def test_no_run_and_no_weights(tmp_path: Path, copied: Callable[[Path], Trained]
         score(tmp_path / "none")
     trained = copied(finished)
     (trained.run / "best.safetensors").unlink()
-    with pytest.raises(MissingError, match=r"best\.safetensors: no such weights"):
+    with pytest.raises(MissingError, match=r"best\.safetensors: no such weights. A run has them once its first"):
         score(trained.run)
+
+
+def test_a_folder_of_scores_says_which_run_has_the_weights(finished: Path, tmp_path: Path) -> None:
+    out = tmp_path / "scored"
+    score(finished, splits=["test"], out=out)
+    with pytest.raises(MissingError, match=rf"no such weights. Only scores of {finished} are here. Name that run"):
+        load(out)
 
 
 def test_scoring_while_another_process_works_there(copied: Callable[[Path], Trained], finished: Path) -> None:
