@@ -49,7 +49,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     state: str
-    """`done`, `to do`, or why there is nothing: `no weights here`, `diverged`."""
+    """`done`, `to do`, or why there is nothing: `no weights here`, `diverged`, `failed`."""
     best: bool
     """Whether its validation IoU is the highest of those done; the test split decides nothing."""
     runs: list[str]
@@ -91,7 +91,7 @@ def _validation(row: Row) -> tuple[float, float]:
 
 def _make_row(dataset: Dataset, out: Path, name: str, runs: Sequence[Run], absent: Mapping[str, str]) -> Row:
     """A row with the figures of its finished runs; it is done where all of them are."""
-    finished = [out / run.name for run in runs if is_scored(dataset, out / run.name)]
+    finished = [out / run.name for run in runs if run.name not in absent and is_scored(dataset, out / run.name)]
     of_run = [run_figures(dataset, folder) for folder in finished]
     figures = {title: _figure([values[title] for values in of_run]) for title in TITLES}
     seeds, folds = len(finished) > 1, bool(of_run) and max(map(len, of_run[0].values())) > 1
