@@ -27,6 +27,7 @@ from review.ahead import loop_bytes, loop_work
 from review.failures import find_failures
 from review.gate import Figure, Verdict, compare_figures, decide
 from review.mine import mine
+from train.claim import check_apart
 from train.config import FitConfig, read_config
 from train.disk import check_room
 from train.estimate import Work, foretelling
@@ -146,11 +147,7 @@ def run_loop(
 
 def _check_place(dataset: Dataset, out: Path) -> None:
     """Raise where the loop would stand in or around the dataset, or in a folder that holds anything but a loop."""
-    root, place = dataset.root.resolve(), out.resolve()
-    if place.is_relative_to(root) or root.is_relative_to(place):
-        raise UsageError(f"--out {out}: lies in or around the dataset {dataset.root}. Choose a folder of its own")
-    if out.exists() and not out.is_dir():
-        raise ExistsError(f"{out}: is a file. Choose another --out")
+    check_apart(dataset, out)
     others = sorted(path.name for path in out.iterdir() if not LOOP_FILES.fullmatch(path.name)) if out.exists() else []
     if others:
         raise ExistsError(f"{out}: holds {others[0]}, which is no part of a loop. Choose another --out")

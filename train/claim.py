@@ -41,13 +41,48 @@ RUN_FILES = (
 """What --force clears, in this order: the folder is a run until its config.json goes. A reviewer's decisions stay."""
 
 
+def check_apart(dataset: Dataset, out: Path) -> None:
+    """Raise where a folder would lie in or around the dataset, which `build --force` replaces as a whole.
+
+    Raises:
+        ExistsError: It is a file.
+        UsageError: It lies there.
+    """
+    root, place = dataset.root.resolve(), out.resolve()
+    if place.is_relative_to(root) or root.is_relative_to(place):
+        raise UsageError(f"--out {out}: lies in or around the dataset {dataset.root}. Choose a folder of its own")
+    if out.exists() and not out.is_dir():
+        raise ExistsError(f"{out}: is a file. Choose another --out")
+
+
+def claim_folder(out: Path, config: bytes) -> None:
+    """Make a folder a run as far as scores go, by its `config.json`.
+
+    Raises:
+        ExistsError: It holds another run, or anything else.
+    """
+    path = out / "config.json"
+    if path.is_file() and path.read_bytes() != config:
+        raise ExistsError(f"{out}: holds another run. Choose another --out")
+    if not path.is_file():
+        _check_free(out)
+    write_atomic(path, config)
+
+
+def _check_free(folder: Path) -> None:
+    """Raise ExistsError where a folder that is no run holds anything but what may stand before one."""
+    others = sorted(path.name for path in folder.iterdir() if not _is_before_run(path.name))
+    if "dataset.json" in others:
+        raise ExistsError(f"{folder}: is a dataset and no run. Choose another --out")
+    if others:
+        raise ExistsError(f"{folder}: holds {others[0]} and is no run. Choose another --out")
+
+
 def check_place(run: Path, resume: bool, force: bool) -> bool:
     """Whether the folder holds a run that was begun; raises ExistsError where it may not be used."""
     begun = (run / "config.json").is_file()
-    expected = _is_ours if begun else _is_before_run
-    others = sorted(path.name for path in run.iterdir() if not expected(path.name))
-    if not begun and others:
-        raise ExistsError(f"{run}: holds {others[0]} and is no run. Choose another --out")
+    if not begun:
+        _check_free(run)
     if begun and not (resume or force):
         if is_finished(run):
             raise ExistsError(f"{run}: holds a finished run. Choose another --out, or pass --force to replace it")
@@ -85,11 +120,6 @@ def claim(run: Path, config: FitConfig, mined: pl.DataFrame | None) -> None:
     if mined is not None:
         write_table(run / "mined.parquet", mined)
     write_atomic(run / "config.json", encode_config(config))
-
-
-def _is_ours(name: str) -> bool:
-    known = (*RUN_FILES, "decisions.jsonl")
-    return name in known or name.startswith(".") or FOLD_FOLDER.fullmatch(name) is not None
 
 
 def _is_before_run(name: str) -> bool:

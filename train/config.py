@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -255,6 +256,11 @@ def has_named_weights(weights: str) -> bool:
     return weights in ("imagenet", "none")
 
 
+def relative(path: Path, folder: Path) -> str:
+    """A path as it stands in the `config.json` of a folder: POSIX, relative to it."""
+    return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+
+
 def _check_choice(option: str, value: str, choices: Sequence[str]) -> None:
     if value not in choices:
         raise UsageError(f"{option} {value}: expected one of {', '.join(choices)}")
@@ -285,6 +291,10 @@ def read_config(run: Path) -> FitConfig:
     """
     path = run / "config.json"
     if not path.is_file():
+        if (run / "dataset.json").is_file():
+            raise MissingError(
+                f"{run}: is a dataset, not a run. Name a run; to train one: curate train fit {run} --out runs/first"
+            )
         what = "is not a run (no config.json in it)" if run.is_dir() else "no such run"
         raise MissingError(f"{run}: {what}. Train one with: curate train fit DATASET --out {run}")
     with suppress(msgspec.DecodeError, UnicodeDecodeError):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from curate.errors import CurateError, MachineError, UsageError
-from train.config import FitConfig
+from train.config import FitConfig, as_given
 
 Forward = Callable[[Tensor], Tensor]
 
@@ -92,6 +92,9 @@ def executing(config: FitConfig, place: torch.device) -> Iterator[None]:
 def _in_one_line(error: RuntimeError, config: FitConfig) -> CurateError | None:
     """The error as that of the option it comes from; None where it comes from none."""
     text = str(error)
+    if isinstance(error, torch.OutOfMemoryError):
+        asked = f"--batch-size {as_given(config, 'batch_size')} at --size {as_given(config, 'size')}"
+        return UsageError(f"{asked}: does not fit into the GPU's memory. Halve --batch-size, or pass a smaller --size")
     if config.deterministic and "deterministic" in text:
         what = text.split(" does not have")[0]
         return UsageError(

@@ -16,13 +16,14 @@ from curate.dataset import Dataset
 from curate.errors import ExistsError, MissingError, UsageError, VersionError
 from curate.files import held_folder, readable_faults, write_atomic
 from curate.threads import Say, Watch, unwatched
-from train.claim import check_place, claim, resumed_mined
+from train.claim import check_apart, check_place, claim, resumed_mined
 from train.config import (
     POOLING_MODELS,
     FitConfig,
     encode_config,
     has_named_weights,
     read_config,
+    relative,
 )
 from train.disk import check_room, fit_bytes
 from train.distributed import ALONE, Team
@@ -94,7 +95,7 @@ def fit(
     Raises:
         ExistsError: The folder holds a run or other files, or another process is training it.
         MissingError: Nothing to resume, or no training images.
-        UsageError: The configuration differs from the resumed one, or contradicts the dataset.
+        UsageError: The configuration differs from the resumed one, or contradicts the dataset; the folder lies in it.
         DivergedError: The loss is no longer a number.
         VersionError: The dataset is not the one of the configuration.
         DownloadError: The pretrained weights cannot be downloaded.
@@ -108,6 +109,7 @@ def fit(
         raise ExistsError(f"{run}: is a file, a run is a folder. Choose another --out")
     if resume and team.is_lead and not run.is_dir():
         raise MissingError(f"{run}: no such run, nothing to resume. Leave --resume out to start it")
+    check_apart(dataset, run)
     config = settle(config, dataset, run)
     try:
         with held_folder(run) if team.is_lead else nullcontext(), readable_faults(run):
@@ -135,14 +137,10 @@ def fit(
 def settle(config: FitConfig, dataset: Dataset, run: Path) -> FitConfig:
     """The configuration as it stands in `config.json`: paths relative to the run, the dataset's digest, what judges."""
     config = settle_validation(config, dataset)
-    weights = config.weights if has_named_weights(config.weights) else _relative(Path(config.weights), run)
+    weights = config.weights if has_named_weights(config.weights) else relative(Path(config.weights), run)
     return msgspec.structs.replace(
-        config, dataset=_relative(dataset.root, run), digest=dataset.header.digest, weights=weights
+        config, dataset=relative(dataset.root, run), digest=dataset.header.digest, weights=weights
     )
-
-
-def _relative(path: Path, run: Path) -> str:
-    return Path(os.path.relpath(path.resolve(), run.resolve())).as_posix()
 
 
 def _fit_held(

@@ -20,6 +20,7 @@ from curate.errors import DownloadError, FormatError, MismatchError, MissingErro
 from train.config import FCN_MODELS, TIRAMISU_MODELS, FitConfig, has_named_weights, read_config
 from train.fcn import FCN, REFINING, STRIDES, convolutional_classifier
 from train.positions import take_positions, widened
+from train.scored import run_of
 from train.tiramisu import SIZES, FCDenseNet
 
 PROBE_SECONDS = 5
@@ -175,11 +176,20 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         FormatError: It is damaged, or something else.
     """
     if not path.is_file():
-        raise MissingError(f"{path}: no such weights. A run has them once its first epoch is finished")
+        raise MissingError(f"{path}: no such weights. {_where_weights_are(path.parent)}")
     try:
         return safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, OSError) as error:
         raise FormatError(path, f"is not a readable .safetensors file ({error})") from error
+
+
+def _where_weights_are(folder: Path) -> str:
+    """What to do where a folder has no weights."""
+    run = run_of(folder)
+    if run is not None:
+        return f"Only scores of {run} are here. Name that run"
+    begun = (folder / "config.json").is_file()
+    return "A run has them once its first epoch is finished" if begun else "Check the path"
 
 
 def _load(module: nn.Module, tensors: Mapping[str, Tensor], path: Path, surplus: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +14,13 @@ from curate.errors import UsageError
 from curate.files import held_folder, readable_faults, sha256_file
 from curate.person_model import InputSpec, Predict, both_views, open_model
 from curate.threads import Watch, map_threads, unwatched
-from train.config import PeerConfig, encode_config, read_config
+from train.claim import check_apart, claim_folder
+from train.config import PeerConfig, encode_config, read_config, relative
 from train.grabcut import SETTINGS, cut_person
 from train.models import device, load
 from train.predict import predict_image
 from train.refine import refined
-from train.score import check_splits, claim_folder, finish_image, read_rows, write_scores
+from train.score import check_splits, finish_image, read_rows, write_scores
 
 GRABCUT = "grabcut"
 """The word for it on the command line; a run's folder of that name is written ./grabcut."""
@@ -109,18 +109,20 @@ def score_peer(
         schema.SCORES, all rows of the written table, sorted by sample_id; every fold is -1.
 
     Raises:
-        UsageError: A split that has no labels.
+        UsageError: A split that has no labels; `out` lies in the dataset.
         ExistsError: `out` holds something else, or another process works in it.
         FormatError: The model fails on an image.
     """
     check_splits(splits)
     predict = refined(both_views(peer.predict) if flip else peer.predict, refinements)
     settings = dict(peer.settings) | ({"refine": list(refinements)} if refinements else {})
-    place = Path(os.path.relpath(dataset.root.resolve(), out.resolve())).as_posix()
-    config = PeerConfig(dataset=place, digest=dataset.header.digest, peer=peer.name, settings=settings, flip=flip)
+    check_apart(dataset, out)
+    config = PeerConfig(
+        dataset=relative(dataset.root, out), digest=dataset.header.digest, peer=peer.name, settings=settings, flip=flip
+    )
 
     def score(row: dict[str, Any]) -> dict[str, object]:
-        figures = finish_image(dataset, row, predict(dataset.image(row)), out / "predictions")
+        figures = finish_image(dataset, row, predict(dataset.image(row)), out / "predictions", name=peer.name)
         return {"sample_id": row["sample_id"], "split": row["split"], "fold": -1, **figures}
 
     with held_folder(out), readable_faults(out):

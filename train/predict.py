@@ -17,6 +17,7 @@ from curate.images import prediction_png
 from curate.masks import SizeHW
 from curate.orientation import as_stored, read_upright
 from curate.person_model import Predict
+from curate.terminal import counted
 from train.batches import to_input
 from train.cache import resize_image
 from train.composite import Background, composed, cut_out, picture_png
@@ -58,8 +59,18 @@ def to_native(chances: NDArray[np.float32], size_hw: SizeHW) -> NDArray[np.float
     return cv2.resize(chances, (size_hw[1], size_hw[0]), interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
 
 
-def to_bytes(chances: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """A probability map as the 8-bit values of a prediction: round(255 p)."""
+def to_bytes(chances: NDArray[np.float32], model: str = "the model") -> NDArray[np.uint8]:
+    """A probability map of a model as the 8-bit values of a prediction: round(255 p).
+
+    Raises:
+        CurateError: A probability is no number.
+    """
+    broken = int(np.isnan(chances).sum())
+    if broken:
+        raise CurateError(
+            f"{model}: what it predicts is no number at {counted(broken, 'pixel')} of {chances.size:,}; its weights "
+            "have diverged. Use another model, or train it again with a lower --lr"
+        )
     grey: NDArray[np.uint8] = np.rint(chances * 255).clip(0, 255).astype(np.uint8)
     return grey
 

@@ -20,6 +20,7 @@ from curate.terminal import value_words
 from train.config import FitConfig, PeerConfig, as_given, has_named_weights, read_config
 from train.intervals import Interval, mean_interval
 from train.log import EpochLine, is_trained, read_log
+from train.scored import read_manner
 
 GroupsOf = Callable[[str, str], Mapping[str, str]]
 """From the place and digest of a dataset version to its sample_id -> group."""
@@ -173,14 +174,14 @@ def _peer_run(path: Path, config: PeerConfig, groups_of: GroupsOf) -> Run:
         state="running" if is_held(path) else "scored",
         dataset=config.dataset,
         digest=config.digest,
-        settings=settings | {"flip": _yes(config.flip)},
+        settings={"refine": "none"} | settings | {"flip": _yes(config.flip)},
         scores=read_split_scores(path, groups_of(os.path.normpath(path / config.dataset), config.digest)),
         changed=_changed(path),
     )
 
 
 def fit_settings(path: Path, config: FitConfig) -> dict[str, str]:
-    """Option -> value of a run, as its command would have them; files as paths from here."""
+    """Option -> value of a run, as its command would have them; files as paths from here. With those of its scores."""
     settings = {
         name.replace("_", "-"): _yes(value) if isinstance(value, bool) else value_words(value)
         for name, value in ((name, as_given(config, name)) for name in FitConfig.__struct_fields__)
@@ -188,7 +189,14 @@ def fit_settings(path: Path, config: FitConfig) -> dict[str, str]:
     }
     if not has_named_weights(config.weights):
         settings["weights"] = os.path.normpath(path / config.weights)
-    return settings | {"mined": _yes((path / "mined.parquet").is_file())}
+    scored = (path / "scores.parquet").is_file()
+    return settings | {"mined": _yes((path / "mined.parquet").is_file())} | (manner_settings(path) if scored else {})
+
+
+def manner_settings(path: Path) -> dict[str, str]:
+    """Option -> value of how the predictions in a folder were made."""
+    manner = read_manner(path)
+    return {"flip": _yes(manner.flip), "refine": value_words(manner.refinements)}
 
 
 def _yes(value: bool) -> str:
@@ -270,11 +278,12 @@ _ORDERS: dict[str, Callable[[Run], Any]] = {
 
 
 def differing(runs: Sequence[Run]) -> list[str]:
-    """The settings, in their order, that are not the same in all runs.
+    """The settings, in their order, that are not the same in all runs that have them; a peer's name always.
 
     >>> one, other = (Run("", "finished", settings={"model": "unet", "lr": lr}) for lr in ("0.1", "0.2"))
-    >>> differing([one, other])
-    ['lr']
+    >>> differing([one, other, Run("", "scored", settings={"peer": "grabcut", "px": "256"})])
+    ['lr', 'peer']
     """
     names = dict.fromkeys(name for run in runs for name in run.settings)
-    return [name for name in names if len({run.settings.get(name) for run in runs}) > 1]
+    values = {name: {run.settings[name] for run in runs if name in run.settings} for name in names}
+    return [name for name in names if len(values[name]) > 1 or name == "peer"]

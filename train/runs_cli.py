@@ -110,7 +110,8 @@ def score_words(score: SplitScore) -> str:
 
 def setting_lines(run: Run, names: Sequence[str], width: int) -> list[str]:
     """The settings in which a run differs from others, wrapped between them."""
-    told = [f"{name} {run.settings[name]}".replace(" ", GLUE) for name in names if name in run.settings]
+    own = {name: run.settings[name] for name in names if name in run.settings}
+    told = [f"{name} {value[:12] if name == 'sha256' else value}".replace(" ", GLUE) for name, value in own.items()]
     wrapped = textwrap.wrap(", ".join(told), width - len(INDENT), break_long_words=False, break_on_hyphens=False)
     return [INDENT + line.replace(GLUE, " ") for line in wrapped]
 

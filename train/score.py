@@ -17,18 +17,21 @@ from torch import nn
 
 from curate import schema
 from curate.dataset import Dataset, open_dataset, read_table, write_table
-from curate.errors import ExistsError, FormatError, MissingError, UsageError, VersionError
+from curate.errors import MissingError, UsageError, VersionError
 from curate.files import held_folder, readable_faults, sha256_file, sync_tree, write_atomic
 from curate.images import prediction_png
+from curate.terminal import counted
 from curate.threads import Tick, Watch, unwatched
 from train.batches import THREADS
 from train.cache import resize_image
-from train.config import FitConfig, encode_config, read_config
+from train.claim import check_apart, claim_folder
+from train.config import FitConfig, encode_config, has_named_weights, read_config, relative
 from train.folds import assign_folds
 from train.metrics import score_image
 from train.models import device, load_weights
 from train.predict import predict_batch, predict_both_views, to_bytes, to_native
 from train.refine import refine
+from train.scored import RUN, Manner, identity_of, read_manner, read_origin, write_origin
 
 SCORED_SPLITS = ("train", "val", "test", "background")
 """Splits that have labels to score against."""
@@ -49,7 +52,7 @@ def score(
     """Predict and score splits with the best weights of a run; writes `predictions/` and `scores.parquet`.
 
     Rows of the training split are out-of-fold where the run has folds (`fold` says which fold model), else in-sample
-    with fold -1. Rows of other splits that the same weights scored before are kept.
+    with fold -1. Rows of other splits that the same weights scored before in the same manner are kept.
 
     Args:
         run: The run.
@@ -65,9 +68,10 @@ def score(
 
     Raises:
         MissingError: No run, no weights yet, or its dataset is not where it was.
-        UsageError: A split that has no labels.
+        UsageError: A split that has no labels; rows of other splits were made in another manner; `out` lies in the
+            dataset.
         VersionError: The dataset is not the one the run was trained on.
-        ExistsError: `out` holds another run, or another process works in it.
+        ExistsError: `out` holds another run or other files, or another process works in it.
     """
     config = read_config(run)
     check_splits(splits)
@@ -78,9 +82,11 @@ def score(
             "Pass that dataset, or train again on this one"
         )
     out = run if out is None else out
+    if out.resolve() != run.resolve():
+        check_apart(dataset, out)
     with held_folder(out), readable_faults(out):
         if out.resolve() != run.resolve():
-            _claim_other(out, config, dataset)
+            _claim_other(run, out, config, dataset)
         return score_into(run, config, dataset, splits, out, watch, flip=flip, refinements=refinements)
 
 
@@ -99,18 +105,11 @@ def dataset_of(run: Path, config: FitConfig) -> Dataset:
     return open_dataset(place, config.digest)
 
 
-def _claim_other(out: Path, config: FitConfig, dataset: Dataset) -> None:
-    """Make `out` a run of its own as far as scores go: a configuration whose dataset is found from there."""
-    place = Path(os.path.relpath(dataset.root.resolve(), out.resolve())).as_posix()
-    claim_folder(out, encode_config(msgspec.structs.replace(config, dataset=place)))
-
-
-def claim_folder(out: Path, config: bytes) -> None:
-    """Write `config.json` into a folder that holds no other run."""
-    path = out / "config.json"
-    if path.is_file() and path.read_bytes() != config:
-        raise ExistsError(f"{out}: holds another run. Choose another --out")
-    write_atomic(path, config)
+def _claim_other(run: Path, out: Path, config: FitConfig, dataset: Dataset) -> None:
+    """Make `out` a run of its own as far as scores go: a configuration whose files are found from there."""
+    weights = config.weights if has_named_weights(config.weights) else relative(run / config.weights, out)
+    place = relative(dataset.root, out)
+    claim_folder(out, encode_config(msgspec.structs.replace(config, dataset=place, weights=weights)))
 
 
 def score_into(
@@ -132,14 +131,22 @@ def score_into(
     for row in dataset.samples.filter(wanted).to_dicts():
         jobs.setdefault(fold_of.get(row["sample_id"], -1), []).append(row)
     models = {fold: load_weights(config, weights_path(run, fold)) for fold in jobs}
-    manner = (" flip" if flip else "") + (f" refine={','.join(refinements)}" if refinements else "")
-    kept = _forget_other_weights(run, config, out, manner).filter(~wanted)
+    manner = Manner(flip, tuple(refinements))
+    kept = _forget_other_weights(run, config, out, manner, wanted).filter(~wanted)
     tick = watch("score", sum(map(len, jobs.values())))
     rows: list[dict[str, object]] = []
     for fold, samples in jobs.items():
         model = models[fold].to(device())
         figures = predict_and_score(
-            model, config.size, dataset, samples, out / "predictions", tick, flip=flip, refinements=refinements
+            model,
+            config.size,
+            dataset,
+            samples,
+            out / "predictions",
+            tick,
+            flip=flip,
+            refinements=refinements,
+            name=str(weights_path(run, fold)),
         )
         rows += [
             {"sample_id": sample["sample_id"], "split": sample["split"], "fold": fold, **own}
@@ -168,32 +175,40 @@ def weights_path(run: Path, fold: int) -> Path:
     return (run if fold == -1 else run / f"fold-{fold}") / "best.safetensors"
 
 
-def _forget_other_weights(run: Path, config: FitConfig, out: Path, manner: str) -> pl.DataFrame:
+def _forget_other_weights(run: Path, config: FitConfig, out: Path, manner: Manner, anew: pl.Expr) -> pl.DataFrame:
     """The rows scored by the weights the run has now, in this manner; others leave the table first, then their
-    predictions go."""
-    identity = out / "predictions" / "weights.json"
+    predictions go.
+
+    Raises:
+        UsageError: One that the same weights scored in another manner would go, and is not to be made `anew`.
+    """
     paths = {fold: weights_path(run, fold) for fold in (-1, *range(config.folds))}
-    current = {str(fold): sha256_file(path) + manner for fold, path in paths.items() if path.is_file()}
-    earlier = _read_identity(identity)
-    scored = read_rows(out)
-    same = [int(fold) for fold, digest in current.items() if earlier.get(fold) == digest]
-    kept = scored.filter(pl.col("fold").is_in(same))
+    digests = {fold: sha256_file(path) for fold, path in paths.items() if path.is_file()}
+    current = {str(fold): identity_of(digest, manner) for fold, digest in digests.items()}
+    earlier, scored = read_origin(out), read_rows(out)
+    same = pl.col("fold").is_in([int(fold) for fold, identity in current.items() if earlier.get(fold) == identity])
+    alike = [fold for fold, digest in digests.items() if earlier.get(str(fold), "").split(" ")[0] == digest]
+    _refuse_loss(out, scored.filter(pl.col("fold").is_in(alike) & ~same & ~anew))
+    kept = scored.filter(same)
     if kept.height != scored.height:
         write_table(out / "scores.parquet", kept)
-        for sample_id in scored.filter(~pl.col("fold").is_in(same))["sample_id"]:
+        for sample_id in scored.filter(~same)["sample_id"]:
             (out / "predictions" / f"{sample_id}.png").unlink(missing_ok=True)
-    write_atomic(identity, msgspec.json.encode(current))
+    own = out.resolve() == run.resolve()
+    write_origin(out, current if own else current | {RUN: relative(run, out)})
     return kept
 
 
-def _read_identity(path: Path) -> dict[str, str]:
-    """fold -> SHA-256 of the weights that made the predictions beside this file, and how they did."""
-    if not path.is_file():
-        return {}
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise FormatError(path, f"is damaged ({error}). Delete it and score again") from error
+def _refuse_loss(out: Path, lost: pl.DataFrame) -> None:
+    """Raise UsageError where there are rows that would go."""
+    if not lost.height:
+        return
+    splits = [split for split in SCORED_SPLITS if split in set(lost["split"])]
+    rows, too = counted(lost.height, "row"), " ".join(f"--split {split}" for split in splits)
+    raise UsageError(
+        f"{out}: {rows} of {' and '.join(splits)}, made with {read_manner(out)}, would go. "
+        f"Pass --out FOLDER, or {too} beside the others"
+    )
 
 
 Figures = Mapping[str, int | float | None]
@@ -209,6 +224,7 @@ def predict_and_score(
     *,
     flip: bool = False,
     refinements: Sequence[str] = (),
+    name: str = "the model",
 ) -> list[Figures]:
     """Write the prediction of every row into `folder` and return its figures, in the order of the rows.
 
@@ -222,7 +238,7 @@ def predict_and_score(
         try:
             for batch, images in _read_ahead(dataset, rows, size, pool):
                 for row, chances in zip(batch, predict(model, images), strict=True):
-                    finishing.append(pool.submit(finish_image, dataset, row, chances, folder, refinements))
+                    finishing.append(pool.submit(finish_image, dataset, row, chances, folder, refinements, name=name))
                 for future in finishing[-2 * BATCH : -BATCH]:  # no more than two batches wait at native size
                     future.result()
                 tick(len(batch))
@@ -248,10 +264,20 @@ def _read_ahead(
 
 
 def finish_image(
-    dataset: Dataset, row: dict[str, Any], chances: NDArray[np.float32], folder: Path, refinements: Sequence[str] = ()
+    dataset: Dataset,
+    row: dict[str, Any],
+    chances: NDArray[np.float32],
+    folder: Path,
+    refinements: Sequence[str] = (),
+    *,
+    name: str = "the model",
 ) -> Figures:
-    """Refine, write and score one prediction at native size; `chances` is (S, S) or at native size already."""
+    """Refine, write and score one prediction at native size; `chances` is (S, S) or at native size already.
+
+    Raises:
+        CurateError: What the model of this name predicts is no number.
+    """
     native = to_native(chances, (row["height"], row["width"]))
-    prediction = to_bytes(refine(dataset.image(row), native, refinements) if refinements else native)
+    prediction = to_bytes(refine(dataset.image(row), native, refinements) if refinements else native, name)
     write_atomic(folder / f"{row['sample_id']}.png", prediction_png(prediction), synced=False)
     return score_image(dataset.target(row), prediction)

@@ -13,18 +13,30 @@ from pathlib import Path
 import msgspec
 
 from curate.dataset import Dataset
-from curate.errors import CurateError, DivergedError, DownloadError, ExistsError, FormatError, UsageError, VersionError
+from curate.errors import (
+    CurateError,
+    DivergedError,
+    DownloadError,
+    ExistsError,
+    FormatError,
+    MachineError,
+    MissingError,
+    UsageError,
+    VersionError,
+)
 from curate.files import held_folder, readable_faults, write_atomic
 from curate.threads import Say, Watch, unwatched
+from train.claim import check_apart
 from train.config import FitConfig, first_difference, has_named_weights
-from train.estimate import NOTHING, duration, fit_work, pace_at, seconds_of
+from train.estimate import JUDGING_SHARE, NOTHING, duration, fit_work, pace_at, seconds_of
 from train.fit import check_buildable, fit, settle
-from train.folds import share_images
+from train.folds import settle_validation, share_images
 from train.grid import Axes, Run, Sweep
 from train.log import EpochLine
 from train.material import check_classes
 from train.models import imagenet_settings
-from train.score import score
+from train.score import read_rows, score
+from train.scored import PLAIN, read_manner
 from train.stages import stage_of
 from train.table import Row, is_scored, make_rows, table_csv, table_markdown
 
@@ -84,8 +96,8 @@ def run_sweep(
 ) -> list[Row]:
     """Train, or go on with, all runs of the sweep in folder `out`; returns the rows of its table.
 
-    A run whose pretrained weights cannot be had, or whose loss is no longer a number, is a row that says so, and the
-    sweep goes on; the next call tries it again.
+    A run whose pretrained weights cannot be had, whose loss is no longer a number, or that fails for another reason of
+    its own, is a row that says so, and the sweep goes on; the next call tries it again.
 
     Args:
         dataset: What to learn from.
@@ -100,6 +112,7 @@ def run_sweep(
         ExistsError: The folder holds something else, or another process works in it.
         UsageError: It holds a sweep with other options, or there is none to go on with.
         VersionError: It holds a sweep of another dataset.
+        MachineError, MissingError: The disk is too full, or a part of the dataset is gone: no run could go on.
     """
     _check_place(dataset, out)
     stored = read_sweep(out)
@@ -133,8 +146,10 @@ def _train_all(
 
         try:
             _train_one(dataset, out / run.name, run.config, hear, say, watch)
-        except (DownloadError, DivergedError) as error:
-            absent[run.name] = "no weights here" if isinstance(error, DownloadError) else "diverged"
+        except CurateError as error:
+            if _stops_all(error):
+                raise
+            absent[run.name] = _in_a_word(error)
             say(f"{run.name}: {error}")
         del left[0]
         _write_table(out, make_rows(dataset, out, sweep, absent))
@@ -143,28 +158,50 @@ def _train_all(
     return rows
 
 
+def _stops_all(error: CurateError) -> bool:
+    """Whether other runs would meet the same: the machine lacks something, or the dataset does."""
+    return isinstance(error, MachineError | MissingError) and not isinstance(error, DownloadError)
+
+
+def _in_a_word(error: CurateError) -> str:
+    """Why a run is not trained, as its row says it."""
+    words = {DownloadError: "no weights here", DivergedError: "diverged"}
+    return next((word for kind, word in words.items() if isinstance(error, kind)), "failed")
+
+
 def seconds_left(dataset: Dataset, out: Path, runs: Sequence[Run], heard: Sequence[tuple[Run, EpochLine]]) -> float:
     """About how long some runs of the sweep in folder `out` still take, by the epochs heard of so far.
 
-    By the pixels there are to learn from: that one encoder is slower than another is not known.
+    By the pixels there are to learn from and to judge: that one encoder is slower than another is not known.
     """
-    pixels = sum(line.images * stage_of(run.config, line.epoch).size ** 2 for run, line in heard)
+    judges = {run.name: _judges(dataset, run.config) for run, _ in heard}
+    pixels = sum(
+        (line.images + JUDGING_SHARE * judges[run.name][line.fold]) * stage_of(run.config, line.epoch).size ** 2
+        for run, line in heard
+    )
     work = NOTHING
     for run in runs:
         work += fit_work(dataset, run.config, out / run.name)
     return seconds_of(work, pace_at(1, sum(line.seconds for _, line in heard) / pixels, work.learn))
 
 
+def _judges(dataset: Dataset, config: FitConfig) -> dict[int, int]:
+    """Fold -> how many images judge each of its epochs."""
+    return {fold: len(share.judge) for fold, share in share_images(dataset, settle_validation(config, dataset)).items()}
+
+
 def _train_one(
     dataset: Dataset, folder: Path, stored: FitConfig, report: Callable[[EpochLine], None], say: Say, watch: Watch
 ) -> None:
-    """Train a run to its end, or from where it was killed, and score it on the test split where that was not done."""
+    """Train a run to its end, or from where it was killed, and score it plainly on the test split where that was not
+    done; other splits too where somebody scored them otherwise since."""
     weights = stored.weights if has_named_weights(stored.weights) else os.path.relpath(folder / stored.weights)
     config = msgspec.structs.replace(stored, weights=weights, dataset="", digest="")
     begun = (folder / "config.json").is_file()
     fit(dataset, folder, config, resume=begun, report=report, watch=watch, say=say, foretell=False)
     if not is_scored(dataset, folder):
-        score(folder, dataset, ("test",), watch=watch)
+        others = set() if read_manner(folder) == PLAIN else set(read_rows(folder)["split"])
+        score(folder, dataset, sorted({"test", *others}), watch=watch)
 
 
 def _write_table(out: Path, rows: Sequence[Row]) -> None:
@@ -189,11 +226,7 @@ def read_sweep(out: Path) -> Sweep | None:
 
 def _check_place(dataset: Dataset, out: Path) -> None:
     """Raise where the sweep would stand in or around the dataset, or in a folder that holds anything else."""
-    root, place = dataset.root.resolve(), out.resolve()
-    if place.is_relative_to(root) or root.is_relative_to(place):
-        raise UsageError(f"--out {out}: lies in or around the dataset {dataset.root}. Choose a folder of its own")
-    if out.exists() and not out.is_dir():
-        raise ExistsError(f"{out}: is a file. Choose another --out")
+    check_apart(dataset, out)
     if out.is_dir() and not (out / "sweep.json").is_file():
         others = sorted(path.name for path in out.iterdir() if not path.name.startswith("."))
         if others:

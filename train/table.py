@@ -22,6 +22,7 @@ from train.grid import Run, Sweep
 from train.intervals import Interval, mean_interval
 from train.log import is_finished, read_log
 from train.metrics import summarise
+from train.scored import PLAIN, read_manner
 
 TITLES = {
     "training_loss": "Training loss",
@@ -48,7 +49,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     state: str
-    """`done`, `to do`, or why there is nothing: `no weights here`, `diverged`."""
+    """`done`, `to do`, or why there is nothing: `no weights here`, `diverged`, `failed`."""
     best: bool
     """Whether its validation IoU is the highest of those done; the test split decides nothing."""
     runs: list[str]
@@ -90,7 +91,7 @@ def _validation(row: Row) -> tuple[float, float]:
 
 def _make_row(dataset: Dataset, out: Path, name: str, runs: Sequence[Run], absent: Mapping[str, str]) -> Row:
     """A row with the figures of its finished runs; it is done where all of them are."""
-    finished = [out / run.name for run in runs if is_scored(dataset, out / run.name)]
+    finished = [out / run.name for run in runs if run.name not in absent and is_scored(dataset, out / run.name)]
     of_run = [run_figures(dataset, folder) for folder in finished]
     figures = {title: _figure([values[title] for values in of_run]) for title in TITLES}
     seeds, folds = len(finished) > 1, bool(of_run) and max(map(len, of_run[0].values())) > 1
@@ -108,8 +109,12 @@ def _make_row(dataset: Dataset, out: Path, name: str, runs: Sequence[Run], absen
 
 
 def is_scored(dataset: Dataset, run: Path) -> bool:
-    """Whether a run is trained to its end, and scored on the test split where there is one."""
-    return is_finished(run) and (not dataset.rows("test") or not _scores(run, "test").is_empty())
+    """Whether a run is trained to its end, and scored plainly, on the test split too where there is one."""
+    return (
+        is_finished(run)
+        and read_manner(run) == PLAIN
+        and (not dataset.rows("test") or not _scores(run, "test").is_empty())
+    )
 
 
 def _models(run: Path) -> list[Path]:

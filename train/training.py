@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -79,7 +80,7 @@ def train_model(
     images it is the last one. Of several sizes, the last one's epochs alone can be best.
 
     Raises:
-        DivergedError: The loss is no longer a number.
+        DivergedError: The loss, or a weight, is no longer a number.
     """
     place = device()
     if team.from_lead(lambda: is_trained(read_log(folder), config) and (folder / "best.safetensors").is_file()):
@@ -115,6 +116,7 @@ def run_epoch(
     tick = watch(name, material.epoch_images + len(material.validation))
     learnt, steps = train_epoch(learner, material, stage, (fold, epoch), tick)
     judged = learner.team.from_lead(lambda: validate(learner, material, stage, tick))
+    check_sound(learner, judged, epoch)
     assert learnt.loss is not None  # an epoch has an image at least
     line = EpochLine(
         epoch=epoch,
@@ -131,6 +133,21 @@ def run_epoch(
         seconds=round(time.monotonic() - started, 3),
     )
     return line, steps
+
+
+def check_sound(learner: Learner, judged: Outcome, epoch: int) -> None:
+    """Raise DivergedError where an epoch left a model of no use, so that it is not saved over the last sound one."""
+    states = [learner.model.state_dict(), learner.judged.state_dict()]
+    floats = [tensor for state in states for tensor in state.values() if tensor.is_floating_point()]
+    sound = bool(torch.stack([torch.isfinite(tensor).all() for tensor in floats]).all())
+    if sound and (judged.loss is None or math.isfinite(judged.loss)):
+        return
+    config = learner.config
+    raise DivergedError(
+        f"--lr {config.lr}: {'the validation loss was no number' if sound else 'weights were no numbers'} after epoch "
+        f"{epoch}, which is not kept. Begin anew with --force and a lower --lr, or --clip-norm 1"
+        + ("" if config.precision == "fp32" else ", or --precision fp32")
+    )
 
 
 def train_epoch(

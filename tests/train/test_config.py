@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from curate.dataset import Dataset
 from curate.errors import CurateError, FormatError, MissingError, UsageError
 from tests.train.making import quick
 from train.config import FitConfig, encode_config, first_difference, read_config
@@ -124,6 +125,11 @@ def test_no_run(tmp_path: Path, exists: bool) -> None:
     with pytest.raises(MissingError, match=r"is not a run" if exists else "no such run") as caught:
         read_config(run)
     assert isinstance(caught.value, CurateError)
+
+
+def test_a_dataset_is_no_run(drawn: Dataset) -> None:
+    with pytest.raises(MissingError, match=r"people: is a dataset, not a run. Name a run; to train one: curate train"):
+        read_config(drawn.root)
 
 
 def test_the_first_difference_is_an_option() -> None:

@@ -22,6 +22,7 @@ from curate import schema
 from curate.dataset import Dataset, open_dataset, read_table
 from curate.errors import (
     CurateError,
+    DivergedError,
     ExistsError,
     FormatError,
     MachineError,
@@ -34,7 +35,7 @@ from curate.files import held_folder, write_atomic
 from tests.conftest import REPOSITORY
 from tests.train.conftest import Trained
 from tests.train.making import make_dataset, one_thread, quick
-from train.config import FitConfig, read_config
+from train.config import FitConfig, encode_config, read_config
 from train.fit import fit, is_finished
 from train.folds import held_out_tenth
 from train.log import EpochLine, read_log
@@ -330,6 +331,39 @@ def test_a_file_is_no_run(drawn: Dataset, tmp_path: Path) -> None:
     (tmp_path / "run").write_text("")
     with pytest.raises(ExistsError, match=r"run: is a file, a run is a folder. Choose another --out"):
         fit(drawn, tmp_path / "run", quick())
+
+
+def test_a_model_that_the_last_step_broke_is_not_saved(drawn: Dataset, tmp_path: Path) -> None:
+    config = quick(lr=1e30, schedule="constant", batch_size=16)  # one step: its loss is from before it
+    told = "after epoch 1, which is not kept. Begin anew with --force and a lower --lr, or --clip-norm 1$"
+    with pytest.raises(DivergedError, match=rf"^--lr 1e\+30: .* {told}"):
+        fit(drawn, tmp_path / "run", config)
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"config.json"}
+
+
+def test_a_broken_epoch_leaves_the_last_sound_state(
+    copied: Callable[[Path], Trained], finished: Path, drawn: Dataset
+) -> None:
+    run = copied(finished).run
+    log = read_log(run)
+    with safetensors.safe_open(run / "last.ckpt", "pt") as file:
+        metadata, state = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    running = next(name for name in state if name.endswith("running_mean"))
+    state[running][:] = torch.nan  # of no consequence while the model learns
+    safetensors.torch.save_file(state, run / "last.ckpt", metadata)
+    config = msgspec.structs.replace(read_config(run), epochs=3)
+    (run / "config.json").write_bytes(encode_config(config))
+    before = {name: (run / name).read_bytes() for name in ("last.ckpt", "best.safetensors", "log.jsonl")}
+    with pytest.raises(DivergedError, match="weights were no numbers after epoch 3"):
+        fit(drawn, run, msgspec.structs.replace(config, dataset="", digest=""), resume=True)
+    assert before == {name: (run / name).read_bytes() for name in before}
+    assert read_log(run) == log
+
+
+def test_a_run_may_not_lie_in_its_dataset(drawn: Dataset) -> None:
+    with pytest.raises(UsageError, match=r"--out \S+: lies in or around the dataset \S+. Choose a folder of its own"):
+        fit(drawn, drawn.root / "run", quick())
+    assert not (drawn.root / "run").exists()
 
 
 def test_a_dataset_that_moved_before_the_run_is_resumed(tmp_path: Path) -> None:

@@ -207,9 +207,17 @@ class BackendError(RuntimeError):
             BackendError("\nno C++ compiler\nhere"),
             (MachineError, r"^--compile: torch.compile failed \(no C\+\+ compiler\). Leave it out$"),
         ),
+        (
+            {"compile": True, "deterministic": True, "size": 64, "earlier_sizes": (32,), "epochs": 2},
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has ..."),
+            (
+                UsageError,
+                r"^--batch-size 4 at --size 32,64: does not fit into the GPU's memory. Halve --batch-size, or",
+            ),
+        ),
         ({"compile": True, "deterministic": True}, RuntimeError("out of memory"), (RuntimeError, "out of memory")),
     ],
-    ids=["not repeatable", "not compilable", "another"],
+    ids=["not repeatable", "not compilable", "too large", "another"],
 )
 def test_faults_of_execution_name_their_option(
     options: dict[str, object], error: RuntimeError, expected: tuple[type[Exception], str]

@@ -100,7 +100,7 @@ def test_a_surplus_tensor_is_another_architecture(tmp_path: Path) -> None:
 
 def test_a_file_that_is_absent_or_damaged(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
-    with pytest.raises(MissingError, match=r"no such weights"):
+    with pytest.raises(MissingError, match=r"w\.safetensors: no such weights. Check the path$"):
         build_model(quick(weights=str(path)))
     path.write_bytes(b"not tensors at all")
     with pytest.raises(FormatError, match=r"not a readable \.safetensors file"):

@@ -196,12 +196,11 @@ def test_what_is_no_refinement(text: str) -> None:
 
 def test_a_run_is_scored_refined_and_not_mixed_with_what_is_not(finished: Path, drawn: Dataset, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    plain = score(finished, drawn, ["val"], out)
-    mixed = score(finished, drawn, ["test"], out, refinements=["guided"])
-    assert set(mixed["split"]) == {"test"}
-    assert set(plain["split"]) == {"val"}
+    refined = score(finished, drawn, ["test"], out, refinements=["guided"])
+    with pytest.raises(UsageError, match=r"2 rows of test, made with --refine guided, would go"):
+        score(finished, drawn, ["val"], out)
     loaded = load(finished)
-    for row, scored in zip(drawn.rows("test"), mixed.to_dicts(), strict=True):
+    for row, scored in zip(drawn.rows("test"), refined.to_dicts(), strict=True):
         chances = filter_guided(drawn.image(row), predict_image(loaded, drawn.image(row)))
         prediction = read_grey(out / "predictions" / f"{row['sample_id']}.png", (row["height"], row["width"]))
         assert np.abs(prediction.astype(int) - to_bytes(chances)).max() <= 1

@@ -24,6 +24,7 @@ from train.intervals import figure_intervals
 from train.log import encode_log, read_log
 from train.runs import Group, Run, SplitScore, find_runs, group_runs
 from train.runs_cli import group_lines
+from train.score import score
 
 
 def shown(*words: object) -> Result:
@@ -135,7 +136,7 @@ def test_peers_stand_beside_runs(place: Path, drawn: Dataset) -> None:
     shutil.copy(place / "runs" / "first" / "scores.parquet", own)
     (found,) = find_runs([own])
     assert (found.state, found.epochs, found.best_epoch) == ("scored", 0, None)
-    assert found.settings == {"peer": "grabcut", "px": "256", "flip": "no"}
+    assert found.settings == {"peer": "grabcut", "px": "256", "flip": "no", "refine": "none"}
     (group,) = group_runs(find_runs([place]), "name")
     assert "peer" in group.differing
 
@@ -159,6 +160,29 @@ def test_runs_stand_by_dataset_version_and_settings_that_differ_are_told(
     listed = json.loads(shown(place, "--json").stdout)["runs"]
     assert {Path(run["path"]).name for run in listed} == {"first", "folded", "candidate", "other"}
     assert all(run["settings"]["seed"] == "0" and "val" in run["scores"] for run in listed)
+
+
+def test_how_predictions_were_made_is_a_setting(place: Path) -> None:
+    score(place / "runs" / "first", flip=True, refinements=("largest-parts", "guided"))
+    settings = {Path(run.path).name: run.settings for run in find_runs([place])}
+    assert (settings["first"]["flip"], settings["first"]["refine"]) == ("yes", "largest-parts,guided")
+    assert (settings["folded"]["flip"], settings["folded"]["refine"]) == ("no", "none")
+    assert "flip yes, refine largest-parts,guided" in " ".join(shown(place).stdout.split())
+
+
+def test_a_peer_makes_no_setting_of_runs_a_difference() -> None:
+    options = {"model": "unet", "size": "224", "flip": "no", "refine": "none"}
+    runs = [run_of("a", 0.5, **options, lr="0.1"), run_of("b", 0.4, **options, lr="0.2")]
+    peer = run_of("c", 0.3, peer="person.onnx", sha256="c" * 64, flip="yes", refine="none")
+    other = run_of("d", 0.3, peer="person.onnx", sha256="d" * 64, flip="no", refine="none")
+    lines = group_lines(group_runs([*runs, peer], "name")[0], 80)
+    assert [line.strip() for line in lines if line.startswith("    ") and " IoU " not in line] == [
+        "flip no, lr 0.1",
+        "flip no, lr 0.2",
+        "flip yes, peer person.onnx",
+    ]
+    lines = group_lines(group_runs([peer, other], "name")[0], 80)
+    assert f"peer person.onnx, sha256 {'c' * 12}, flip yes" in "\n".join(lines)
 
 
 def run_of(name: str, iou: float | None, changed: float = 0.0, digest: str = "a" * 64, **settings: str) -> Run:

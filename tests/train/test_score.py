@@ -6,23 +6,30 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
+import safetensors.torch
+import torch
 
 from curate import schema
 from curate.dataset import Dataset, open_dataset, read_table
-from curate.errors import ExistsError, FormatError, MissingError, UsageError, VersionError
+from curate.errors import CurateError, ExistsError, FormatError, MissingError, UsageError, VersionError
 from curate.files import held_folder
 from curate.images import read_grey
+from curate.person_model import InputSpec
 from tests.train.conftest import Trained
 from tests.train.making import make_dataset, quick
+from train.config import encode_config, read_config
 from train.fit import fit
 from train.folds import assign_folds
 from train.metrics import score_image
 from train.models import Loaded, load, load_weights
+from train.peers import open_peer, score_peer
 from train.predict import predict_image, to_bytes
 from train.score import score
+from train.scored import Manner, read_manner, run_of
 
 
 def scores_of(run: Path) -> pl.DataFrame:
@@ -93,20 +100,37 @@ def test_splits_are_merged(copied: Callable[[Path], Trained], finished: Path) ->
     )
 
 
-def test_flipped_is_the_mean_of_both_views_and_is_never_mixed_with_others(
-    copied: Callable[[Path], Trained], finished: Path
-) -> None:
+def test_flipped_is_the_mean_of_both_views(copied: Callable[[Path], Trained], finished: Path, tmp_path: Path) -> None:
     trained = copied(finished)
-    flipped = score(trained.run, splits=["test"], flip=True)
-    assert set(flipped["split"]) == {"test"}  # the row of val was predicted from one view
+    out = tmp_path / "flipped"
+    flipped = score(trained.run, splits=["test"], flip=True, out=out)
+    assert set(flipped["split"]) == {"test"}
+    assert read_manner(out) == Manner(flip=True)
     loaded = load(trained.run)
     for row in trained.dataset.rows("test"):
         image = trained.dataset.image(row)
         mirrored = predict_image(loaded, np.ascontiguousarray(image[:, ::-1]))[:, ::-1]
         expected = to_bytes((predict_image(loaded, image) + mirrored) / 2)
-        written = read_grey(trained.run / "predictions" / f"{row['sample_id']}.png")
+        written = read_grey(out / "predictions" / f"{row['sample_id']}.png")
         assert np.abs(written.astype(int) - expected.astype(int)).max() <= 1
-    assert set(score(trained.run, splits=["val"])["split"]) == {"val"}
+
+
+def test_scores_are_never_mixed_with_those_of_another_manner_nor_lost_to_it(
+    copied: Callable[[Path], Trained], folded: Path
+) -> None:
+    trained = copied(folded)
+    plain = {path: path.read_bytes() for path in trained.run.rglob("*") if path.is_file()}
+    told = r"run: 11 rows of train and val, made with neither --flip nor --refine, would go. Pass --out FOLDER, or "
+    with pytest.raises(UsageError, match=told + "--split train --split val beside the others"):
+        score(trained.run, splits=["test"], flip=True)
+    assert {path: path.read_bytes() for path in trained.run.rglob("*") if path.is_file()} == plain
+    flipped = score(trained.run, flip=True)
+    assert set(flipped["split"]) == {"train", "val", "test"}
+    assert read_manner(trained.run) == Manner(flip=True)
+    with pytest.raises(UsageError, match=r"run: 10 rows of train and test, made with --flip, would go"):
+        score(trained.run, splits=["val"], refinements=["guided"])
+    score(trained.run, refinements=["largest-parts", "guided"])
+    assert read_manner(trained.run) == Manner(refinements=("largest-parts", "guided"))
 
 
 def test_rows_of_other_weights_are_forgotten(
@@ -129,19 +153,49 @@ def test_scoring_into_another_folder(copied: Callable[[Path], Trained], finished
     scores = score(trained.run, splits=["test"], out=out)
     assert scores.equals(scores_of(out))
     assert len(list((out / "predictions").glob("*.png"))) == 2
-    assert (out / load_config(out)).resolve() == (tmp_path / "drawn" / "people").resolve()
+    place = run_of(out)
+    assert place is not None
+    assert place.resolve() == trained.run.resolve()
+    assert (out / read_config(out).dataset).resolve() == (tmp_path / "drawn" / "people").resolve()
     assert before == {path: path.stat().st_mtime_ns for path in trained.run.rglob("*")}
-
-
-def load_config(run: Path) -> str:
-    from train.config import read_config
-
-    return read_config(run).dataset
 
 
 def test_scoring_into_another_runs_folder_is_refused(finished: Path, folded: Path) -> None:
     with pytest.raises(ExistsError, match=r"holds another run. Choose another --out"):
         score(finished, out=folded)
+
+
+def test_a_folder_scored_elsewhere_names_the_weight_file_from_there(
+    copied: Callable[[Path], Trained], finished: Path, tmp_path: Path
+) -> None:
+    trained = copied(finished)
+    config = msgspec.structs.replace(read_config(trained.run), weights="../start.safetensors")
+    (trained.run / "config.json").write_bytes(encode_config(config))
+    out = tmp_path / "far" / "away" / "scored"
+    score(trained.run, splits=["test"], out=out)
+    assert (out / read_config(out).weights).resolve() == tmp_path / "copy" / "start.safetensors"
+    score(trained.run, splits=["test"], out=out)
+
+
+def test_where_scores_may_not_go(finished: Path, drawn: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "full" / "predictions").mkdir(parents=True)
+    (tmp_path / "full" / "predictions" / "holiday.png").write_text("mine")
+    other = make_dataset(tmp_path / "other")
+    (tmp_path / "file").write_text("")
+    grabcut = open_peer("grabcut", InputSpec())
+    for out, error, message in (
+        (tmp_path / "full", ExistsError, r"full: holds predictions and is no run. Choose another --out"),
+        (other.root, ExistsError, r"other: is a dataset and no run. Choose another --out"),
+        (tmp_path / "file", ExistsError, r"file: is a file. Choose another --out"),
+        (drawn.root / "scored", UsageError, r"scored: lies in or around the dataset"),
+        (drawn.root, UsageError, r"lies in or around the dataset"),
+    ):
+        before = {path: path.stat().st_mtime_ns for path in (*drawn.root.rglob("*"), *tmp_path.rglob("*"))}
+        with pytest.raises(error, match=message):
+            score(finished, splits=["test"], out=out)
+        with pytest.raises(error, match=message):
+            score_peer(grabcut, drawn, out, ["test"])
+        assert before == {path: path.stat().st_mtime_ns for path in (*drawn.root.rglob("*"), *tmp_path.rglob("*"))}
 
 
 def test_a_moved_dataset_is_named_and_can_be_passed(
@@ -169,14 +223,33 @@ def test_no_run_and_no_weights(tmp_path: Path, copied: Callable[[Path], Trained]
         score(tmp_path / "none")
     trained = copied(finished)
     (trained.run / "best.safetensors").unlink()
-    with pytest.raises(MissingError, match=r"best\.safetensors: no such weights"):
+    with pytest.raises(MissingError, match=r"best\.safetensors: no such weights. A run has them once its first"):
         score(trained.run)
+
+
+def test_a_folder_of_scores_says_which_run_has_the_weights(finished: Path, tmp_path: Path) -> None:
+    out = tmp_path / "scored"
+    score(finished, splits=["test"], out=out)
+    with pytest.raises(MissingError, match=rf"no such weights. Only scores of {finished} are here. Name that run"):
+        load(out)
 
 
 def test_scoring_while_another_process_works_there(copied: Callable[[Path], Trained], finished: Path) -> None:
     trained = copied(finished)
     with held_folder(trained.run), pytest.raises(ExistsError, match=r"another process is writing it"):
         score(trained.run)
+
+
+def test_a_model_that_predicts_no_numbers_is_named(copied: Callable[[Path], Trained], finished: Path) -> None:
+    trained = copied(finished)
+    weights = trained.run / "best.safetensors"
+    tensors = safetensors.torch.load_file(weights)
+    tensors["segmentation_head.0.bias"][:] = torch.nan
+    safetensors.torch.save_file(tensors, weights)
+    with pytest.raises(
+        CurateError, match=rf"^{weights}: what it predicts is no number at ([\d,]+) pixels of \1; its weights"
+    ):
+        score(trained.run, splits=["test"])
 
 
 def test_a_damaged_identity_is_named(copied: Callable[[Path], Trained], finished: Path) -> None:

@@ -21,7 +21,7 @@ import pytest
 
 import train.training
 from curate import schema
-from curate.dataset import Dataset, read_table
+from curate.dataset import Dataset, open_dataset, read_table
 from curate.errors import CurateError, DivergedError, ExistsError, FormatError, MissingError, UsageError, VersionError
 from tests.conftest import REPOSITORY
 from tests.train.making import make_dataset, one_thread
@@ -34,6 +34,8 @@ from train.grid import make_runs
 from train.intervals import figure_intervals
 from train.log import EpochLine, read_log
 from train.metrics import summarise
+from train.score import score
+from train.scored import PLAIN, read_manner
 from train.sweep import read_sweep, run_sweep, seconds_left, settle_sweep
 from train.table import make_rows, run_figures, table_csv, table_markdown
 
@@ -285,6 +287,39 @@ def test_a_run_that_diverges_is_a_row_and_the_sweep_goes_on(drawn: Dataset, tmp_
     assert issubclass(DivergedError, UsageError)
 
 
+def test_a_run_that_fails_is_a_row_and_the_sweep_goes_on(drawn: Dataset, swept: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sweep"
+    shutil.copytree(swept, out)
+    for name in NAMES[1:3]:
+        (out / name / "scores.parquet").unlink()
+    (out / NAMES[1] / "log.jsonl").unlink()
+    (out / NAMES[1] / "last.ckpt").write_text("no checkpoint")
+    told: list[str] = []
+    rows = run_sweep(drawn, out, None, say=told.append)
+    assert [(row.state, len(row.runs)) for row in rows] == [("failed", 1), ("done", 2)]
+    assert any(line.startswith(f"{NAMES[1]}: ") and "last.ckpt: cannot be resumed from" in line for line in told)
+
+
+def test_a_dataset_that_is_gone_ends_the_sweep(drawn: Dataset, tmp_path: Path) -> None:
+    shutil.copytree(drawn.root, tmp_path / "people")
+    dataset, (first, *_) = open_dataset(tmp_path / "people"), drawn.rows("test")
+    (dataset.root / first["image"]).unlink()
+    result = run("sweep", dataset.root, "--out", tmp_path / "sweep", "--over", "seed=0,1", *QUICK, "--epochs", "1")
+    assert isinstance(result.exception, MissingError)
+    assert "run 2 of 2" not in result.stderr
+
+
+def test_runs_scored_otherwise_since_are_scored_plainly_again(drawn: Dataset, swept: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sweep"
+    shutil.copytree(swept, out)
+    score(out / NAMES[1], drawn, flip=True)
+    rows = run_sweep(drawn, out, None)
+    assert [row.state for row in rows] == ["done", "done"]
+    assert read_manner(out / NAMES[1]) == PLAIN
+    for split in ("val", "test"):
+        assert scores_of(out / NAMES[1], split).equals(scores_of(swept / NAMES[1], split))
+
+
 def test_without_a_test_split_or_a_judge_there_is_a_table_without_them(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "people", ("train",) * 4)
     runs = make_runs({"loss": ["bce"]}, {}, {"validation": "none"}, table1=False)
@@ -308,8 +343,9 @@ def test_the_time_left_follows_the_pixels(drawn: Dataset, tmp_path: Path) -> Non
     line = EpochLine(**figures, **told)  # type: ignore[arg-type]
     learning = 2 * 9 * (1 + 4)  # a second an image at 32 px, four at 64 px
     judging, scoring = 0.3 * 2 * 3 * (1 + 4), 2 * 3 * 0.3 * 4
+    judged = 9 + 0.3 * 3  # what the 9 s went to: judging three images is like learning from 0.9
     assert seconds_left(drawn, tmp_path, runs, [(runs[0], line)]) == pytest.approx(
-        learning + judging + scoring, rel=1e-3
+        9 / judged * (learning + judging + scoring), rel=1e-3
     )
 
 
