@@ -87,18 +87,18 @@ def read_fixed(dataset: Dataset, config: FitConfig, judges: Collection[str]) -> 
     )
 
 
-def draw_epoch(fixed: Fixed, model: nn.Module, size: int) -> Image.Image:
+def draw_epoch(fixed: Fixed, model: nn.Module, size: int, precision: str = "auto") -> Image.Image:
     """What a model makes of the images at one size, in a row of tiles, each with its IoU at that size below.
 
     Args:
         fixed: The images.
         model: In evaluation mode.
         size: Side in px of the stage.
+        precision: That of the run.
     """
     tiles = []
-    for photo, chances, target in zip(
-        fixed.photos, predict_batch(model, fixed.inputs[size]), fixed.targets[size], strict=True
-    ):
+    predicted = predict_batch(model, fixed.inputs[size], precision)
+    for photo, chances, target in zip(fixed.photos, predicted, fixed.targets[size], strict=True):
         iou = score_image(target, to_bytes(chances))["iou"]
         tiles.append(draw_tile(cut_out(photo, chances), "nobody, found nobody" if iou is None else f"IoU {iou:.2f}"))
     strip = Image.new("RGB", (len(tiles) * (TILE + GAP) - GAP, TILE + CAPTION), PAPER)
