@@ -84,6 +84,10 @@ def link_or_copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
+STAGED = "partial"
+"""What the folder that `staged_folder` fills is called for."""
+
+
 @contextmanager
 def staged_folder(out: Path, *, force: bool = False) -> Iterator[Path]:
     """A temporary sibling folder that becomes `out` when the block ends well, and vanishes when it does not.
@@ -97,7 +101,7 @@ def staged_folder(out: Path, *, force: bool = False) -> Iterator[Path]:
         UsageError: `out` has no name of its own, as `.` and `..` have none.
     """
     out = Path(os.path.realpath(out)) if out.is_symlink() else out
-    with scratch_folder(out, "partial") as staging:
+    with scratch_folder(out, STAGED) as staging:
         _restore_interrupted_swap(out)
         if out.exists() and not (force and out.is_dir()):
             advice = "Choose another --out" + (", or pass --force to replace it" if out.is_dir() else "")
@@ -106,6 +110,14 @@ def staged_folder(out: Path, *, force: bool = False) -> Iterator[Path]:
         if staging.exists():
             sync_tree(staging)
             _swap_in(staging, out)
+
+
+def is_staged(out: Path) -> bool:
+    """Whether a process is writing `out` through `staged_folder` now."""
+    try:
+        return is_held(_scratch(out, STAGED))
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager
@@ -120,13 +132,17 @@ def scratch_folder(out: Path, purpose: str) -> Iterator[Path]:
     """
     if out.name in ("", ".."):
         raise UsageError(f"{out or '.'}: is the current folder or one above it. Name a folder of its own")
-    folder = out.with_name(f".{out.name}.{purpose}")
+    folder = _scratch(out, purpose)
     descriptor = _lock_new_folder(folder, out)
     try:
         yield folder
     finally:
         _discard(folder, descriptor)
         os.close(descriptor)
+
+
+def _scratch(out: Path, purpose: str) -> Path:
+    return out.with_name(f".{out.name}.{purpose}")
 
 
 @contextmanager

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,8 +20,8 @@ from numpy.typing import NDArray
 
 from curate.classes import class_hash
 from curate.dataset import Dataset
-from curate.errors import ExistsError
-from curate.files import staged_folder
+from curate.errors import ExistsError, MachineError
+from curate.files import is_staged, staged_folder
 from curate.threads import Watch, map_threads
 from train.targets import resize_target
 
@@ -27,6 +29,10 @@ KEEP_BYTES = 50 * 10**9
 """What caches take of the disk in all, at most; those that were not used for longest go first."""
 SPARE_BYTES = 10**9
 """What a cache leaves free on the disk."""
+MEMORY_SHARE = 0.75
+"""How much of the memory that is free images may take where the disk has no place for them."""
+POLL_S = 0.2
+"""How often to look whether another run is done with the images that both want."""
 MADE_BY = 1
 """Changes with the way images are resized, so that older caches are not taken for what is wanted."""
 
@@ -60,24 +66,35 @@ def cache_folder() -> Path:
 def open_cache(dataset: Dataset, size: int, watch: Watch) -> Cache:
     """All images that are learnt from or judged by, at training size, memory-mapped.
 
-    They are decoded and resized where no run did that before for the same digest and size. Where the disk has no place
-    for them, or another process is writing the very same, they are held in memory instead, and the stage says why.
+    They are decoded and resized where no run did that before for the same digest and size; another run that does so now
+    is waited for. Where the disk has no place for them they are held in memory instead, and the stage says why.
+
+    Raises:
+        MachineError: Neither the disk nor the memory has a place for them.
     """
     rows = dataset.rows("train", "background", "val")
     folder, header = _place(dataset, size)
-    cache = _opened(folder, header)
-    if cache is not None:
-        return cache
-    why = _no_place(folder, len(rows) * size * size * 4)
-    if why is None:
+    while (cache := _opened(folder, header)) is None:
+        if why := _no_place(folder, _bytes(len(rows), size)):
+            return fill_memory(dataset, rows, size, watch, why)
         try:
             with staged_folder(folder, force=True) as staging:
                 _write(staging, dataset, rows, header, watch)
+        except ExistsError:
+            _wait_for_writer(folder, watch)
+        except OSError as error:
+            return fill_memory(dataset, rows, size, watch, str(error))
+        else:
             _forget_oldest(folder)
-            cache = _opened(folder, header)
-        except (ExistsError, OSError) as error:
-            why = str(error)
-    return cache or fill_memory(dataset, rows, size, watch, why)
+    return cache
+
+
+def _wait_for_writer(folder: Path, watch: Watch) -> None:
+    """Wait while another process writes a cache: until it is there, or that process has ended without it."""
+    tick = watch("wait for another run that reads the same images", 1)
+    while is_staged(folder):
+        time.sleep(POLL_S)
+    tick(1)
 
 
 def is_cached(dataset: Dataset, size: int) -> bool:
@@ -89,17 +106,46 @@ def _place(dataset: Dataset, size: int) -> tuple[Path, _Header]:
     """The folder of a cache, and what it must hold."""
     names = [row["sample_id"] for row in dataset.rows("train", "background", "val")]
     header = _Header(MADE_BY, dataset.header.digest, size, names)
-    return cache_folder() / f"{header.digest[:24]}-{size}", header
+    return cache_folder() / _folder_name(header), header
 
 
 def fill_memory(
     dataset: Dataset, rows: Sequence[dict[str, Any]], size: int, watch: Watch, why: str | None = None
 ) -> Cache:
-    """A cache of some rows in memory alone; `why` is told by the stage."""
+    """A cache of some rows in memory alone; `why` is told by the stage.
+
+    Raises:
+        MachineError: They would take more than MEMORY_SHARE of the memory that is free.
+    """
+    _check_memory(len(rows), size, why)
     images = np.empty((len(rows), size, size, 3), np.uint8)
     targets = np.empty((len(rows), size, size), np.uint8)
     _fill(images, targets, dataset, rows, watch, f"read images into memory: {why}" if why else "read images")
     return Cache(images, targets, {row["sample_id"]: place for place, row in enumerate(rows)})
+
+
+def _bytes(count: int, size: int) -> int:
+    """What so many images and targets of a size take."""
+    return count * size * size * 4
+
+
+def _check_memory(count: int, size: int, why: str | None) -> None:
+    needed, free = _bytes(count, size), _free_memory()
+    if free is not None and needed > MEMORY_SHARE * free:
+        cause = f" (not on the disk: {why})" if why else ""
+        raise MachineError(
+            f"{count} images at {size} px{cause}: {needed / 1e9:.1f} GB of memory are needed, "
+            f"{free / 1e9:.1f} are free. Free disk space, set CURATE_CACHE to a folder with room, "
+            "or take a smaller --size"
+        )
+
+
+def _free_memory() -> int | None:
+    """The bytes that can be taken before the machine swaps; None where the system does not say."""
+    with suppress(OSError):
+        found = re.search(r"MemAvailable: +(\d+) kB", Path("/proc/meminfo").read_text())
+        return 1024 * int(found[1]) if found else None
+    return None
 
 
 def _opened(folder: Path, wanted: _Header) -> Cache | None:
@@ -126,6 +172,8 @@ def _no_place(folder: Path, needed: int) -> str | None:
         free = shutil.disk_usage(folder.parent).free
     except OSError as error:
         return f"{folder.parent}: {error.strerror}"
+    if folder.exists() and not folder.is_dir():
+        return f"{folder}: is no folder"
     if free < needed + SPARE_BYTES:
         return f"{folder.parent}: {needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} are free"
     return None
@@ -165,16 +213,33 @@ def names_classes(dataset: Dataset) -> bool:
 
 
 def _forget_oldest(folder: Path) -> None:
-    """Remove what was not used for longest beside `folder` until the rest is small enough.
+    """Remove caches that were not used for longest beside `folder` until the rest is small enough, and nothing else.
 
-    A run that still reads what is removed goes on: its files stay on the disk until it closes them.
+    A run that still reads what is removed goes on: its files stay on the disk until it closes them. What another
+    process removes meanwhile is no matter.
     """
-    known = sorted(folder.parent.glob("*/header.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    used = {other: used_at for other in folder.parent.iterdir() if (used_at := _used_at(other)) is not None}
     total = 0
-    for other in [folder, *(path.parent for path in known if path.parent != folder)]:
-        total += sum(path.stat().st_size for path in other.iterdir())
+    for other in [folder, *(other for other in sorted(used, key=used.__getitem__, reverse=True) if other != folder)]:
+        with suppress(FileNotFoundError):
+            total += sum(path.stat().st_size for path in other.iterdir())
         if total > KEEP_BYTES and other != folder:
             shutil.rmtree(other, ignore_errors=True)
+
+
+def _used_at(folder: Path) -> float | None:
+    """When the cache in a folder was last used; None of a folder that is none."""
+    header = folder / "header.json"
+    if folder.is_symlink():
+        return None
+    with suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
+        found = msgspec.json.decode(header.read_bytes(), type=_Header)
+        return header.stat().st_mtime if folder.name == _folder_name(found) else None
+    return None
+
+
+def _folder_name(header: _Header) -> str:
+    return f"{header.digest[:24]}-{header.size}"
 
 
 def resize_image(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

@@ -128,7 +128,15 @@ def with_shared_norms(model: nn.Module, team: Team) -> nn.Module:
     """The model with batch norms that normalise over the whole batch, not over a process's share; on GPUs alone."""
     if team.size == 1 or not next(model.parameters()).is_cuda:
         return model
-    return nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-any-return, no-untyped-call]
+    return synchronised(model)
+
+
+def synchronised(model: nn.Module) -> nn.Module:
+    """The model with every batch norm a SyncBatchNorm; torch's own way loses the activations that timm's hold."""
+    from timm import layers
+
+    converted: nn.Module = layers.convert_sync_batchnorm(model)  # type: ignore[attr-defined, no-untyped-call]
+    return converted
 
 
 @contextmanager

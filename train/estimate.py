@@ -121,8 +121,8 @@ def foretelling(
 ) -> Watch:
     """A Watch that also times the first steps of training and says once how long the whole will take.
 
-    Nothing is run for it. Nothing is said of what takes no longer than LONG_S, nor while the encoder is frozen, which
-    is quicker than what follows.
+    Nothing is run for it. Nothing is said of what takes no longer than LONG_S. While the encoder is frozen, which is
+    quicker than what follows, it is said how long it will take at least; the rest follows with the first other epoch.
 
     Args:
         watch: What shows the progress.
@@ -132,45 +132,59 @@ def foretelling(
         validation: Its validation images, which end each epoch.
         disk: Bytes that will be written, where that is known.
     """
-    done = False
+    begun, told, told_least = False, False, False
+
+    def is_known(epoch: int) -> bool:
+        return told or (told_least and epoch <= config.freeze_epochs)
 
     def watch_first(what: str, total: int) -> Tick:
+        nonlocal begun
         inner = watch(what, total)
-        epoch = int(what.removeprefix("epoch ").split("/")[0]) if what.startswith("epoch ") else 0
-        if done or epoch <= config.freeze_epochs:
+        if not what.startswith("epoch "):
             return inner
-        return Timed(inner, total - validation, lambda seconds: finish(epoch, seconds))
+        epoch = int(what.removeprefix("epoch ").split("/")[0])
+        warm, begun = begun, True
+        if is_known(epoch):
+            return inner
+        return Timed(inner, total - validation, lambda seconds: finish(epoch, seconds), warm=warm)
 
     def finish(epoch: int, seconds: float) -> None:
-        nonlocal done
-        if not done:
-            done = True
-            work = left()
-            expected = seconds_of(work, pace_at(stage_of(config, epoch).size, seconds, work.learn))
-            if expected > LONG_S:
-                taken = peak_memory() | ({"disk": disk} if disk is not None else {})
-                words = ", ".join(f"{size(amount)} of {name}" for name, amount in taken.items())
-                say(f"about {duration(expected)} left, by the first steps; it takes {words}")
+        nonlocal told, told_least
+        if is_known(epoch):
+            return
+        frozen = epoch <= config.freeze_epochs
+        told, told_least = not frozen, True
+        work = left()
+        expected = seconds_of(work, pace_at(stage_of(config, epoch).size, seconds, work.learn))
+        if expected > LONG_S:
+            taken = peak_memory() | ({"disk": disk} if disk is not None else {})
+            words = ", ".join(f"{size(amount)} of {name}" for name, amount in taken.items())
+            by = "the first steps, with the encoder frozen" if frozen else "the first steps"
+            say(f"{'at least' if frozen else 'about'} {duration(expected)} left, by {by}; it takes {words}")
 
     return watch_first
 
 
 class Timed:
-    """A Tick that times the first steps of an epoch and hands on how many seconds an image took."""
+    """A Tick that times the first steps of an epoch and hands on how many seconds an image took.
 
-    def __init__(self, inner: Tick, images: int, finish: Callable[[float], None]) -> None:
-        self._inner, self._images, self._finish = inner, images, finish
+    The first step is not timed, as it waits for the first images; where an epoch has no other, it is, with that wait,
+    once an earlier epoch has begun (`warm`).
+    """
+
+    def __init__(self, inner: Tick, images: int, finish: Callable[[float], None], *, warm: bool = False) -> None:
+        self._inner, self._images, self._finish, self._warm = inner, images, finish, warm
         self._steps = self._seen = self._timed = 0
-        self._began = 0.0
+        self._began = time.monotonic()
 
     def __call__(self, steps: int) -> None:
         """So many more images are done."""
         self._inner(steps)
         self._steps += 1
         self._seen += steps
-        if self._steps == 1:
+        if self._steps == 1 and self._seen < self._images:
             self._began = time.monotonic()
-        elif self._steps <= STEPS + 1 and self._seen <= self._images:
+        elif self._steps <= STEPS + 1 and self._seen <= self._images and (self._steps > 1 or self._warm):
             self._timed += steps
             if self._steps == STEPS + 1 or self._seen == self._images:
                 self._finish((time.monotonic() - self._began) / self._timed)

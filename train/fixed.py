@@ -87,27 +87,27 @@ def read_fixed(dataset: Dataset, config: FitConfig, judges: Collection[str]) -> 
     )
 
 
-def draw_epoch(fixed: Fixed, model: nn.Module, size: int) -> Image.Image:
+def draw_epoch(fixed: Fixed, model: nn.Module, size: int, precision: str = "auto") -> Image.Image:
     """What a model makes of the images at one size, in a row of tiles, each with its IoU at that size below.
 
     Args:
         fixed: The images.
         model: In evaluation mode.
         size: Side in px of the stage.
+        precision: That of the run.
     """
     tiles = []
-    for photo, chances, target in zip(
-        fixed.photos, predict_batch(model, fixed.inputs[size]), fixed.targets[size], strict=True
-    ):
+    predicted = predict_batch(model, fixed.inputs[size], precision)
+    for photo, chances, target in zip(fixed.photos, predicted, fixed.targets[size], strict=True):
         iou = score_image(target, to_bytes(chances))["iou"]
-        tiles.append(draw_tile(cut_out(photo, chances), "nobody, found nobody" if iou is None else f"IoU {iou:.2f}"))
+        tiles.append(draw_tile(covered(photo, chances), "nobody, found nobody" if iou is None else f"IoU {iou:.2f}"))
     strip = Image.new("RGB", (len(tiles) * (TILE + GAP) - GAP, TILE + CAPTION), PAPER)
     for number, tile in enumerate(tiles):
         strip.paste(tile, (number * (TILE + GAP), 0))
     return strip
 
 
-def cut_out(photo: Photo, chances: NDArray[np.float32], ignored: NDArray[np.float32] | None = None) -> Photo:
+def covered(photo: Photo, chances: NDArray[np.float32], ignored: NDArray[np.float32] | None = None) -> Photo:
     """A photo (H, W, 3), covered by GROUND as far as it shows no person, and striped where that is not counted.
 
     Args:
@@ -202,7 +202,7 @@ def end_of(name: str) -> str:
 
 def _label_tiles(fixed: Fixed) -> list[Image.Image]:
     return [
-        draw_tile(cut_out(photo, (label > IGNORE).astype(np.float32), (label == IGNORE).astype(np.float32)), "")
+        draw_tile(covered(photo, (label > IGNORE).astype(np.float32), (label == IGNORE).astype(np.float32)), "")
         for photo, label in zip(fixed.photos, fixed.labels, strict=True)
     ]
 

@@ -48,7 +48,8 @@ class Journal:
         write_steps(self._folder, self._steps)
         if self._fixed is not None and self._fixed.sample_ids:
             with self._optional(f"the pictures of epoch {epoch}"):
-                strip = draw_epoch(self._fixed, learner.judged.eval(), stage_of(learner.config, epoch).size)
+                size, precision = stage_of(learner.config, epoch).size, learner.config.precision
+                strip = draw_epoch(self._fixed, learner.judged.eval(), size, precision)
                 write_strip(strip_path(self._folder, epoch), strip)
 
     def show(self, history: Sequence[EpochLine], *, last: bool = False) -> None:

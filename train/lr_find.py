@@ -48,7 +48,9 @@ class RangeTest(msgspec.Struct, frozen=True):
     lr: float
     """The suggestion for --lr."""
     lr_min: float
-    """The suggestion for --lr-min: where the loss begins to fall."""
+    """The suggestion for --lr-min: where the loss begins to fall, and at most half of `lr`."""
+    falls_at: float
+    """The rate at which the smoothed loss begins to fall."""
     lowest_at: float
     """The rate of the lowest smoothed loss, beyond which it begins to rise."""
     explanation: str
@@ -118,7 +120,7 @@ def suggest(rates: Sequence[float], losses: Sequence[float]) -> RangeTest:
         f"the loss begins to fall at {rates[fallen]:.2g} and is lowest at {rates[lowest]:.2g}, beyond which it {end}; "
         f"--lr {lr:g} is a quarter of that (Smith 2017), --lr-min {lr_min:g} suits --schedule triangular"
     )
-    return RangeTest(lr, lr_min, rates[lowest], explanation, list(rates), list(losses), smoothed)
+    return RangeTest(lr, lr_min, rates[fallen], rates[lowest], explanation, list(rates), list(losses), smoothed)
 
 
 def smooth(losses: Sequence[float]) -> list[float]:

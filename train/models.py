@@ -11,6 +11,7 @@ from typing import Any
 import safetensors
 import safetensors.torch
 import segmentation_models_pytorch as smp
+import timm
 import torch
 from huggingface_hub import hf_hub_download
 from segmentation_models_pytorch.encoders import encoders
@@ -22,6 +23,9 @@ from train.fcn import FCN, REFINING, STRIDES, convolutional_classifier
 from train.positions import take_positions, widened
 from train.scored import run_of
 from train.tiramisu import SIZES, FCDenseNet
+
+TIMM = "tu-"
+"""segmentation-models-pytorch calls encoders so that it takes from timm, on which it depends."""
 
 PROBE_SECONDS = 5
 """How long the server of the pretrained weights may take to answer before the download counts as impossible."""
@@ -41,7 +45,7 @@ def build_model(config: FitConfig) -> nn.Module:
     What is not loaded is drawn at random from config.seed; the global generator is left as it was.
 
     Raises:
-        UsageError: An encoder that is unknown, does not go with the model, or has no imagenet weights.
+        UsageError: An encoder that is unknown, does not go with the model or the size, or has no imagenet weights.
         DownloadError: The imagenet weights cannot be downloaded.
         MissingError, FormatError, MismatchError: The weight file is absent, damaged, or of another architecture.
     """
@@ -52,6 +56,8 @@ def build_model(config: FitConfig) -> nn.Module:
         _start_from(model, config, _download(config.encoder))
     if not has_named_weights(config.weights):
         _start_from(model, config, Path(config.weights))
+    if _timm_name(config.encoder):
+        _check_sizes(model, config)
     return model
 
 
@@ -101,25 +107,54 @@ def _random_model(config: FitConfig, encoder_weights: str | None) -> nn.Module:
 
 
 def _encoder_and_decoder(config: FitConfig, encoder_weights: str | None) -> nn.Module:
-    if config.encoder not in encoders:
-        close = difflib.get_close_matches(config.encoder, encoders, 3, 0)
-        raise UsageError(
-            f"--encoder {config.encoder}: segmentation-models-pytorch has no such encoder; closest: {', '.join(close)}"
-        )
+    _check_encoder(config.encoder)
+    timms = _timm_name(config.encoder) is not None
     try:
         return smp.create_model(  # type: ignore[no-any-return]
             config.model,
             encoder_name=config.encoder,
-            encoder_weights=encoder_weights,
+            encoder_weights=(encoder_weights is not None or None) if timms else encoder_weights,
             in_channels=3,
             classes=len(config.classes),
         )
-    except (ValueError, KeyError, NotImplementedError) as error:
-        raise UsageError(
-            f"--model {config.model} --encoder {config.encoder}: do not go together ({error}). Choose another"
-        ) from error
+    except (ValueError, KeyError, AttributeError, RuntimeError) as error:
+        raise _no_pair(config, error) from error
     except OSError as error:  # huggingface_hub's errors are OSErrors
         raise _no_download(config.encoder, error) from error
+
+
+def _no_pair(config: FitConfig, error: Exception) -> UsageError:
+    return UsageError(
+        f"--model {config.model} --encoder {config.encoder}: do not go together ({error}). Choose another"
+    )
+
+
+def _timm_name(encoder: str) -> str | None:
+    """What timm calls the encoder `tu-NAME`; None of segmentation-models-pytorch's own."""
+    return encoder.removeprefix(TIMM) if encoder.startswith(TIMM) else None
+
+
+def _check_encoder(encoder: str) -> None:
+    """Raise UsageError where neither segmentation-models-pytorch nor timm has an encoder, and name the closest."""
+    name = _timm_name(encoder)
+    if encoder in encoders or (name is not None and timm.is_model(name)):
+        return
+    known, owner = (timm.list_models(), "timm") if name else (encoders, "segmentation-models-pytorch")
+    close = [TIMM * bool(name) + one for one in difflib.get_close_matches(name or encoder, known, 3, 0)]
+    raise UsageError(f"--encoder {encoder}: {owner} has no such encoder; closest: {', '.join(close)}")
+
+
+def _check_sizes(model: nn.Module, config: FitConfig) -> None:
+    """Raise UsageError where an encoder of timm does not take the sizes that are trained: some take one size alone."""
+    model.eval()
+    try:
+        with torch.inference_mode():
+            for side in {config.size, *config.earlier_sizes}:
+                model(torch.zeros(1, 3, side, side))
+    except (AssertionError, RuntimeError, ValueError) as error:
+        raise _no_pair(config, error) from error
+    finally:
+        model.train()
 
 
 def _check_download(encoder: str) -> None:
@@ -127,10 +162,9 @@ def _check_download(encoder: str) -> None:
     from huggingface_hub import constants, try_to_load_from_cache
     from huggingface_hub.utils import get_session  # type: ignore[attr-defined]  # exported, but not by name
 
-    if encoder not in encoders:
-        return
+    _check_encoder(encoder)
     settings = imagenet_settings(encoder)
-    files = ("config.json", "model.safetensors")
+    files = ("model.safetensors",) if _timm_name(encoder) else ("config.json", "model.safetensors")
     held = [try_to_load_from_cache(settings["repo_id"], file, revision=settings["revision"]) for file in files]
     if all(isinstance(path, str) for path in held):
         return
@@ -141,12 +175,18 @@ def _check_download(encoder: str) -> None:
 
 
 def imagenet_settings(encoder: str) -> dict[str, Any]:
-    """Where segmentation-models-pytorch has an encoder's imagenet weights.
+    """Where segmentation-models-pytorch, or timm of a `tu-` encoder, has the imagenet weights.
 
     Raises:
-        UsageError: It has none of them.
+        UsageError: It has none of them, or there is no such encoder.
     """
-    settings: dict[str, Any] | None = encoders[encoder]["pretrained_settings"].get("imagenet")
+    _check_encoder(encoder)
+    settings: dict[str, Any] | None
+    if name := _timm_name(encoder):
+        found = timm.models.get_pretrained_cfg(name)
+        settings = {"repo_id": found.hf_hub_id, "revision": None} if found and found.hf_hub_id else None
+    else:
+        settings = encoders[encoder]["pretrained_settings"].get("imagenet")
     if settings is None:
         raise UsageError(f"--weights imagenet: encoder {encoder} has none. Pass --weights none, or another --encoder")
     return settings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -16,9 +16,6 @@ from train.config import (
     SCHEDULES,
     VALIDATIONS,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 def _one_a_stage(ctx: click.Context, param: click.Parameter, value: str) -> int:
@@ -54,7 +51,7 @@ FIT_OPTIONS = (
         "--encoder",
         metavar="NAME",
         default="auto",
-        help="Encoder of segmentation-models-pytorch; auto: resnet34, or the model's own.",
+        help="Encoder of segmentation-models-pytorch, or tu-NAME of timm; auto: resnet34, or the model's own.",
     ),
     click.option("--weights", metavar="imagenet|none|FILE", default="imagenet", help="Weights to start from."),
     click.option(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import polars as pl
@@ -12,7 +13,7 @@ import polars as pl
 from curate.dataset import Dataset
 from curate.errors import UsageError
 from curate.files import held_folder, readable_faults, sha256_file
-from curate.person_model import InputSpec, Predict, both_views, open_model
+from curate.person_model import InputSpec, Photo, Predict, Probability, both_views, open_model
 from curate.threads import Watch, map_threads, unwatched
 from train.claim import check_apart, claim_folder
 from train.config import PeerConfig, encode_config, read_config, relative
@@ -75,7 +76,13 @@ def open_predict(word: str, spec: InputSpec) -> Predict:
     refuse_spec(run, spec)
     loaded = load(run)
     loaded.model.to(device())
-    return lambda image: predict_image(loaded, image)
+    one_at_a_time = Lock()  # it has all cores to itself: threads that share them would take them from each other
+
+    def predict(image: Photo) -> Probability:
+        with one_at_a_time:
+            return predict_image(loaded, image)
+
+    return predict
 
 
 def refuse_spec(run: Path, spec: InputSpec) -> None:

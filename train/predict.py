@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -12,13 +15,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from curate.errors import CurateError, MissingError, UsageError
-from curate.files import write_atomic
+from curate.files import sync_tree, write_atomic
 from curate.images import prediction_png
 from curate.masks import SizeHW
 from curate.orientation import as_stored, read_upright
 from curate.person_model import Predict
 from curate.terminal import counted
-from train.batches import to_input
+from train.batches import THREADS, to_input
 from train.cache import resize_image
 from train.composite import Background, composed, cut_out, picture_png
 from train.execution import autocast
@@ -35,23 +38,27 @@ ENDINGS = ("", CUTOUT, COMPOSITE)
 def predict_image(loaded: Loaded, image: NDArray[np.uint8]) -> NDArray[np.float32]:
     """The probability of person (H, W) in [0, 1] of an image (H, W, 3) uint8 RGB, at the image's own size."""
     small = resize_image(image, loaded.config.size)
-    return to_native(predict_batch(loaded.model, small[None])[0], (image.shape[0], image.shape[1]))
+    chances = predict_batch(loaded.model, small[None], loaded.config.precision)[0]
+    return to_native(chances, (image.shape[0], image.shape[1]))
 
 
-def predict_batch(model: nn.Module, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Probabilities (N, S, S) of images (N, S, S, 3) uint8 RGB at training size; the model is in evaluation mode."""
+def predict_batch(model: nn.Module, images: NDArray[np.uint8], precision: str = "auto") -> NDArray[np.float32]:
+    """Probabilities (N, S, S) of images (N, S, S, 3) uint8 RGB at training size; the model is in evaluation mode.
+
+    `precision` is that of a run, and holds on a GPU. On a CPU predictions are exact: they take little time, and an
+    exported model is held against them.
+    """
     place = next(model.parameters()).device
-    # On a CPU predictions are exact: they take little time, and an exported model is held against them.
-    with torch.inference_mode(), autocast(place, "fp32" if place.type == "cpu" else "auto"):
+    with torch.inference_mode(), autocast(place, "fp32" if place.type == "cpu" else precision):
         logits = model(to_input(torch.from_numpy(images).permute(0, 3, 1, 2), place))
         chances: NDArray[np.float32] = torch.sigmoid(logits[:, 0].float()).cpu().numpy()
     return chances
 
 
-def predict_both_views(model: nn.Module, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+def predict_both_views(model: nn.Module, images: NDArray[np.uint8], precision: str = "auto") -> NDArray[np.float32]:
     """`predict_batch`, as the mean of the images and their mirror images."""
-    mirrored = predict_batch(model, np.ascontiguousarray(images[:, :, ::-1]))[:, :, ::-1]
-    return np.asarray((predict_batch(model, images) + mirrored) / 2, np.float32)
+    mirrored = predict_batch(model, np.ascontiguousarray(images[:, :, ::-1]), precision)[:, :, ::-1]
+    return np.asarray((predict_batch(model, images, precision) + mirrored) / 2, np.float32)
 
 
 def to_native(chances: NDArray[np.float32], size_hw: SizeHW) -> NDArray[np.float32]:
@@ -89,10 +96,19 @@ def listed_images(places: Sequence[Path], out: Path) -> dict[Path, Path]:
             if taken.setdefault(name, path) != path:
                 raise UsageError(f"{path}: has the stem of {taken[name]}, both would write {name}. Use two runs")
         found[path] = out / f"{path.stem}.png"
+    images = {_identity(image) for image in found} - {None}
     for written in (out / name for name in taken):
-        if any(written.exists() and written.samefile(image) for image in found if image.exists()):
+        if _identity(written) in images:
             raise UsageError(f"{written}: is one of the images and would be replaced. Choose another --out")
     return found
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file of which disk a path leads to; None where it leads to none."""
+    with suppress(OSError):
+        found = path.stat()
+        return found.st_dev, found.st_ino
+    return None
 
 
 def _images_at(place: Path) -> list[Path]:
@@ -116,6 +132,7 @@ def predict_files(
 ) -> Iterator[tuple[Path, CurateError | None]]:
     """Write a mask for each image, and pictures made with it; yields (image, what was wrong with it or None).
 
+    As many are worked on at once as there are threads, and told in their order; `predict` is called from all of them.
     An image that cannot be read is passed over. One with an EXIF orientation is predicted as a viewer shows it. Its
     mask speaks of the stored raster, as every mask does; the pictures are upright.
 
@@ -126,17 +143,37 @@ def predict_files(
         cutout: Write the person alone, as a PNG with alpha.
         background: Write the person before this.
     """
-    for path, mask_path in images.items():
+
+    def write(path: Path, mask_path: Path) -> CurateError | None:
         try:
             image, orientation = read_upright(path)
             alpha = to_bytes(predict(image))
         except CurateError as error:
-            yield path, error
-            continue
-        write_atomic(mask_path, prediction_png(as_stored(alpha, orientation)))
-        if cutout:
-            write_atomic(out / f"{path.stem}{CUTOUT}.png", picture_png(cut_out(image, alpha)))
-        if background:
-            composite = composed(image, alpha, background(image, alpha))
-            write_atomic(out / f"{path.stem}{COMPOSITE}.png", picture_png(composite))
-        yield path, None
+            return error
+        write_atomic(mask_path, prediction_png(as_stored(alpha, orientation)), synced=False)
+        for ending, picture in _pictures(image, alpha, cutout, background):
+            write_atomic(out / f"{path.stem}{ending}.png", picture_png(picture), synced=False)
+        return None
+
+    # Filters for warnings are global to the process: threads that set and reset them would undo each other.
+    with warnings.catch_warnings(), ThreadPoolExecutor(THREADS) as pool:
+        warnings.simplefilter("ignore")
+        writing = {path: pool.submit(write, path, mask_path) for path, mask_path in images.items()}
+        try:
+            for path, future in writing.items():
+                yield path, future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    if out.is_dir():
+        sync_tree(out)
+
+
+def _pictures(
+    image: NDArray[np.uint8], alpha: NDArray[np.uint8], cutout: bool, background: Background | None
+) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """The pictures that are asked for, each with what its file's name ends in."""
+    if cutout:
+        yield CUTOUT, cut_out(image, alpha)
+    if background:
+        yield COMPOSITE, composed(image, alpha, background(image, alpha))

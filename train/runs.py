@@ -20,6 +20,7 @@ from curate.terminal import value_words
 from train.config import FitConfig, PeerConfig, as_given, has_named_weights, read_config
 from train.intervals import Interval, mean_interval
 from train.log import EpochLine, is_trained, read_log
+from train.presets import NOT_OPTIONS
 from train.scored import read_manner
 
 GroupsOf = Callable[[str, str], Mapping[str, str]]
@@ -33,9 +34,6 @@ PROGRESS = ("config.json", "log.jsonl", "last.ckpt", "scores.parquet")
 NO_RUNS_BELOW = {"predictions", "plots", "overlays", "tensorboard", "images", "masks", "replaced"}
 MOST_FOR_INTERVALS = 20_000
 """Scored images of a split up to which its interval is computed: half a second."""
-
-BESIDES = {"dataset", "digest", "lr_from", "earlier_sizes", "earlier_batch_sizes"}
-"""Fields of a configuration that are no settings of their own."""
 
 
 class SplitScore(msgspec.Struct, frozen=True):
@@ -185,7 +183,7 @@ def fit_settings(path: Path, config: FitConfig) -> dict[str, str]:
     settings = {
         name.replace("_", "-"): _yes(value) if isinstance(value, bool) else value_words(value)
         for name, value in ((name, as_given(config, name)) for name in FitConfig.__struct_fields__)
-        if name not in BESIDES
+        if name not in NOT_OPTIONS
     }
     if not has_named_weights(config.weights):
         settings["weights"] = os.path.normpath(path / config.weights)

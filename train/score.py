@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,7 @@ def score_into(
             flip=flip,
             refinements=refinements,
             name=str(weights_path(run, fold)),
+            precision=config.precision,
         )
         rows += [
             {"sample_id": sample["sample_id"], "split": sample["split"], "fold": fold, **own}
@@ -225,13 +227,14 @@ def predict_and_score(
     flip: bool = False,
     refinements: Sequence[str] = (),
     name: str = "the model",
+    precision: str = "auto",
 ) -> list[Figures]:
     """Write the prediction of every row into `folder` and return its figures, in the order of the rows.
 
     Reading, resizing, writing and counting run in threads beside the model.
     """
     finishing: list[Future[Figures]] = []
-    predict = predict_both_views if flip else predict_batch
+    predict = partial(predict_both_views if flip else predict_batch, precision=precision)
     # Filters for warnings are global to the process: threads that set and reset them would undo each other.
     with warnings.catch_warnings(), ThreadPoolExecutor(THREADS) as pool:
         warnings.simplefilter("ignore")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +13,7 @@ import pytest
 
 import train.cache
 from curate.dataset import Dataset
-from curate.files import staged_folder
+from curate.errors import MachineError
 from curate.threads import Tick
 from train.cache import cache_folder, fill_memory, open_cache, resize_image
 from train.targets import resize_target
@@ -73,12 +76,63 @@ def test_what_is_damaged_is_made_again(drawn: Dataset, folder: Path, damage: str
     assert stages.begun == ["read images"] * 2
 
 
-def test_two_at_once_do_not_disturb_each_other(drawn: Dataset, folder: Path) -> None:
+class Meeting(Stages):
+    """Stages of a run that reads images until another one waits for it."""
+
+    def __init__(self, gives_up: bool) -> None:
+        super().__init__()
+        self.writes, self.awaited, self.gives_up = threading.Event(), threading.Event(), gives_up
+
+    def __call__(self, what: str, total: int) -> Tick:
+        self.writes.set()
+        assert self.awaited.wait(30)
+        if self.gives_up:
+            raise KeyboardInterrupt
+        return super().__call__(what, total)
+
+
+class Waiting(Stages):
+    """Stages of the run that waits."""
+
+    def __init__(self, other: Meeting) -> None:
+        super().__init__()
+        self.other = other
+
+    def __call__(self, what: str, total: int) -> Tick:
+        self.other.awaited.set()
+        return super().__call__(what, total)
+
+
+@pytest.mark.parametrize("gives_up", [False, True])
+def test_of_two_at_once_the_second_waits_for_the_first(drawn: Dataset, gives_up: bool) -> None:
+    first = Meeting(gives_up)
+    second = Waiting(first)
+
+    def read() -> None:
+        with suppress(KeyboardInterrupt):
+            open_cache(drawn, 32, first)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    assert first.writes.wait(30)
+    assert check(drawn, 32, second)
+    thread.join()
+    assert second.begun == ["wait for another run that reads the same images", *["read images"] * gives_up]
+
+
+def test_what_fits_neither_disk_nor_memory_is_refused(
+    drawn: Dataset, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train.cache, "SPARE_BYTES", 10**18)
     stages = Stages()
-    with staged_folder(folder / f"{drawn.header.digest[:24]}-32"):
-        assert not check(drawn, 32, stages)
-    assert stages.begun[0].startswith("read images into memory: ")
-    assert "another process is writing it" in stages.begun[0]
+    told = (
+        rf"^\d+ images at 200000 px \(not on the disk: {folder}: .* are needed, .* are free\): "
+        r"\d+\.0 GB of memory are needed, \d+\.\d are free\. Free disk space, set CURATE_CACHE to a folder with room, "
+        r"or take a smaller --size$"
+    )
+    with pytest.raises(MachineError, match=told):
+        open_cache(drawn, 200_000, stages)
+    assert not stages.begun
 
 
 def test_a_full_disk_is_said_and_memory_is_used(drawn: Dataset, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,6 +163,22 @@ def test_the_oldest_go_when_they_grow_too_many(drawn: Dataset, folder: Path, mon
     assert np.array_equal(
         still_open.images[0], resize_image(drawn.image(drawn.rows("train", "background", "val")[0]), 32)
     )
+
+
+def test_only_caches_are_forgotten(drawn: Dataset, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_cache(drawn, 64, Stages())
+    own = folder / f"{drawn.header.digest[:24]}-64"
+    names = ("photographs", "0" * 24 + "-64", f".{own.name}.partial", "link-64")
+    for name, header in zip(names, (b"{}", b"not a header", (own / "header.json").read_bytes(), None), strict=True):
+        if header is None:
+            (folder / name).symlink_to(folder / "photographs")
+        else:
+            (folder / name).mkdir()
+            (folder / name / "header.json").write_bytes(header)
+    shutil.copytree(own, folder / "kept by hand")
+    monkeypatch.setattr(train.cache, "KEEP_BYTES", 0)
+    open_cache(drawn, 32, Stages())
+    assert {path.name for path in folder.iterdir()} == {*names, "kept by hand", own.name.replace("-64", "-32")}
 
 
 def test_where_it_lies(monkeypatch: pytest.MonkeyPatch) -> None:

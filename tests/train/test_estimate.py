@@ -75,11 +75,25 @@ def test_the_first_steps_tell_how_long_it_will_take(monkeypatch: pytest.MonkeyPa
     assert "disk" not in line
 
 
-def test_what_is_short_frozen_or_a_single_step_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_short_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert said_of(monkeypatch, quick(epochs=9), range(1, 4), 20, images=400, disk=None) == []
-    assert said_of(monkeypatch, quick(epochs=9, freeze_epochs=3), range(1, 4), 20, images=1000, disk=None) == []
-    assert len(said_of(monkeypatch, quick(epochs=9, freeze_epochs=3), range(1, 5), 20, images=1000, disk=None)) == 1
-    assert said_of(monkeypatch, quick(epochs=9), range(1, 4), 1, images=1000, disk=None) == []
+    assert said_of(monkeypatch, quick(epochs=9, freeze_epochs=3), range(1, 5), 20, images=400, disk=None) == []
+
+
+def test_with_a_frozen_encoder_the_least_is_told_and_later_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    frozen = quick(epochs=9, freeze_epochs=3)
+    (line,) = said_of(monkeypatch, frozen, range(1, 4), 20, images=1000, disk=None)
+    assert line.startswith("at least 2 min left, by the first steps, with the encoder frozen; it takes ")
+    least, whole = said_of(monkeypatch, frozen, range(1, 7), 20, images=1000, disk=None)
+    assert least == line
+    assert whole.startswith("about 2 min left, by the first steps; it takes ")
+    assert len(said_of(monkeypatch, frozen, range(4, 7), 20, images=1000, disk=None)) == 1
+
+
+def test_epochs_of_a_single_step_tell_it_in_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert said_of(monkeypatch, quick(epochs=9), range(1, 2), 1, images=1000, disk=None) == []
+    (line,) = said_of(monkeypatch, quick(epochs=9), range(1, 4), 1, images=1000, disk=None)
+    assert line.startswith("about 42 min left, ")  # 1000 images at 10 s for four
 
 
 def test_a_run_says_it_itself_and_when_it_goes_on(
@@ -99,7 +113,7 @@ def test_a_run_says_it_itself_and_when_it_goes_on(
         fit(drawn, tmp_path / "run", quick(epochs=2), say=said.append, watch=watch)
     fit(drawn, tmp_path / "run", quick(epochs=2), say=said.append, resume=True)
     assert len(said) == 2
-    assert all(line.startswith("about ") and "GB of RAM" in line for line in said)
+    assert all(line.startswith("about ") and "B of RAM" in line for line in said), said
     assert said[0].endswith("MB of disk")
     assert not said[1].endswith("disk")
 

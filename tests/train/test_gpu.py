@@ -25,6 +25,7 @@ from train.fit import fit
 from train.learner import Learner, make_learner
 from train.log import read_log
 from train.models import build_model, device
+from train.predict import predict_batch
 from train.score import score
 
 GPU = pytest.mark.gpu
@@ -94,6 +95,18 @@ def test_bf16_agrees_with_fp32(place: torch.device) -> None:
     assert float((full - as_half).norm() / full.norm()) < 0.02
     assert overlap(full, as_half) > 0.99
     assert overlap(full, learnt_in_half) > 0.85
+
+
+@pytest.mark.parametrize(("precision", "exact"), [("fp32", True), ("bf16", False)])
+def test_a_run_predicts_in_its_own_precision(place: torch.device, precision: str, exact: bool) -> None:
+    """On a CPU all predictions are exact."""
+    learner = learner_on(place, precision=precision)
+    photos = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
+    model = learner.model.eval()
+    with torch.inference_mode():
+        logits = model(to_input(torch.from_numpy(photos).permute(0, 3, 1, 2), place))
+    off = np.abs(predict_batch(model, photos, precision) - torch.sigmoid(logits[:, 0]).cpu().numpy()).max()
+    assert (off < 1e-6) == (exact or place.type == "cpu")
 
 
 def test_the_same_twice_is_the_same_to_the_bit(place: torch.device, drawn: Dataset, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from train.fixed import (
     CAPTION,
     COUNT,
     TILE,
-    cut_out,
+    covered,
     draw_epoch,
     end_of,
     fixed_rows,
@@ -125,11 +125,11 @@ def test_what_is_no_person_is_covered_and_what_does_not_count_is_striped() -> No
     photo = np.full((4, 6, 3), 100, np.uint8)
     chances = np.zeros((4, 6), np.float32)
     chances[:, 3:] = 1
-    shown = cut_out(photo, chances)
+    shown = covered(photo, chances)
     assert (shown[:, 3:] == 100).all()
     assert (shown[:, :3] != 100).any(axis=-1).all()
     assert (photo == 100).all()
-    striped = cut_out(photo, np.ones((4, 6), np.float32), 1 - chances)
+    striped = covered(photo, np.ones((4, 6), np.float32), 1 - chances)
     assert (striped[:, 3:] == 100).all()
     assert (striped[:, :3] != 100).any(axis=-1).all()
 

@@ -10,7 +10,9 @@ import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from matplotlib.figure import Figure
 
+import train.plots
 from curate.cli import cli
 from curate.dataset import Dataset
 from curate.errors import UsageError
@@ -19,6 +21,7 @@ from tests.train.test_fit import stop_in, tensors
 from train.config import read_config
 from train.fit import find_rate, fit
 from train.lr_find import RangeTest, is_lost, smooth, suggest
+from train.plots import range_test_png
 
 RATES = np.geomspace(1e-6, 10, 101).tolist()
 
@@ -38,6 +41,22 @@ def test_the_suggestion_is_a_quarter_of_the_rate_of_the_lowest_loss() -> None:
     assert found.lr_min == pytest.approx(2.6e-4, rel=0.15)  # where a tenth of the fall is done
     assert "is lowest at" in found.explanation
     assert "beyond which it rises" in found.explanation
+
+
+def test_the_picture_marks_where_the_loss_begins_to_fall_not_what_is_suggested(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where it falls late and steeply, --lr-min lies far below."""
+    found = suggest(RATES, [1.0] * 60 + [0.5] + [0.4] * 8 + [2.0] * 32)
+    assert found.lr_min == pytest.approx(found.lr / 2, rel=0.05)
+    assert found.falls_at > 2 * found.lr_min
+    assert f"begins to fall at {found.falls_at:.2g} " in found.explanation
+    drawn = list[Figure]()
+    monkeypatch.setattr(train.plots, "_png", lambda figure: drawn.append(figure) or b"")
+    range_test_png(found)
+    (axes,) = drawn[0].axes
+    marked = {text.get_text().strip(): text.get_position()[0] for text in axes.texts}
+    assert marked[f"begins to fall {found.falls_at:.2g}"] == found.falls_at
 
 
 def test_a_loss_that_never_rises_is_said() -> None:

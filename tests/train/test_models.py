@@ -14,7 +14,8 @@ import torch
 from curate.errors import FormatError, MachineError, MismatchError, MissingError, UsageError
 from tests.conftest import REPOSITORY
 from tests.train.making import quick
-from train.config import MODELS, POOLING_MODELS, TIRAMISU_MODELS, FitConfig
+from train.config import ENCODER_MODELS, MODELS, POOLING_MODELS, TIRAMISU_MODELS, FitConfig
+from train.distributed import synchronised
 from train.models import PROBE_SECONDS, build_model, load
 
 pytestmark = pytest.mark.usefixtures("narrow_fcn")
@@ -112,6 +113,34 @@ def test_an_unknown_encoder_gets_its_neighbours_named() -> None:
         build_model(quick(encoder="resnet43"))
 
 
+@pytest.mark.parametrize("model", ENCODER_MODELS)
+def test_every_decoder_takes_an_encoder_of_timm(model: str) -> None:
+    built = build_model(quick(model=model, encoder="tu-mobilenetv3_small_050"))
+    assert built.training
+    built(torch.randn(2, 3, 64, 64)).sum().backward()
+    assert any(weight.grad is not None and weight.grad.any() for weight in built.encoder.parameters())
+
+
+@pytest.mark.parametrize(
+    ("encoder", "told"),
+    [
+        ("tu-mobilenetv3_smal_050", r"timm has no such encoder; closest: tu-mobilenetv3_small_050, "),
+        ("tu-vit_tiny_patch16_224", r"do not go together \(Unsupported model downsampling pattern\.\)"),
+        ("tu-swin_tiny_patch4_window7_224", r"do not go together \(Input height \(\d+\) doesn't match model \(224\)"),
+    ],
+)
+def test_an_encoder_of_timm_that_cannot_be_had(encoder: str, told: str) -> None:
+    with pytest.raises(UsageError, match=f"--encoder {encoder}: {told}"):
+        build_model(quick(model="unet", encoder=encoder))
+
+
+def test_activations_stay_where_batches_are_normalised_together() -> None:
+    model = build_model(quick(model="unet", encoder="tu-mobilenetv3_small_050")).eval()
+    images = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        assert torch.allclose(model(images), synchronised(model)(images))
+
+
 def test_an_encoder_that_does_not_go_with_the_model() -> None:
     with pytest.raises(UsageError, match=r"--model unetplusplus --encoder mit_b0: do not go together"):
         build_model(quick(model="unetplusplus", encoder="mit_b0"))
@@ -122,15 +151,19 @@ def test_an_encoder_without_imagenet_weights() -> None:
         build_model(quick(encoder="dpn107", weights="imagenet"))
 
 
-@pytest.mark.parametrize("model", ["unet", "fcn8s"])
-def test_without_a_network_imagenet_fails_at_once(model: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("model", "encoder"), [("unet", {}), ("fcn8s", {}), ("unet", {"encoder": "tu-mobilenetv3_small_050"})]
+)
+def test_without_a_network_imagenet_fails_at_once(
+    model: str, encoder: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     started = time.monotonic()
     with pytest.raises(
         MachineError, match=r"--weights imagenet: .* Pass --weights none .* or --weights FILE"
     ) as caught:
-        build_model(quick(model=model, weights="imagenet"))
+        build_model(quick(model=model, weights="imagenet", **encoder))
     assert time.monotonic() - started < PROBE_SECONDS + 3
     assert "\n" not in str(caught.value)
 

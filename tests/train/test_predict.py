@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Barrier
+from time import monotonic, sleep
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+import train.predict
 from curate.cli import cli
 from curate.dataset import Dataset
 from curate.errors import CurateError, MissingError, UsageError
@@ -56,6 +59,53 @@ def test_files_and_folders_are_predicted(finished: Path, drawn: Dataset, tmp_pat
         assert np.array_equal(values, to_bytes(predict_image(loaded, drawn.image(row))))
         with Image.open(tmp_path / "out" / f"{row['sample_id']}-cutout.png") as cutout:
             assert np.array_equal(np.array(cutout), cut_out(drawn.image(row), values))
+
+
+def write_photos(folder: Path, number: int) -> None:
+    folder.mkdir()
+    for place in range(number):
+        Image.fromarray(np.full((4, 6, 3), 10 * place, np.uint8)).save(folder / f"{place:03}.png")
+
+
+def test_several_photos_are_worked_on_at_once_and_told_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train.predict, "THREADS", 2)
+    write_photos(tmp_path / "photos", 8)
+    (tmp_path / "photos/004-broken.png").write_bytes(b"no image")
+    meeting = Barrier(2)
+    working, most = 0, 0
+
+    def predict(image: np.ndarray) -> np.ndarray:
+        nonlocal working, most
+        working += 1
+        most = max(most, working)
+        meeting.wait(20)  # where photos came one by one, the first would wait in vain
+        working -= 1
+        return np.full(image.shape[:2], image[0, 0, 0] / 255, np.float32)
+
+    listed = listed_images([tmp_path / "photos"], tmp_path / "out")
+    outcomes = list(predict_files(predict, listed, tmp_path / "out"))
+    assert [path for path, _ in outcomes] == list(listed)
+    assert [path.name for path, problem in outcomes if problem] == ["004-broken.png"]
+    assert most == 2
+    for place in range(8):
+        assert (read_grey(tmp_path / f"out/{place:03}.png", (4, 6)) == 10 * place).all()
+
+
+def test_who_stops_listening_stops_the_work(tmp_path: Path) -> None:
+    write_photos(tmp_path / "photos", 20)
+    asked = list[int]()
+
+    def predict(image: np.ndarray) -> np.ndarray:
+        asked.append(int(image[0, 0, 0]))
+        sleep(0.02)
+        return np.zeros(image.shape[:2], np.float32)
+
+    outcomes = predict_files(predict, listed_images([tmp_path / "photos"], tmp_path / "out"), tmp_path / "out")
+    next(outcomes)
+    outcomes.close()  # type: ignore[attr-defined]
+    assert len(asked) < 20
 
 
 def test_a_turned_photograph_is_predicted_upright_and_its_mask_is_as_stored(tmp_path: Path) -> None:
@@ -120,6 +170,20 @@ def test_a_run_is_opened_to_guess_masks(finished: Path, drawn: Dataset) -> None:
 def test_a_mask_never_replaces_a_photo(drawn: Dataset) -> None:
     with pytest.raises(UsageError, match=r"is one of the images and would be replaced"):
         listed_images([drawn.root / "images"], drawn.root / "images")
+
+
+def test_many_photos_are_listed_at_once(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    for place in range(600):
+        (tmp_path / f"{place}.jpg").write_bytes(b"")
+        (tmp_path / "out" / f"{place}.png").write_bytes(b"")
+    began = monotonic()
+    assert len(listed_images([tmp_path], tmp_path / "out")) == 600
+    assert monotonic() - began < 3, "each mask held against each photo would take ten seconds"
+    (tmp_path / "out/77.png").unlink()
+    (tmp_path / "out/77.png").hardlink_to(tmp_path / "5.jpg")
+    with pytest.raises(UsageError, match=r"77\.png: is one of the images"):
+        listed_images([tmp_path], tmp_path / "out")
 
 
 def test_two_photos_of_one_stem(tmp_path: Path) -> None:

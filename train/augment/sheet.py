@@ -25,7 +25,7 @@ SAYS = {
     "strong": "the same with a wider range; some pasted elsewhere, far, occluded, dark or spoiled",
     "seed2": "one of eleven: as it is, turned by 30 or 60 degrees, mirrored either way, four brightnesses",
     "dark": "little light and the grain that comes with it",
-    "low-contrast": "the background swapped for one close to the clothes",
+    "low-contrast": "an empty scene, or where there are none the own background, in the colours of the clothes",
     "occlusion": "something in front, which is not person",
     "crop": "a part of a person",
     "held-object": "an object on a person's outline, labelled as the dataset labels held objects",
