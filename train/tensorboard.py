@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +31,11 @@ def check_tensorboard() -> None:
         ) from error
 
 
+def _begun_s(path: Path) -> int:
+    """When an event file was begun, in seconds since 1970, by its name."""
+    return int(path.name.split(".")[3])
+
+
 class EventLog:
     """The events of the model in `folder`, in its sub-folder `tensorboard/`.
 
@@ -47,9 +53,13 @@ class EventLog:
         self._folder, self._written = folder, 0
         place = folder / FOLDER
         earlier = sorted(place.glob("events.out.tfevents.*")) if place.is_dir() else []
+        if earlier and _begun_s(earlier[-1]) == int(time.time()):
+            time.sleep(1)  # readers go by the names, in which the second stands: what is new has to come last
+        now_s = int(time.time())
         self._writer: SummaryWriter = SummaryWriter(str(place), purge_step=0 if earlier else None)
-        for path in earlier[:-1]:
-            path.unlink()
+        for path in earlier:
+            if path != earlier[-1] or _begun_s(path) >= now_s:  # the latter by a clock that was ahead
+                path.unlink()
 
     def write(self, history: Sequence[EpochLine], steps: Sequence[StepLine]) -> None:
         """Write the epochs that are not written yet, the steps that lie in them, and their pictures."""

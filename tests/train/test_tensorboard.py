@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.train.making import quick
 from train.fit import fit, is_finished
 from train.log import read_log
 from train.steps import read_steps
+from train.tensorboard import FOLDER, EventLog
 
 TWO = quick(epochs=2)
 
@@ -108,3 +110,16 @@ def test_a_missing_package_is_said_before_anything_is_trained(
         fit(drawn, tmp_path / "run", quick(), tensorboard=True)
     assert not (tmp_path / "run").exists()
     assert is_finished(fit(drawn, tmp_path / "run", quick()))
+
+
+@pytest.mark.parametrize("ahead_s", [0, 1000], ids=["the same second", "a clock that was ahead"])
+def test_what_is_written_anew_is_read_last(ahead_s: int, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason="the package tensorboard is not installed")
+    place = tmp_path / FOLDER
+    place.mkdir()
+    # Readers go by the name: the second in which it was begun, the machine, the process.
+    (place / f"events.out.tfevents.{int(time.time()) + ahead_s}.zzz.9999999.0").touch()
+    before = set(place.iterdir())
+    EventLog(tmp_path).close()
+    (new,) = set(place.iterdir()) - before
+    assert max(place.iterdir()) == new
