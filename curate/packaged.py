@@ -11,3 +11,14 @@ def data_folder() -> Path:
     """The folder that holds `recipes/`, `presets/` and `sample/`."""
     packed = _HERE / "_data"
     return packed if packed.is_dir() else _HERE.parent / "datasets"
+
+
+def shipped_file(kind: str, name: str) -> Path | None:
+    """The shipped TOML file of a name in `recipes` or `presets`; None where there is none."""
+    path = data_folder() / kind / f"{name}.toml"
+    return path if path.is_file() else None
+
+
+def shipped_names(kind: str) -> str:
+    """What is shipped in `recipes` or `presets`, for a message."""
+    return ", ".join(sorted(path.stem for path in (data_folder() / kind).glob("*.toml")))

@@ -14,7 +14,7 @@ from curate import schema
 from curate.errors import FormatError, MissingError, UsageError
 from curate.files import readable_faults
 from curate.foreground import ANIMALS, HELD, Foreground, Policy
-from curate.packaged import data_folder
+from curate.packaged import shipped_file, shipped_names
 from curate.rules import parse_where
 from curate.splits import parse_split
 
@@ -142,11 +142,9 @@ def find_recipe(name: str) -> Path:
         return path / "dataset.json"
     if path.is_file():
         return path
-    shipped = data_folder() / "recipes" / f"{name}.toml"
-    if shipped.is_file():
+    if shipped := shipped_file("recipes", name):
         return shipped
-    names = ", ".join(sorted(other.stem for other in shipped.parent.glob("*.toml")))
-    raise MissingError(f"{name}: is neither a file nor a shipped recipe. There are: {names}")
+    raise MissingError(f"{name}: is neither a file nor a shipped recipe. There are: {shipped_names('recipes')}")
 
 
 def make_recipe(options: dict[str, Any], where: str = "recipe") -> Recipe:

@@ -21,7 +21,7 @@ from torch.optim import Optimizer
 from curate.errors import FormatError
 from curate.files import write_atomic
 from train.learner import Learner
-from train.log import EpochLine, encode_log
+from train.log import EpochLine, encode_lines
 
 
 def save_checkpoint(folder: Path, learner: Learner, history: Sequence[EpochLine]) -> None:
@@ -44,7 +44,7 @@ def mend_rest(folder: Path, learner: Learner, history: Sequence[EpochLine]) -> N
     """Write what `save_checkpoint` writes after `last.ckpt`."""
     if history[-1].best:
         write_atomic(folder / "best.safetensors", safetensors.torch.save(_whole(learner.judged.state_dict())))
-    write_atomic(folder / "log.jsonl", encode_log(history))
+    write_atomic(folder / "log.jsonl", encode_lines(history))
 
 
 @dataclass(frozen=True)

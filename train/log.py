@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from curate.errors import FormatError
 from train.config import FitConfig, read_config
+
+Line = TypeVar("Line", bound=msgspec.Struct)
 
 
 class EpochLine(msgspec.Struct, frozen=True):
@@ -34,9 +37,23 @@ class EpochLine(msgspec.Struct, frozen=True):
     seconds: float
 
 
-def encode_log(lines: Sequence[EpochLine]) -> bytes:
-    """The lines as the bytes of `log.jsonl`."""
+def encode_lines(lines: Sequence[msgspec.Struct]) -> bytes:
+    """Records as the bytes of a `.jsonl` file."""
     return b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
+
+
+def read_lines(path: Path, kind: type[Line], advice: str) -> list[Line]:
+    """The records of a `.jsonl` file, in order; none where there is no such file.
+
+    Raises:
+        FormatError: One is damaged; `advice` says what to do about it.
+    """
+    if not path.is_file():
+        return []
+    try:
+        return [msgspec.json.decode(line, type=kind) for line in path.read_bytes().splitlines()]
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise FormatError(path, f"is damaged ({error}). {advice}") from error
 
 
 def read_log(run: Path) -> list[EpochLine]:
@@ -45,13 +62,7 @@ def read_log(run: Path) -> list[EpochLine]:
     Raises:
         FormatError: A line is damaged.
     """
-    path = run / "log.jsonl"
-    if not path.is_file():
-        return []
-    try:
-        return [msgspec.json.decode(line, type=EpochLine) for line in path.read_bytes().splitlines()]
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise FormatError(path, f"is damaged ({error}). Delete it; `fit --resume` writes it again") from error
+    return read_lines(run / "log.jsonl", EpochLine, "Delete it; `fit --resume` writes it again")
 
 
 def is_trained(lines: Sequence[EpochLine], config: FitConfig) -> bool:

@@ -11,7 +11,7 @@ import msgspec
 
 from curate.errors import CurateError, FormatError, MissingError
 from curate.files import readable_faults
-from curate.packaged import data_folder
+from curate.packaged import shipped_file, shipped_names
 from train.config import FitConfig
 
 TABLE1 = "table1"
@@ -77,11 +77,10 @@ def find_preset(name: str) -> Path:
     path = Path(name)
     if path.is_file():
         return path
-    shipped = data_folder() / "presets" / f"{name}.toml"
-    if shipped.is_file():
+    if shipped := shipped_file("presets", name):
         return shipped
-    names = ", ".join(sorted(other.stem for other in shipped.parent.glob("*.toml")))
-    raise MissingError(f"--preset {name}: is neither a file nor a preset. There are: {names}; for train sweep {TABLE1}")
+    names = f"{shipped_names('presets')}; for train sweep {TABLE1}"
+    raise MissingError(f"--preset {name}: is neither a file nor a preset. There are: {names}")
 
 
 def make_config(options: Mapping[str, Any]) -> FitConfig:

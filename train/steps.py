@@ -9,8 +9,8 @@ from pathlib import Path
 
 import msgspec
 
-from curate.errors import FormatError
 from curate.files import write_atomic
+from train.log import encode_lines, read_lines
 
 LINES_AN_EPOCH = 100
 """A line of a longer epoch stands for several steps, so that a long run's file stays small."""
@@ -63,7 +63,7 @@ def _mean(losses: Sequence[float], images: Sequence[int]) -> float:
 
 def write_steps(folder: Path, lines: Sequence[StepLine]) -> None:
     """Write the whole `steps.jsonl` of the model in `folder`."""
-    write_atomic(folder / "steps.jsonl", b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+    write_atomic(folder / "steps.jsonl", encode_lines(lines))
 
 
 def read_steps(folder: Path) -> list[StepLine]:
@@ -72,12 +72,4 @@ def read_steps(folder: Path) -> list[StepLine]:
     Raises:
         FormatError: A line is damaged.
     """
-    path = folder / "steps.jsonl"
-    if not path.is_file():
-        return []
-    try:
-        return [msgspec.json.decode(line, type=StepLine) for line in path.read_bytes().splitlines()]
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise FormatError(
-            path, f"is damaged ({error}). Delete it; only the curves of earlier epochs are lost"
-        ) from error
+    return read_lines(folder / "steps.jsonl", StepLine, "Delete it; only the curves of earlier epochs are lost")

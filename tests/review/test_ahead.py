@@ -14,7 +14,7 @@ from review.ahead import loop_bytes, loop_work
 from review.loop import loop_config, run_loop
 from tests.train.making import make_dataset, quick
 from train.disk import run_bytes
-from train.log import EpochLine, encode_log
+from train.log import EpochLine, encode_lines
 from train.models import build_model
 
 SPLITS = ("train",) * 12 + ("val",) * 4 + ("test",) * 3
@@ -34,7 +34,7 @@ def test_base_folds_and_two_arms_a_round(people: Dataset, tmp_path: Path) -> Non
     assert work.score == (12 + 4) + 2 * (2 * 4 + 3 * 3)
     line = EpochLine(1, -1, 1.0, None, None, 1.0, None, None, 0.1, best=True, images=12, seconds=10.0)
     (tmp_path / "round-1" / "control").mkdir(parents=True)
-    (tmp_path / "round-1" / "control" / "log.jsonl").write_bytes(encode_log([line]))
+    (tmp_path / "round-1" / "control" / "log.jsonl").write_bytes(encode_lines([line]))
     assert loop_work(people, tmp_path, base, rounds=2, budget="4").learn[64] == work.learn[64] - 12
     assert loop_work(people, tmp_path, base, rounds=2, budget="2m").seconds == 4 * 120 - 10
     (tmp_path / "round-1" / "verdict.json").write_text("{}")

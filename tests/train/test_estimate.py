@@ -20,7 +20,7 @@ from train.config import FitConfig, read_config
 from train.disk import model_bytes, run_bytes
 from train.estimate import STEPS, Pace, Work, fit_work, foretelling, pace_at, seconds_of
 from train.fit import fit
-from train.log import encode_log, read_log
+from train.log import encode_lines, read_log
 from train.models import build_model
 
 
@@ -32,10 +32,10 @@ def test_what_is_to_do_is_counted_over_models_epochs_and_sizes(drawn: Dataset, f
     assert whole.score == 3 + 8
     assert whole.score_px == sum(row["width"] * row["height"] for row in drawn.rows("val", "train"))
     (line, _) = read_log(finished)
-    (tmp_path / "log.jsonl").write_bytes(encode_log([line] * 3))
+    (tmp_path / "log.jsonl").write_bytes(encode_lines([line] * 3))
     rest = fit_work(drawn, config, tmp_path)
     assert (rest.learn, rest.judge) == ({32: 38 - 18, 64: 57 - 9}, {32: 18 - 6, 64: 27 - 3})
-    (tmp_path / "log.jsonl").write_bytes(encode_log([line] * 5))
+    (tmp_path / "log.jsonl").write_bytes(encode_lines([line] * 5))
     assert fit_work(drawn, config, tmp_path).learn == {32: 20, 64: 30}
     assert fit_work(drawn, quick(epochs=2, epoch_images=50), tmp_path / "none").learn == {32: 100}
 

@@ -21,7 +21,7 @@ from tests.train.making import make_dataset, quick
 from train.config import PeerConfig, encode_config, read_config
 from train.fit import fit
 from train.intervals import figure_intervals
-from train.log import encode_log, read_log
+from train.log import encode_lines, read_log
 from train.runs import Group, Run, SplitScore, find_runs, group_runs
 from train.runs_cli import group_lines
 from train.score import score
@@ -82,7 +82,7 @@ def test_a_run_tells_how_far_it_is(place: Path) -> None:
 def test_a_run_that_patience_ended_is_finished(place: Path) -> None:
     run = place / "runs" / "first"
     lines = [msgspec.structs.replace(line, best=line.epoch == 1) for line in read_log(run)]
-    (run / "log.jsonl").write_bytes(encode_log(lines))
+    (run / "log.jsonl").write_bytes(encode_lines(lines))
     (run / "config.json").write_bytes(encode_config(msgspec.structs.replace(read_config(run), epochs=9, patience=1)))
     (found,) = find_runs([run])
     assert (found.state, found.epochs_done, found.epochs, found.best_epoch) == ("finished", 2, 9, 1)
