@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import numpy as np
+import safetensors.torch
 import torch
 from PIL import Image
 
@@ -17,6 +23,7 @@ from curate.dataset import Dataset, finish_dataset, open_dataset
 from curate.files import sha256_file, staged_folder
 from curate.images import png_bytes
 from curate.masks import PERSON, Target, area_fraction
+from tests.conftest import REPOSITORY
 from train.config import ENCODER_MODELS, FitConfig
 
 SPLITS = ("train",) * 8 + ("val",) * 3 + ("test",) * 2 + ("background",)
@@ -153,3 +160,34 @@ def quick(**changes: object) -> FitConfig:
         "precision": "fp32",  # what `auto` is depends on the CPU
     }
     return FitConfig(**(options | changes))  # type: ignore[arg-type]
+
+
+def tensors(path: Path) -> dict[str, bytes]:
+    """Name -> raw content of every tensor in a file."""
+    return {name: tensor.numpy().tobytes() for name, tensor in safetensors.torch.load_file(path).items()}
+
+
+KILLED = """
+import json, os, signal, sys
+from pathlib import Path
+from curate.dataset import open_dataset
+from tests.train.making import quick
+from train.fit import fit
+
+def watch(what, total):
+    def tick(steps):
+        if what.startswith("epoch 2"):
+            os.kill(os.getpid(), signal.SIGKILL)
+    return tick
+
+root, run, epochs, options = sys.argv[1:]
+fit(open_dataset(Path(root)), Path(run), quick(epochs=int(epochs)), watch=watch, **json.loads(options))
+"""
+
+
+def fit_until_killed(root: Path, run: Path, epochs: int, **options: object) -> None:
+    """Train `quick(epochs=epochs)` in a process of its own, which SIGKILL ends in its second epoch."""
+    command = [sys.executable, "-c", KILLED, root, run, str(epochs), json.dumps(options)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    killed = subprocess.run(command, cwd=REPOSITORY, env=environment, check=False, timeout=240)
+    assert killed.returncode == -signal.SIGKILL

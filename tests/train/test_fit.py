@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -32,9 +28,8 @@ from curate.errors import (
     VersionError,
 )
 from curate.files import held_folder, write_atomic
-from tests.conftest import REPOSITORY
 from tests.train.conftest import Trained
-from tests.train.making import make_dataset, one_thread, quick
+from tests.train.making import fit_until_killed, make_dataset, one_thread, quick, tensors
 from train.config import FitConfig, encode_config, read_config
 from train.fit import fit, is_finished
 from train.folds import held_out_tenth
@@ -44,11 +39,6 @@ from train.models import build_model
 from train.predict import predict_image
 
 THREE = quick(epochs=3)
-
-
-def tensors(path: Path) -> dict[str, bytes]:
-    """Name -> raw content of every tensor in a file."""
-    return {name: tensor.numpy().tobytes() for name, tensor in safetensors.torch.load_file(path).items()}
 
 
 def without_times(run: Path) -> list[EpochLine]:
@@ -119,30 +109,11 @@ def test_the_same_twice_is_the_same(straight: Path, drawn: Dataset, tmp_path: Pa
     assert tensors(other / "best.safetensors") != tensors(straight / "best.safetensors")
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from curate.dataset import open_dataset
-from tests.train.making import quick
-from train.fit import fit
-
-def watch(what, total):
-    def tick(steps):
-        if what.startswith("epoch 2"):
-            os.kill(os.getpid(), signal.SIGKILL)
-    return tick
-
-fit(open_dataset(Path(sys.argv[1])), Path(sys.argv[2]), quick(epochs=3), watch=watch)
-"""
-
-
 def test_a_kill_loses_one_epoch_and_resuming_gives_the_same_weights(
     straight: Path, drawn: Dataset, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    command, one_thread = [sys.executable, "-c", KILLED, drawn.root, run], os.environ | {"OMP_NUM_THREADS": "1"}
-    killed = subprocess.run(command, cwd=REPOSITORY, env=one_thread, check=False, timeout=240)
-    assert killed.returncode == -signal.SIGKILL
+    fit_until_killed(drawn.root, run, epochs=3)
     assert [line.epoch for line in read_log(run)] == [1]
     assert not is_finished(run)
     with pytest.raises(

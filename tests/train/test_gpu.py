@@ -10,13 +10,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import safetensors.torch
 import torch
 from torch import Tensor
 
 from curate import schema
 from curate.dataset import Dataset, open_dataset, read_table
-from tests.train.making import make_dataset, quick
+from tests.train.making import make_dataset, quick, tensors
 from tests.train.together import together
 from train.batches import to_input
 from train.distributed import Team
@@ -53,10 +52,6 @@ def a_batch(place: torch.device, images: int = 8, side: int = 64, seed: int = 0)
     at = torch.arange(side) - side / 2
     disc = (at[:, None] ** 2 + at[None] ** 2 < (side / 3) ** 2).to(torch.uint8)
     return (photos + 120 * disc).to(place), (255 * disc).repeat(images, 1, 1).to(place)
-
-
-def tensors(path: Path) -> dict[str, bytes]:
-    return {name: tensor.numpy().tobytes() for name, tensor in safetensors.torch.load_file(path).items()}
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", pytest.param("fp16", marks=GPU)])

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,8 +11,7 @@ import pytest
 
 from curate.dataset import Dataset
 from curate.errors import MachineError
-from tests.conftest import REPOSITORY
-from tests.train.making import quick
+from tests.train.making import fit_until_killed, quick
 from train.fit import fit, is_finished
 from train.log import read_log
 from train.steps import read_steps
@@ -48,29 +44,10 @@ def check_events(folder: Path) -> None:
     assert [event.step for event in events.Images("fixed images")] == ends
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from curate.dataset import open_dataset
-from tests.train.making import quick
-from train.fit import fit
-
-def watch(what, total):
-    def tick(steps):
-        if what.startswith("epoch 2"):
-            os.kill(os.getpid(), signal.SIGKILL)
-    return tick
-
-fit(open_dataset(Path(sys.argv[1])), Path(sys.argv[2]), quick(epochs=2), watch=watch, tensorboard=True)
-"""
-
-
 def test_a_killed_run_goes_on_without_an_epoch_told_twice(drawn: Dataset, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard", reason="the package tensorboard is not installed")
     run = tmp_path / "run"
-    command, one_thread = [sys.executable, "-c", KILLED, drawn.root, run], os.environ | {"OMP_NUM_THREADS": "1"}
-    killed = subprocess.run(command, cwd=REPOSITORY, env=one_thread, check=False, timeout=240)
-    assert killed.returncode == -signal.SIGKILL
+    fit_until_killed(drawn.root, run, epochs=2, tensorboard=True)
     check_events(run)
     looking_on = events_of(run)
     fit(drawn, run, TWO, resume=True)  # it was begun with events, so it goes on with them
