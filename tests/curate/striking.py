@@ -31,14 +31,17 @@ def notice(event, arguments):
     with lock:
         done += 1
         mine = done
-    if strike == "kill worker":
-        if mine > int(step) and os.getpid() != first:
-            os.kill(os.getpid(), 9)
-    elif mine == int(step) and (strike == "hold" or (strike == "hold worker" and os.getpid() != first)):
+    if strike.endswith("worker"):
+        reached = mine >= int(step) and os.getpid() != first  # it counts on from where its parent was
+    else:
+        reached = mine == int(step)
+    if reached and strike == "kill worker":
+        os.kill(os.getpid(), 9)
+    elif reached and strike.startswith("hold"):
         os.close(os.open("held", os.O_CREAT))
         while not os.path.exists("go on"):
             time.sleep(0.01)
-    elif mine == int(step) and strike.isdecimal():
+    elif reached and strike.isdecimal():
         os.kill(first, int(strike))
 
 
