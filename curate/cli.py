@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import click
 
@@ -40,6 +40,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
+        end_waits_when_interrupted()
         module, attribute = COMMANDS[name][0].split(":")
         return getattr(importlib.import_module(module), attribute)  # type: ignore[no-any-return]
 
@@ -58,6 +59,18 @@ def cli(debug: bool) -> None:
     Example:
       curate build --min-area 0.2 --max-people 2 --out people
     """
+
+
+def end_waits_when_interrupted() -> None:
+    """Ctrl-C ends a wait for a thread.
+
+    When polars is imported, it has the system go on with the call that SIGINT came in; Python then hears of Ctrl-C only
+    when the wait is over.
+    """
+    with suppress(ModuleNotFoundError):  # `curate doctor` says so
+        import polars  # noqa: F401
+
+        signal.siginterrupt(signal.SIGINT, True)
 
 
 class Terminated(KeyboardInterrupt):

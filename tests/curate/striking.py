@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from tests.conftest import REPOSITORY
 
 PROGRAM = """
@@ -121,6 +123,13 @@ def hold_at_step(folder: Path, words: list[str], step: int, strike: str = "hold"
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
     return process
+
+
+def wait_until_idle(process: subprocess.Popen[str]) -> None:
+    """Return when a process has nothing more to do itself, as one that waits for those that work for it."""
+    used = -1.0
+    while used != (used := sum(psutil.Process(process.pid).cpu_times()[:2])):
+        time.sleep(0.5)
 
 
 def let_go(folder: Path, process: subprocess.Popen[str]) -> Ended:

@@ -197,8 +197,11 @@ def test_a_forked_process_that_is_killed_ends_the_build_with_one_line(many: Path
     assert not (many / "out").exists()
 
 
-def test_ctrl_c_at_a_terminal_reaches_forked_processes_too_and_is_one_line(many: Path) -> None:
+@pytest.mark.parametrize("idle", [False, True], ids=["at work", "waiting for them"])
+def test_ctrl_c_at_a_terminal_reaches_forked_processes_too_and_is_one_line(many: Path, idle: bool) -> None:
     process = striking.hold_at_step(many, FORCED, 150, "hold worker")
+    if idle:
+        striking.wait_until_idle(process)
     os.killpg(process.pid, signal.SIGINT)
     ended = striking.end(process)
     (many / "held").unlink()
