@@ -2,7 +2,8 @@
 
 Every fifth image of `humanseg` and `ccp` is held out, and so are the images of coco-mini's val2017; both learn from the
 rest, people in twos at most, from random weights: the plain loop for its 40 epochs, then ours for as many whole epochs
-as fit into the time it took. Scores are those of `curate train score`, by source.
+as fit into the time that took, by the pace of a short trial. Scores are those of `curate train score`, by source. What
+is in `--work` already is not done again, so seeds can be added one by one.
 """
 
 from __future__ import annotations
@@ -16,19 +17,28 @@ from pathlib import Path
 
 import polars as pl
 
-from bench.measure import ROOT, contender, curate, run_fresh
+from bench.measure import ROOT, Command, contender, curate
 from curate import schema
 from curate.build import build_dataset
 from curate.dataset import Dataset, open_dataset
 from curate.recipe import make_recipe
 from curate.revise import revise
-from train.intervals import figure_intervals
+from train.intervals import mean_interval
 from train.log import read_log
-from train.metrics import summarise
+from train.metrics import GOOD_IOU
 
 OURS = ("--encoder", "mobilenet_v2", "--weights", "none", "--size", "160")
 """The plain loop's model; all else is default."""
 EVERY = 5
+
+TRIAL_EPOCHS, SPARE = 3, 0.03
+"""Ours is timed for so many epochs, and this share of the time is left for a pace that is not quite even."""
+
+FIGURES = {
+    "image mean IoU": pl.col("iou"),
+    "Boundary IoU": pl.col("boundary_iou"),
+    "good photos": (pl.col("iou") >= GOOD_IOU).cast(pl.Float64),
+}
 
 
 def everyday_set(data: Path, work: Path) -> Dataset:
@@ -53,56 +63,71 @@ def everyday_set(data: Path, work: Path) -> Dataset:
     return open_dataset(work / "set")
 
 
-def table(dataset: Dataset, runs: dict[str, Path], seconds: dict[str, float]) -> Iterator[str]:
-    """The lines of the table: image-mean IoU of the test split by source, with 95 % intervals over groups."""
-    yield "| test images | " + " | ".join(f"{name}, {seconds[name] / 60:.1f} min" for name in runs) + " |"
-    yield "| --- |" + " ---: |" * len(runs)
-    columns = dataset.samples.select("sample_id", "source", "group")
-    scored = [
-        pl.read_parquet(run / "scores.parquet").filter(pl.col("split") == "test").join(columns, on="sample_id")
-        for run in runs.values()
-    ]
-    for source in (*sorted(scored[0]["source"].unique()), "all"):
-        parts = [one.filter((pl.col("source") == source) | (source == "all")) for one in scored]
-        yield f"| {source}, {parts[0].height} | " + " | ".join(map(told, parts)) + " |"
+def timed(command: Command, folder: Path) -> float:
+    """The seconds that a command takes to make a folder, or took when it did; what it says goes to stderr."""
+    kept = folder.with_suffix(".seconds")
+    if not kept.is_file():
+        begun = time.perf_counter()
+        subprocess.run(command, cwd=ROOT, stdout=sys.stderr, check=True)
+        kept.write_text(f"{time.perf_counter() - begun:.1f}")
+    return float(kept.read_text())
 
 
-def told(scores: pl.DataFrame) -> str:
-    """The image mean IoU and its interval."""
-    interval = figure_intervals(scores, scores["group"].to_list())["mean_iou"]
-    return f"{summarise(scores).mean_iou:.3f}" + (f" [{interval.low:.3f}, {interval.high:.3f}]" if interval else "")
+def epochs_within(seconds: float, trial: Path, trial_seconds: float) -> int:
+    """How many epochs a whole command has time for: what is not epochs is taken from the trial, as is their pace."""
+    epochs = [line.seconds for line in read_log(trial)]
+    pace = sum(epochs[1:]) / len(epochs[1:])  # the first one starts the machinery
+    return max(1, int((seconds * (1 - SPARE) - (trial_seconds - sum(epochs))) / pace))
 
 
-def seconds_of(command: Sequence[str | Path]) -> float:
-    """How long a command takes; what it says goes to stderr."""
-    begun = time.perf_counter()
-    subprocess.run(command, cwd=ROOT, stdout=sys.stderr, check=True)
-    return time.perf_counter() - begun
+def table(dataset: Dataset, plain: Sequence[Path], ours: Sequence[Path]) -> Iterator[str]:
+    """The figures of the test split by source, means over the runs, differences of the same images in brackets."""
+    both = mean_scores(dataset, plain).join(mean_scores(dataset, ours), on="sample_id", suffix="_ours")
+    yield "| test images | figure | plain loop | curate | difference, paired |\n| --- | --- | ---: | ---: | ---: |"
+    for source in (*sorted(both["source"].unique()), "all"):
+        part = both.filter((pl.col("source") == source) | (source == "all"))
+        for figure in FIGURES:
+            known = part.drop_nulls([figure, f"{figure}_ours"])
+            theirs, own = (known[column].to_numpy() for column in (figure, f"{figure}_ours"))
+            interval = mean_interval(pl.Series(own - theirs), known["group"].to_list())
+            bounds = f" [{interval.low:+.3f}, {interval.high:+.3f}]" if interval else ""
+            means = f"{theirs.mean():.3f} | {own.mean():.3f} | {(own - theirs).mean():+.3f}{bounds}"
+            yield f"| {source}, {part.height} | {figure} | {means} |"
+
+
+def mean_scores(dataset: Dataset, runs: Sequence[Path]) -> pl.DataFrame:
+    """Each test image's figures, means over the runs, with its source and group."""
+    scores = pl.concat([pl.read_parquet(run / "scores.parquet") for run in runs]).filter(pl.col("split") == "test")
+    means = scores.group_by("sample_id").agg(**{name: figure.mean() for name, figure in FIGURES.items()})
+    return means.join(dataset.samples.select("sample_id", "source", "group"), on="sample_id")
 
 
 def main() -> None:
-    """Train both, score both, print the table."""
+    """Train both with each seed, score them, print the table."""
     parser = argparse.ArgumentParser(prog="python -m bench.everyday", description=(__doc__ or "").partition(":")[0])
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="Folder with humanseg, ccp, coco-mini.")
     parser.add_argument("--work", type=Path, required=True, metavar="DIR", help="Folder for the runs.")
     parser.add_argument(
         "--epochs", type=int, default=40, metavar="N", help="Of the plain loop.  [default: %(default)s]"
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="Of both.  [default: %(default)s]")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="N", help="Of both.  [default: 0]")
     parser.add_argument("options", nargs="*", help="Further options of `curate train fit`, after --.")
     given = parser.parse_args()
     dataset = everyday_set(given.data, given.work)
-    plain, ours = given.work / "plain", given.work / "ours"
-    printed = run_fresh(contender("plain_loop", dataset.root, plain, given.epochs, given.seed)).printed
-    seconds = {"plain loop": float(printed["wall_s"])}
-    print(f"plain loop: {seconds['plain loop']:.0f} s", file=sys.stderr)
-    fit = ["train", "fit", dataset.root, *OURS, "--seed", str(given.seed), *given.options]
-    seconds_of(curate(*fit, "--epochs", "1", "--out", given.work / "trial"))
-    epochs = max(1, int(seconds["plain loop"] / read_log(given.work / "trial")[0].seconds))
-    seconds["curate"] = seconds_of(curate(*fit, "--epochs", str(epochs), "--out", ours))
-    for run in (plain, ours):
-        seconds_of(curate("train", "score", run, "--split", "test"))
-    print("\n".join(table(dataset, {"plain loop": plain, "curate": ours}, seconds)))
+    fit = ["train", "fit", dataset.root, *OURS, *given.options]
+    plain, ours = ([given.work / f"{name}-{seed}" for seed in given.seeds] for name in ("plain", "curate"))
+    for seed, other, own in zip(given.seeds, plain, ours, strict=True):
+        plain_s = timed(contender("plain_loop", dataset.root, other, given.epochs, seed), other)
+        trial = given.work / "trial"
+        trial_s = timed(curate(*fit, "--epochs", str(TRIAL_EPOCHS), "--out", trial), trial)
+        epochs = epochs_within(plain_s, trial, trial_s)
+        ours_s = timed(curate(*fit, "--seed", str(seed), "--epochs", str(epochs), "--out", own), own)
+        for run in (other, own):
+            subprocess.run(curate("train", "score", run, "--split", "test"), cwd=ROOT, stdout=sys.stderr, check=True)
+        print(
+            f"seed {seed}: plain loop {plain_s / 60:.1f} min, curate {ours_s / 60:.1f} min, {epochs} epochs", flush=True
+        )
+    print("\n".join(table(dataset, plain, ours)))
 
 
 if __name__ == "__main__":

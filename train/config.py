@@ -54,6 +54,9 @@ SIZE_STEP_PX = 32
 
 MAX_SIZE_PX, MAX_FOLDS = 4096, 100
 
+PRETRAINED_LR = 1e-3
+"""The usual learning rate of a model that starts from weights; from random ones, models differ tenfold in theirs."""
+
 
 class FitConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a run is trained.
@@ -83,8 +86,9 @@ class FitConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     batch_size: int = 16
     earlier_batch_sizes: tuple[int, ...] = ()
     """Images a step of the stages before; empty where all have `batch_size`."""
-    lr: float | Literal["auto"] = 1e-3
-    """The highest learning rate; `auto` until a range test has found one."""
+    lr: float | Literal["auto", "usual"] = "usual"
+    """The highest learning rate; `auto` until a range test has found one. `usual` becomes `auto` where weights are
+    random, else PRETRAINED_LR."""
     lr_from: str = ""
     """How a range test came to `lr`; empty where it was given."""
     lr_min: float | None = None
@@ -129,6 +133,8 @@ class FitConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         _check_choice("--validation", self.validation, VALIDATIONS)
         _check_choice("--precision", self.precision, PRECISIONS)
         _check_classes(self.classes)
+        if self.lr == "usual":
+            msgspec.structs.force_setattr(self, "lr", "auto" if self.weights == "none" else PRETRAINED_LR)
         if not self.encoder:
             raise UsageError("--encoder: is empty, expected a name such as resnet34")
         if self.encoder == "auto":
@@ -179,12 +185,12 @@ def _check_stages(config: FitConfig) -> None:
 
 def _check_rates(config: FitConfig) -> None:
     """The learning rate, and what belongs to its schedule alone."""
-    if config.lr != "auto":
+    if not isinstance(config.lr, str):
         _check_above_0("--lr", config.lr, "learning rate", "0.001")
     if config.lr_min is not None:
         _check_goes_with("--lr-min", config.lr_min, config.schedule, SCHEDULES_WITH_MIN)
         _check_above_0("--lr-min", config.lr_min, "learning rate", "0.0001")
-        if config.lr != "auto" and config.lr_min >= config.lr:
+        if not isinstance(config.lr, str) and config.lr_min >= config.lr:
             raise UsageError(f"--lr-min {config.lr_min}: expected less than --lr {config.lr}")
     if config.lr_decay is not None:
         _check_goes_with("--lr-decay", config.lr_decay, config.schedule, SCHEDULES_WITH_DECAY)

@@ -29,11 +29,11 @@ def _one_a_stage(ctx: click.Context, param: click.Parameter, value: str) -> int:
     return last
 
 
-def _number_or_auto(ctx: click.Context, param: click.Parameter, value: str) -> float | str:
+def _learning_rate(ctx: click.Context, param: click.Parameter, value: str) -> float | str:
     try:
-        return "auto" if value == "auto" else float(value)
+        return value if value in ("auto", "usual") else float(value)
     except ValueError as error:
-        raise click.BadParameter(f"{value}: expected auto or a number, such as 0.001") from error
+        raise click.BadParameter(f"{value}: expected auto, usual or a number, such as 0.001") from error
 
 
 def _words(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
@@ -79,10 +79,11 @@ FIT_OPTIONS = (
     ),
     click.option(
         "--lr",
-        metavar="X|auto",
-        callback=_number_or_auto,
-        default="0.001",
-        help="Highest learning rate; auto looks for one first, as lr-find does.",
+        metavar="X|auto|usual",
+        callback=_learning_rate,
+        default="usual",
+        help="Highest learning rate; auto looks for one first, as lr-find does; usual: auto with --weights none, "
+        "else 0.001.",
     ),
     click.option("--schedule", type=click.Choice(SCHEDULES), default="one-cycle", help="Course of the learning rate."),
     click.option(

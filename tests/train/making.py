@@ -157,6 +157,7 @@ def quick(**changes: object) -> FitConfig:
         "size": 32,
         "epochs": 1,
         "batch_size": 4,
+        "lr": 1e-3,
         "precision": "fp32",  # what `auto` is depends on the CPU
     }
     return FitConfig(**(options | changes))  # type: ignore[arg-type]

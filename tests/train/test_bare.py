@@ -39,7 +39,7 @@ def test_training_scoring_and_predicting_on_a_bare_box(drawn: Dataset, tmp_path:
 dataset, model, run, masks = sys.argv[1:]
 for words in ("", "fit", "lr-find", "sweep", "runs", "score", "predict", "export", "augment-sheet"):
     curate("train", *words.split(), "--help")
-tiny = "--model pspnet --encoder mobilenet_v2 --weights none --size 32 --epochs 1 --batch-size 4".split()
+tiny = "--model pspnet --encoder mobilenet_v2 --weights none --size 32 --epochs 1 --batch-size 4 --lr 0.001".split()
 curate("train", "fit", dataset, "--out", run, *tiny)
 curate("train", "score", run, "--split", "val", "--split", "test")
 curate("train", "score", "grabcut", dataset, "--split", "test", "--out", run + "-grabcut")

@@ -164,3 +164,7 @@ def test_defaults_are_those_of_the_design() -> None:
     config = FitConfig(dataset="d", digest="x")
     assert (config.model, config.encoder, config.weights) == ("unet", "resnet34", "imagenet")
     assert (config.size, config.epochs, config.batch_size, config.lr) == (224, 20, 16, 1e-3)
+    assert [FitConfig(dataset="d", digest="x", weights=name).lr for name in ("none", "own.safetensors")] == [
+        "auto",
+        1e-3,
+    ]

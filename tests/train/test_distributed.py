@@ -259,6 +259,7 @@ def test_a_fault_ends_all_and_is_told_once(member: object, error: type[BaseExcep
 def test_torchrun_starts_it(drawn: Dataset, tmp_path: Path) -> None:
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "curate", "train"]
     tiny = ["--encoder", "mobilenet_v2", "--weights", "none", "--size", "32", "--epochs", "1", "--batch-size", "5"]
+    tiny += ["--lr", "0.001"]
     fit_it = [*torchrun, "fit", str(drawn.root), "--out", str(tmp_path / "run"), *tiny]
     done = subprocess.run(fit_it, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 0, done.stderr

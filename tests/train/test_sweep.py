@@ -25,7 +25,7 @@ from curate.dataset import Dataset, open_dataset, read_table
 from curate.errors import CurateError, DivergedError, ExistsError, FormatError, MissingError, UsageError, VersionError
 from tests.conftest import REPOSITORY
 from tests.train.making import make_dataset, one_thread
-from tests.train.test_cli import QUICK, run
+from tests.train.test_cli import QUICK, SMALL, run
 from tests.train.test_fit import tensors, without_times
 from train.figures import groups_of
 from train.fit import fit
@@ -39,7 +39,7 @@ from train.scored import PLAIN, read_manner
 from train.sweep import read_sweep, run_sweep, seconds_left, settle_sweep
 from train.table import make_rows, run_figures, table_csv, table_markdown
 
-GRID = ["--over", "lr=0.001,0.01", "--over", "seed=0,1", *QUICK, "--epochs", "1", "--freeze-batch-norm"]
+GRID = ["--over", "lr=0.001,0.01", "--over", "seed=0,1", *SMALL, "--epochs", "1", "--freeze-batch-norm"]
 NAMES = ["lr=0.001,seed=0", "lr=0.001,seed=1", "lr=0.01,seed=0", "lr=0.01,seed=1"]
 
 
@@ -278,7 +278,7 @@ def test_with_folds_a_row_tells_mean_and_deviation_over_them(tmp_path: Path) -> 
 
 
 def test_a_run_that_diverges_is_a_row_and_the_sweep_goes_on(drawn: Dataset, tmp_path: Path) -> None:
-    words = ["--over", "lr=1e30,0.001", *QUICK, "--epochs", "1", "--schedule", "constant"]
+    words = ["--over", "lr=1e30,0.001", *SMALL, "--epochs", "1", "--schedule", "constant"]
     result = run("sweep", drawn.root, "--out", tmp_path / "sweep", *words)
     assert result.exit_code == 0, result.exception
     assert "| lr=1e+30 | diverged |" in result.stdout
