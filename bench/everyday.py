@@ -23,9 +23,9 @@ from curate.build import build_dataset
 from curate.dataset import Dataset, open_dataset
 from curate.recipe import make_recipe
 from curate.revise import revise
-from train.intervals import mean_interval
-from train.log import read_log
-from train.metrics import GOOD_IOU
+from train.monitoring.log import read_log
+from train.scoring.intervals import mean_interval
+from train.scoring.metrics import GOOD_IOU
 
 OURS = ("--encoder", "mobilenet_v2", "--weights", "none", "--size", "160")
 """The plain loop's model; all else is default."""

@@ -20,9 +20,9 @@ from curate.dataset import Dataset, open_dataset
 from curate.person_model import InputSpec, Predict, Probability, open_model
 from curate.recipe import make_recipe
 from review.gate import compare_figures
-from train.metrics import score_image
-from train.predict import to_bytes
-from train.refine import refine
+from train.inference.predict import to_bytes
+from train.inference.refine import refine
+from train.scoring.metrics import score_image
 
 WAYS = ("largest-parts", "guided", "matting", "largest-parts,guided", "largest-parts,matting", "guided,matting")
 """Values of --refine."""

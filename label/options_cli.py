@@ -91,8 +91,8 @@ def run_model(path: Path, spec: InputSpec) -> Model:
     from train.config import read_config
 
     read_config(path)  # so that what is no run is refused before torch is imported
+    from train.inference.predict import predict_image
     from train.models import device, load
-    from train.predict import predict_image
 
     loaded = load(path)
     loaded.model.to(device())

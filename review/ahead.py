@@ -9,10 +9,10 @@ import polars as pl
 
 from curate.dataset import Dataset
 from train.config import FitConfig
-from train.disk import fit_bytes, prediction_bytes, run_bytes
-from train.estimate import Work, epochs_work, fit_work, scoring_work
-from train.log import is_finished, read_log
 from train.models import build_model
+from train.monitoring.disk import fit_bytes, prediction_bytes, run_bytes
+from train.monitoring.estimate import Work, epochs_work, fit_work, scoring_work
+from train.monitoring.log import is_finished, read_log
 
 ARM_FOLDERS = ("control", "candidate")
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from review.gate import Figure
-from train.metrics import Summary
+from train.scoring.metrics import Summary
 
 ROWS = {
     "image mean IoU": "mean_iou",

@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from curate.errors import MismatchError
-from train.metrics import GOOD_IOU
+from train.scoring.metrics import GOOD_IOU
 
 Values = NDArray[np.float64]
 

@@ -29,12 +29,12 @@ from review.gate import Figure, Verdict, compare_figures, decide
 from review.mine import mine
 from train.claim import check_apart
 from train.config import FitConfig, read_config
-from train.disk import check_room
-from train.estimate import Work, foretelling
 from train.fit import fit
-from train.log import EpochLine, is_finished, read_log
-from train.metrics import Summary, summarise
-from train.score import score
+from train.monitoring.disk import check_room
+from train.monitoring.estimate import Work, foretelling
+from train.monitoring.log import EpochLine, is_finished, read_log
+from train.scoring.metrics import Summary, summarise
+from train.scoring.score import score
 
 FOLDS = 3
 """Fold models of the base where the dataset has no folds of its own."""

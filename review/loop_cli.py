@@ -10,12 +10,12 @@ import click
 
 from curate.commands import FOLDER
 from curate.errors import UsageError
-from train.options_cli import fit_options
-from train.preset_cli import with_preset
+from train.commands.options import fit_options
+from train.commands.preset import with_preset
 
 if TYPE_CHECKING:
     from review.loop import RoundResult
-    from train.log import EpochLine
+    from train.monitoring.log import EpochLine
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -50,7 +50,7 @@ def loop(
 
     \b
     Example:
-      curate loop people --out loops/first --weights none --epochs 2 --budget 1
+      curate loop people --out loops/first --encoder mobilenet_v2 --weights none --size 96 --epochs 2 --budget 1
       curate loop status loops/first
     """
     if len(what) == 2 and str(what[0]) == "status":

@@ -20,7 +20,7 @@ from review.compare import changes, table_rows
 from review.loop import RoundResult, read_loop
 from review.overlays import data_uri, error_overlay
 from review.runs import read_prediction
-from train.log import EpochLine, read_log
+from train.monitoring.log import EpochLine, read_log
 
 SHOWN = 6
 """Images shown in each gallery."""

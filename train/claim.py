@@ -18,8 +18,8 @@ from train.config import (
     first_difference,
     read_config,
 )
-from train.log import is_finished, read_log
-from train.tensorboard import FOLDER as EVENTS
+from train.monitoring.log import is_finished, read_log
+from train.monitoring.tensorboard import FOLDER as EVENTS
 
 FOLD_FOLDER = re.compile(r"fold-\d+")
 

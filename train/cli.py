@@ -5,14 +5,14 @@ from __future__ import annotations
 import click
 
 from curate.errors import UsageError
-from train.augment_cli import augment_sheet
-from train.console import SETTINGS, is_silent, is_started_together
-from train.export_cli import export_model
-from train.fit_cli import fit, lr_find
-from train.predict_cli import predict
-from train.runs_cli import runs
-from train.score_cli import score
-from train.sweep_cli import sweep
+from train.commands.augment_sheet import augment_sheet
+from train.commands.console import SETTINGS, is_silent, is_started_together
+from train.commands.export import export_model
+from train.commands.fit import fit, lr_find
+from train.commands.predict import predict
+from train.commands.runs import runs
+from train.commands.score import score
+from train.commands.sweep import sweep
 
 
 @click.group(context_settings=SETTINGS)

@@ -244,7 +244,10 @@ def _check_encoder(model: str, encoder: str) -> None:
 
 
 class PeerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What was scored in a folder that holds no trained model but a peer's predictions and scores; see train.peers."""
+    """What was scored in a folder that holds no trained model but a peer's predictions and scores.
+
+    See train.scoring.peers.
+    """
 
     dataset: str
     """POSIX path of the dataset, relative to the folder."""

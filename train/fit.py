@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -25,17 +26,8 @@ from train.config import (
     read_config,
     relative,
 )
-from train.disk import check_room, fit_bytes
-from train.distributed import ALONE, Team
-from train.estimate import fit_work, foretelling
-from train.execution import precision_on
-from train.fixed import read_fixed
-from train.folds import needs_tenth, settle_validation, share_images
-from train.freezing import check_freezable
-from train.journal import keeping_journal
-from train.log import EpochLine, is_finished, read_log
-from train.lr_find import STEPS, RangeTest, range_test, write_range_test
-from train.material import (
+from train.data.folds import needs_tenth, settle_validation, share_images
+from train.data.material import (
     check_classes,
     check_material,
     check_mined,
@@ -44,12 +36,21 @@ from train.material import (
     gather,
     weights_and_recipes,
 )
+from train.engine.distributed import ALONE, Team
+from train.engine.execution import precision_on
+from train.engine.freezing import check_freezable
+from train.engine.lr_find import STEPS, RangeTest, range_test, steps_before, write_range_test
+from train.engine.optimisers import parameter_groups
+from train.engine.training import train_model
 from train.models import build_model, device
-from train.optimisers import parameter_groups
-from train.score import score_into
-from train.tensorboard import FOLDER as EVENTS
-from train.tensorboard import check_tensorboard
-from train.training import train_model
+from train.monitoring.disk import check_room, fit_bytes
+from train.monitoring.estimate import fit_work, foretelling
+from train.monitoring.fixed import read_fixed
+from train.monitoring.journal import keeping_journal
+from train.monitoring.log import EpochLine, is_finished, read_log
+from train.monitoring.tensorboard import FOLDER as EVENTS
+from train.monitoring.tensorboard import check_tensorboard
+from train.scoring.score import score_into
 
 __all__ = ["EpochLine", "fit", "is_finished", "read_log"]
 
@@ -111,27 +112,23 @@ def fit(
         raise MissingError(f"{run}: no such run, nothing to resume. Leave --resume out to start it")
     check_apart(dataset, run)
     config = settle(config, dataset, run)
+    with _alone_in(run, team):
+        begun = team.from_lead(lambda: _begin(dataset, run, config, mined, resume, force, tensorboard))
+        if begun is not None:
+            _train_and_score(dataset, run, begun, report or (lambda line: None), watch, say, foretell, team)
+    return run
+
+
+@contextmanager
+def _alone_in(run: Path, team: Team) -> Iterator[None]:
+    """Nobody else works in the folder meanwhile; the lead takes it away again where nothing was written."""
     try:
         with held_folder(run) if team.is_lead else nullcontext(), readable_faults(run):
-            _fit_held(
-                dataset,
-                run,
-                config,
-                mined,
-                resume,
-                force,
-                report or (lambda line: None),
-                watch,
-                say,
-                tensorboard,
-                foretell,
-                team,
-            )
+            yield
     finally:
         with suppress(OSError):  # only an empty folder goes: one that was refused before anything was written
             if team.is_lead:
                 run.rmdir()
-    return run
 
 
 def settle(config: FitConfig, dataset: Dataset, run: Path) -> FitConfig:
@@ -143,36 +140,42 @@ def settle(config: FitConfig, dataset: Dataset, run: Path) -> FitConfig:
     )
 
 
-def _fit_held(
+@dataclass(frozen=True)
+class _Begun:
+    """A run whose folder is there, and that is not finished."""
+
+    config: FitConfig
+    mined: pl.DataFrame | None
+    tensorboard: bool
+    """Whether its events are written."""
+    needed: float | None
+    """Bytes it will need on the disk, where it is new."""
+
+
+def _train_and_score(
     dataset: Dataset,
     run: Path,
-    config: FitConfig,
-    mined: pl.DataFrame | None,
-    resume: bool,
-    force: bool,
+    begun: _Begun,
     report: Callable[[EpochLine], None],
     watch: Watch,
     say: Say,
-    tensorboard: bool,
     foretell: bool,
     team: Team,
 ) -> None:
-    """`fit` while nobody else works in the folder."""
-    begun = team.from_lead(lambda: _begin(dataset, run, config, mined, resume, force, tensorboard))
-    if begun is None:
-        return
-    config, mined, tensorboard, needed = begun
+    """All models of a run to their last epoch, then the scores of what they did not learn from."""
+    config = begun.config
     if config.digest != dataset.header.digest:
         raise VersionError(f"{dataset.root}: is another dataset on this machine than on that of the first process")
     shares = share_images(dataset, config)
-    weight_of, recipe_of = weights_and_recipes(dataset, mined, config.augment)
+    weight_of, recipe_of = weights_and_recipes(dataset, begun.mined, config.augment)
     if foretell and team.is_lead:
         judges = len(shares[-1].judge)
-        watch = foretelling(watch, say, lambda: fit_work(dataset, config, run), config, judges, needed)
+        watch = foretelling(watch, say, lambda: fit_work(dataset, config, run), config, judges, begun.needed)
     materials = team.first_on_each_machine(lambda: gather(dataset, config, shares, weight_of, recipe_of, watch))
     check_shares(materials.values(), config, team)
     if config.lr == "auto":
-        found = range_test(materials[-1], _for_building(config, run), watch, team=team)
+        steps = steps_before(config, materials[-1].epoch_images)
+        found = range_test(materials[-1], _for_building(config, run), watch, steps, team)
         config = team.from_lead(functools.partial(with_suggestion, config, found))
         if team.is_lead:
             write_range_test(run / "plots", found)
@@ -180,7 +183,7 @@ def _fit_held(
     for fold, material in materials.items():
         folder = run if fold == -1 else run / f"fold-{fold}"
         fixed = read_fixed(dataset, config, shares[fold].judge) if fold == -1 and team.is_lead else None
-        keeping = keeping_journal(folder, fixed, say, tensorboard=tensorboard) if team.is_lead else nullcontext()
+        keeping = keeping_journal(folder, fixed, say, tensorboard=begun.tensorboard) if team.is_lead else nullcontext()
         with keeping as journal:
             train_model(material, folder, _for_building(config, run), fold, report, watch, journal, team)
     if team.is_lead:
@@ -197,13 +200,8 @@ def _begin(
     resume: bool,
     force: bool,
     tensorboard: bool,
-) -> tuple[FitConfig, pl.DataFrame | None, bool, float | None] | None:
-    """Make the folder that of a run under way; None where it is finished.
-
-    Returns:
-        The configuration, the mined table, whether TensorBoard's events are written, and the bytes it will need on the
-        disk where it is new.
-    """
+) -> _Begun | None:
+    """Make the folder that of a run under way; None where it is finished."""
     begun = check_place(run, resume, force)
     if resume and begun:
         mined = resumed_mined(run, dataset, config, mined)
@@ -232,7 +230,7 @@ def _begin(
         check_room(run, needed)
         claim(run, config, mined)
     (run / "scores.parquet").unlink(missing_ok=True)  # weights change from here on; the end of this makes it again
-    return config, mined, tensorboard, needed
+    return _Begun(config, mined, tensorboard, needed)
 
 
 def find_rate(dataset: Dataset, config: FitConfig, *, steps: int = STEPS, watch: Watch = unwatched) -> RangeTest:

@@ -15,7 +15,7 @@ from curate.packaged import shipped_file, shipped_names
 from train.config import FitConfig
 
 TABLE1 = "table1"
-"""The preset of `train sweep` alone; train.grid says what it is."""
+"""The preset of `train sweep` alone; train.sweeps.grid says what it is."""
 
 NOT_OPTIONS = ("dataset", "digest", "lr_from", "earlier_sizes", "earlier_batch_sizes")
 """Fields of a FitConfig that no option sets by itself."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from curate.dataset import open_dataset
-from train.score import predict_and_score
+from train.scoring.score import predict_and_score
 
 SIZE_PX = 224
 

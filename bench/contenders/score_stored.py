@@ -9,7 +9,7 @@ from typing import Any
 from curate.dataset import open_dataset
 from curate.images import read_grey
 from curate.threads import map_threads
-from train.metrics import score_image
+from train.scoring.metrics import score_image
 
 
 def main(folder: Path) -> None:

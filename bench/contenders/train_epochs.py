@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import train.batches  # before torch, whose threads it tells how to wait
+import train.data.batches  # before torch, whose threads it tells how to wait
 
 # isort: split
 import msgspec
@@ -26,21 +26,21 @@ from torch import Tensor
 from curate.dataset import Dataset, open_dataset
 from curate.threads import unwatched
 from train.augment import augment
-from train.batches import Draw, batch_bounds, fetch, to_input
-from train.cache import Cache, cache_folder, open_cache
 from train.config import FitConfig
-from train.execution import autocast, precision_on
-from train.learner import Learner, make_learner
+from train.data.batches import Draw, batch_bounds, fetch, to_input
+from train.data.cache import Cache, cache_folder, open_cache
+from train.engine.execution import autocast, precision_on
+from train.engine.learner import Learner, make_learner
+from train.engine.stages import stages
+from train.engine.training import Material, epoch_draws, train_epoch
 from train.models import build_model, device_name
-from train.stages import stages
-from train.training import Material, epoch_draws, train_epoch
 
 RATE = 1e-4
 AGREEING_STEPS = 20
 
 
 class Waiting(ThreadPoolExecutor):
-    """What `train.batches` fetches with, and how many seconds its results were waited for."""
+    """What `train.data.batches` fetches with, and how many seconds its results were waited for."""
 
     waited_s = 0.0
 
@@ -156,7 +156,7 @@ def main(folder: Path, device: str, encoder: str, size: int, batch_size: int, ru
     parts = [draws[begin:end] for begin, end in batch_bounds(len(draws), batch_size)]
     made = [(fetch(cache, part, place), part) for part in parts]
     learner = learner_for(config, place)
-    vars(train.batches)["ThreadPoolExecutor"] = Waiting
+    vars(train.data.batches)["ThreadPoolExecutor"] = Waiting
     found: dict[str, list[float]] = {"fit_s": [], "memory_s": [], "waited": []}
     from_memory(learner, made[: max(2, len(made) // 8)])  # the first steps choose algorithms and fill the allocator
     for number in range(2 * runs + 1):

@@ -13,9 +13,9 @@ from curate.errors import MachineError
 from review.ahead import loop_bytes, loop_work
 from review.loop import loop_config, run_loop
 from tests.train.making import make_dataset, quick
-from train.disk import run_bytes
-from train.log import EpochLine, encode_lines
 from train.models import build_model
+from train.monitoring.disk import run_bytes
+from train.monitoring.log import EpochLine, encode_lines
 
 SPLITS = ("train",) * 12 + ("val",) * 4 + ("test",) * 3
 

@@ -36,8 +36,8 @@ from review.report import write_report
 from tests.conftest import REPOSITORY
 from tests.train.making import make_dataset, quick
 from train.config import read_config
-from train.log import read_log
-from train.metrics import summarise
+from train.monitoring.log import read_log
+from train.scoring.metrics import summarise
 
 SPLITS = ("train",) * 12 + ("val",) * 4 + ("test",) * 3
 OPTIONS = ["--encoder", "resnet18", "--weights", "none", "--size", "32", "--batch-size", "4", "--folds", "2"]

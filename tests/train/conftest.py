@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-import train.fcn
+import train.models.fcn
 from curate.build import build_dataset
 from curate.dataset import Dataset, open_dataset
 from curate.recipe import make_recipe
@@ -28,7 +28,7 @@ def _one_thread() -> Iterator[None]:
 @pytest.fixture
 def narrow_fcn(monkeypatch: pytest.MonkeyPatch) -> None:
     """fc6 and fc7 of an FCN with NARROW channels: those of 4096 have nine tenths of its parameters."""
-    monkeypatch.setattr(train.fcn, "HIDDEN", NARROW)
+    monkeypatch.setattr(train.models.fcn, "HIDDEN", NARROW)
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from curate.dataset import Dataset
 from curate.threads import unwatched
-from train.batches import Draw, batch_bounds, batches, draw_epoch, to_input
-from train.cache import open_cache
-from train.targets import resize_target
+from train.data.batches import Draw, batch_bounds, batches, draw_epoch, to_input
+from train.data.cache import open_cache
+from train.data.targets import resize_target
 
 
 @settings(derandomize=True, max_examples=100, deadline=None)

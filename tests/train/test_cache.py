@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import train.cache
+import train.data.cache
 from curate.dataset import Dataset
 from curate.errors import MachineError
 from curate.threads import Tick
-from train.cache import cache_folder, fill_memory, open_cache, resize_image
-from train.targets import resize_target
+from train.data.cache import cache_folder, fill_memory, open_cache, resize_image
+from train.data.targets import resize_target
 
 
 @pytest.fixture(autouse=True)
@@ -123,7 +123,7 @@ def test_of_two_at_once_the_second_waits_for_the_first(drawn: Dataset, gives_up:
 def test_what_fits_neither_disk_nor_memory_is_refused(
     drawn: Dataset, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train.cache, "SPARE_BYTES", 10**18)
+    monkeypatch.setattr(train.data.cache, "SPARE_BYTES", 10**18)
     stages = Stages()
     told = (
         rf"^\d+ images at 200000 px \(not on the disk: {folder}: .* are needed, .* are free\): "
@@ -136,7 +136,7 @@ def test_what_fits_neither_disk_nor_memory_is_refused(
 
 
 def test_a_full_disk_is_said_and_memory_is_used(drawn: Dataset, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train.cache, "SPARE_BYTES", 10**18)
+    monkeypatch.setattr(train.data.cache, "SPARE_BYTES", 10**18)
     stages = Stages()
     assert not check(drawn, 32, stages)
     assert stages.begun[0].startswith(f"read images into memory: {folder}: 0.0 GB are needed, ")
@@ -154,10 +154,10 @@ def test_the_oldest_go_when_they_grow_too_many(drawn: Dataset, folder: Path, mon
         open_cache(drawn, size, Stages())
     os.utime(folder / f"{drawn.header.digest[:24]}-64" / "header.json", (1, 1))
     still_open = open_cache(drawn, 32, Stages())
-    monkeypatch.setattr(train.cache, "KEEP_BYTES", 12 * (96**2 + 32**2 + 500) * 4)
+    monkeypatch.setattr(train.data.cache, "KEEP_BYTES", 12 * (96**2 + 32**2 + 500) * 4)
     open_cache(drawn, 96, Stages())
     assert sorted(path.name.split("-")[1] for path in folder.iterdir()) == ["32", "96"]
-    monkeypatch.setattr(train.cache, "KEEP_BYTES", 0)
+    monkeypatch.setattr(train.data.cache, "KEEP_BYTES", 0)
     open_cache(drawn, 128, Stages())
     assert [path.name.split("-")[1] for path in folder.iterdir()] == ["128"]
     assert np.array_equal(
@@ -176,7 +176,7 @@ def test_only_caches_are_forgotten(drawn: Dataset, folder: Path, monkeypatch: py
             (folder / name).mkdir()
             (folder / name / "header.json").write_bytes(header)
     shutil.copytree(own, folder / "kept by hand")
-    monkeypatch.setattr(train.cache, "KEEP_BYTES", 0)
+    monkeypatch.setattr(train.data.cache, "KEEP_BYTES", 0)
     open_cache(drawn, 32, Stages())
     assert {path.name for path in folder.iterdir()} == {*names, "kept by hand", own.name.replace("-64", "-32")}
 

@@ -16,14 +16,14 @@ from curate.threads import unwatched
 from tests.train.making import make_dataset, quick
 from train import load
 from train.augment import augment
-from train.cache import open_cache
 from train.config import LOSSES, RECIPES, FitConfig, read_config
-from train.export import WholeModel
+from train.data.cache import open_cache
+from train.data.targets import ANIMAL, HELD, UNNAMED, resize_target
+from train.engine.losses import segmentation_loss
 from train.fit import fit
-from train.losses import segmentation_loss
-from train.predict import predict_batch
-from train.score import score
-from train.targets import ANIMAL, HELD, UNNAMED, resize_target
+from train.inference.export import WholeModel
+from train.inference.predict import predict_batch
+from train.scoring.score import score
 
 
 @pytest.fixture(scope="module")

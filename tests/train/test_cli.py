@@ -10,16 +10,16 @@ import polars as pl
 import pytest
 from click.testing import CliRunner, Result
 
-import train.training
+import train.engine.training
 from curate import schema
 from curate.cli import cli
 from curate.dataset import Dataset, read_table
 from curate.errors import CurateError, UsageError
 from tests.train.conftest import Trained
 from train.config import read_config
-from train.figures import groups_of, summary_table
-from train.intervals import figure_intervals
-from train.log import read_log
+from train.monitoring.log import read_log
+from train.scoring.figures import groups_of, summary_table
+from train.scoring.intervals import figure_intervals
 
 SMALL = ["--model", "pspnet", "--encoder", "mobilenet_v2", "--weights", "none", "--size", "32", "--batch-size", "4"]
 QUICK = [*SMALL, "--lr", "0.001"]
@@ -49,7 +49,7 @@ def test_fit_says_what_it_does_and_prints_the_result(drawn: Dataset, tmp_path: P
 def test_ctrl_c_says_how_to_resume_and_resume_needs_no_options(
     drawn: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    validate = train.training.validate
+    validate = train.engine.training.validate
     calls = []
 
     def interrupted(*arguments: object) -> object:
@@ -58,7 +58,7 @@ def test_ctrl_c_says_how_to_resume_and_resume_needs_no_options(
             raise KeyboardInterrupt
         return validate(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(train.training, "validate", interrupted)
+    monkeypatch.setattr(train.engine.training, "validate", interrupted)
     out = tmp_path / "my run"
     result = run("fit", drawn.root, "--out", out, *QUICK, "--epochs", 3)
     assert result.exit_code == 130

@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from curate.errors import CurateError, FormatError, MissingError, UsageError
-from train.composite import blurred, composed, cut_out, open_background, person_colours
+from train.inference.composite import blurred, composed, cut_out, open_background, person_colours
 
 RED, GREEN = np.array([200, 40, 30], np.uint8), np.array([30, 160, 60], np.uint8)
 

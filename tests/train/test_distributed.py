@@ -26,9 +26,9 @@ from tests.conftest import REPOSITORY
 from tests.train.making import one_thread, quick
 from tests.train.together import together
 from train.config import FitConfig, read_config
-from train.distributed import ALONE, GradientSum, Team
+from train.engine.distributed import ALONE, GradientSum, Team
 from train.fit import fit, is_finished
-from train.log import EpochLine, read_log
+from train.monitoring.log import EpochLine, read_log
 
 
 @given(st.integers(1, 9), st.integers(0, 100), st.integers(0, 50))

@@ -10,18 +10,18 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner
 
-import train.estimate
+import train.monitoring.estimate
 from curate.cli import cli
 from curate.dataset import Dataset
 from curate.errors import MachineError
 from tests.train.making import quick
-from train.cache import cache_folder, is_cached
 from train.config import FitConfig, read_config
-from train.disk import model_bytes, run_bytes
-from train.estimate import STEPS, Pace, Work, fit_work, foretelling, pace_at, seconds_of
+from train.data.cache import cache_folder, is_cached
 from train.fit import fit
-from train.log import encode_lines, read_log
 from train.models import build_model
+from train.monitoring.disk import model_bytes, run_bytes
+from train.monitoring.estimate import STEPS, Pace, Work, fit_work, foretelling, pace_at, seconds_of
+from train.monitoring.log import encode_lines, read_log
 
 
 def test_what_is_to_do_is_counted_over_models_epochs_and_sizes(drawn: Dataset, finished: Path, tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def said_of(
 ) -> list[str]:
     """What is said of epochs of so many batches of 4 images, half a second each, the first of an epoch ten seconds."""
     now, said = [0.0], list[str]()
-    monkeypatch.setattr(train.estimate, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(train.monitoring.estimate, "time", SimpleNamespace(monotonic=lambda: now[0]))
     watch = foretelling(
         lambda what, total: lambda steps: None, said.append, lambda: Work({32: images}, {}), config, 6, disk
     )
@@ -99,7 +99,7 @@ def test_epochs_of_a_single_step_tell_it_in_the_second(monkeypatch: pytest.Monke
 def test_a_run_says_it_itself_and_when_it_goes_on(
     drawn: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train.estimate, "LONG_S", 0)
+    monkeypatch.setattr(train.monitoring.estimate, "LONG_S", 0)
     said = list[str]()
 
     def watch(what: str, total: int) -> Callable[[int], None]:
@@ -159,7 +159,7 @@ def test_a_run_that_does_not_fit_is_refused_before_it_begins(drawn: Dataset, tmp
 
 
 def test_what_force_replaces_counts_as_room(copied: Callable[[Path], object], finished: Path, tmp_path: Path) -> None:
-    from train.disk import check_room
+    from train.monitoring.disk import check_room
 
     copied(finished)
     run = tmp_path / "copy" / "run"

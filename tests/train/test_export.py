@@ -13,7 +13,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-import train.export
+import train.inference.export
 from curate.cli import cli
 from curate.dataset import Dataset, read_table
 from curate.errors import ExistsError, MachineError, MissingError
@@ -22,9 +22,9 @@ from curate.person_model import open_model
 from curate.schema import SCORES
 from tests.onnx_models import brightness
 from tests.train.making import one_thread, quick
-from train.export import TOLERANCE, WholeModel, export_onnx, metadata, onnx_bytes
+from train.inference.export import TOLERANCE, WholeModel, export_onnx, metadata, onnx_bytes
+from train.inference.predict import predict_image
 from train.models import build_model, load
-from train.predict import predict_image
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def test_a_file_is_replaced_by_force_alone(finished: Path, tmp_path: Path) -> No
 
 def test_a_file_that_is_off_is_not_written(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = brightness(tmp_path / "other.onnx", ("batch", 3, 32, 32)).read_bytes()
-    monkeypatch.setattr(train.export, "onnx_bytes", lambda *given, **named: other)
+    monkeypatch.setattr(train.inference.export, "onnx_bytes", lambda *given, **named: other)
     out = tmp_path / "model.onnx"
     with pytest.raises(MachineError, match=r"not written\. The file's probabilities are off those of .* by 0\.\d+"):
         export_onnx(finished, out)
@@ -149,8 +149,8 @@ def check(config: object, *, free_size: bool) -> None:
             if not weight.any():
                 weight.copy_(0.05 * torch.randn(weight.shape, generator=generator))
     whole = WholeModel(model.eval()).eval()
-    session = train.export._session(onnx_bytes(whole, config, "", free_size=free_size))  # type: ignore[arg-type]
+    session = train.inference.export._session(onnx_bytes(whole, config, "", free_size=free_size))  # type: ignore[arg-type]
     shapes = [(1, 32, 32), (3, 32, 32)] + ([(2, 64, 96)] if free_size else [])
-    assert max(train.export._difference(whole, session, shape) for shape in shapes) < 1e-4
+    assert max(train.inference.export._difference(whole, session, shape) for shape in shapes) < 1e-4
     with torch.inference_mode():
         assert whole(torch.rand(1, 3, 96, 96, generator=generator)).std() > 1e-6

@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from curate.errors import MismatchError
 from tests.train.making import NARROW, quick
-from train.fcn import FCN, STRIDES, VGG16, convolutional_classifier
 from train.models import build_model
+from train.models.fcn import FCN, STRIDES, VGG16, convolutional_classifier
 
 pytestmark = pytest.mark.usefixtures("narrow_fcn")
 

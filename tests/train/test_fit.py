@@ -13,7 +13,7 @@ import pytest
 import safetensors.torch
 import torch
 
-import train.checkpoint
+import train.engine.checkpoint
 from curate import schema
 from curate.dataset import Dataset, open_dataset, read_table
 from curate.errors import (
@@ -31,12 +31,12 @@ from curate.files import held_folder, write_atomic
 from tests.train.conftest import Trained
 from tests.train.making import fit_until_killed, make_dataset, one_thread, quick, tensors
 from train.config import FitConfig, encode_config, read_config
+from train.data.folds import held_out_tenth
+from train.data.material import check_mined, weights_and_recipes
 from train.fit import fit, is_finished
-from train.folds import held_out_tenth
-from train.log import EpochLine, read_log
-from train.material import check_mined, weights_and_recipes
+from train.inference.predict import predict_image
 from train.models import build_model
-from train.predict import predict_image
+from train.monitoring.log import EpochLine, read_log
 
 THREE = quick(epochs=3)
 
@@ -359,7 +359,7 @@ def test_a_full_disk_names_the_run_and_keeps_what_was_finished(
 
     run = tmp_path / "run"
     with monkeypatch.context() as patched:
-        patched.setattr(train.checkpoint, "write_atomic", full)
+        patched.setattr(train.engine.checkpoint, "write_atomic", full)
         with pytest.raises(MachineError, match=rf"{run}: no space left on the disk"):
             fit(drawn, run, THREE)
     assert [line.epoch for line in read_log(run)] == [1]

@@ -12,7 +12,14 @@ from curate.dataset import Dataset
 from curate.errors import MissingError, UsageError
 from tests.train.making import make_dataset, quick
 from train.config import FitConfig
-from train.folds import assign_folds, held_out_tenth, settle_validation, share_images, training_ids, validation_notes
+from train.data.folds import (
+    assign_folds,
+    held_out_tenth,
+    settle_validation,
+    share_images,
+    training_ids,
+    validation_notes,
+)
 
 
 def groups_of(dataset: Dataset) -> dict[str, str]:

@@ -17,15 +17,15 @@ from curate import schema
 from curate.dataset import Dataset, open_dataset, read_table
 from tests.train.making import make_dataset, quick, tensors
 from tests.train.together import together
-from train.batches import to_input
-from train.distributed import Team
-from train.execution import autocast
+from train.data.batches import to_input
+from train.engine.distributed import Team
+from train.engine.execution import autocast
+from train.engine.learner import Learner, make_learner
 from train.fit import fit
-from train.learner import Learner, make_learner
-from train.log import read_log
+from train.inference.predict import predict_batch
 from train.models import build_model, device
-from train.predict import predict_batch
-from train.score import score
+from train.monitoring.log import read_log
+from train.scoring.score import score
 
 GPU = pytest.mark.gpu
 LEARNING = quick(model="unet", epochs=6, lr=0.003)

@@ -7,8 +7,8 @@ import re
 import pytest
 
 from curate.errors import UsageError
-from train.grid import make_runs, parse_axes, preset_notes, table1_axes
 from train.presets import load_preset
+from train.sweeps.grid import make_runs, parse_axes, preset_notes, table1_axes
 
 TABLE1_NAMES = [
     *("Vgg16-128", "Vgg16-128-pretrain", "Vgg16-512", "Vgg16-512-pretrain"),

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import train.intervals
+import train.scoring.intervals
 from curate import schema
 from tests.train.test_metrics import frame
-from train.intervals import Interval, figure_intervals, resampled, weighted_mean, weighted_worst_tenth
-from train.metrics import Summary, summarise
+from train.scoring.intervals import Interval, figure_intervals, resampled, weighted_mean, weighted_worst_tenth
+from train.scoring.metrics import Summary, summarise
 
 FIGURES = Summary.__struct_fields__[2:]
 counts = st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(0, 9))
@@ -33,8 +33,8 @@ def test_intervals_are_those_of_the_summaries_of_resamples(
     scores = frame(*rows)
     number = np.arange(len(rows)) // per_group
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train.intervals, "RESAMPLES", 12)
-        patch.setattr(train.intervals, "CHUNK", 5 * len(rows))  # resamples come in parts of five
+        patch.setattr(train.scoring.intervals, "RESAMPLES", 12)
+        patch.setattr(train.scoring.intervals, "CHUNK", 5 * len(rows))  # resamples come in parts of five
         found = figure_intervals(scores, [f"group-{one:02}" for one in number], seed)
         drawn = [times for part in resampled(number, np.random.default_rng(seed)) for times in part]
     assert len(drawn) == 12

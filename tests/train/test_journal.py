@@ -14,8 +14,10 @@ from PIL import Image
 from curate.dataset import Dataset
 from curate.errors import FormatError
 from tests.train.making import make_dataset, one_thread, quick
+from train.engine.schedule import learning_rate
 from train.fit import fit, is_finished
-from train.fixed import (
+from train.models import load_weights
+from train.monitoring.fixed import (
     CAPTION,
     COUNT,
     TILE,
@@ -27,11 +29,9 @@ from train.fixed import (
     shown_epochs,
     strip_path,
 )
-from train.log import read_log
-from train.models import load_weights
-from train.plots import epochs_of
-from train.schedule import learning_rate
-from train.steps import LINES_AN_EPOCH, StepLine, Steps, read_steps, step_lines
+from train.monitoring.log import read_log
+from train.monitoring.plots import epochs_of
+from train.monitoring.steps import LINES_AN_EPOCH, StepLine, Steps, read_steps, step_lines
 
 GROWING = quick(epochs=4, size=64, earlier_sizes=(32,), batch_size=3, earlier_batch_sizes=(4,), ema=0.5)
 

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from curate.errors import MachineError, UsageError
 from tests.train.making import quick
-from train.ema import decay_at
-from train.execution import cpu_has_bf16, executing, make_scaler, precision_on
-from train.freezing import check_freezable, prepare_epoch
-from train.learner import Learner, make_learner
+from train.engine.ema import decay_at
+from train.engine.execution import cpu_has_bf16, executing, make_scaler, precision_on
+from train.engine.freezing import check_freezable, prepare_epoch
+from train.engine.learner import Learner, make_learner
+from train.engine.optimisers import make_optimizer, parameter_groups, set_rate
 from train.models import build_model
-from train.optimisers import make_optimizer, parameter_groups, set_rate
 
 CPU = torch.device("cpu")
 

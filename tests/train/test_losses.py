@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from train.config import LOSSES
-from train.losses import count_pixels, mean_overlaps, segmentation_loss, sizes_of
+from train.engine.losses import count_pixels, mean_overlaps, segmentation_loss, sizes_of
 
 
 def some(seed: int) -> tuple[torch.Tensor, torch.Tensor]:

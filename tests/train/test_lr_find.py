@@ -12,16 +12,16 @@ import pytest
 from click.testing import CliRunner
 from matplotlib.figure import Figure
 
-import train.plots
+import train.monitoring.plots
 from curate.cli import cli
 from curate.dataset import Dataset
 from curate.errors import UsageError
 from tests.train.making import quick
 from tests.train.test_fit import stop_in, tensors
 from train.config import read_config
+from train.engine.lr_find import RangeTest, is_lost, smooth, steps_before, suggest
 from train.fit import find_rate, fit
-from train.lr_find import RangeTest, is_lost, smooth, suggest
-from train.plots import range_test_png
+from train.monitoring.plots import range_test_png
 
 RATES = np.geomspace(1e-6, 10, 101).tolist()
 
@@ -52,7 +52,7 @@ def test_the_picture_marks_where_the_loss_begins_to_fall_not_what_is_suggested(
     assert found.falls_at > 2 * found.lr_min
     assert f"begins to fall at {found.falls_at:.2g} " in found.explanation
     drawn = list[Figure]()
-    monkeypatch.setattr(train.plots, "_png", lambda figure: drawn.append(figure) or b"")
+    monkeypatch.setattr(train.monitoring.plots, "_png", lambda figure: drawn.append(figure) or b"")
     range_test_png(found)
     (axes,) = drawn[0].axes
     marked = {text.get_text().strip(): text.get_position()[0] for text in axes.texts}
@@ -96,9 +96,14 @@ def test_a_range_test_repeats_itself_and_learns(drawn: Dataset) -> None:
     assert len(found.rates) == len(found.losses) == len(found.smoothed) <= 30
 
 
-@pytest.mark.long
+def test_a_run_looks_for_its_rate_in_a_tenth_of_its_steps_but_in_40_to_100() -> None:
+    assert [steps_before(quick(epochs=epochs), 8) for epochs in (1, 300, 9000)] == [40, 60, 100]
+    staged = quick(epochs=600, size=64, earlier_sizes=(32,), batch_size=8, earlier_batch_sizes=(4,))
+    assert steps_before(staged, 8) == 90
+
+
 def test_auto_trains_with_what_it_found_and_goes_on_with_it(drawn: Dataset, tmp_path: Path) -> None:
-    config = quick(model="unet", encoder="resnet18", lr="auto", schedule="triangular", epochs=2)
+    config = quick(lr="auto", schedule="triangular", epochs=2)
     whole = fit(drawn, tmp_path / "whole", config)
     stored = read_config(whole)
     written = msgspec.json.decode((whole / "plots" / "lr-find.json").read_bytes(), type=RangeTest)

@@ -16,7 +16,7 @@ from curate import schema
 from curate.errors import MismatchError
 from curate.masks import band_width_px
 from tests.drawing import mask, target
-from train.metrics import boundary_iou, score_image, summarise
+from train.scoring.metrics import boundary_iou, score_image, summarise
 
 FIGURES = [name for name in schema.SCORES if name not in ("sample_id", "split", "fold")]
 
@@ -122,7 +122,7 @@ def test_an_image_of_more_pixels_than_float32_counts_is_counted_in_parts(monkeyp
     rng = np.random.default_rng(0)
     labels, prediction = np.full((50, 30), 255, np.uint8), rng.integers(0, 256, (50, 30), dtype=np.uint8)
     whole = score_image(labels, prediction)
-    monkeypatch.setattr("train.metrics.EXACT_PX", 70)
+    monkeypatch.setattr("train.scoring.metrics.EXACT_PX", 70)
     assert score_image(labels, prediction) == whole
 
 

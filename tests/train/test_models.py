@@ -15,7 +15,7 @@ from curate.errors import FormatError, MachineError, MismatchError, MissingError
 from tests.conftest import REPOSITORY
 from tests.train.making import quick
 from train.config import ENCODER_MODELS, MODELS, POOLING_MODELS, TIRAMISU_MODELS, FitConfig
-from train.distributed import synchronised
+from train.engine.distributed import synchronised
 from train.models import PROBE_SECONDS, build_model, load
 
 pytestmark = pytest.mark.usefixtures("narrow_fcn")

@@ -22,10 +22,10 @@ from review.failures import find_failures
 from review.runs import open_run
 from tests.onnx_models import brightness
 from train.config import read_config
-from train.grabcut import CENTRE_HW, cut_person, first_guess
-from train.metrics import score_image
-from train.peers import GRABCUT, Peer, is_peer, open_peer, score_peer
-from train.predict import to_bytes
+from train.inference.predict import to_bytes
+from train.scoring.grabcut import CENTRE_HW, cut_person, first_guess
+from train.scoring.metrics import score_image
+from train.scoring.peers import GRABCUT, Peer, is_peer, open_peer, score_peer
 
 UNIT = InputSpec(normalise="unit")
 

@@ -14,9 +14,9 @@ from torch.nn import functional
 from curate.errors import MismatchError
 from tests.train.making import quick
 from train.config import MODELS
-from train.fcn import STRIDES
 from train.models import build_model
-from train.positions import append_positions
+from train.models.fcn import STRIDES
+from train.models.positions import append_positions
 
 pytestmark = pytest.mark.usefixtures("narrow_fcn")
 

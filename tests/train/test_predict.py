@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-import train.predict
+import train.inference.predict
 from curate.cli import cli
 from curate.dataset import Dataset
 from curate.errors import CurateError, MissingError, UsageError
@@ -20,10 +20,10 @@ from curate.images import read_grey
 from curate.person_model import InputSpec
 from label.options_cli import model_at
 from tests.onnx_models import brightness
-from train.composite import cut_out, open_background
+from train.inference.composite import cut_out, open_background
+from train.inference.predict import listed_images, predict_files, predict_image, to_bytes, to_native
 from train.models import load
-from train.peers import open_predict
-from train.predict import listed_images, predict_files, predict_image, to_bytes, to_native
+from train.scoring.peers import open_predict
 
 
 def test_probability_to_bytes_rounds() -> None:
@@ -70,7 +70,7 @@ def write_photos(folder: Path, number: int) -> None:
 def test_several_photos_are_worked_on_at_once_and_told_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train.predict, "THREADS", 2)
+    monkeypatch.setattr(train.inference.predict, "THREADS", 2)
     write_photos(tmp_path / "photos", 8)
     (tmp_path / "photos/004-broken.png").write_bytes(b"no image")
     meeting = Barrier(2)

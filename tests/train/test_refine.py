@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-import train.refine
+import train.inference.refine
 from curate.cli import cli
 from curate.dataset import Dataset
 from curate.errors import UsageError
@@ -22,11 +22,8 @@ from curate.masks import iou
 from curate.person_model import InputSpec
 from tests.drawing import mask
 from tests.onnx_models import brightness
-from train.metrics import score_image
-from train.models import load
-from train.peers import open_peer, score_peer
-from train.predict import predict_image, to_bytes
-from train.refine import (
+from train.inference.predict import predict_image, to_bytes
+from train.inference.refine import (
     REFINEMENTS,
     box_mean,
     filter_guided,
@@ -39,7 +36,10 @@ from train.refine import (
     trimap_of,
     working_size,
 )
-from train.score import score
+from train.models import load
+from train.scoring.metrics import score_image
+from train.scoring.peers import open_peer, score_peer
+from train.scoring.score import score
 
 
 def scene(height: int = 120, width: int = 160) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -70,7 +70,7 @@ def test_the_outline_moves_to_the_edge_of_the_photograph(name: str) -> None:
 @pytest.mark.parametrize("name", ["guided", "matting"])
 def test_a_large_photograph_is_refined_at_a_working_size(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     image, coarse, truth = scene(240, 320)
-    monkeypatch.setattr(train.refine, "WORKING_PX", 20_000)
+    monkeypatch.setattr(train.inference.refine, "WORKING_PX", 20_000)
     after = iou(refine(image, coarse, [name]) >= 0.5, truth)
     assert after is not None
     assert after > 0.96
@@ -144,14 +144,14 @@ def test_local_lines_are_the_least_squares_of_equation_19() -> None:
 def test_the_guided_filter_of_a_flat_image_is_two_box_means() -> None:
     chances = np.random.default_rng(0).random((40, 30), np.float32)
     found = filter_guided(np.full((40, 30, 3), 99, np.uint8), chances)
-    radius = round(train.refine.GUIDED_RADIUS * float(np.hypot(40, 30)))
+    radius = round(train.inference.refine.GUIDED_RADIUS * float(np.hypot(40, 30)))
     assert found == pytest.approx(box_mean(box_mean(chances.astype(np.float64), radius), radius), abs=1e-5)
 
 
 def test_matting_leaves_all_but_a_band_to_0_and_1() -> None:
     image, coarse, _ = scene()
     found = solve_matting(image, coarse)
-    width_px = round(train.refine.BAND * float(np.hypot(120, 160)))
+    width_px = round(train.inference.refine.BAND * float(np.hypot(120, 160)))
     known = trimap_of(coarse >= 0.5, width_px)
     assert (found[known != 0.5] == known[known != 0.5]).all()
 

@@ -18,13 +18,13 @@ from curate.dataset import Dataset, read_table, write_table
 from curate.errors import MissingError
 from curate.files import held_folder
 from tests.train.making import make_dataset, quick
+from train.commands.runs import group_lines
 from train.config import PeerConfig, encode_config, read_config
 from train.fit import fit
-from train.intervals import figure_intervals
-from train.log import encode_lines, read_log
-from train.runs import Group, Run, SplitScore, find_runs, group_runs
-from train.runs_cli import group_lines
-from train.score import score
+from train.monitoring.log import encode_lines, read_log
+from train.scoring.intervals import figure_intervals
+from train.scoring.score import score
+from train.sweeps.runs import Group, Run, SplitScore, find_runs, group_runs
 
 
 def shown(*words: object) -> Result:

@@ -9,7 +9,7 @@ import torch
 
 from tests.train.making import quick
 from train.config import SCHEDULES
-from train.schedule import learning_rate
+from train.engine.schedule import learning_rate
 
 
 def rates(steps: int, epochs: int = 1, **options: object) -> list[float]:

@@ -22,14 +22,14 @@ from curate.person_model import InputSpec
 from tests.train.conftest import Trained
 from tests.train.making import make_dataset, quick
 from train.config import encode_config, read_config
+from train.data.folds import assign_folds
 from train.fit import fit
-from train.folds import assign_folds
-from train.metrics import score_image
+from train.inference.predict import predict_image, to_bytes
 from train.models import Loaded, load, load_weights
-from train.peers import open_peer, score_peer
-from train.predict import predict_image, to_bytes
-from train.score import score
-from train.scored import Manner, read_manner, run_of
+from train.scoring.metrics import score_image
+from train.scoring.peers import open_peer, score_peer
+from train.scoring.score import score
+from train.scoring.scored import Manner, read_manner, run_of
 
 
 def scores_of(run: Path) -> pl.DataFrame:

@@ -19,7 +19,7 @@ import msgspec
 import polars as pl
 import pytest
 
-import train.training
+import train.engine.training
 from curate import schema
 from curate.dataset import Dataset, open_dataset, read_table
 from curate.errors import CurateError, DivergedError, ExistsError, FormatError, MissingError, UsageError, VersionError
@@ -27,17 +27,17 @@ from tests.conftest import REPOSITORY
 from tests.train.making import make_dataset, one_thread
 from tests.train.test_cli import QUICK, SMALL, run
 from tests.train.test_fit import tensors, without_times
-from train.figures import groups_of
+from train.data.folds import held_out_tenth
 from train.fit import fit
-from train.folds import held_out_tenth
-from train.grid import make_runs
-from train.intervals import figure_intervals
-from train.log import EpochLine, read_log
-from train.metrics import summarise
-from train.score import score
-from train.scored import PLAIN, read_manner
-from train.sweep import read_sweep, run_sweep, seconds_left, settle_sweep
-from train.table import make_rows, run_figures, table_csv, table_markdown
+from train.monitoring.log import EpochLine, read_log
+from train.scoring.figures import groups_of
+from train.scoring.intervals import figure_intervals
+from train.scoring.metrics import summarise
+from train.scoring.score import score
+from train.scoring.scored import PLAIN, read_manner
+from train.sweeps.grid import make_runs
+from train.sweeps.sweep import read_sweep, run_sweep, seconds_left, settle_sweep
+from train.sweeps.table import make_rows, run_figures, table_csv, table_markdown
 
 GRID = ["--over", "lr=0.001,0.01", "--over", "seed=0,1", *SMALL, "--epochs", "1", "--freeze-batch-norm"]
 NAMES = ["lr=0.001,seed=0", "lr=0.001,seed=1", "lr=0.01,seed=0", "lr=0.01,seed=1"]
@@ -192,7 +192,7 @@ def test_force_begins_anew_and_clears_the_old_runs_alone(drawn: Dataset, swept: 
 def test_ctrl_c_says_how_to_go_on_in_the_run_it_was_in(
     drawn: Dataset, swept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    validate, calls = train.training.validate, []
+    validate, calls = train.engine.training.validate, []
 
     def interrupted(*arguments: object) -> object:
         calls.append(1)
@@ -202,7 +202,7 @@ def test_ctrl_c_says_how_to_go_on_in_the_run_it_was_in(
 
     two = ["--over", "seed=0,1", *QUICK, "--epochs", "2"]
     with monkeypatch.context() as patched:
-        patched.setattr(train.training, "validate", interrupted)
+        patched.setattr(train.engine.training, "validate", interrupted)
         result = run("sweep", drawn.root, "--out", tmp_path / "my sweep", *two)
     assert result.exit_code == 130
     again = f"curate train sweep {drawn.root} --out '{tmp_path / 'my sweep'}'"

@@ -13,9 +13,9 @@ from curate.dataset import Dataset
 from curate.errors import MachineError
 from tests.train.making import fit_until_killed, quick
 from train.fit import fit, is_finished
-from train.log import read_log
-from train.steps import read_steps
-from train.tensorboard import FOLDER, EventLog
+from train.monitoring.log import read_log
+from train.monitoring.steps import read_steps
+from train.monitoring.tensorboard import FOLDER, EventLog
 
 TWO = quick(epochs=2)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from train.tiramisu import SIZES, FCDenseNet
+from train.models.tiramisu import SIZES, FCDenseNet
 
 CAMVID_CLASSES = 11
 

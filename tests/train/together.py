@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch.distributed import TCPStore
 
-from train.distributed import Team, meet
+from train.engine.distributed import Team, meet
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Named augmentations of whole batches, on the device that trains.
 
-A batch is images (N, 3, S, S) uint8 RGB and targets (N, S, S) uint8 of train.targets. Each image has a seed of its own,
-so what becomes of it depends neither on its batch nor on the number of processes. Geometry is one affine resampling for
-image and target together. No recipe makes a pixel count that did not count before.
+A batch is images (N, 3, S, S) uint8 RGB and targets (N, S, S) uint8 of train.data.targets. Each image has a seed of
+its own, so what becomes of it depends neither on its batch nor on the number of processes. Geometry is one affine
+resampling for image and target together. No recipe makes a pixel count that did not count before.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from curate.masks import BACKGROUND, IGNORE, PERSON
 from train.augment.colour import with_contrast, with_saturation
 from train.augment.geometry import affine, mirrored, warp
 from train.augment.scene import Scene, over_pixels, random_pixel
-from train.targets import is_ground
+from train.data.targets import is_ground
 
 
 def occluded(scene: Scene) -> Scene:

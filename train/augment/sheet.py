@@ -16,8 +16,8 @@ from curate.terminal import counted
 from curate.threads import Watch, unwatched
 from train.augment import augment
 from train.augment.scene import Batch
-from train.cache import Cache, fill_memory
 from train.config import MAX_SIZE_PX
+from train.data.cache import Cache, fill_memory
 
 SAYS = {
     "none": "as the model would see them without augmentation",

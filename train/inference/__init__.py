@@ -1,0 +1,1 @@
+"""Trained models at work: predictions, refinements, pictures, ONNX files."""

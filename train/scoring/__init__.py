@@ -1,0 +1,1 @@
+"""Scores, image by image, of runs and of what they are held against."""

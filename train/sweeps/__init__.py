@@ -1,0 +1,1 @@
+"""Many runs: grids of options, their table, and the list of all runs."""
