@@ -271,6 +271,7 @@ class Tally:
     def __init__(self, team: Team = ALONE) -> None:
         self._team = team
         self._losses: list[Tensor] = []
+        self._sum = torch.zeros((), dtype=torch.float64)
         self._images: list[int] = []
         self._counts: list[Tensor] = []
         self._looked_at = 0
@@ -278,6 +279,7 @@ class Tally:
     def add(self, loss: Tensor, logits: Tensor, targets: Tensor, images: int) -> None:
         """Take in this process's part of a batch of so many images."""
         self._losses.append(loss * images)
+        self._sum = self._sum.to(loss.device) + self._losses[-1]
         self._images.append(images)
         self._counts.append(count_pixels(logits, targets))
 
@@ -289,7 +291,7 @@ class Tally:
 
     def loss(self) -> float:
         """Mean loss over all images taken in. For all."""
-        return float(self._team.total(torch.stack(self._losses)).sum()) / sum(self._images)
+        return float(self._team.total(self._sum)) / sum(self._images)
 
     def outcome(self) -> Outcome:
         """Means over all images taken in. For all."""

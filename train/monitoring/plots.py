@@ -88,7 +88,7 @@ def range_test_png(found: RangeTest) -> bytes:
     axes = figure.subplots()
     axes.plot(found.rates, found.losses, ".", color=TRAINING, label="loss of each batch")
     axes.plot(found.rates, found.smoothed, "-", color=VALIDATION, label="mean of those around it")
-    marks = {"begins to fall": found.falls_at, "lowest": found.lowest_at, "suggested": found.lr}
+    marks = {"begins to fall": found.falls_at, "stays low up to": found.held_to, "suggested": found.lr}
     for (name, rate), style in zip(marks.items(), (":", ":", "-"), strict=True):
         axes.axvline(rate, color=VALIDATION, linestyle=style, alpha=0.5)
         axes.text(rate, 0.98, f" {name} {rate:.2g}", rotation=90, va="top", transform=axes.get_xaxis_transform())
