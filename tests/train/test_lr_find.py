@@ -34,13 +34,21 @@ def valley(rate: float) -> float:
     return 0.75 + 0.25 * math.cos((place + 4) / 2 * math.pi) if place <= -2 else 0.5 + (place + 2) ** 2
 
 
-def test_the_suggestion_is_a_sixteenth_of_the_highest_rate_that_the_loss_stands() -> None:
+def test_the_suggestion_is_a_tenth_of_the_highest_rate_that_the_loss_stands() -> None:
     found = suggest(RATES, [valley(rate) for rate in RATES])
     assert found.held_to == pytest.approx(2e-2, rel=0.2)  # where the loss has risen by a tenth, a fifth of its fall
-    assert found.lr == pytest.approx(found.held_to / 16, rel=0.05)
+    assert found.lr == pytest.approx(found.held_to / 10, rel=0.05)
     assert found.lr_min == pytest.approx(2.6e-4, rel=0.15)  # where a tenth of the fall is done
     assert "stays low up to" in found.explanation
     assert "beyond which it rises" in found.explanation
+
+
+def test_no_more_than_suits_the_optimizer_is_suggested() -> None:
+    losses = np.linspace(2, 1, 101).tolist()
+    assert suggest(RATES, losses).lr == pytest.approx(RATES[-1] / 10, rel=0.05)
+    bound = suggest(RATES, losses, 0.01)
+    assert bound.lr == 0.01
+    assert "--lr 0.01 is the most that suits the optimizer" in bound.explanation
 
 
 def test_where_on_a_plateau_a_noisy_loss_is_lowest_changes_nothing() -> None:

@@ -42,11 +42,13 @@ FALLEN_SHARE = 0.1
 HELD_SHARE = 0.2
 """The loss is held as long as it has risen again by no more than this share of its whole fall."""
 
-DIVISOR = 16.0
-"""The suggestion is the highest rate at which the loss is held divided by this.
+DIVISOR, MOST = 10.0, 0.01
+"""The suggestion is the highest rate at which the loss is held divided by the first, and at most the second.
 
-Smith takes a third or a quarter of the rate of the lowest loss, and so does the go-selfies paper. With batch norm the
-loss is as low over two decades, and where in them it is lowest is chance: the same model had 0.006 and 0.12.
+Adam and RMSprop move each weight by about the rate itself, whatever the gradient, so that more than a hundredth a step
+is coarse even where the loss stands it; SGD has no such bound. Smith takes a third or a quarter of the rate of the
+lowest loss, and so does the go-selfies paper. With batch norm the loss is as low over two decades, and where in them it
+is lowest is chance: the same model had 0.006 and 0.12.
 """
 
 
@@ -97,7 +99,7 @@ def range_test(
             if is_lost(losses):
                 break
     finite = losses if math.isfinite(losses[-1]) else losses[:-1]
-    return suggest(rates[: len(finite)].tolist(), finite)
+    return suggest(rates[: len(finite)].tolist(), finite, math.inf if config.optimizer == "sgd" else MOST)
 
 
 def steps_before(config: FitConfig, epoch_images: int) -> int:
@@ -114,8 +116,8 @@ def is_lost(losses: Sequence[float]) -> bool:
     return bool(means) and means[-1] > DIVERGED * min(means)
 
 
-def suggest(rates: Sequence[float], losses: Sequence[float]) -> RangeTest:
-    """What a range test's rates and losses, of equal number and finite, suggest.
+def suggest(rates: Sequence[float], losses: Sequence[float], most: float = math.inf) -> RangeTest:
+    """What a range test's rates and losses, of equal number and finite, suggest: no rate above `most`.
 
     Raises:
         UsageError: The loss fell at no rate.
@@ -129,11 +131,13 @@ def suggest(rates: Sequence[float], losses: Sequence[float]) -> RangeTest:
         )
     fallen = int(np.argmax(np.array(smoothed) <= smoothed[0] - FALLEN_SHARE * fall))
     held = int(np.flatnonzero(np.array(smoothed) <= smoothed[lowest] + HELD_SHARE * fall)[-1])
-    lr, lr_min = _rounded(rates[held] / DIVISOR), _rounded(min(rates[fallen], rates[held] / DIVISOR / 2))
+    lr = _rounded(min(rates[held] / DIVISOR, most))
+    lr_min = _rounded(min(rates[fallen], lr / 2))
+    reason = "is a tenth of that" if rates[held] / DIVISOR <= most else "is the most that suits the optimizer"
     end = "beyond which it rises" if held < len(smoothed) - 1 else "where the test ended"
     explanation = (
         f"the loss begins to fall at {rates[fallen]:.2g} and stays low up to {rates[held]:.2g}, {end}; "
-        f"--lr {lr:g} is a sixteenth of that, --lr-min {lr_min:g} suits --schedule triangular"
+        f"--lr {lr:g} {reason}, --lr-min {lr_min:g} suits --schedule triangular"
     )
     return RangeTest(lr, lr_min, rates[fallen], rates[held], explanation, list(rates), list(losses), smoothed)
 
