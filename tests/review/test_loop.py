@@ -42,7 +42,7 @@ from train.scoring.metrics import summarise
 SPLITS = ("train",) * 12 + ("val",) * 4 + ("test",) * 3
 OPTIONS = ["--encoder", "resnet18", "--weights", "none", "--size", "32", "--batch-size", "4", "--folds", "2"]
 OPTIONS += ["--lr", "0.001"]
-FIT = {"encoder": "resnet18", "weights": "none", "size": 32, "batch_size": 4, "folds": 2, "epochs": 2}
+FIT = {"encoder": "resnet18", "weights": "none", "size": 32, "batch_size": 4, "folds": 2, "epochs": 2, "lr": 0.001}
 
 
 def configure(dataset: Dataset, out: Path, **changes: object) -> LoopConfig:

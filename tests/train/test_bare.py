@@ -43,7 +43,7 @@ tiny = "--model pspnet --encoder mobilenet_v2 --weights none --size 32 --epochs 
 curate("train", "fit", dataset, "--out", run, *tiny)
 curate("train", "score", run, "--split", "val", "--split", "test")
 curate("train", "score", "grabcut", dataset, "--split", "test", "--out", run + "-grabcut")
-curate("train", "sweep", dataset, "--out", run + "-sweep", "--over", "lr=0.01", *tiny)
+curate("train", "sweep", dataset, "--out", run + "-sweep", "--over", "seed=1", *tiny)
 curate("train", "predict", run, dataset + "/images", "--out", masks)
 main(["train", "score", model, dataset, "--split", "test", "--out", run + "-onnx"])
 """
