@@ -171,7 +171,6 @@ def test_what_force_replaces_counts_as_room(copied: Callable[[Path], object], fi
 
 
 OPTIONS = ["--model", "pspnet", "--encoder", "mobilenet_v2", "--weights", "none", "--batch-size", "4"]
-OPTIONS += ["--lr", "0.001"]
 
 
 def test_estimate_says_what_a_run_would_take_and_writes_nothing(drawn: Dataset, tmp_path: Path) -> None:

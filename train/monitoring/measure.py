@@ -11,7 +11,7 @@ import polars as pl
 
 from curate.dataset import Dataset
 from curate.threads import Watch, unwatched
-from train.config import FitConfig
+from train.config import PRETRAINED_LR, FitConfig
 from train.data.cache import fill_memory, is_cached
 from train.data.folds import Share, settle_validation, share_images
 from train.data.material import check_material, counted, materials_of, weights_and_recipes
@@ -65,6 +65,7 @@ def measure(dataset: Dataset, config: FitConfig, run: Path, watch: Watch) -> Est
         first = stages(config)[0]
         steps = steps_before(config, config.epoch_images or counted(dataset, share.learn))
         work += Work({first.size: steps * first.batch_size}, {})
+        config = msgspec.structs.replace(config, lr=PRETRAINED_LR)  # a step takes as long at any rate
     model = check_buildable(config)
     learner = make_learner(model.to(device()), config)
     count = len(dataset.rows("train", "background", "val"))
