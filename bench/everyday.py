@@ -9,6 +9,7 @@ is in `--work` already is not done again, so seeds can be added one by one.
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import polars as pl
 
-from bench.measure import ROOT, Command, contender, curate
+from bench.measure import ROOT, BenchError, Command, contender, curate
 from curate import schema
 from curate.build import build_dataset
 from curate.dataset import Dataset, open_dataset
@@ -64,13 +65,20 @@ def everyday_set(data: Path, work: Path) -> Dataset:
 
 
 def timed(command: Command, folder: Path) -> float:
-    """The seconds that a command takes to make a folder, or took when it did; what it says goes to stderr."""
-    kept = folder.with_suffix(".seconds")
+    """The seconds that a command takes to make a folder, or took when it did; what it says goes to stderr.
+
+    Raises:
+        BenchError: The folder was made by another command, such as one of other epochs.
+    """
+    kept, words = folder.with_suffix(".json"), list(map(str, command))
     if not kept.is_file():
         begun = time.perf_counter()
         subprocess.run(command, cwd=ROOT, stdout=sys.stderr, check=True)
-        kept.write_text(f"{time.perf_counter() - begun:.1f}")
-    return float(kept.read_text())
+        kept.write_text(json.dumps({"command": words, "seconds": time.perf_counter() - begun}))
+    made = json.loads(kept.read_text())
+    if made["command"] != words:
+        raise BenchError(f"{folder}: was made by {' '.join(made['command'])}. Pass another --work")
+    return float(made["seconds"])
 
 
 def epochs_within(seconds: float, trial: Path, trial_seconds: float) -> int:

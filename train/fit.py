@@ -39,7 +39,7 @@ from train.data.material import (
 from train.engine.distributed import ALONE, Team
 from train.engine.execution import precision_on
 from train.engine.freezing import check_freezable
-from train.engine.lr_find import STEPS, RangeTest, range_test, steps_before, write_range_test
+from train.engine.lr_find import STEPS, RangeTest, range_test, range_test_steps, write_range_test
 from train.engine.optimisers import parameter_groups
 from train.engine.training import train_model
 from train.models import build_model, device
@@ -174,7 +174,7 @@ def _train_and_score(
     materials = team.first_on_each_machine(lambda: gather(dataset, config, shares, weight_of, recipe_of, watch))
     check_shares(materials.values(), config, team)
     if config.lr == "auto":
-        steps = steps_before(config, materials[-1].epoch_images)
+        steps = range_test_steps(config, materials[-1].epoch_images)
         found = range_test(materials[-1], _for_building(config, run), watch, steps, team)
         config = team.from_lead(functools.partial(with_suggestion, config, found))
         if team.is_lead:

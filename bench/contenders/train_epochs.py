@@ -29,10 +29,11 @@ from train.augment import augment
 from train.config import FitConfig
 from train.data.batches import Draw, batch_bounds, fetch, to_input
 from train.data.cache import Cache, cache_folder, open_cache
+from train.data.material import Material
 from train.engine.execution import autocast, precision_on
 from train.engine.learner import Learner, make_learner
 from train.engine.stages import stages
-from train.engine.training import Material, epoch_draws, train_epoch
+from train.engine.training import epoch_draws, train_epoch
 from train.models import build_model, device_name
 
 RATE = 1e-4

@@ -8,7 +8,8 @@ import pytest
 from curate.threads import unwatched
 from tests.train.making import make_dataset
 from train.data.cache import fill_memory
-from train.engine.training import Material, epoch_draws
+from train.data.material import Material
+from train.engine.training import epoch_draws
 
 
 def test_a_recipe_of_its_own_is_used_in_half_of_the_draws(tmp_path) -> None:  # type: ignore[no-untyped-def]

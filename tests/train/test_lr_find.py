@@ -19,7 +19,7 @@ from curate.errors import UsageError
 from tests.train.making import quick
 from tests.train.test_fit import stop_in, tensors
 from train.config import read_config
-from train.engine.lr_find import RangeTest, is_lost, smooth, steps_before, suggest
+from train.engine.lr_find import RangeTest, is_lost, range_test_steps, smooth, suggest
 from train.fit import find_rate, fit
 from train.monitoring.plots import range_test_png
 
@@ -113,9 +113,9 @@ def test_a_range_test_repeats_itself_and_learns(drawn: Dataset) -> None:
 
 
 def test_a_run_looks_for_its_rate_in_a_tenth_of_its_steps_but_in_40_to_100() -> None:
-    assert [steps_before(quick(epochs=epochs), 8) for epochs in (1, 300, 9000)] == [40, 60, 100]
+    assert [range_test_steps(quick(epochs=epochs), 8) for epochs in (1, 300, 9000)] == [40, 60, 100]
     staged = quick(epochs=600, size=64, earlier_sizes=(32,), batch_size=8, earlier_batch_sizes=(4,))
-    assert steps_before(staged, 8) == 90
+    assert range_test_steps(staged, 8) == 90
 
 
 def test_auto_trains_with_what_it_found_and_goes_on_with_it(drawn: Dataset, tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from curate import schema
 from curate.dataset import Dataset
@@ -23,8 +25,25 @@ from train.data.folds import Share
 from train.data.targets import HELD
 from train.engine.distributed import Team
 from train.engine.stages import stages
-from train.engine.training import Material
 from train.models import device
+
+
+@dataclass(frozen=True)
+class Material:
+    """What one model learns from: row i of the caches' `rows` is drawn by weights[i] and augmented by recipes[i]."""
+
+    caches: Mapping[int, Cache]
+    """One for each image side in px that is trained at, alike in their rows."""
+    rows: NDArray[np.intp]
+    weights: NDArray[np.float64]
+    recipes: Sequence[str]
+    validation: Sequence[int]
+    """Rows of the caches that judge an epoch."""
+    epoch_images: int
+    scenes: NDArray[np.intp]
+    """Rows of the caches without a person, for recipes that put people somewhere else."""
+    held: int
+    """What a held object counts as: 0, 128 or 255."""
 
 
 def gather(

@@ -15,12 +15,13 @@ from curate.files import write_atomic
 from curate.threads import Watch
 from train.config import FitConfig
 from train.data.batches import batch_bounds, batches
+from train.data.material import Material
 from train.engine.distributed import ALONE, Team
 from train.engine.execution import executing
 from train.engine.freezing import prepare_epoch
 from train.engine.learner import make_learner
 from train.engine.stages import stages
-from train.engine.training import Material, epoch_draws, seeded_dropout
+from train.engine.training import epoch_draws, seeded_dropout, steps_of
 from train.models import build_model, device
 from train.monitoring.plots import range_test_png
 
@@ -102,10 +103,9 @@ def range_test(
     return suggest(rates[: len(finite)].tolist(), finite, math.inf if config.optimizer == "sgd" else MOST)
 
 
-def steps_before(config: FitConfig, epoch_images: int) -> int:
+def range_test_steps(config: FitConfig, epoch_images: int) -> int:
     """How many steps the range test of a run takes that learns from so many images in an epoch."""
-    following = sum(stage.epochs * len(batch_bounds(epoch_images, stage.batch_size)) for stage in stages(config))
-    return min(STEPS, max(FEWEST_STEPS, round(SHARE * following)))
+    return min(STEPS, max(FEWEST_STEPS, round(SHARE * steps_of(stages(config), epoch_images))))
 
 
 def is_lost(losses: Sequence[float]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from curate.threads import Tick, Watch, tell
 from train.config import FitConfig
 from train.data.batches import Draw, batch_bounds, batches, draw_epoch, to_input
 from train.data.cache import Cache
+from train.data.material import Material
 from train.engine.checkpoint import mend_rest, read_checkpoint, restore_learner, save_checkpoint
 from train.engine.distributed import ALONE, Team
 from train.engine.execution import autocast, executing
@@ -35,24 +36,6 @@ from train.monitoring.steps import Steps
 
 STEPS_BETWEEN_LOOKS = 16
 """After so many steps losses are looked at: looking makes a GPU wait, and not looking trains on what is lost."""
-
-
-@dataclass(frozen=True)
-class Material:
-    """What one model learns from: row i of the caches' `rows` is drawn by weights[i] and augmented by recipes[i]."""
-
-    caches: Mapping[int, Cache]
-    """One for each image side in px that is trained at, alike in their rows."""
-    rows: NDArray[np.intp]
-    weights: NDArray[np.float64]
-    recipes: Sequence[str]
-    validation: Sequence[int]
-    """Rows of the caches that judge an epoch."""
-    epoch_images: int
-    scenes: NDArray[np.intp]
-    """Rows of the caches without a person, for recipes that put people somewhere else."""
-    held: int
-    """What a held object counts as: 0, 128 or 255."""
 
 
 @dataclass(frozen=True)
@@ -166,11 +149,7 @@ def train_epoch(
     draws = epoch_draws(material, config.augment, seed)
     bounds = batch_bounds(len(draws), stage.batch_size)
     first_step = (epoch - stage.first) * len(bounds)
-    steps_before = sum(
-        earlier.epochs * len(batch_bounds(len(draws), earlier.batch_size))
-        for earlier in stages(config)
-        if earlier.last < stage.first
-    )
+    steps_before = steps_of([earlier for earlier in stages(config) if earlier.last < stage.first], len(draws))
     tally, rates = Tally(learner.team), list[float]()
     prepare_epoch(learner.model, config, epoch)
     with seeded_dropout(seed, learner.team):
@@ -187,6 +166,11 @@ def train_epoch(
                 tell(tick, f"loss {tally.loss():.3f}")
             tick(end - begin)
     return tally.outcome(), tally.steps(steps_before + first_step, rates)
+
+
+def steps_of(some: Sequence[Stage], epoch_images: int) -> int:
+    """How many optimiser steps stages take, with so many images in an epoch."""
+    return sum(stage.epochs * len(batch_bounds(epoch_images, stage.batch_size)) for stage in some)
 
 
 @contextmanager
@@ -271,7 +255,7 @@ class Tally:
     def __init__(self, team: Team = ALONE) -> None:
         self._team = team
         self._losses: list[Tensor] = []
-        self._sum = torch.zeros((), dtype=torch.float64)
+        self._sum = torch.zeros((), dtype=torch.float64)  # of the losses: every look asks for it
         self._images: list[int] = []
         self._counts: list[Tensor] = []
         self._looked_at = 0

@@ -14,12 +14,12 @@ from curate.threads import Watch, unwatched
 from train.config import PRETRAINED_LR, FitConfig
 from train.data.cache import fill_memory, is_cached
 from train.data.folds import Share, settle_validation, share_images
-from train.data.material import check_material, counted, materials_of, weights_and_recipes
+from train.data.material import Material, check_material, counted, materials_of, weights_and_recipes
 from train.engine.execution import executing
 from train.engine.learner import Learner, make_learner
-from train.engine.lr_find import steps_before
+from train.engine.lr_find import range_test_steps
 from train.engine.stages import Stage, stages
-from train.engine.training import Material, train_epoch, validate
+from train.engine.training import train_epoch, validate
 from train.fit import check_buildable
 from train.models import device
 from train.monitoring.disk import fit_bytes
@@ -63,7 +63,7 @@ def measure(dataset: Dataset, config: FitConfig, run: Path, watch: Watch) -> Est
     work = fit_work(dataset, config, run)
     if config.lr == "auto":
         first = stages(config)[0]
-        steps = steps_before(config, config.epoch_images or counted(dataset, share.learn))
+        steps = range_test_steps(config, config.epoch_images or counted(dataset, share.learn))
         work += Work({first.size: steps * first.batch_size}, {})
         config = msgspec.structs.replace(config, lr=PRETRAINED_LR)  # a step takes as long at any rate
     model = check_buildable(config)
