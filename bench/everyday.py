@@ -32,8 +32,8 @@ OURS = ("--encoder", "mobilenet_v2", "--weights", "none", "--size", "160")
 """The plain loop's model; all else is default."""
 EVERY = 5
 
-TRIAL_EPOCHS, SPARE = 3, 0.03
-"""Ours is timed for so many epochs, and this share of the time is left for a pace that is not quite even."""
+TRIAL_EPOCHS, SPARE = 3, 0.05
+"""Ours is timed for so many epochs, and this share of the time is left: a longer run's range test takes more steps."""
 
 FIGURES = {
     "image mean IoU": pl.col("iou"),
