@@ -26,7 +26,8 @@ from curate.sources.coco_json import (
     collection_paused,
     decode_coco,
 )
-from curate.sources.coco_labels import CocoLabels, damaged_keypoints
+from curate.sources.coco_keypoints import damaged_keypoints
+from curate.sources.coco_labels import CocoLabels
 from curate.sources.coco_table import Categories, CocoImage, size_problem, table_of
 from curate.sources.lookup import ImageFinder, usual_folders
 from curate.sources.names import person_classes, sample_keys

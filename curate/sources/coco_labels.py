@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -16,18 +16,13 @@ from curate.errors import FormatError
 from curate.foreground import PAINTED, Foreground, paint
 from curate.masks import Rle, SizeHW
 from curate.sources import Label, Limits, Measure, Note, Polygons
-from curate.sources.coco_json import NO_KEYPOINTS, Annotation, Number
+from curate.sources.coco_json import Annotation
+from curate.sources.coco_keypoints import facing, poses_of, shows_head, visible_keypoints
 from curate.sources.coco_objects import classes_beside, touching_objects
 from curate.sources.coco_shapes import covers, rles_of, shape_of_person
 from curate.sources.coco_table import CocoImage, size_problem, stands_for
 from curate.sources.outlines import Outlines, settle
 
-HEAD = slice(0, 5)
-"""Nose, eyes and ears among the 17 keypoints of a person."""
-KEYPOINTS = 17
-VISIBLE = 2
-
-_keypoints = msgspec.json.Decoder(list[float] | None)
 _many_polygons = msgspec.json.Decoder(list[list[list[float]]])
 
 
@@ -145,7 +140,7 @@ class CocoLabels:
         objects = touching_objects(image, person, size_hw)
         if self._foreground.paints:
             target = paint(target, [(masks.decode(rle), self._foreground.policy_of(name)) for name, rle in objects])
-        counted = [person.annotation for person in people if self._counts(person, size_hw)]
+        poses = poses_of([person.annotation for person in people if self._counts(person, size_hw)])
         touching = tuple(sorted({name for name, _ in objects}))
         edges, outlines_px = masks.touched_edges(person), outlines_together(people)
         classes = classes_beside(image, objects, self._foreground, target)
@@ -153,8 +148,10 @@ class CocoLabels:
             target,
             origin_of(people),
             touching,
-            *seen(counted),
+            head_visible=all(map(shows_head, poses)) if poses else None,
+            keypoints=min(map(visible_keypoints, poses), default=None),
             outlines_px=outlines_px,
+            tags=tuple(sorted({side for side in map(facing, poses) if side is not None})),
             edges=edges,
             classes=classes,
         )
@@ -206,37 +203,3 @@ def outlines_together(people: Sequence[Person]) -> Polygons | None:
     """The polygons of all people; None where anyone is run lengths, or there is nobody."""
     outlines = [person.outlines for person in people if person.outlines is not None]
     return [polygon for found in outlines for polygon in found] if people and len(outlines) == len(people) else None
-
-
-def seen(people: Sequence[Annotation]) -> tuple[bool | None, int | None]:
-    """Whether all people with labelled keypoints show a head, and the fewest keypoints one of them shows.
-
-    A head shows where nose, an eye or an ear is visible (v = 2). Keypoints that are all zero are not labelled.
-    """
-    visible = [keypoints for keypoints in map(visibility, people) if any(keypoints)]
-    if not visible:
-        return None, None
-    heads = all(VISIBLE in keypoints[HEAD] for keypoints in visible)
-    return heads, min(keypoints.count(VISIBLE) for keypoints in visible)
-
-
-def visibility(annotation: Annotation) -> list[int]:
-    """The flag v of each of the 17 keypoints; none where there are no such keypoints."""
-    try:
-        values = _keypoints.decode(bytes(annotation.keypoints) or b"null") or []
-    except msgspec.DecodeError:
-        return []
-    return [int(flag) for flag in values[2::3]] if len(values) == 3 * KEYPOINTS else []
-
-
-def damaged_keypoints(path: Path, annotations: Sequence[Annotation], people: Container[Number]) -> list[Note]:
-    """A Note for each person of a file whose keypoints cannot be used; the person counts all the same."""
-    what = f"keypoints are not the {KEYPOINTS} of a person and were left out"
-    return [
-        Note(what, f"{path} at annotations[{index}]")
-        for index, annotation in enumerate(annotations)
-        if annotation.keypoints is not NO_KEYPOINTS
-        and annotation.category_id in people
-        and bytes(annotation.keypoints) not in (b"[]", b"null")
-        and not visibility(annotation)
-    ]

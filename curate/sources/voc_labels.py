@@ -30,6 +30,8 @@ VOID = 255
 BORDER_PX, CONTACT_PX = 5, 2
 """Objects that touch are parted by a void border of 5 px; over it, and without it, contact reaches 2 px."""
 HEAD = "head"
+SIDES = {"frontal": "front", "rear": "rear"}
+"""What a pose is called in the `tags` column."""
 MOST_VALUES = 2**16
 
 
@@ -332,6 +334,7 @@ def head_of(counted: Sequence[VocObject]) -> bool | None:
 
 
 def tags_of(counted: Sequence[VocObject]) -> tuple[str, ...]:
-    """The flags of anyone who counts, as words for the `tags` column."""
+    """The flags of anyone who counts and the sides they are seen from, as words for the `tags` column."""
+    sides = {SIDES[pose] for one in counted if (pose := one.pose.casefold()) in SIDES}
     words = ("difficult",) * any(one.difficult for one in counted)
-    return words + ("truncated",) * any(one.truncated for one in counted)
+    return words + ("truncated",) * any(one.truncated for one in counted) + tuple(sorted(sides))

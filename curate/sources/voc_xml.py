@@ -30,6 +30,7 @@ class VocObject:
         truncated: Reaching beyond its box: cut by the image's edge or hidden.
         box: Left, top, right and bottom in px, the last two exclusive; None where none is stated.
         people: How many people it stands for; our exports know only their union.
+        pose: The side it is seen from, such as `Frontal` and `Rear`; empty where none is stated.
         parts: Names of the parts with a box of their own (`head`, `hand`, `foot`), which few people have.
     """
 
@@ -39,6 +40,7 @@ class VocObject:
     box: Box | None = None
     parts: tuple[str, ...] = ()
     people: int = 1
+    pose: str = ""
 
 
 class _PlainTree(ElementTree.TreeBuilder):
@@ -89,6 +91,7 @@ def object_of(path: Path, found: ElementTree.Element) -> VocObject:
         box_of(found.find("bndbox")),
         tuple(text_of(part, "name").casefold() for part in found.findall("part")),
         people_of(path, found),
+        text_of(found, "pose"),
     )
 
 

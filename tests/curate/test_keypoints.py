@@ -324,3 +324,34 @@ def test_on_real_photographs_only_the_heads_change(real_data: Path) -> None:
     recipe = {"coco": [f"coco={path}" for path in parts[0] + parts[1]], "max-people": 2}
     plain = select(make_recipe({**recipe, "coco": recipe["coco"][:2]}))
     assert select(make_recipe(recipe)).kept.drop("read").equals(plain.kept.drop("read"))
+
+
+LEFT_SHOULDER, RIGHT_SHOULDER = 5, 6
+
+
+def shoulders(left_x: int, right_x: int, *, nose: int = 0, flag: int = 2) -> list[int]:
+    """Keypoints of two shoulders, with the nose's flag."""
+    places = {NOSE: (20, 5, nose), LEFT_SHOULDER: (left_x, 9, flag), RIGHT_SHOULDER: (right_x, 9, flag)}
+    return [value for number in range(17) for value in places.get(number, (0, 0, 0))]
+
+
+@pytest.mark.parametrize(
+    ("people", "tags"),
+    [
+        ([shoulders(30, 10, nose=2)], ("front",)),
+        ([shoulders(30, 10, nose=2, flag=1)], ("front",)),
+        ([shoulders(10, 30)], ("rear",)),
+        ([shoulders(10, 30, nose=1)], ("rear",)),
+        ([shoulders(10, 30, nose=2)], ()),
+        ([shoulders(30, 10)], ()),
+        ([shoulders(20, 20, nose=2)], ()),
+        ([shoulders(30, 10, nose=2, flag=0)], ()),
+        ([keypoints()], ()),
+        ([shoulders(10, 30), shoulders(30, 10, nose=2), shoulders(31, 11, nose=2)], ("front", "rear")),
+    ],
+)
+def test_people_are_seen_from_the_side_their_shoulders_tell(
+    tmp_path: Path, people: list[list[int]], tags: tuple[str, ...]
+) -> None:
+    one = [person(1, box(3 * at, 0, 3 * at + 3, 9), id=at, keypoints=found) for at, found in enumerate(people)]
+    assert read(person_keypoints(tmp_path, *one)).labels.draw(0).tags == tags

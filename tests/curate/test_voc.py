@@ -230,13 +230,13 @@ def test_damaged_masks_make_their_image_unreadable(tmp_path: Path) -> None:
 
 
 def figures(root: Path) -> None:
-    """Two people of 300 and 20 px, with boxes; the second is difficult, the first truncated, a dog both."""
+    """Two people of 300 and 20 px, with boxes; the first truncated and seen from behind, the second difficult."""
     drawn = blank()
     drawn[10:40, 5:15], drawn[:5, 40:44], drawn[30:, 50:] = 15, 15, 12
     voc_image(root, "a", drawn, [])
-    large = an_object(box=(4, 9, 16, 40), truncated=True, parts=("head", "hand"))
-    small = an_object(box=(39, 0, 46, 6), difficult=True, parts=("foot",))
-    xml_file(root / "Annotations" / "a.xml", large, small, an_object("dog", (50, 30, 60, 40), True, True))
+    large = an_object(box=(4, 9, 16, 40), truncated=True, parts=("head", "hand"), pose="Rear")
+    small = an_object(box=(39, 0, 46, 6), difficult=True, parts=("foot",), pose="Frontal")
+    xml_file(root / "Annotations" / "a.xml", large, small, an_object("dog", (50, 30, 60, 40), True, True, pose="Rear"))
 
 
 @pytest.mark.parametrize("with_objects", [False, True], ids=["boxes", "object mask"])
@@ -247,10 +247,10 @@ def test_figures_count_from_a_share_of_the_image_on(tmp_path: Path, with_objects
         objects[10:40, 5:15], objects[:5, 40:44], objects[30:, 50:] = 1, 2, 3
         palette_png(tmp_path / "SegmentationObject" / "a.png", objects)
     for share, people, tags, head in (
-        (0.0, 2, ("difficult", "truncated"), False),
-        (20 / PIXELS, 2, ("difficult", "truncated"), False),
-        (21 / PIXELS, 1, ("truncated",), True),
-        (300 / PIXELS, 1, ("truncated",), True),
+        (0.0, 2, ("difficult", "truncated", "front", "rear"), False),
+        (20 / PIXELS, 2, ("difficult", "truncated", "front", "rear"), False),
+        (21 / PIXELS, 1, ("truncated", "rear"), True),
+        (300 / PIXELS, 1, ("truncated", "rear"), True),
         (301 / PIXELS, 0, (), None),
     ):
         labels = read(tmp_path, min_person_area=share).labels

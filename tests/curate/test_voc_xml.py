@@ -16,12 +16,12 @@ def test_objects_are_read_with_flags_boxes_and_parts(tmp_path: Path) -> None:
     path = xml_file(
         tmp_path / "a.xml",
         an_object(" person ", (2, 3, 10, 12), difficult=True, parts=("Head", "hand")),
-        an_object("dog", truncated=True),
+        an_object("dog", truncated=True, pose="Left"),
         "<object><name/></object>",
     )
     assert read_objects(path) == (
         VocObject("person", True, False, (2, 3, 10, 12), ("head", "hand")),
-        VocObject("dog", False, True),
+        VocObject("dog", False, True, pose="Left"),
         VocObject(""),
     )
 

@@ -22,12 +22,14 @@ def an_object(
     difficult: bool = False,
     truncated: bool = False,
     parts: Sequence[str] = (),
+    pose: str = "",
 ) -> str:
     """An `<object>`; its box is left, top, right, bottom in px from 0, the last two exclusive."""
     sides = "" if box is None else f"<xmin>{box[0] + 1}</xmin><ymin>{box[1] + 1}</ymin>"
     sides += "" if box is None else f"<xmax>{box[2]}</xmax><ymax>{box[3]}</ymax>"
     listed = "".join(f"<part><name>{part}</name></part>" for part in parts)
     flags = f"<truncated>{int(truncated)}</truncated><difficult>{int(difficult)}</difficult>"
+    flags += f"<pose>{pose}</pose>" * bool(pose)
     return f"<object><name>{name}</name>{flags}{f'<bndbox>{sides}</bndbox>' if sides else ''}{listed}</object>"
 
 
