@@ -304,3 +304,10 @@ def explain_oserror(error: OSError, where: Path | str) -> CurateError:
             return MissingError(f"{place}: {error.strerror}. Check whether a file or a folder is wanted here")
         case _:
             return MachineError(f"{place}: {error.strerror or error}")
+
+
+def cache_folder() -> Path:
+    """Where caches lie: $CURATE_CACHE, else `curate` in $XDG_CACHE_HOME, else ~/.cache/curate."""
+    if own := os.environ.get("CURATE_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "curate"

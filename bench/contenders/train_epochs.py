@@ -24,11 +24,12 @@ import torch
 from torch import Tensor
 
 from curate.dataset import Dataset, open_dataset
+from curate.files import cache_folder
 from curate.threads import unwatched
 from train.augment import augment
 from train.config import FitConfig
 from train.data.batches import Draw, batch_bounds, fetch, to_input
-from train.data.cache import Cache, cache_folder, open_cache
+from train.data.cache import Cache, open_cache
 from train.data.material import Material
 from train.engine.execution import autocast, precision_on
 from train.engine.learner import Learner, make_learner

@@ -14,8 +14,9 @@ import pytest
 import train.data.cache
 from curate.dataset import Dataset
 from curate.errors import MachineError
+from curate.files import cache_folder
 from curate.threads import Tick
-from train.data.cache import cache_folder, fill_memory, open_cache, resize_image
+from train.data.cache import fill_memory, open_cache, resize_image
 from train.data.targets import resize_target
 
 

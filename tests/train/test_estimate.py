@@ -14,9 +14,10 @@ import train.monitoring.estimate
 from curate.cli import cli
 from curate.dataset import Dataset
 from curate.errors import MachineError
+from curate.files import cache_folder
 from tests.train.making import quick
 from train.config import FitConfig, read_config
-from train.data.cache import cache_folder, is_cached
+from train.data.cache import is_cached
 from train.fit import fit
 from train.models import build_model
 from train.monitoring.disk import model_bytes, run_bytes

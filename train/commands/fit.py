@@ -127,7 +127,7 @@ def fit(
 
 
 def _print_estimate(dataset: Dataset, config: FitConfig, run: Path) -> None:
-    from train.data.cache import cache_folder
+    from curate.files import cache_folder
     from train.models import device_name
     from train.monitoring.disk import check_room
     from train.monitoring.estimate import duration, size

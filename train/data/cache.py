@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from curate.classes import class_hash
 from curate.dataset import Dataset
 from curate.errors import ExistsError, MachineError
-from curate.files import is_staged, staged_folder
+from curate.files import cache_folder, is_staged, staged_folder
 from curate.threads import Watch, map_threads
 from train.data.targets import resize_target
 
@@ -54,13 +54,6 @@ class _Header(msgspec.Struct, frozen=True):
     digest: str
     size: int
     sample_ids: list[str]
-
-
-def cache_folder() -> Path:
-    """Where caches lie: $CURATE_CACHE, else `curate` in $XDG_CACHE_HOME, else ~/.cache/curate."""
-    if own := os.environ.get("CURATE_CACHE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "curate"
 
 
 def open_cache(dataset: Dataset, size: int, watch: Watch) -> Cache:
