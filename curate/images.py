@@ -24,6 +24,9 @@ Pixel = TypeVar("Pixel", bound=np.generic)
 MAX_PIXELS = 200_000_000
 """Images with more pixels are refused from their header alone, before anything is decoded."""
 
+JPEG_LUMA_SUM = 3688
+"""Of the 64 numbers of the standard luma quantisation table."""
+
 THUMBNAIL_PX = 32
 """Height and width of what `examine_image` gives."""
 
@@ -159,6 +162,23 @@ def read_thumbnail(path: Path, height_px: int) -> NDArray[np.uint8]:
         scale = max(1, image.height // height_px)
         image.draft("RGB", (max(1, image.width // scale), max(1, image.height // scale)))
         return _decoded(path, image, "RGB")
+
+
+def jpeg_quality(path: Path) -> int | None:
+    """The quality, 1 to 100, that libjpeg would have been asked for to store a JPEG so coarsely; None of other files.
+
+    Told from the sum of its luma quantisation table: libjpeg scales one standard table (ITU-T T.81, annex K), but no
+    entry above 255, so that what is below 10 is told as about 10.
+
+    Raises:
+        FormatError: The file is no image.
+    """
+    with read_header(path) as image:
+        tables: dict[int, list[int]] = getattr(image, "quantization", {})
+        if 0 not in tables:
+            return None
+        percent = 100 * sum(tables[0]) / JPEG_LUMA_SUM
+    return max(1, min(100, round(100 - percent / 2 if percent <= 100 else 5000 / percent)))
 
 
 def check_image(path: Path, size_hw: SizeHW) -> None:

@@ -33,6 +33,10 @@ class Drawn:
     split: str = "train"
     fold: int = -1
     touching: Sequence[str] = field(default_factory=tuple)
+    edges: str = ""
+    people: int = 1
+    head_visible: bool | None = None
+    tags: Sequence[str] = field(default_factory=tuple)
 
 
 def make_dataset(root: Path, drawn: Sequence[Drawn], name: str = "people") -> Dataset:
@@ -67,7 +71,7 @@ def _sample_row(staging: Path, one: Drawn) -> dict[str, object]:
         "mask": f"masks/{one.sample_id}.png",
         "width": one.target.shape[1],
         "height": one.target.shape[0],
-        "people": int((one.target == PERSON).any()),
+        "people": one.people * int((one.target == PERSON).any()),
         "area": area_fraction(one.target),
         "split": one.split,
         "fold": one.fold,
@@ -75,13 +79,13 @@ def _sample_row(staging: Path, one: Drawn) -> dict[str, object]:
         "source": "drawn",
         "licence": None,
         "origin": "hand",
-        "edges": "",
+        "edges": one.edges,
         "touching": list(one.touching),
-        "head_visible": None,
+        "head_visible": one.head_visible,
         "image_sha256": sha256_file(image),
         "mask_sha256": sha256_file(mask),
         "weight": 1.0,
-        "tags": [],
+        "tags": list(one.tags),
     }
 
 
