@@ -151,8 +151,8 @@ def open_(paths: tuple[Path, ...], port: int, no_launch: bool, dataset: Path | N
     app = load_app()
     for run in runs:
         prepare(run)
-    with redirect_stdout(sys.stderr):  # FiftyOne prints there, from threads of its own too
-        shown = app.open_review(runs, opened)
+    with redirect_stdout(sys.stderr), watching() as watch:  # FiftyOne prints there, from threads of its own too
+        shown = app.open_review(runs, opened, watch)
     if no_launch:
         click.echo(f"{shown.name}: {len(shown)} images, {len(runs)} runs. See it with: curate review open {paths[0]}")
         return

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import doctest
 import importlib
-import pkgutil
 
 import pytest
 
-import curate
-import label
-import review
-import train
+from tests.conftest import REPOSITORY
 
-MODULES = [
-    module.name
-    for package in (curate, label, train, review)
-    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
-    if module.name != "review.app"  # it would start FiftyOne's database, and holds no example
-]
+MODULES = sorted(
+    ".".join(path.relative_to(REPOSITORY).with_suffix("").parts)
+    for room in ("curate", "label", "train", "review")
+    for path in (REPOSITORY / room).rglob("*.py")
+    if path.name != "__init__.py" and not path.is_relative_to(REPOSITORY / "review/app")  # it would start FiftyOne
+)
 
 
 @pytest.mark.parametrize("name", MODULES)

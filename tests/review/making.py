@@ -33,6 +33,7 @@ class Drawn:
     split: str = "train"
     fold: int = -1
     touching: Sequence[str] = field(default_factory=tuple)
+    group: str | None = None
     edges: str = ""
     people: int = 1
     head_visible: bool | None = None
@@ -75,7 +76,7 @@ def _sample_row(staging: Path, one: Drawn) -> dict[str, object]:
         "area": area_fraction(one.target),
         "split": one.split,
         "fold": one.fold,
-        "group": one.sample_id,
+        "group": one.group or one.sample_id,
         "source": "drawn",
         "licence": None,
         "origin": "hand",

@@ -22,11 +22,13 @@ from curate.errors import ExistsError, MachineError, MissingError, UsageError
 from review import cli
 from review.decisions import write_decisions
 from review.runs import open_run
+from review.slices import SLICES
 from tests.review.making import Drawn, make_dataset, make_run, sure_of
 from tests.review.test_failures import HOLE, PERSON, SCENES
 
 pytestmark = pytest.mark.database
-VIEWS = ["worst tenth", *(kind.replace("-", " ") for kind in schema.FAILURE_KINDS), "suspected labels"]
+RUN_VIEWS = ["worst tenth", *(kind.replace("-", " ") for kind in schema.FAILURE_KINDS), "suspected labels"]
+VIEWS = [*RUN_VIEWS, *SLICES, "near duplicates"]
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +40,8 @@ def app(database: str) -> ModuleType:
 def emptied(app: ModuleType) -> Iterator[None]:
     """Every test finds a FiftyOne without datasets."""
     yield
-    for name in app.fo.list_datasets():
-        app.fo.delete_dataset(name)
+    for name in app.dataset.fo.list_datasets():
+        app.dataset.fo.delete_dataset(name)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +79,7 @@ def test_every_sample_is_shown_with_its_masks_scores_and_failure(app: ModuleType
     assert shown.persistent
     assert shown.media_type == "image"
     assert shown.values("sample_id") == [one.sample_id for one in SCENES]
-    bitten = shown.one(app.F("sample_id") == "b-bitten")
+    bitten = shown.one(app.views.F("sample_id") == "b-bitten")
     assert bitten.filepath == str(place / "people/images/b-bitten.png")
     assert (bitten.ground_truth.get_mask() == np.where(PERSON, 255, 0)).all()
     assert (bitten.first_run_prediction.get_mask() == np.where(sure_of(HOLE) >= 128, 255, 0)).all()
@@ -91,7 +93,7 @@ def test_every_sample_is_shown_with_its_masks_scores_and_failure(app: ModuleType
     assert 0 < bitten.suspicion < 1
     assert (bitten.split, bitten.source, bitten.people) == ("train", "drawn", 1)
     assert (bitten.metadata.width, bitten.metadata.height) == (160, 120)
-    unscored = shown.one(app.F("sample_id") == "f-not-scored")
+    unscored = shown.one(app.views.F("sample_id") == "f-not-scored")
     assert unscored.first_run_iou is unscored.first_run_prediction is unscored.first_run_failure is None
     assert shown.mask_targets["ground_truth"] == {255: "person", 128: "not counted"}
     assert shown.mask_targets["first_run_errors"] == {1: "false positive", 2: "false negative"}
@@ -114,6 +116,35 @@ def test_views_are_worst_first_and_present_even_when_empty(app: ModuleType, plac
     assert ids_of(shown, "other") == []  # images with nothing wrong are no failures
 
 
+def test_slices_and_what_they_are_told_by_can_be_filtered_and_sorted(app: ModuleType, place: Path) -> None:
+    shown = opened(app, place, "first run")
+    held = shown.one(app.views.F("sample_id") == "h-held")
+    assert held.slices == ["full body", "held object"]
+    assert 0 < held.person_light < 1
+    assert held.jpeg_quality is None
+    assert shown.one(app.views.F("sample_id") == "e-nobody").slices is None
+    assert ids_of(shown, "held object") == ["h-held"]
+    assert ids_of(shown, "full body")[:2] == ["c-missed", "b-bitten"]
+    assert ids_of(shown, "full body")[-1] == "f-not-scored"
+    assert ids_of(shown, "animal") == []
+
+
+def test_look_alikes_stand_together(app: ModuleType, tmp_path: Path) -> None:
+    scenes = [replace(SCENES[n], group=group) for n, group in enumerate("bacb")]
+    dataset = make_dataset(tmp_path / "people", scenes)
+    shown = app.open_review([], dataset)
+    assert ids_of(shown, "near duplicates") == ["a-right", "d-bad-label"]
+    assert shown.values("look_alikes") == [1, 0, 0, 1]
+
+
+def test_two_runs_are_compared_both_ways(app: ModuleType, place: Path) -> None:
+    shown = opened(app, place, "first run", "2nd")
+    assert ids_of(shown, "run_2nd right, first_run wrong") == ["b-bitten"]
+    assert ids_of(shown, "first_run right, run_2nd wrong") == []
+    alone = opened(app, place, "first run")
+    assert sorted(alone.list_saved_views()) == sorted(VIEWS)
+
+
 def test_indexes_make_the_scores_quick_to_sort_by(app: ModuleType, place: Path) -> None:
     assert {"sample_id", "first_run_iou", "first_run_failure", "suspicion"} <= set(
         opened(app, place, "first run").list_indexes()
@@ -122,12 +153,12 @@ def test_indexes_make_the_scores_quick_to_sort_by(app: ModuleType, place: Path) 
 
 def test_opening_again_keeps_tags_and_adds_no_sample(app: ModuleType, place: Path) -> None:
     shown = opened(app, place, "first run")
-    shown.match(app.F("sample_id") == "c-missed").tag_samples(["hard", "ask Ann"])
+    shown.match(app.views.F("sample_id") == "c-missed").tag_samples(["hard", "ask Ann"])
     label_ids = shown.values("first_run_errors.id")
     again = opened(app, place, "first run")
-    assert app.fo.list_datasets() == [shown.name]
+    assert app.dataset.fo.list_datasets() == [shown.name]
     assert again.count() == len(SCENES)
-    assert again.one(app.F("sample_id") == "c-missed").tags == ["hard", "ask Ann"]
+    assert again.one(app.views.F("sample_id") == "c-missed").tags == ["hard", "ask Ann"]
     assert again.values("first_run_errors.id") == label_ids
     assert sorted(again.list_saved_views()) == sorted(VIEWS)
 
@@ -138,14 +169,14 @@ def test_a_run_scored_anew_is_brought_up_to_date(app: ModuleType, place: Path) -
     fewer = [one for one in SCENES if one.sample_id != "c-missed"]
     cli.prepare(open_run(make_run(place / "runs/first run", open_dataset(place / "people"), fewer)))
     shown = opened(app, place, "first run")
-    assert shown.one(app.F("sample_id") == "c-missed").first_run_iou is None
+    assert shown.one(app.views.F("sample_id") == "c-missed").first_run_iou is None
     assert ids_of(shown, "missed person") == []
     assert ids_of(shown, "worst tenth") == ["b-bitten"]
 
 
 def test_two_runs_stand_side_by_side_and_the_first_leads(app: ModuleType, place: Path) -> None:
     shown = opened(app, place, "2nd", "first run")
-    bitten = shown.one(app.F("sample_id") == "b-bitten")
+    bitten = shown.one(app.views.F("sample_id") == "b-bitten")
     assert bitten.run_2nd_iou > bitten.first_run_iou
     assert ids_of(shown, "bite") == []
     assert [group.name for group in shown.app_config.sidebar_groups][:3] == ["tags", "run_2nd", "first_run"]
@@ -155,7 +186,8 @@ def test_without_a_run_the_dataset_is_shown_and_every_view_is_there(app: ModuleT
     shown = opened(app, place)
     assert shown.count() == len(SCENES)
     assert sorted(shown.list_saved_views()) == sorted(VIEWS)
-    assert [ids_of(shown, view) for view in VIEWS] == [[]] * len(VIEWS)
+    assert [ids_of(shown, view) for view in RUN_VIEWS] == [[]] * len(RUN_VIEWS)
+    assert ids_of(shown, "held object") == ["h-held"]
 
 
 def test_opening_the_dataset_alone_keeps_the_views_of_the_run_before(app: ModuleType, place: Path) -> None:
@@ -183,12 +215,12 @@ def test_a_moved_dataset_is_followed(app: ModuleType, place: Path, tmp_path: Pat
 
 def test_another_dataset_of_that_name_is_left_alone(app: ModuleType, place: Path) -> None:
     name = app.fiftyone_name(open_dataset(place / "people"))
-    app.fo.Dataset(name).add_sample(app.fo.Sample(filepath="/theirs.png"))
+    app.dataset.fo.Dataset(name).add_sample(app.dataset.fo.Sample(filepath="/theirs.png"))
     with pytest.raises(ExistsError, match="is not of this program"):
         opened(app, place, "first run")
     with pytest.raises(ExistsError, match="is not of this program"):
         app.read_tags(open_dataset(place / "people"))
-    assert app.fo.load_dataset(name).values("filepath") == ["/theirs.png"]
+    assert app.dataset.fo.load_dataset(name).values("filepath") == ["/theirs.png"]
 
 
 @pytest.mark.parametrize(
@@ -204,12 +236,12 @@ def test_another_dataset_of_that_name_is_left_alone(app: ModuleType, place: Path
     ids=["punctuation", "digit-first", "nothing-left", "not-ascii", "same-folder-name", "none"],
 )
 def test_prefixes(app: ModuleType, roots: list[str], prefixes: list[str]) -> None:
-    assert app.run_prefixes([Path(root) for root in roots]) == prefixes
+    assert app.fields.run_prefixes([Path(root) for root in roots]) == prefixes
 
 
 def test_the_same_run_twice_is_refused(app: ModuleType) -> None:
     with pytest.raises(UsageError, match="given twice"):
-        app.run_prefixes([Path("runs/a"), Path("runs/a")])
+        app.fields.run_prefixes([Path("runs/a"), Path("runs/a")])
 
 
 def command(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
@@ -227,13 +259,13 @@ def test_open_without_launch_and_pull(app: ModuleType, place: Path, capsys: pyte
     name = app.fiftyone_name(open_dataset(place / "people"))
     assert (code, err) == (0, "")
     assert out == f"{name}: 8 images, 1 runs. See it with: curate review open {run}\n"
-    shown = app.fo.load_dataset(name)
+    shown = app.dataset.fo.load_dataset(name)
     for sample_id, tags in {
         "b-bitten": ["hard"],
         "c-missed": ["exclude", "ok"],
         "d-bad-label": ["relabel", "x"],
     }.items():
-        shown.match(app.F("sample_id") == sample_id).tag_samples(tags)
+        shown.match(app.views.F("sample_id") == sample_id).tag_samples(tags)
     code, out, err = command(capsys, "review", "pull", run)
     assert code == 0
     assert (
@@ -244,7 +276,7 @@ def test_open_without_launch_and_pull(app: ModuleType, place: Path, capsys: pyte
     hard, relabel = Decision("b-bitten", "hard", "", "first run"), Decision("d-bad-label", "relabel", "", "first run")
     assert list(read_decisions(run / "decisions.jsonl").values()) == [hard, relabel]
 
-    shown.match(app.F("sample_id") == "b-bitten").untag_samples("hard")
+    shown.match(app.views.F("sample_id") == "b-bitten").untag_samples("hard")
     command(capsys, "review", "pull", run)
     assert list(read_decisions(run / "decisions.jsonl").values()) == [relabel]
 
@@ -324,7 +356,7 @@ def test_no_database_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_telemetry_is_off(app: ModuleType) -> None:
     assert os.environ["FIFTYONE_DO_NOT_TRACK"] == "1"
-    assert app.fo.config.do_not_track
+    assert app.dataset.fo.config.do_not_track
 
 
 def test_the_dataset_is_not_written_to(app: ModuleType, place: Path) -> None:

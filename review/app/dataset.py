@@ -1,0 +1,198 @@
+"""The FiftyOne dataset of a dataset version and its runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import fiftyone as fo
+import polars as pl
+
+from curate import schema
+from curate.dataset import Dataset, read_table
+from curate.decisions import Decision, read_decisions
+from curate.errors import ExistsError, MissingError
+from curate.threads import Watch, unwatched
+from review.app.appearance import arrange
+from review.app.fields import (
+    LABEL_FIELDS,
+    PHOTO_FIELDS,
+    RUN_MASKS,
+    RUN_NUMBERS,
+    RUN_WORDS,
+    SAMPLE_FIELDS,
+    declare,
+    declare_mask,
+    declare_words,
+    run_fields,
+    run_prefixes,
+    update,
+    update_masks,
+)
+from review.app.views import save_views
+from review.layers import errors_path, prediction_path
+from review.runs import Run
+from review.slices import conditions_of, slices_of
+
+INFO_KEY = "silhouette"
+"""Key in the FiftyOne dataset's `info` that marks it as ours."""
+
+
+def open_review(runs: Sequence[Run], dataset: Dataset, watch: Watch = unwatched) -> fo.Dataset:
+    """The FiftyOne dataset of a dataset version, brought up to date with the runs; the first run leads the views.
+
+    Samples are added once and then only updated: tags a reviewer set stay. On the samples' first day the decisions
+    in a run's `decisions.jsonl` become tags, so that a lost database loses none.
+
+    Args:
+        runs: Scored runs of this dataset with failures and layers made; none shows the dataset alone.
+        dataset: The dataset version.
+        watch: Shown the progress of what is measured on the first day.
+
+    Returns:
+        The dataset, persistent, with its saved views (review.app.views).
+
+    Raises:
+        ExistsError: FiftyOne has a dataset of this name that is not ours.
+    """
+    shown = load_or_create(dataset)
+    add_samples(shown, dataset, [run.root / "decisions.jsonl" for run in runs])
+    update_conditions(shown, dataset, watch)
+    prefixes = run_prefixes([run.root for run in runs])
+    for prefix, run in zip(prefixes, runs, strict=True):
+        update_run(shown, prefix, run)
+    if runs:
+        update_suspicion(shown, runs[0])
+    remember(shown, dataset, dict(zip(prefixes, runs, strict=True)))
+    forget_lost_runs(shown)
+    ordered = [*prefixes, *(prefix for prefix in shown.info[INFO_KEY]["runs"] if prefix not in prefixes)]
+    arrange(shown, ordered, prefixes or ordered[:1])
+    save_views(shown, ordered, prefixes)
+    return shown
+
+
+def fiftyone_name(dataset: Dataset) -> str:
+    """The name of the dataset version in FiftyOne: `silhouette-<name>-<first 8 of the digest>`."""
+    name = re.sub(r"[^a-z0-9]+", "-", dataset.header.name.lower()).strip("-") or "dataset"
+    return f"silhouette-{name}-{dataset.header.digest[:8]}"
+
+
+def load_or_create(dataset: Dataset) -> fo.Dataset:
+    """Our FiftyOne dataset of this version, made where it is not there; ExistsError where another has its name."""
+    name = fiftyone_name(dataset)
+    if not fo.dataset_exists(name):
+        shown = fo.Dataset(name, persistent=True)
+        remember(shown, dataset, {})
+        return shown
+    shown = fo.load_dataset(name)
+    if shown.info.get(INFO_KEY, {}).get("digest") != dataset.header.digest:
+        mend = f"fiftyone datasets rename {name} OTHER"
+        raise ExistsError(f"FiftyOne has a dataset {name} that is not of this program. Rename it: {mend}")
+    return shown
+
+
+def remember(shown: fo.Dataset, dataset: Dataset, runs: Mapping[str, Run]) -> None:
+    """Write into the FiftyOne dataset whose it is and which runs it shows."""
+    before = shown.info.get(INFO_KEY, {}).get("runs", {})
+    latest = {prefix: str(run.root.resolve()) for prefix, run in runs.items()}
+    root = str(dataset.root.resolve())
+    shown.info[INFO_KEY] = {"digest": dataset.header.digest, "root": root, "runs": before | latest}
+    shown.save()
+
+
+def add_samples(shown: fo.Dataset, dataset: Dataset, decisions: Sequence[Path]) -> None:
+    """Add the samples that are not there yet, and follow the dataset's files where they have moved."""
+    declare(shown, SAMPLE_FIELDS)
+    declare(shown, LABEL_FIELDS)
+    declare_mask(shown, "ground_truth")
+    shown.create_index("sample_id", unique=True)
+    there = set(shown.values("sample_id"))
+    tags = tags_of(decision for path in decisions if path.is_file() for decision in read_decisions(path).values())
+    new = [new_sample(dataset, row, tags) for row in dataset.rows() if row["sample_id"] not in there]
+    if new:
+        shown.add_samples(new, progress=False)
+    rows = {row["sample_id"]: row for row in dataset.rows()}
+    alike = dataset.samples.select("sample_id", pl.len().over("group") - 1)
+    update(shown, "group", dict(dataset.samples.select("sample_id", "group").iter_rows()))
+    update(shown, "look_alikes", dict(alike.iter_rows()))
+    root = dataset.root.resolve()
+    update(shown, "filepath", {sample_id: str(root / row["image"]) for sample_id, row in rows.items()})
+    update_masks(shown, "ground_truth", {sample_id: root / row["mask"] for sample_id, row in rows.items()})
+
+
+def new_sample(dataset: Dataset, row: Mapping[str, Any], tags: Mapping[str, list[str]]) -> fo.Sample:
+    """A sample as the dataset version describes it, without anything a run says."""
+    return fo.Sample(
+        filepath=str(dataset.root.resolve() / row["image"]),
+        tags=tags.get(row["sample_id"], []),
+        metadata=fo.ImageMetadata(width=row["width"], height=row["height"]),
+        **{name: row[name] for name in ("sample_id", "split", "source", "people", "area")},
+    )
+
+
+def tags_of(decisions: Iterable[Decision]) -> dict[str, list[str]]:
+    """sample_id -> its verdict as the one tag; of several decisions the last counts."""
+    return {decision.sample_id: [decision.verdict] for decision in decisions}
+
+
+def update_conditions(shown: fo.Dataset, dataset: Dataset, watch: Watch) -> None:
+    """What each photograph is like, and the slices that puts it in."""
+    declare(shown, PHOTO_FIELDS)
+    declare_words(shown, "slices", "the kinds of photograph this one is of (docs/reviewing.md)")
+    conditions = conditions_of(dataset, watch)
+    for name in PHOTO_FIELDS:
+        update(shown, name, dict(conditions.select("sample_id", name).iter_rows()))
+    members = slices_of(dataset.samples, conditions).group_by("sample_id", maintain_order=True).agg("slice")
+    in_none: dict[str, list[str]] = {sample_id: [] for sample_id in conditions["sample_id"]}
+    update(shown, "slices", in_none | dict(members.iter_rows()))
+
+
+def update_run(shown: fo.Dataset, prefix: str, run: Run) -> None:
+    """Bring a run's fields up to date: two masks, the scores, the failure and its triage."""
+    declare(shown, run_fields(prefix))
+    for name, path_of in zip(RUN_MASKS, (prediction_path, errors_path), strict=True):
+        field = f"{prefix}_{name}"
+        declare_mask(shown, field)
+        scored = run.scores["sample_id"]
+        update_masks(shown, field, {one: path_of(run.root.resolve(), one) for one in scored})
+    failures = read_table(run.root / "failures.parquet", schema.FAILURES).rename({"kind": "failure"})
+    said = run.scores.join(failures.drop("area"), on="sample_id", how="left")
+    for name in (*RUN_NUMBERS, *RUN_WORDS):
+        update(shown, f"{prefix}_{name}", dict(said.select("sample_id", name).iter_rows()))
+    for name in ("iou", "severity", "failure", "triage"):
+        shown.create_index(f"{prefix}_{name}")
+
+
+def update_suspicion(shown: fo.Dataset, run: Run) -> None:
+    """How doubtful each training label is, and why, as the leading run sees it."""
+    suspects = read_table(run.root / "suspects.parquet", schema.SUSPECTS)
+    update(shown, "suspicion", dict(suspects.select("sample_id", "suspicion").iter_rows()))
+    update(shown, "suspicion_reason", dict(suspects.select("sample_id", "reason").iter_rows()))
+    shown.create_index("suspicion")
+
+
+def forget_lost_runs(shown: fo.Dataset) -> None:
+    """Drop the fields of runs whose folder is gone: their masks could not be shown any more."""
+    runs = shown.info[INFO_KEY]["runs"]
+    for prefix in [prefix for prefix, root in runs.items() if not Path(root).is_dir()]:
+        fields = [f"{prefix}_{name}" for name in (*RUN_MASKS, *RUN_NUMBERS, *RUN_WORDS)]
+        shown.delete_sample_fields([field for field in fields if shown.has_sample_field(field)])
+        del runs[prefix]
+    shown.save()
+
+
+def read_tags(dataset: Dataset) -> dict[str, list[str]]:
+    """sample_id -> the verdicts among its tags, for every sample that has any.
+
+    Raises:
+        MissingError: The dataset version was never opened in FiftyOne (or its database is gone).
+        ExistsError: FiftyOne has a dataset of this name that is not ours.
+    """
+    name = fiftyone_name(dataset)
+    if not fo.dataset_exists(name):
+        raise MissingError(f"FiftyOne has no dataset {name} yet. Open it first: curate review open {dataset.root}")
+    ids, tags = load_or_create(dataset).values(["sample_id", "tags"])
+    verdicts = {one: [tag for tag in schema.VERDICTS if tag in those] for one, those in zip(ids, tags, strict=True)}
+    return {one: verdicts[one] for one in sorted(verdicts) if verdicts[one]}

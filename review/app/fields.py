@@ -1,0 +1,113 @@
+"""The fields of samples in FiftyOne: names, types and meanings, and how their values are brought up to date."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import fiftyone as fo
+
+from curate.errors import UsageError
+
+Fields = Mapping[str, tuple[type[fo.Field], str]]
+"""Name -> type and meaning, which the App shows beside the name."""
+
+SAMPLE_FIELDS: Fields = {
+    "sample_id": (fo.StringField, "the sample's name in the dataset"),
+    "split": (fo.StringField, "train, val or test"),
+    "source": (fo.StringField, "the data set the photograph comes from"),
+    "people": (fo.IntField, "number of people"),
+    "area": (fo.FloatField, "person pixels / counted pixels"),
+    "group": (fo.StringField, "near duplicates, frames of one clip: what is never split apart"),
+    "look_alikes": (fo.IntField, "how many other images are in its group"),
+}
+"""What a dataset version says of its samples."""
+
+PHOTO_FIELDS: Fields = {
+    "light": (fo.FloatField, "median brightness, [0, 1]"),
+    "person_light": (fo.FloatField, "median brightness of the person, [0, 1]"),
+    "person_highlight": (fo.FloatField, "what the lightest 2 % of the person exceed, [0, 1]"),
+    "background_highlight": (fo.FloatField, "what the lightest quarter of the background exceeds, [0, 1]"),
+    "blending": (fo.FloatField, "share of the outline that hardly shows, [0, 1]"),
+    "blur": (fo.FloatField, "how little the person loses by blurring (Crete et al. 2007), [0, 1]"),
+    "noise": (fo.FloatField, "standard deviation of the noise, grey levels of 255"),
+    "clutter": (fo.FloatField, "share of the background on edges, [0, 1]"),
+    "jpeg_quality": (fo.IntField, "quality the JPEG was stored with, 1 to 100"),
+}
+"""The columns of review.slices.CONDITIONS."""
+
+LABEL_FIELDS: Fields = {
+    "suspicion": (fo.FloatField, "how likely the label is wrong; training images only"),
+    "suspicion_reason": (fo.StringField, "why the label is in doubt"),
+}
+
+RUN_NUMBERS = {
+    "iou": "IoU of prediction and label",
+    "dice": "Dice of prediction and label",
+    "boundary_iou": "Boundary IoU (Cheng et al. 2021)",
+    "bce": "binary cross-entropy, mean over the counted pixels",
+    "label_quality": "how well the prediction supports the label, [0, 1]; low = label in doubt",
+    "severity": "1 - IoU",
+}
+RUN_WORDS = {"failure": "what kind of failure this is", "triage": "augment = hard image, relabel = label in doubt"}
+RUN_MASKS = ("prediction", "errors")
+
+
+def run_fields(prefix: str) -> Fields:
+    """The plain fields of a run."""
+    numbers = {f"{prefix}_{name}": (fo.FloatField, meaning) for name, meaning in RUN_NUMBERS.items()}
+    return numbers | {f"{prefix}_{name}": (fo.StringField, meaning) for name, meaning in RUN_WORDS.items()}
+
+
+def declare(shown: fo.Dataset, fields: Fields) -> None:
+    """Add typed fields with what they mean, those that are not there yet."""
+    for name, (kind, meaning) in fields.items():
+        if not shown.has_sample_field(name):
+            shown.add_sample_field(name, kind, description=meaning)
+
+
+def declare_mask(shown: fo.Dataset, name: str) -> None:
+    """Add a field of masks where it is not there yet."""
+    if not shown.has_sample_field(name):
+        shown.add_sample_field(name, fo.EmbeddedDocumentField, embedded_doc_type=fo.Segmentation)
+
+
+def declare_words(shown: fo.Dataset, name: str, meaning: str) -> None:
+    """Add a field of lists of words where it is not there yet."""
+    if not shown.has_sample_field(name):
+        shown.add_sample_field(name, fo.ListField, subfield=fo.StringField, description=meaning)
+
+
+def update(shown: fo.Dataset, field: str, values: Mapping[str, Any]) -> None:
+    """Set a field of every sample, by sample_id; a sample without a value gets None. Only what differs is written."""
+    ids, before = shown.values(["sample_id", field])
+    changed = {one: values.get(one) for one, old in zip(ids, before, strict=True) if old != values.get(one)}
+    if changed:
+        shown.set_values(field, changed, key_field="sample_id", progress=False)
+
+
+def update_masks(shown: fo.Dataset, field: str, paths: Mapping[str, Path]) -> None:
+    """Set a field's masks on disk, by sample_id; a label whose path is the same is left as it is, tags and all."""
+    ids, before = shown.values(["sample_id", f"{field}.mask_path"])
+    wanted = {sample_id: str(path) for sample_id, path in paths.items()}
+    changed = {one: wanted.get(one) for one, old in zip(ids, before, strict=True) if old != wanted.get(one)}
+    labels = {one: fo.Segmentation(mask_path=path) if path else None for one, path in changed.items()}
+    if labels:
+        shown.set_values(field, labels, key_field="sample_id", progress=False)
+
+
+def run_prefixes(roots: Sequence[Path]) -> list[str]:
+    """A field prefix for each run: its folder's name, with as many parent folders before it as tell the runs apart."""
+    for depth in range(1, max((len(root.resolve().parts) for root in roots), default=1) + 1):
+        names = [sanitised("_".join(root.resolve().parts[-depth:])) for root in roots]
+        if len(set(names)) == len(names):
+            return names
+    raise UsageError("the same run is given twice. Name each run once")
+
+
+def sanitised(name: str) -> str:
+    """A folder name as the start of a field name: letters, digits and underscores, a letter first."""
+    plain = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_") or "run"
+    return plain if plain[0].isalpha() else f"run_{plain}"
