@@ -24,6 +24,7 @@ from curate.doctor import require_database
 from curate.errors import MachineError, MissingError, UsageError
 from review.decisions import decisions_of_tags, write_decisions
 from review.failures import find_failures
+from review.label_check import findings_of
 from review.layers import write_layers
 from review.runs import Run, open_run
 from review.slices import SLICES, conditions_of, figures_by_slice, figures_of, slice_table, slices_of
@@ -148,11 +149,14 @@ def open_(paths: tuple[Path, ...], port: int, no_launch: bool, dataset: Path | N
     opened, runs = resolve(paths, dataset)
     if not no_launch:
         require_free(port)
-    app = load_app()
+    require_database(os.environ)  # before anything is measured
     for run in runs:
         prepare(run)
-    with redirect_stdout(sys.stderr), watching() as watch:  # FiftyOne prints there, from threads of its own too
-        shown = app.open_review(runs, opened, watch)
+    with watching() as watch:
+        findings, conditions = findings_of(opened, watch), conditions_of(opened, watch)
+    app = load_app()
+    with redirect_stdout(sys.stderr):  # FiftyOne prints there, from threads of its own too
+        shown = app.open_review(runs, opened, conditions, findings)
     if no_launch:
         click.echo(f"{shown.name}: {len(shown)} images, {len(runs)} runs. See it with: curate review open {paths[0]}")
         return

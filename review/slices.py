@@ -12,18 +12,14 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from curate.dataset import Dataset, read_table, write_table
-from curate.errors import CurateError
-from curate.files import cache_folder
+from curate.dataset import Dataset
 from curate.foreground import ANIMALS, HELD
 from curate.images import jpeg_quality
 from curate.threads import Watch, map_threads, unwatched
 from review.conditions import Conditions, measure
+from review.measured import kept
 from train.scoring.figures import with_interval
 from train.scoring.intervals import Interval, mean_interval
-
-MEASURED_BY = 1
-"""Changes with the way conditions are measured, so that older ones are not taken for what is wanted."""
 
 CONDITIONS = pl.Schema(
     {"sample_id": pl.String, "jpeg_quality": pl.Int16} | dict.fromkeys(Conditions.__struct_fields__, pl.Float64)
@@ -63,26 +59,19 @@ pick from 610 photographs of four collections (docs/results.md)."""
 
 
 def conditions_of(dataset: Dataset, watch: Watch = unwatched) -> pl.DataFrame:
-    """CONDITIONS of every labelled image of a dataset version, sorted by sample_id.
-
-    They are measured once and kept in the user's cache; where that cannot be written, they are measured each time.
+    """CONDITIONS of every labelled image of a dataset version, sorted by sample_id; measured once and kept.
 
     Raises:
         FormatError: A mask or photograph is damaged.
     """
-    path = cache_folder() / f"conditions-{dataset.header.digest[:24]}-{MEASURED_BY}.parquet"
-    try:
-        return read_table(path, CONDITIONS)
-    except CurateError:
-        rows = dataset.rows("train", "val", "test")
-        found = map_threads(lambda row: look_at(dataset, row), rows, watch("conditions", len(rows)))
-        table = pl.DataFrame(found, schema=CONDITIONS)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_table(path, table)
-        except OSError:
-            pass
-        return table
+    return kept(dataset, "conditions-1", CONDITIONS, lambda: conditions_now(dataset, watch))
+
+
+def conditions_now(dataset: Dataset, watch: Watch) -> pl.DataFrame:
+    """CONDITIONS, measured now."""
+    rows = dataset.rows("train", "val", "test")
+    found = map_threads(lambda row: look_at(dataset, row), rows, watch("conditions", len(rows)))
+    return pl.DataFrame(found, schema=CONDITIONS)
 
 
 def look_at(dataset: Dataset, row: dict[str, Any]) -> dict[str, object]:

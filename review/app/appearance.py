@@ -63,7 +63,7 @@ def sidebar(prefixes: Sequence[str], expanded: int) -> list[fo.SidebarGroupDocum
     """A group for each run with the numbers a reviewer sorts by, then the label, the sample, the photograph."""
     per_run = ("errors", "prediction", "failure", "severity", "triage", *SCORES_SHOWN)
     paths = {prefix: [f"{prefix}_{name}" for name in per_run] for prefix in prefixes}
-    label = ["ground_truth", *LABEL_FIELDS]
+    label = ["ground_truth", "label_findings", *LABEL_FIELDS]
     metadata = [f"metadata.{name}" for name in ("size_bytes", "mime_type", "width", "height", "num_channels")]
     rest = ["id", "filepath", "created_at", "last_modified_at"]
     return [
@@ -83,7 +83,9 @@ def sidebar(prefixes: Sequence[str], expanded: int) -> list[fo.SidebarGroupDocum
 def first_screen(prefixes: Sequence[str]) -> list[str]:
     """The fields whose boxes are ticked: the label, and for each run what is wrong, what kind it is, how bad.
 
+    Without a run it is what the label check found.
+
     Drawn over the label, errors leave green what the prediction has right: the colours of the report.
     """
     shown = [f"{prefix}_{name}" for prefix in prefixes for name in ("errors", "failure", "triage", "iou")]
-    return ["ground_truth", *shown]
+    return ["ground_truth", *(shown or ["label_findings", "label_severity"])]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ from curate import schema
 from curate.dataset import Dataset, read_table
 from curate.decisions import Decision, read_decisions
 from curate.errors import ExistsError, MissingError
-from curate.threads import Watch, unwatched
 from review.app.appearance import arrange
 from review.app.fields import (
     LABEL_FIELDS,
@@ -23,24 +23,27 @@ from review.app.fields import (
     RUN_NUMBERS,
     RUN_WORDS,
     SAMPLE_FIELDS,
+    Box,
     declare,
+    declare_boxes,
     declare_mask,
     declare_words,
     run_fields,
     run_prefixes,
     update,
+    update_boxes,
     update_masks,
 )
 from review.app.views import save_views
 from review.layers import errors_path, prediction_path
 from review.runs import Run
-from review.slices import conditions_of, slices_of
+from review.slices import slices_of
 
 INFO_KEY = "silhouette"
 """Key in the FiftyOne dataset's `info` that marks it as ours."""
 
 
-def open_review(runs: Sequence[Run], dataset: Dataset, watch: Watch = unwatched) -> fo.Dataset:
+def open_review(runs: Sequence[Run], dataset: Dataset, conditions: pl.DataFrame, findings: pl.DataFrame) -> fo.Dataset:
     """The FiftyOne dataset of a dataset version, brought up to date with the runs; the first run leads the views.
 
     Samples are added once and then only updated: tags a reviewer set stay. On the samples' first day the decisions
@@ -49,7 +52,8 @@ def open_review(runs: Sequence[Run], dataset: Dataset, watch: Watch = unwatched)
     Args:
         runs: Scored runs of this dataset with failures and layers made; none shows the dataset alone.
         dataset: The dataset version.
-        watch: Shown the progress of what is measured on the first day.
+        conditions: review.slices.CONDITIONS of it.
+        findings: review.label_check.FINDINGS of it.
 
     Returns:
         The dataset, persistent, with its saved views (review.app.views).
@@ -59,7 +63,8 @@ def open_review(runs: Sequence[Run], dataset: Dataset, watch: Watch = unwatched)
     """
     shown = load_or_create(dataset)
     add_samples(shown, dataset, [run.root / "decisions.jsonl" for run in runs])
-    update_conditions(shown, dataset, watch)
+    update_conditions(shown, dataset, conditions)
+    update_findings(shown, dataset, findings)
     prefixes = run_prefixes([run.root for run in runs])
     for prefix, run in zip(prefixes, runs, strict=True):
         update_run(shown, prefix, run)
@@ -137,16 +142,38 @@ def tags_of(decisions: Iterable[Decision]) -> dict[str, list[str]]:
     return {decision.sample_id: [decision.verdict] for decision in decisions}
 
 
-def update_conditions(shown: fo.Dataset, dataset: Dataset, watch: Watch) -> None:
+def update_conditions(shown: fo.Dataset, dataset: Dataset, conditions: pl.DataFrame) -> None:
     """What each photograph is like, and the slices that puts it in."""
     declare(shown, PHOTO_FIELDS)
     declare_words(shown, "slices", "the kinds of photograph this one is of (docs/reviewing.md)")
-    conditions = conditions_of(dataset, watch)
     for name in PHOTO_FIELDS:
         update(shown, name, dict(conditions.select("sample_id", name).iter_rows()))
     members = slices_of(dataset.samples, conditions).group_by("sample_id", maintain_order=True).agg("slice")
     in_none: dict[str, list[str]] = {sample_id: [] for sample_id in conditions["sample_id"]}
     update(shown, "slices", in_none | dict(members.iter_rows()))
+
+
+def update_findings(shown: fo.Dataset, dataset: Dataset, findings: pl.DataFrame) -> None:
+    """What the label check says: of each label the worst finding in words, and all that have a place as boxes."""
+    worst = findings.unique("sample_id", keep="first", maintain_order=True)
+    said = worst.select("sample_id", pl.format("{}: {}. {}", "kind", "found", "advice"))
+    update(shown, "label_severity", dict(worst.select("sample_id", "severity").iter_rows()))
+    update(shown, "label_check", dict(said.iter_rows()))
+    declare_boxes(shown, "label_findings")
+    placed = findings.filter(pl.col("bbox_xywh").is_not_null()).join(
+        dataset.samples.select("sample_id", "width", "height"), on="sample_id", maintain_order="left"
+    )
+    boxes = defaultdict[str, list[Box]](list)
+    for row in placed.iter_rows(named=True):
+        boxes[row["sample_id"]].append(box_of(row))
+    update_boxes(shown, "label_findings", boxes)
+
+
+def box_of(row: Mapping[str, Any]) -> Box:
+    """A finding's box, in shares of its image."""
+    left, top, width, height = row["bbox_xywh"]
+    across, down = row["width"], row["height"]
+    return Box(row["kind"], row["severity"], (left / across, top / down, width / across, height / down))
 
 
 def update_run(shown: fo.Dataset, prefix: str, run: Run) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import fiftyone as fo
 
@@ -39,6 +39,11 @@ PHOTO_FIELDS: Fields = {
 """The columns of review.slices.CONDITIONS."""
 
 LABEL_FIELDS: Fields = {
+    "label_severity": (
+        fo.FloatField,
+        "how sure the label check is of its worst finding; from 0.5 on the label is likely wrong",
+    ),
+    "label_check": (fo.StringField, "what that finding is, and what to do about it"),
     "suspicion": (fo.FloatField, "how likely the label is wrong; training images only"),
     "suspicion_reason": (fo.StringField, "why the label is in doubt"),
 }
@@ -61,6 +66,14 @@ def run_fields(prefix: str) -> Fields:
     return numbers | {f"{prefix}_{name}": (fo.StringField, meaning) for name, meaning in RUN_WORDS.items()}
 
 
+class Box(NamedTuple):
+    """A box over an image: what it is about, how sure that is, and left, top, width, height in shares of the image."""
+
+    label: str
+    confidence: float
+    place: tuple[float, float, float, float]
+
+
 def declare(shown: fo.Dataset, fields: Fields) -> None:
     """Add typed fields with what they mean, those that are not there yet."""
     for name, (kind, meaning) in fields.items():
@@ -72,6 +85,12 @@ def declare_mask(shown: fo.Dataset, name: str) -> None:
     """Add a field of masks where it is not there yet."""
     if not shown.has_sample_field(name):
         shown.add_sample_field(name, fo.EmbeddedDocumentField, embedded_doc_type=fo.Segmentation)
+
+
+def declare_boxes(shown: fo.Dataset, name: str) -> None:
+    """Add a field of boxes where it is not there yet."""
+    if not shown.has_sample_field(name):
+        shown.add_sample_field(name, fo.EmbeddedDocumentField, embedded_doc_type=fo.Detections)
 
 
 def declare_words(shown: fo.Dataset, name: str, meaning: str) -> None:
@@ -96,6 +115,30 @@ def update_masks(shown: fo.Dataset, field: str, paths: Mapping[str, Path]) -> No
     labels = {one: fo.Segmentation(mask_path=path) if path else None for one, path in changed.items()}
     if labels:
         shown.set_values(field, labels, key_field="sample_id", progress=False)
+
+
+def update_boxes(shown: fo.Dataset, field: str, boxes: Mapping[str, Sequence[Box]]) -> None:
+    """Set a field's boxes, by sample_id; boxes that are the same are left as they are, tags and all."""
+    ids, labels, places = shown.values(["sample_id", f"{field}.detections.label", f"{field}.detections.bounding_box"])
+    before = {
+        one: list(zip(a or [], map(tuple, b or []), strict=True)) for one, a, b in zip(ids, labels, places, strict=True)
+    }
+    changed = {
+        one: boxes.get(one, []) for one in ids if [(box.label, box.place) for box in boxes.get(one, [])] != before[one]
+    }
+    if changed:
+        shown.set_values(
+            field, {one: detections(found) for one, found in changed.items()}, key_field="sample_id", progress=False
+        )
+
+
+def detections(boxes: Sequence[Box]) -> fo.Detections:
+    """Boxes as FiftyOne holds them."""
+    return fo.Detections(
+        detections=[
+            fo.Detection(label=box.label, bounding_box=list(box.place), confidence=box.confidence) for box in boxes
+        ]
+    )
 
 
 def run_prefixes(roots: Sequence[Path]) -> list[str]:

@@ -10,14 +10,17 @@ import fiftyone as fo
 from fiftyone import ViewField as F
 
 from curate import schema
+from label.findings import SUSPECT
 from review.slices import SLICES
 from train.scoring.metrics import GOOD_IOU
 
-WORST, SUSPECTED, LOOK_ALIKES = "worst tenth", "suspected labels", "near duplicates"
+WORST, SUSPECTED = "worst tenth", "suspected labels"
+CHECKED, LOOK_ALIKES = "label check", "near duplicates"
 
 MEANINGS = {
     WORST: "the tenth of the images with the lowest IoU, worst first",
     SUSPECTED: "training images whose label is more likely wrong than the model, most suspect first",
+    CHECKED: "labels that `curate label check` takes for wrong, the surest first",
     LOOK_ALIKES: "images that are not alone in their group, group by group",
 }
 
@@ -56,10 +59,11 @@ def views_of_run(shown: fo.Dataset, prefix: str | None) -> Iterator[tuple[str, f
 
 
 def views_of_dataset(shown: fo.Dataset, prefix: str | None) -> Iterator[tuple[str, fo.DatasetView]]:
-    """A view for each slice, the worst images first, and the near duplicates."""
+    """A view for each slice, the worst images first, what the label check found, and the near duplicates."""
     for name in SLICES:
         members = shown.match(F("slices").contains([name]))
         yield name, members.sort_by(f"{prefix}_severity", reverse=True) if prefix else members
+    yield CHECKED, shown.match(F("label_severity") >= SUSPECT).sort_by("label_severity", reverse=True)
     yield LOOK_ALIKES, shown.match(F("look_alikes") > 0).sort_by("group")
 
 

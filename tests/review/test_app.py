@@ -21,14 +21,15 @@ from curate.doctor import Check
 from curate.errors import ExistsError, MachineError, MissingError, UsageError
 from review import cli
 from review.decisions import write_decisions
+from review.label_check import findings_of
 from review.runs import open_run
-from review.slices import SLICES
-from tests.review.making import Drawn, make_dataset, make_run, sure_of
+from review.slices import SLICES, conditions_of
+from tests.review.making import Drawn, as_target, body, make_dataset, make_run, sure_of
 from tests.review.test_failures import HOLE, PERSON, SCENES
 
 pytestmark = pytest.mark.database
 RUN_VIEWS = ["worst tenth", *(kind.replace("-", " ") for kind in schema.FAILURE_KINDS), "suspected labels"]
-VIEWS = [*RUN_VIEWS, *SLICES, "near duplicates"]
+VIEWS = [*RUN_VIEWS, *SLICES, "label check", "near duplicates"]
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,8 @@ def ids_of(shown: object, view: str) -> list[str]:
 
 def opened(app: ModuleType, place: Path, *names: str) -> object:
     runs = [open_run(place / "runs" / name) for name in names]
-    return app.open_review(runs, open_dataset(place / "people"))
+    dataset = open_dataset(place / "people")
+    return app.open_review(runs, dataset, conditions_of(dataset), findings_of(dataset))
 
 
 def test_every_sample_is_shown_with_its_masks_scores_and_failure(app: ModuleType, place: Path) -> None:
@@ -129,10 +131,28 @@ def test_slices_and_what_they_are_told_by_can_be_filtered_and_sorted(app: Module
     assert ids_of(shown, "animal") == []
 
 
+def test_what_the_label_check_finds_is_shown_where_it_is(app: ModuleType, tmp_path: Path) -> None:
+    full, speckled = np.ones((480, 640), bool), body(50, (480, 640))
+    speckled[6:9, 600:604] = True
+    scenes = [Drawn(name, as_target(drawn), None) for name, drawn in (("full", full), ("specks", speckled))]
+    dataset = make_dataset(tmp_path / "people", [SCENES[0], *scenes])
+    for _ in range(2):
+        shown = app.open_review([], dataset, conditions_of(dataset), findings_of(dataset))
+        assert ids_of(shown, "label check") == ["full"]
+    worst = shown.one(app.views.F("sample_id") == "full")
+    assert worst.label_severity == 1
+    assert worst.label_check.startswith("full: ")
+    assert worst.label_check.endswith(". Draw the person's outline")
+    specks = shown.one(app.views.F("sample_id") == "specks").label_findings.detections
+    [box] = [one.bounding_box for one in specks if one.label == "specks"]
+    assert box == pytest.approx([600 / 640, 6 / 480, 4 / 640, 3 / 480])
+    assert shown.app_config.active_fields.paths == ["ground_truth", "label_findings", "label_severity"]
+
+
 def test_look_alikes_stand_together(app: ModuleType, tmp_path: Path) -> None:
     scenes = [replace(SCENES[n], group=group) for n, group in enumerate("bacb")]
     dataset = make_dataset(tmp_path / "people", scenes)
-    shown = app.open_review([], dataset)
+    shown = app.open_review([], dataset, conditions_of(dataset), findings_of(dataset))
     assert ids_of(shown, "near duplicates") == ["a-right", "d-bad-label"]
     assert shown.values("look_alikes") == [1, 0, 0, 1]
 
