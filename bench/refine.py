@@ -2,7 +2,7 @@
 
 The probabilities are PP-HumanSeg-Lite's for `humanseg`, photographs with hand-made masks. Its settings were chosen on
 every second photograph (sorted by name), so the other half is told apart. Differences are of the same photographs, with
-95 % intervals by paired bootstrap (`review.gate`); seconds are of CPU, for the refinement alone.
+95 % intervals by paired bootstrap (`review.paired`); seconds are of CPU, for the refinement alone.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from curate.build import build_dataset
 from curate.dataset import Dataset, open_dataset
 from curate.person_model import InputSpec, Predict, Probability, open_model
 from curate.recipe import make_recipe
-from review.gate import compare_figures
+from review.paired import differences
 from train.inference.predict import to_bytes
 from train.inference.refine import refine
+from train.scoring.figures import groups_of
 from train.scoring.metrics import score_image
 
 WAYS = ("largest-parts", "guided", "matting", "largest-parts,guided", "largest-parts,matting", "guided,matting")
@@ -55,10 +56,11 @@ def table(dataset: Dataset, predicted: Sequence[Probability]) -> Iterator[str]:
         own = plain.filter(pl.col("sample_id").is_in(ids))
         yield f"| {title}: {len(ids)} photographs | " + " | ".join(FIGURES) + " | CPU seconds an image |"
         yield "| --- |" + " ---: |" * (len(FIGURES) + 1)
-        none = {figure.name: figure for figure in compare_figures(own, own, 0)}
-        yield "| none | " + " | ".join(f"{none[name].control:.3f}" for name in FIGURES) + " | |"
+        none = {figure.name: figure for figure in differences(own, own, groups_of(dataset))}
+        yield "| none | " + " | ".join(f"{none[name].first:.3f}" for name in FIGURES) + " | |"
         for way, (scores, seconds) in scored.items():
-            found = {one.name: one for one in compare_figures(own, scores.filter(pl.col("sample_id").is_in(ids)), 0)}
+            theirs = scores.filter(pl.col("sample_id").is_in(ids))
+            found = {one.name: one for one in differences(own, theirs, groups_of(dataset))}
             cells = [
                 f"{found[name].difference:+.4f} [{found[name].low:+.4f}, {found[name].high:+.4f}]" for name in FIGURES
             ]

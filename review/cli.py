@@ -160,7 +160,7 @@ def open_(paths: tuple[Path, ...], port: int, no_launch: bool, dataset: Path | N
     if no_launch:
         click.echo(f"{shown.name}: {len(shown)} images, {len(runs)} runs. See it with: curate review open {paths[0]}")
         return
-    view = app.WORST if runs else None
+    view = app.WORST if runs else app.CHECKED if len(shown.load_saved_view(app.CHECKED)) else None
     with redirect_stdout(sys.stderr):
         session = app.launch(shown, view, port)
     click.echo(app.address_of(shown, view, port))

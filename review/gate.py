@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Mapping
 
 import msgspec
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from curate.errors import MismatchError
-from train.scoring.metrics import GOOD_IOU
-
-Values = NDArray[np.float64]
-
-RESAMPLES = 2000
+from review.paired import differences
 
 FEWEST_IMAGES = 20
 """With fewer validation images the worst tenth is one or two of them, and its interval says nothing."""
@@ -41,103 +33,28 @@ class Verdict(msgspec.Struct, frozen=True):
     figures: list[Figure]
 
 
-def row_mean(values: Values) -> Values:
-    """Mean of each row of (N, n), NaN left out; NaN where a row has nothing else."""
-    counted = ~np.isnan(values)
-    number = counted.sum(axis=1)
-    total = np.where(counted, values, 0.0).sum(axis=1)
-    return _ratio(total, number)
-
-
-def row_worst_tenth(values: Values) -> Values:
-    """Mean of the ceil(m / 10) lowest of each row's m values that are not NaN; NaN where m is 0."""
-    number = (~np.isnan(values)).sum(axis=1)
-    lowest = np.ceil(number / 10).astype(int)
-    running = np.nancumsum(np.sort(values, axis=1), axis=1)  # sort puts NaN last
-    total = running[np.arange(len(values)), np.maximum(lowest, 1) - 1]
-    return _ratio(total, lowest)
-
-
-def _ratio(total: Values, number: NDArray[np.int_]) -> Values:
-    """total / number, NaN where the number is 0."""
-    result: Values = np.divide(total, number, out=np.full(len(total), np.nan), where=number > 0)
-    return result
-
-
-def row_good_share(values: Values) -> Values:
-    """Share of each row's values, NaN left out, that reach GOOD_IOU."""
-    return row_mean(np.where(np.isnan(values), np.nan, values >= GOOD_IOU))
-
-
-STATISTICS: dict[str, tuple[str, Callable[[Values], Values]]] = {
-    "image mean IoU": ("iou", row_mean),
-    "worst tenth IoU": ("iou", row_worst_tenth),
-    "good photos": ("iou", row_good_share),
-    "mean Boundary IoU": ("boundary_iou", row_mean),
-}
-
-
-def paired_bootstrap(
-    control: Values, candidate: Values, statistic: Callable[[Values], Values], rng: np.random.Generator
-) -> tuple[float, float, float]:
-    """The difference candidate - control and its 95 % interval.
-
-    The same images are drawn for both arms in each resample (Efron and Tibshirani 1993, percentile interval),
-    so what makes an image hard for both does not widen the interval.
-
-    Args:
-        control: Values per image (n,), NaN where undefined.
-        candidate: Values of the same images (n,).
-        statistic: (N, n) -> (N,), as `row_mean`.
-        rng: Source of the resamples.
-    """
-    drawn = rng.integers(0, len(control), (RESAMPLES, len(control)))
-    differences = statistic(candidate[drawn]) - statistic(control[drawn])
-    difference = float(statistic(candidate[None])[0] - statistic(control[None])[0])
-    low, high = np.nanquantile(differences, [0.025, 0.975])
-    return difference, float(low), float(high)
-
-
-def compare_figures(control: pl.DataFrame, candidate: pl.DataFrame, seed: int) -> list[Figure]:
-    """Every figure of STATISTICS for two arms scored on the same images.
+def compare_figures(
+    control: pl.DataFrame, candidate: pl.DataFrame, groups: Mapping[str, str], seed: int
+) -> list[Figure]:
+    """Every figure of review.paired for two arms scored on the same images.
 
     Raises:
         MismatchError: The two score tables are not about the same images.
     """
-    control, candidate = control.sort("sample_id"), candidate.sort("sample_id")
-    if control["sample_id"].to_list() != candidate["sample_id"].to_list():
-        raise MismatchError(
-            "scores.parquet",
-            f"the control's {control.height} images",
-            f"{candidate.height} others",
-            "Score both runs on the same split",
-        )
-    return [
-        _figure(name, _values(control, column), _values(candidate, column), statistic, seed)
-        for name, (column, statistic) in STATISTICS.items()
-    ]
+    found = differences(control, candidate, groups, seed)
+    return [Figure(one.name, one.first, one.second, one.difference, one.low, one.high) for one in found]
 
 
-def _values(scores: pl.DataFrame, column: str) -> Values:
-    return scores[column].cast(pl.Float64).fill_null(math.nan).to_numpy()
-
-
-def _figure(name: str, control: Values, candidate: Values, statistic: Callable[[Values], Values], seed: int) -> Figure:
-    if np.isnan(control).all() or np.isnan(candidate).all():
-        return Figure(name, None, None, None, None, None)
-    bounds = paired_bootstrap(control, candidate, statistic, np.random.default_rng(seed))
-    return Figure(name, float(statistic(control[None])[0]), float(statistic(candidate[None])[0]), *bounds)
-
-
-def decide(control: pl.DataFrame, candidate: pl.DataFrame, seed: int) -> Verdict:
+def decide(control: pl.DataFrame, candidate: pl.DataFrame, groups: Mapping[str, str], seed: int) -> Verdict:
     """Promote only where the mean does not fall and the worst tenth rises with an interval above zero.
 
     Args:
         control: Validation scores (schema.SCORES) of the arm trained without mining.
         candidate: Validation scores of the arm trained with it.
+        groups: sample_id -> group, the unit that is resampled.
         seed: Seed of the bootstrap.
     """
-    figures = compare_figures(control, candidate, seed)
+    figures = compare_figures(control, candidate, groups, seed)
     mean, worst = (next(f for f in figures if f.name == name) for name in ("image mean IoU", "worst tenth IoU"))
     if mean.difference is None or worst.difference is None or worst.low is None:
         return Verdict(

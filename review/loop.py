@@ -33,6 +33,7 @@ from train.fit import fit
 from train.monitoring.disk import check_room
 from train.monitoring.estimate import Work, foretelling
 from train.monitoring.log import EpochLine, is_finished, read_log
+from train.scoring.figures import groups_of
 from train.scoring.metrics import Summary, summarise
 from train.scoring.score import score
 
@@ -192,18 +193,25 @@ def _run_round(dataset: Dataset, base: Path, number: int, told: Told) -> RoundRe
     _train(dataset, arms.after, again, mined, told)
     for run in (arms.control, arms.after):
         _score(dataset, run, "val")
-    verdict = decide(_scores(arms.control, "val"), _scores(arms.after, "val"), config.fit.seed)
+    groups = groups_of(dataset)
+    verdict = decide(_scores(arms.control, "val"), _scores(arms.after, "val"), groups, config.fit.seed)
     say(f"round {number}: {'promoted' if verdict.promoted else 'not promoted'} on validation; now the test split, once")
     for _, run in arms.items():
         _score(dataset, run, "test")
         find_failures(run, dataset)
-    result = _result(number, arms, verdict, epochs, mined, config)
+    result = _result(number, arms, verdict, epochs, mined, config, groups)
     write_atomic(folder / "verdict.json", msgspec.json.format(msgspec.json.encode(result), indent=2))
     return result
 
 
 def _result(
-    number: int, arms: Arms, verdict: Verdict, epochs: int, mined: pl.DataFrame, config: LoopConfig
+    number: int,
+    arms: Arms,
+    verdict: Verdict,
+    epochs: int,
+    mined: pl.DataFrame,
+    config: LoopConfig,
+    groups: Mapping[str, str],
 ) -> RoundResult:
     test = {name: _scores(run, "test") for name, run in arms.items()}
     return RoundResult(
@@ -214,7 +222,7 @@ def _result(
         epochs=epochs,
         validation=verdict.figures,
         validation_images=verdict.images,
-        test=compare_figures(test["control"], test["after"], config.fit.seed),
+        test=compare_figures(test["control"], test["after"], groups, config.fit.seed),
         test_images=test["after"].height,
         table={name: summarise(frame) for name, frame in test.items()},
         mined=mined_counts(mined),

@@ -7,6 +7,6 @@ takes seconds and needs its database: import it through `review.cli`, which look
 
 from review.app.dataset import fiftyone_name, open_review, read_tags
 from review.app.session import address_of, launch
-from review.app.views import WORST
+from review.app.views import CHECKED, WORST
 
-__all__ = ["WORST", "address_of", "fiftyone_name", "launch", "open_review", "read_tags"]
+__all__ = ["CHECKED", "WORST", "address_of", "fiftyone_name", "launch", "open_review", "read_tags"]

@@ -80,12 +80,17 @@ def resampled(number: NDArray[np.int64], rng: np.random.Generator) -> Iterator[V
         rng: Source of the resamples.
     """
     groups = int(number.max(initial=-1)) + 1
-    step = max(1, CHUNK // max(1, len(number)))
-    for begin in range(0, RESAMPLES if groups else 0, step):
-        rows = min(step, RESAMPLES - begin)
+    for rows in in_chunks(RESAMPLES if groups else 0, len(number)):
         of_row = rng.integers(0, groups, (rows, groups)) + groups * np.arange(rows)[:, None]
         times = np.bincount(of_row.ravel(), minlength=rows * groups).reshape(rows, groups)
         yield times[:, number].astype(np.float64)
+
+
+def in_chunks(rows: int, columns: int) -> Iterator[int]:
+    """How many of so many rows to hold at a time, so that no more than CHUNK numbers are."""
+    step = max(1, CHUNK // max(1, columns))
+    for begin in range(0, rows, step):
+        yield min(step, rows - begin)
 
 
 def weighted_mean(values: Values, weights: Values) -> Values:

@@ -1,0 +1,135 @@
+"""Differences of two runs: the figures against their definitions, bootstrap and permutation against scipy."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import polars as pl
+import pytest
+import scipy.stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from curate.errors import MismatchError
+from review.paired import FIGURES, Difference, difference, differences
+from train.scoring.intervals import weighted_mean
+
+ious = st.lists(st.floats(0, 1) | st.none(), min_size=1, max_size=40)
+Values = NDArray[np.float64]
+
+
+def scores(values: list[float | None]) -> pl.DataFrame:
+    return pl.DataFrame(
+        {"sample_id": [f"s-{i:03}" for i in range(len(values))], "iou": values, "boundary_iou": values},
+        schema={"sample_id": pl.String, "iou": pl.Float64, "boundary_iou": pl.Float64},
+    )
+
+
+def compared(first: list[float | None], second: list[float | None], **options: object) -> dict[str, Difference]:
+    groups = {f"s-{i:03}": f"s-{i:03}" for i in range(len(first))}
+    return {one.name: one for one in differences(scores(first), scores(second), groups, **options)}  # type: ignore[arg-type]
+
+
+def alone(first: Values, second: Values, seed: int = 0) -> Difference:
+    """The difference of two means, every image a group of its own."""
+    return difference("mean", first, second, np.arange(len(first)), weighted_mean, seed)
+
+
+@settings(derandomize=True, max_examples=200, deadline=None)
+@given(ious)
+def test_figures_equal_their_definition(values: list[float | None]) -> None:
+    known = sorted(value for value in values if value is not None)
+    lowest = known[: math.ceil(len(known) / 10)]
+    expected = [np.mean(known), np.mean(lowest), np.mean([v >= 0.9 for v in known]), np.mean(known)] if known else None
+    found = compared(values, [None if value is None else value / 2 for value in values])
+    assert list(found) == list(FIGURES)
+    if expected is None:
+        assert all(one.first is one.second is one.difference is one.p is None for one in found.values())
+    else:
+        np.testing.assert_allclose([one.first for one in found.values()], expected, atol=1e-12)  # type: ignore[misc]
+        assert found["image mean IoU"].difference == pytest.approx(-np.mean(known) / 2)
+
+
+def test_a_constant_gain_is_certain() -> None:
+    first = np.linspace(0.2, 0.8, 30)
+    found = alone(first, first + 0.1)
+    assert found.difference == pytest.approx(0.1)
+    assert (found.low, found.high) == (pytest.approx(0.1), pytest.approx(0.1))
+    assert found.p is not None
+    assert found.p < 0.001
+
+
+def test_runs_that_are_the_same_do_not_differ() -> None:
+    first = np.linspace(0.2, 0.8, 30)
+    found = alone(first, first)
+    assert (found.difference, found.low, found.high, found.p) == (0, 0, 0, 1)
+
+
+def test_an_image_without_an_iou_counts_in_neither_mean() -> None:
+    mean = compared([0.5, None], [0.7, 0.0])["image mean IoU"]
+    assert (mean.first, mean.second) == (pytest.approx(0.5), pytest.approx(0.35))
+
+
+def test_runs_scored_on_other_images_are_refused() -> None:
+    with pytest.raises(MismatchError, match=r"the first run's 2 images, got 3 others"):
+        compared([0.1, 0.2], [0.1, 0.2, 0.3])
+
+
+@pytest.mark.parametrize("gain", [0.0, 0.01, 0.03])
+def test_interval_and_p_value_are_those_of_scipy(gain: float) -> None:
+    """Within what 2000 resamples of scipy's own differ by from one another."""
+    rng = np.random.default_rng(3)
+    first = rng.normal(0.5, 0.1, 80)
+    second = first + rng.normal(gain, 0.08, 80)
+
+    def gap(one: Values, other: Values, axis: int) -> Values:
+        result: Values = other.mean(axis=axis) - one.mean(axis=axis)
+        return result
+
+    found = alone(first, second)
+    both = first, second
+    options = {"vectorized": True, "n_resamples": 20_000, "rng": np.random.default_rng(0)}
+    theirs = scipy.stats.bootstrap(both, gap, paired=True, method="percentile", **options).confidence_interval
+    chance = scipy.stats.permutation_test(both, gap, permutation_type="samples", **options).pvalue
+    width = theirs.high - theirs.low
+    assert found.low == pytest.approx(theirs.low, abs=0.05 * width)
+    assert found.high == pytest.approx(theirs.high, abs=0.05 * width)
+    assert found.p == pytest.approx(chance, abs=4 * math.sqrt(chance * (1 - chance) / 2000) + 1 / 2000)
+
+
+def test_the_interval_covers_a_true_difference_about_95_times_in_100() -> None:
+    rng, covered = np.random.default_rng(1), 0
+    for trial in range(200):
+        first = rng.normal(0.5, 0.1, 60)
+        found = alone(first, first + rng.normal(0.02, 0.05, 60), trial)
+        assert found.low is not None
+        assert found.high is not None
+        covered += found.low <= 0.02 <= found.high
+    assert 180 <= covered <= 198
+
+
+@pytest.mark.parametrize("name", ["image mean IoU", "worst tenth IoU"])
+def test_two_halves_of_the_same_data_do_not_differ(name: str) -> None:
+    """Of 200 such comparisons, 181 to 197 say so: what a test at 5 % does in 99 of 100 tries."""
+    rng, alike = np.random.default_rng(2), 0
+    values = rng.beta(8, 2, 120)
+    for trial in range(200):
+        halves = rng.permutation(values).reshape(2, 60)
+        found = compared(*(half.tolist() for half in halves), seed=trial, names=[name])[name]
+        assert found.p is not None
+        alike += found.p >= 0.05
+    assert 181 <= alike <= 197
+
+
+def test_copies_of_an_image_say_no_more_than_the_image() -> None:
+    rng = np.random.default_rng(4)
+    first = rng.normal(0.5, 0.1, 40)
+    second = first + rng.normal(0.01, 0.05, 40)
+    once = alone(first, second)
+    copies = difference("mean", np.tile(first, 5), np.tile(second, 5), np.tile(np.arange(40), 5), weighted_mean, 0)
+    ignored = alone(np.tile(first, 5), np.tile(second, 5))
+    assert copies.p == pytest.approx(once.p, abs=0.03)
+    assert copies.high - copies.low == pytest.approx(once.high - once.low, rel=0.1)  # type: ignore[operator]
+    assert ignored.high - ignored.low < 0.6 * (once.high - once.low)  # type: ignore[operator]
