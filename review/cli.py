@@ -13,7 +13,6 @@ from pathlib import Path
 from types import ModuleType
 
 import click
-import msgspec
 import polars as pl
 
 from curate import schema
@@ -21,23 +20,17 @@ from curate.commands import watching
 from curate.dataset import Dataset, open_dataset, read_table
 from curate.decisions import read_decisions
 from curate.doctor import require_database
-from curate.errors import MachineError, MissingError, UsageError
+from curate.errors import MachineError, UsageError
 from review.decisions import decisions_of_tags, write_decisions
 from review.failures import find_failures
+from review.figures_cli import compare, slices
 from review.label_check import findings_of
 from review.layers import write_layers
+from review.options_cli import HELP, dataset_option
 from review.runs import Run, open_run
-from review.slices import SLICES, conditions_of, figures_by_slice, figures_of, slice_table, slices_of
+from review.slices import conditions_of
 from review.triage import DOUBTFUL
-from train.scoring.figures import groups_of
 
-HELP = {"help_option_names": ["-h", "--help"], "show_default": True}
-dataset_option = click.option(
-    "--dataset",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="The run's dataset, if it does not lie where the run says.",
-)
 WORST_IMAGES = 10
 TRIAGE = {"augment": "augment (hard image)", "relabel": "relabel (label in doubt)", "ok": "ok"}
 
@@ -50,6 +43,10 @@ def review() -> None:
     Example:
       curate review open runs/first
     """
+
+
+review.add_command(slices)
+review.add_command(compare)
 
 
 @review.command(context_settings=HELP)
@@ -88,50 +85,6 @@ def failure_lines(run: Path, found: pl.DataFrame, suspects: pl.DataFrame) -> lis
         f"suspects: {in_doubt} of {suspects.height} training labels are in doubt",
         f"written: {run / 'failures.parquet'}, {run / 'suspects.parquet'}",
     ]
-
-
-@review.command(context_settings=HELP)
-@click.argument("run", type=click.Path(path_type=Path))
-@dataset_option
-@click.option(
-    "--split",
-    "splits",
-    multiple=True,
-    type=click.Choice(["train", "val", "test"]),
-    help="Of these splits; repeatable.  [default: val, and train where it is scored out-of-fold]",
-    show_default=False,
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def slices(run: Path, dataset: Path | None, splits: tuple[str, ...], as_json: bool) -> None:
-    """Print how the run does on each kind of photograph, worst first.
-
-    \b
-    Kinds such as low light, low contrast along the outline, half a body,
-    a held object are told from photograph and label, not from the scores.
-
-    \b
-    Example:
-      curate review slices runs/first
-    """
-    opened = open_run(run, dataset)
-    scores = honest_scores(opened) if not splits else opened.scores.filter(pl.col("split").is_in(splits))
-    if not scores.height:
-        what = " and ".join(splits or ["val"])
-        raise MissingError(f"{run}: no image of {what} is scored. Score it with: curate train score {run}")
-    with watching() as watch:
-        members = slices_of(opened.dataset.samples, conditions_of(opened.dataset, watch))
-    groups = groups_of(opened.dataset)
-    found, whole = figures_by_slice(scores, members, groups), figures_of("all", scores, groups)
-    if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode({"all": whole, "slices": found}), indent=2))
-        return
-    absent = [name for name in SLICES if name not in {one.slice for one in found}]
-    click.echo("\n".join([*slice_table(found, whole), *([f"no image: {', '.join(absent)}"] if absent else [])]))
-
-
-def honest_scores(run: Run) -> pl.DataFrame:
-    """The scores of images that may guide what is done next and that the model did not learn from."""
-    return run.scores.filter((pl.col("split") == "val") | (pl.col("fold") >= 0))
 
 
 @review.command("open", context_settings=HELP)

@@ -1,0 +1,44 @@
+"""Options that several commands of `curate review` share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import polars as pl
+
+from curate.errors import MissingError
+from review.runs import Run
+
+HELP = {"help_option_names": ["-h", "--help"], "show_default": True}
+
+dataset_option = click.option(
+    "--dataset",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="The run's dataset, if it does not lie where the run says.",
+)
+split_option = click.option(
+    "--split",
+    "splits",
+    multiple=True,
+    type=click.Choice(["train", "val", "test"]),
+    help="Of these splits; repeatable.  [default: val, and train where it is scored out-of-fold]",
+    show_default=False,
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
+def scores_of(run: Run, splits: tuple[str, ...]) -> pl.DataFrame:
+    """A run's scores on some splits; without a split, those that may guide what is done next: of images that the model
+    did not learn from, the test split apart.
+
+    Raises:
+        MissingError: There are none.
+    """
+    honest = (pl.col("split") == "val") | (pl.col("fold") >= 0)
+    scores = run.scores.filter(pl.col("split").is_in(splits) if splits else honest)
+    if not scores.height:
+        what = " and ".join(splits or ["val"])
+        raise MissingError(f"{run.root}: no image of {what} is scored. Score it with: curate train score {run.root}")
+    return scores
