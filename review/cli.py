@@ -22,8 +22,8 @@ from curate.decisions import read_decisions
 from curate.doctor import require_database
 from curate.errors import MachineError, UsageError
 from review.decisions import decisions_of_tags, write_decisions
-from review.failures import find_failures
-from review.figures_cli import compare, slices
+from review.failures import bring_up_to_date, find_failures
+from review.figures_cli import compare, report, slices
 from review.label_check import findings_of
 from review.layers import write_layers
 from review.options_cli import HELP, dataset_option
@@ -47,6 +47,7 @@ def review() -> None:
 
 review.add_command(slices)
 review.add_command(compare)
+review.add_command(report)
 
 
 @review.command(context_settings=HELP)
@@ -170,11 +171,8 @@ def resolve(paths: Sequence[Path], elsewhere: Path | None) -> tuple[Dataset, lis
 
 def prepare(run: Run) -> None:
     """Make what the App shows of a run, where it is missing or older than the run's scores."""
-    made, scores = run.root / "failures.parquet", run.root / "scores.parquet"
-    suspects = run.root / "suspects.parquet"
     with watching() as watch:
-        if not (made.is_file() and suspects.is_file() and made.stat().st_mtime_ns >= scores.stat().st_mtime_ns):
-            find_failures(run.root, run.dataset, watch)
+        bring_up_to_date(run, watch)
         write_layers(run, watch)
 
 

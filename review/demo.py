@@ -39,7 +39,7 @@ def demo(out: Path, force: bool) -> None:
     """
     from review.loop import loop_config, run_loop
     from review.loop_cli import round_text, say, say_epoch
-    from review.report import write_report
+    from review.loop_report import write_report
 
     start = time.monotonic()
     say("1. choose: curate build --min-area 0.2 --max-area 0.7 --max-people 2")

@@ -14,7 +14,7 @@ from curate.errors import MismatchError
 from curate.files import readable_faults
 from curate.threads import Watch, map_threads, unwatched
 from review.geometry import Failure, name_failure
-from review.runs import read_prediction, read_scores
+from review.runs import Run, read_prediction, read_scores
 from review.triage import Evidence, contradictions, reason_of, suspicion_of, triage_of, weigh
 
 TRAINING = ("train", "background")
@@ -59,6 +59,14 @@ def find_failures(run: Path, dataset: Dataset, watch: Watch = unwatched) -> pl.D
         write_table(run / "suspects.parquet", suspects)
         write_table(run / "failures.parquet", failures)
     return failures
+
+
+def bring_up_to_date(run: Run, watch: Watch = unwatched) -> None:
+    """Find a run's failures where they are missing or older than its scores; raises what `find_failures` raises."""
+    made, scores = run.root / "failures.parquet", run.root / "scores.parquet"
+    whole = made.is_file() and (run.root / "suspects.parquet").is_file()
+    if not whole or made.stat().st_mtime_ns < scores.stat().st_mtime_ns:
+        find_failures(run.root, run.dataset, watch)
 
 
 def rows_of(run: Path, dataset: Dataset, scores: pl.DataFrame) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""`curate review slices` and `compare`: what the scores of runs say, printed."""
+"""`curate review slices`, `compare` and `report`: what the scores of runs say."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from curate.commands import watching
 from curate.dataset import Dataset
 from curate.errors import UsageError
 from review.compare import changes, compare_runs, comparison_lines, verdict
+from review.failures import bring_up_to_date
 from review.options_cli import HELP, dataset_option, json_option, scores_of, split_option
-from review.runs import open_run
+from review.run_report import write_run_report
+from review.runs import Run, open_run
 from review.slices import SLICES, conditions_of, figures_by_slice, figures_of, slice_table, slices_of
 from train.scoring.figures import groups_of
 
@@ -73,26 +75,34 @@ def compare(first: Path, second: Path, dataset: Path | None, splits: tuple[str, 
     """
     a = open_run(first, dataset)
     b = open_run(second, a.dataset.root)
-    one, other = scores_of(a, splits), scores_of(b, splits)
-    both = one.join(other, on="sample_id", how="semi")
-    if not both.height:
-        raise UsageError(
-            f"{first} and {second} are scored on other images. Score both on one split: curate train score"
-        )
-    other = other.join(both, on="sample_id", how="semi")
-    left_out = one.height + scores_of(b, splits).height - 2 * both.height
+    both, other = scores_of_both(a, b, splits)
     found = compare_runs(both, other, members_of(a.dataset), groups_of(a.dataset))
     moved = changes(both, other).rename({"control": "a", "after": "b"})
     if as_json:
-        told = msgspec.to_builtins(found) | {"a": str(first), "b": str(second), "left_out": left_out}
+        told = msgspec.to_builtins(found) | {"a": str(first), "b": str(second)}
         click.echo(msgspec.json.format(msgspec.json.encode(told | {"changes": moved.to_dicts()}), indent=2))
         return
-    if left_out:
-        click.echo(f"note: {left_out} images that one run alone is scored on are left out", err=True)
     parts = ", ".join(f"{count} {split}" for split, count in both["split"].value_counts().sort("split").iter_rows())
     lines = [f"A = {first}", f"B = {second}", f"on {parts} images: {verdict(found)}", "", *comparison_lines(found)]
     lines += ["", "changed most", *change_lines(moved)]
     click.echo("\n".join(lines))
+
+
+def scores_of_both(a: Run, b: Run, splits: tuple[str, ...]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The scores of two runs on the images that both are scored on; what is left out is said.
+
+    Raises:
+        MissingError: A run has no scores on these splits.
+        UsageError: There is no such image.
+    """
+    one, other = scores_of(a, splits), scores_of(b, splits)
+    in_both, in_both_too = one.join(other, on="sample_id", how="semi"), other.join(one, on="sample_id", how="semi")
+    if not in_both.height:
+        advice = "Score both on one split: curate train score"
+        raise UsageError(f"{a.root} and {b.root} are scored on other images. {advice}")
+    if left_out := one.height + other.height - 2 * in_both.height:
+        click.echo(f"note: {left_out} images that one run alone is scored on are left out", err=True)
+    return in_both, in_both_too
 
 
 def change_lines(moved: pl.DataFrame) -> list[str]:
@@ -100,3 +110,33 @@ def change_lines(moved: pl.DataFrame) -> list[str]:
     worse, better = moved.filter(pl.col("change") < 0), moved.filter(pl.col("change") > 0)
     shown = pl.concat([worse.head(SHOWN), better.tail(SHOWN).reverse()])
     return [f"  {change:+.3f}  {a:.3f} -> {b:.3f}  {one}" for one, a, b, change in shown.iter_rows()]
+
+
+@click.command(context_settings=HELP)
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("other", required=False, metavar="[RUN2]", type=click.Path(path_type=Path))
+@dataset_option
+@split_option
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="HTML file.  [default: RUN/report.html]")
+def report(run: Path, other: Path | None, dataset: Path | None, splits: tuple[str, ...], out: Path | None) -> None:
+    """Write what a run does well and badly into one HTML file; with RUN2, what changed from RUN to it.
+
+    \b
+    It holds scores with intervals, curves, slices, kinds of failure and
+    pictures of the worst images, needs no network, and can be sent.
+
+    \b
+    Example:
+      curate review report runs/first --split test --out first.html
+    """
+    runs = [open_run(run, dataset)]
+    if other is None:
+        scores = [scores_of(runs[0], splits)]
+    else:
+        runs.append(open_run(other, runs[0].dataset.root))
+        scores = list(scores_of_both(runs[0], runs[1], splits))
+    place = out or run / "report.html"
+    with watching() as watch:
+        bring_up_to_date(runs[0], watch)
+        write_run_report(runs, scores, conditions_of(runs[0].dataset, watch), place, watch)
+    click.echo(place)

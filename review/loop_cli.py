@@ -80,7 +80,7 @@ def start_loop(
     from curate.dataset import open_dataset
     from curate.decisions import read_decisions
     from review.loop import loop_config, run_loop
-    from review.report import write_report
+    from review.loop_report import write_report
 
     dataset = open_dataset(folder)
     verdicts = {key: one.verdict for key, one in read_decisions(decisions).items()} if decisions else {}

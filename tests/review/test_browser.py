@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,33 +21,15 @@ if TYPE_CHECKING:
 from bench.database import free_port
 from curate.dataset import open_dataset
 from curate.decisions import Decision, read_decisions
-from curate.doctor import CHROMIUM_NAMES
 from curate.images import read_image, read_indices
 from review.geometry import widened
+from tests.review.conftest import CHROMIUM_ARGUMENTS
 from tests.review.making import Drawn, as_target, make_dataset, make_run, sure_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.database]
 CURATE = [sys.executable, "-c", "from curate.cli import main; main()"]
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 PATIENCE_MS = 60_000
 IMAGES = 12
-
-
-@pytest.fixture(scope="module")
-def chromium() -> str:
-    found = next((path for name in CHROMIUM_NAMES if (path := shutil.which(name))), None)
-    if found is None:
-        pytest.skip("no chromium here (apt-get install chromium)")
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +87,7 @@ def test_a_reviewer_sees_the_worst_images_picks_a_view_and_tags(address: str, ru
     expect = playwright.expect
     expect.set_options(timeout=PATIENCE_MS)
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        browser = driver.chromium.launch(executable_path=chromium, args=CHROMIUM_ARGUMENTS)
         page = browser.new_page(viewport={"width": 1500, "height": 950})
         page.set_default_timeout(PATIENCE_MS)
         advertisement = page.get_by_text("Dismiss", exact=True)  # FiftyOne lays it over a newcomer's first page

@@ -31,8 +31,8 @@ from review.loop import (
     read_loop,
     run_loop,
 )
+from review.loop_report import write_report
 from review.mine import HARD_WEIGHT
-from review.report import write_report
 from tests.conftest import REPOSITORY
 from tests.train.making import make_dataset, quick
 from train.config import read_config

@@ -26,12 +26,12 @@ def summary_json(scores: pl.DataFrame, groups: Mapping[str, str]) -> str:
     """split -> the fields of train.scoring.metrics.Summary, `groups` and `intervals`, as one JSON object."""
     told = {
         split: msgspec.to_builtins(summary) | {"groups": count, "intervals": intervals}
-        for split, (summary, count, intervals) in _summaries(scores, groups).items()
+        for split, (summary, count, intervals) in summaries(scores, groups).items()
     }
     return msgspec.json.format(msgspec.json.encode(told), indent=2).decode()
 
 
-def _summaries(
+def summaries(
     scores: pl.DataFrame, groups: Mapping[str, str]
 ) -> dict[str, tuple[Summary, int, dict[str, Interval | None]]]:
     """Of each split the summary, the number of groups its images fall into, and the intervals by that number."""
@@ -63,15 +63,15 @@ def summary_table(scores: pl.DataFrame, groups: Mapping[str, str]) -> str:
         scores: The columns of curate.schema.SCORES.
         groups: sample_id -> group; the intervals are by bootstrap over groups.
     """
-    summaries = _summaries(scores, groups)
-    if not summaries:
+    found = summaries(scores, groups)
+    if not found:
         return ""
-    lines = [["[95 % bootstrap interval]", *summaries]]
-    lines.append(["images", *(f"{summary.images}" for summary, _, _ in summaries.values())])
-    lines.append(["  in groups", *(f"{count}" for _, count, _ in summaries.values())])
-    lines.append(["without a person", *(f"{summary.empty}" for summary, _, _ in summaries.values())])
+    lines = [["[95 % bootstrap interval]", *found]]
+    lines.append(["images", *(f"{summary.images}" for summary, _, _ in found.values())])
+    lines.append(["  in groups", *(f"{count}" for _, count, _ in found.values())])
+    lines.append(["without a person", *(f"{summary.empty}" for summary, _, _ in found.values())])
     for title, field in TABLE_ROWS.items():
-        cells = [with_interval(getattr(one, field), intervals[field]) for one, _, intervals in summaries.values()]
+        cells = [with_interval(getattr(one, field), intervals[field]) for one, _, intervals in found.values()]
         lines.append([title, *cells])
     return "".join(f"{title:<25}" + "".join(f"{cell:>23}" for cell in cells) + "\n" for title, *cells in lines)
 
