@@ -21,7 +21,8 @@ from curate.dataset import Dataset, open_dataset, read_table
 from curate.decisions import read_decisions
 from curate.doctor import require_database
 from curate.errors import MachineError, UsageError
-from review.decisions import decisions_of_tags, write_decisions
+from review.decisions import decisions_of_marks, write_decisions
+from review.embeddings import embeddings_of
 from review.failures import bring_up_to_date, find_failures
 from review.figures_cli import compare, report, slices
 from review.label_check import findings_of
@@ -91,9 +92,12 @@ def failure_lines(run: Path, found: pl.DataFrame, suspects: pl.DataFrame) -> lis
 @review.command("open", context_settings=HELP)
 @click.argument("paths", nargs=-1, required=True, metavar="RUN|DATASET [RUN2]...", type=click.Path(path_type=Path))
 @click.option("--port", default=5151, type=click.IntRange(1, 65535), metavar="N", help="Port of the App on 127.0.0.1.")
+@click.option(
+    "--no-embeddings", is_flag=True, help="Leave out the map of the images and the search for images like one."
+)
 @click.option("--no-launch", is_flag=True, help="Bring FiftyOne's dataset up to date and return.")
 @dataset_option
-def open_(paths: tuple[Path, ...], port: int, no_launch: bool, dataset: Path | None) -> None:
+def open_(paths: tuple[Path, ...], port: int, no_embeddings: bool, no_launch: bool, dataset: Path | None) -> None:
     """Open the App on the worst images.
 
     \b
@@ -108,9 +112,10 @@ def open_(paths: tuple[Path, ...], port: int, no_launch: bool, dataset: Path | N
         prepare(run)
     with watching() as watch:
         findings, conditions = findings_of(opened, watch), conditions_of(opened, watch)
+        embeddings = embeddings_of(runs[0], watch) if runs and not no_embeddings else None
     app = load_app()
     with redirect_stdout(sys.stderr):  # FiftyOne prints there, from threads of its own too
-        shown = app.open_review(runs, opened, conditions, findings)
+        shown = app.open_review(runs, opened, conditions, findings, embeddings)
     if no_launch:
         click.echo(f"{shown.name}: {len(shown)} images, {len(runs)} runs. See it with: curate review open {paths[0]}")
         return
@@ -130,7 +135,7 @@ def open_(paths: tuple[Path, ...], port: int, no_launch: bool, dataset: Path | N
 @click.argument("run", type=click.Path(path_type=Path))
 @dataset_option
 def pull(run: Path, dataset: Path | None) -> None:
-    """Write the tags set in the App to the run's decisions.jsonl.
+    """Write the verdicts and notes set in the App to the run's decisions.jsonl.
 
     \b
     Example:
@@ -138,13 +143,13 @@ def pull(run: Path, dataset: Path | None) -> None:
       curate review pull runs/first
     """
     opened = open_run(run, dataset)
-    tags = load_app().read_tags(opened.dataset)
+    marks = load_app().read_marks(opened.dataset)
     path = run / "decisions.jsonl"
     before = read_decisions(path).values() if path.is_file() else []
-    decisions, conflicts = decisions_of_tags(tags, opened.name, before)
+    decisions, conflicts = decisions_of_marks(marks, opened.name, before)
     write_decisions(path, decisions)
     for sample_id in conflicts:
-        found = " and ".join(tags[sample_id])
+        found = " and ".join(marks[sample_id].verdicts)
         click.echo(f"warning: {sample_id} is tagged {found}; left out. Leave it one of them", err=True)
     for verdict in schema.VERDICTS:
         click.echo(f"{verdict:<8} {sum(decision.verdict == verdict for decision in decisions):>6}")

@@ -1,4 +1,4 @@
-"""A reviewer's decisions on disk, `decisions.jsonl`, and how tags set in the App become them.
+"""A reviewer's decisions on disk, `decisions.jsonl`, and how marks set in the App become them.
 
 One JSON object a line, sorted by sample. `curate.decisions` has the record and reads it, as `curate build` must too.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -14,22 +15,32 @@ from curate.decisions import Decision
 from curate.files import readable_faults, write_atomic
 
 
-def decisions_of_tags(
-    tags: Mapping[str, Sequence[str]], run: str, before: Iterable[Decision]
-) -> tuple[list[Decision], list[str]]:
-    """The decisions that a reviewer's tags stand for, and the samples whose tags contradict each other.
+class Marks(NamedTuple):
+    """What a reviewer says of a sample in the App: the verdicts among its tags, and a note if there is one."""
 
-    A decision that was there before keeps its note and run; one whose tag is gone is gone.
+    verdicts: Sequence[str]
+    note: str | None = None
+
+
+def decisions_of_marks(
+    marks: Mapping[str, Marks], run: str, before: Iterable[Decision]
+) -> tuple[list[Decision], list[str]]:
+    """The decisions that a reviewer's marks stand for, and the samples whose verdicts contradict each other.
+
+    A decision that was there before keeps its run, and its note where none is set now; one whose tag is gone is gone.
 
     Args:
-        tags: sample_id -> its verdict tags, at least one.
+        marks: sample_id -> its marks, with at least one verdict.
         run: Name of the run that was looked at.
         before: The decisions so far.
     """
     known = {(decision.sample_id, decision.verdict): decision for decision in before}
-    single = {sample_id: verdicts[0] for sample_id, verdicts in tags.items() if len(verdicts) == 1}
-    decisions = [known.get(one, Decision(*one, run=run)) for one in sorted(single.items())]
-    return decisions, sorted(tags.keys() - single.keys())
+    decisions = []
+    for sample_id, (verdicts, note) in sorted(marks.items()):
+        if len(verdicts) == 1:
+            decision = known.get((sample_id, verdicts[0]), Decision(sample_id, verdicts[0], run=run))
+            decisions.append(decision if note is None else msgspec.structs.replace(decision, note=note))
+    return decisions, sorted(sample_id for sample_id, (verdicts, _) in marks.items() if len(verdicts) > 1)
 
 
 def write_decisions(path: Path, decisions: Iterable[Decision]) -> None:

@@ -5,8 +5,8 @@ ARCHITECTURE.md) and stand here as plain fields; masks stay on disk. Importing t
 takes seconds and needs its database: import it through `review.cli`, which looks for the database first.
 """
 
-from review.app.dataset import fiftyone_name, open_review, read_tags
+from review.app.dataset import fiftyone_name, open_review, read_marks
 from review.app.session import address_of, launch
 from review.app.views import CHECKED, WORST
 
-__all__ = ["CHECKED", "WORST", "address_of", "fiftyone_name", "launch", "open_review", "read_tags"]
+__all__ = ["CHECKED", "WORST", "address_of", "fiftyone_name", "launch", "open_review", "read_marks"]

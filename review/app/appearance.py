@@ -8,6 +8,7 @@ import fiftyone as fo
 
 from curate.masks import IGNORE, PERSON
 from review.app.fields import LABEL_FIELDS, PHOTO_FIELDS, SAMPLE_FIELDS
+from review.app.similarity import SIMILARITY_FIELDS
 from review.layers import FALSE_NEGATIVE, FALSE_POSITIVE
 from review.overlays import FALSE_NEGATIVE as MISSED_RGB
 from review.overlays import FALSE_POSITIVE as FALSE_RGB
@@ -74,7 +75,7 @@ def sidebar(prefixes: Sequence[str], expanded: int) -> list[fo.SidebarGroupDocum
         ),
         fo.SidebarGroupDocument(name="label", paths=label, expanded=True),
         fo.SidebarGroupDocument(name="sample", paths=[*SAMPLE_FIELDS], expanded=True),
-        fo.SidebarGroupDocument(name="photograph", paths=["slices", *PHOTO_FIELDS], expanded=True),
+        fo.SidebarGroupDocument(name="photograph", paths=["slices", *PHOTO_FIELDS, *SIMILARITY_FIELDS], expanded=True),
         fo.SidebarGroupDocument(name="metadata", paths=metadata, expanded=False),
         fo.SidebarGroupDocument(name="other", paths=rest, expanded=False),
     ]

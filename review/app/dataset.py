@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import fiftyone as fo
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from curate import schema
 from curate.dataset import Dataset, read_table
@@ -18,6 +20,7 @@ from curate.errors import ExistsError, MissingError
 from review.app.appearance import arrange
 from review.app.fields import (
     LABEL_FIELDS,
+    NOTE_FIELD,
     PHOTO_FIELDS,
     RUN_MASKS,
     RUN_NUMBERS,
@@ -34,16 +37,22 @@ from review.app.fields import (
     update_boxes,
     update_masks,
 )
+from review.app.known import INFO_KEY, Known, known_of, remember
+from review.app.similarity import forget_similarity, update_similarity
 from review.app.views import save_views
+from review.decisions import Marks
 from review.layers import errors_path, prediction_path
 from review.runs import Run
 from review.slices import slices_of
 
-INFO_KEY = "silhouette"
-"""Key in the FiftyOne dataset's `info` that marks it as ours."""
 
-
-def open_review(runs: Sequence[Run], dataset: Dataset, conditions: pl.DataFrame, findings: pl.DataFrame) -> fo.Dataset:
+def open_review(
+    runs: Sequence[Run],
+    dataset: Dataset,
+    conditions: pl.DataFrame,
+    findings: pl.DataFrame,
+    embeddings: NDArray[np.float32] | None = None,
+) -> fo.Dataset:
     """The FiftyOne dataset of a dataset version, brought up to date with the runs; the first run leads the views.
 
     Samples are added once and then only updated: tags a reviewer set stay. On the samples' first day the decisions
@@ -54,6 +63,7 @@ def open_review(runs: Sequence[Run], dataset: Dataset, conditions: pl.DataFrame,
         dataset: The dataset version.
         conditions: review.slices.CONDITIONS of it.
         findings: review.label_check.FINDINGS of it.
+        embeddings: Of the first run, (n, D) in the order of the dataset's rows; None leaves what is there as it is.
 
     Returns:
         The dataset, persistent, with its saved views (review.app.views).
@@ -70,9 +80,13 @@ def open_review(runs: Sequence[Run], dataset: Dataset, conditions: pl.DataFrame,
         update_run(shown, prefix, run)
     if runs:
         update_suspicion(shown, runs[0])
-    remember(shown, dataset, dict(zip(prefixes, runs, strict=True)))
-    forget_lost_runs(shown)
-    ordered = [*prefixes, *(prefix for prefix in shown.info[INFO_KEY]["runs"] if prefix not in prefixes)]
+    if embeddings is not None:
+        update_similarity(shown, dataset, prefixes[0], embeddings)
+    latest = {prefix: str(run.root.resolve()) for prefix, run in zip(prefixes, runs, strict=True)}
+    there = forget_lost_runs(shown, {**known_of(shown).runs, **latest})
+    ordered = [*prefixes, *(prefix for prefix in there if prefix not in prefixes)]
+    root = str(dataset.root.resolve())
+    remember(shown, Known(dataset.header.digest, root, there, ordered[0] if ordered else None))
     arrange(shown, ordered, prefixes or ordered[:1])
     save_views(shown, ordered, prefixes)
     return shown
@@ -89,7 +103,7 @@ def load_or_create(dataset: Dataset) -> fo.Dataset:
     name = fiftyone_name(dataset)
     if not fo.dataset_exists(name):
         shown = fo.Dataset(name, persistent=True)
-        remember(shown, dataset, {})
+        remember(shown, Known(dataset.header.digest, str(dataset.root.resolve())))
         return shown
     shown = fo.load_dataset(name)
     if shown.info.get(INFO_KEY, {}).get("digest") != dataset.header.digest:
@@ -98,24 +112,17 @@ def load_or_create(dataset: Dataset) -> fo.Dataset:
     return shown
 
 
-def remember(shown: fo.Dataset, dataset: Dataset, runs: Mapping[str, Run]) -> None:
-    """Write into the FiftyOne dataset whose it is and which runs it shows."""
-    before = shown.info.get(INFO_KEY, {}).get("runs", {})
-    latest = {prefix: str(run.root.resolve()) for prefix, run in runs.items()}
-    root = str(dataset.root.resolve())
-    shown.info[INFO_KEY] = {"digest": dataset.header.digest, "root": root, "runs": before | latest}
-    shown.save()
-
-
 def add_samples(shown: fo.Dataset, dataset: Dataset, decisions: Sequence[Path]) -> None:
     """Add the samples that are not there yet, and follow the dataset's files where they have moved."""
     declare(shown, SAMPLE_FIELDS)
-    declare(shown, LABEL_FIELDS)
+    declare(shown, {**NOTE_FIELD, **LABEL_FIELDS})
     declare_mask(shown, "ground_truth")
     shown.create_index("sample_id", unique=True)
     there = set(shown.values("sample_id"))
-    tags = tags_of(decision for path in decisions if path.is_file() for decision in read_decisions(path).values())
-    new = [new_sample(dataset, row, tags) for row in dataset.rows() if row["sample_id"] not in there]
+    said = {one.sample_id: one for path in decisions if path.is_file() for one in read_decisions(path).values()}
+    new = [
+        new_sample(dataset, row, said.get(row["sample_id"])) for row in dataset.rows() if row["sample_id"] not in there
+    ]
     if new:
         shown.add_samples(new, progress=False)
     rows = {row["sample_id"]: row for row in dataset.rows()}
@@ -127,19 +134,15 @@ def add_samples(shown: fo.Dataset, dataset: Dataset, decisions: Sequence[Path]) 
     update_masks(shown, "ground_truth", {sample_id: root / row["mask"] for sample_id, row in rows.items()})
 
 
-def new_sample(dataset: Dataset, row: Mapping[str, Any], tags: Mapping[str, list[str]]) -> fo.Sample:
-    """A sample as the dataset version describes it, without anything a run says."""
+def new_sample(dataset: Dataset, row: Mapping[str, Any], decision: Decision | None) -> fo.Sample:
+    """A sample as the dataset version describes it, with what a reviewer decided, without anything a run says."""
     return fo.Sample(
         filepath=str(dataset.root.resolve() / row["image"]),
-        tags=tags.get(row["sample_id"], []),
+        tags=[decision.verdict] if decision else [],
+        note=decision.note or None if decision else None,
         metadata=fo.ImageMetadata(width=row["width"], height=row["height"]),
         **{name: row[name] for name in ("sample_id", "split", "source", "people", "area")},
     )
-
-
-def tags_of(decisions: Iterable[Decision]) -> dict[str, list[str]]:
-    """sample_id -> its verdict as the one tag; of several decisions the last counts."""
-    return {decision.sample_id: [decision.verdict] for decision in decisions}
 
 
 def update_conditions(shown: fo.Dataset, dataset: Dataset, conditions: pl.DataFrame) -> None:
@@ -200,18 +203,17 @@ def update_suspicion(shown: fo.Dataset, run: Run) -> None:
     shown.create_index("suspicion")
 
 
-def forget_lost_runs(shown: fo.Dataset) -> None:
-    """Drop the fields of runs whose folder is gone: their masks could not be shown any more."""
-    runs = shown.info[INFO_KEY]["runs"]
+def forget_lost_runs(shown: fo.Dataset, runs: Mapping[str, str]) -> dict[str, str]:
+    """The runs, by prefix, whose folder is there; the fields of the others, whose masks are gone, are dropped."""
     for prefix in [prefix for prefix, root in runs.items() if not Path(root).is_dir()]:
         fields = [f"{prefix}_{name}" for name in (*RUN_MASKS, *RUN_NUMBERS, *RUN_WORDS)]
         shown.delete_sample_fields([field for field in fields if shown.has_sample_field(field)])
-        del runs[prefix]
-    shown.save()
+        forget_similarity(shown, prefix)
+    return {prefix: root for prefix, root in runs.items() if Path(root).is_dir()}
 
 
-def read_tags(dataset: Dataset) -> dict[str, list[str]]:
-    """sample_id -> the verdicts among its tags, for every sample that has any.
+def read_marks(dataset: Dataset) -> dict[str, Marks]:
+    """sample_id -> what a reviewer says of it, for every sample with a verdict among its tags.
 
     Raises:
         MissingError: The dataset version was never opened in FiftyOne (or its database is gone).
@@ -220,6 +222,8 @@ def read_tags(dataset: Dataset) -> dict[str, list[str]]:
     name = fiftyone_name(dataset)
     if not fo.dataset_exists(name):
         raise MissingError(f"FiftyOne has no dataset {name} yet. Open it first: curate review open {dataset.root}")
-    ids, tags = load_or_create(dataset).values(["sample_id", "tags"])
-    verdicts = {one: [tag for tag in schema.VERDICTS if tag in those] for one, those in zip(ids, tags, strict=True)}
-    return {one: verdicts[one] for one in sorted(verdicts) if verdicts[one]}
+    shown = load_or_create(dataset)
+    declare(shown, NOTE_FIELD)
+    rows = zip(*shown.values(["sample_id", "tags", "note"]), strict=True)
+    marks = {one: Marks([tag for tag in schema.VERDICTS if tag in tags], note) for one, tags, note in rows}
+    return {one: marks[one] for one in sorted(marks) if marks[one].verdicts}

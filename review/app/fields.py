@@ -38,6 +38,8 @@ PHOTO_FIELDS: Fields = {
 }
 """The columns of review.slices.CONDITIONS."""
 
+NOTE_FIELD: Fields = {"note": (fo.StringField, "what a reviewer says of the image, beside the verdict among its tags")}
+
 LABEL_FIELDS: Fields = {
     "label_severity": (
         fo.FloatField,

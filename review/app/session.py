@@ -7,6 +7,7 @@ from fiftyone.core.service import ServiceException
 from fiftyone.core.utils import to_slug
 
 from curate.errors import MachineError
+from review.app.plugins import add_plugin
 
 
 def launch(shown: fo.Dataset, view: str | None, port: int) -> fo.Session:
@@ -15,6 +16,7 @@ def launch(shown: fo.Dataset, view: str | None, port: int) -> fo.Session:
     Raises:
         MachineError: FiftyOne's server does not come up.
     """
+    add_plugin()
     opened = shown.load_saved_view(view) if view else shown.view()
     try:
         return fo.launch_app(opened, address="127.0.0.1", port=port, remote=True)

@@ -239,7 +239,7 @@ def test_another_dataset_of_that_name_is_left_alone(app: ModuleType, place: Path
     with pytest.raises(ExistsError, match="is not of this program"):
         opened(app, place, "first run")
     with pytest.raises(ExistsError, match="is not of this program"):
-        app.read_tags(open_dataset(place / "people"))
+        app.read_marks(open_dataset(place / "people"))
     assert app.dataset.fo.load_dataset(name).values("filepath") == ["/theirs.png"]
 
 
@@ -316,7 +316,7 @@ def test_pull_before_open_says_what_to_do(app: ModuleType, place: Path, capsys: 
     assert "Open it first: curate review open" in err
     assert not (place / "runs/first run/decisions.jsonl").exists()
     with pytest.raises(MissingError):
-        app.read_tags(open_dataset(place / "people"))
+        app.read_marks(open_dataset(place / "people"))
 
 
 def test_open_makes_failures_and_overlays_where_they_are_missing(

@@ -1,0 +1,188 @@
+"""What the operators do, apart from their forms."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import fiftyone as fo
+import polars as pl
+from fiftyone import ViewField as F
+
+from curate import schema
+from curate.dataset import open_dataset
+from curate.errors import MachineError, UsageError
+from review.app.known import Known
+from review.compare import compare_runs, comparison_lines, verdict
+from review.options_cli import scores_of
+from review.runs import open_run
+from review.slices import conditions_of, figures_by_slice, figures_of, slice_table, slices_of
+from train.config import read_config
+from train.scoring.figures import groups_of, summary_table
+
+CURATE = (sys.executable, "-m", "curate")
+MODEL_OPTIONS = ("model", "encoder", "weights", "size", "batch_size", "augment", "lr")
+"""What a retraining takes over from the run that leads."""
+
+
+def chosen_words(count: int) -> str:
+    """So many images."""
+    return f"{count} image{'s' if count != 1 else ''}"
+
+
+def mark(shown: fo.Dataset, ids: Sequence[str], verdict: str, note: str | None) -> None:
+    """Give samples a verdict, in place of the one they have, and a note where there is one.
+
+    Args:
+        shown: Our FiftyOne dataset.
+        ids: FiftyOne's ids of the samples.
+        verdict: One of schema.VERDICTS.
+        note: What a reviewer says of them; None leaves the notes that are there.
+    """
+    chosen = shown.select(list(ids))
+    chosen.untag_samples([other for other in schema.VERDICTS if other != verdict])
+    chosen.tag_samples(verdict)
+    if note is not None:
+        chosen.set_values("note", [note] * len(chosen), progress=False)
+
+
+def next_worst(shown: fo.Dataset, lead: str, current: str | None) -> str | None:
+    """FiftyOne's id of the worst image without a verdict; of the next one where such an image is open.
+
+    Args:
+        shown: Our FiftyOne dataset.
+        lead: The prefix of the run that leads.
+        current: The id of the sample that is open.
+    """
+    severity = f"{lead}_severity"
+    wrong = shown.match(F(severity) > 0).sort_by(severity, reverse=True)
+    ids, tags = wrong.values(["id", "tags"])
+    begin = ids.index(current) + 1 if current in ids else 0
+    undecided = [one for one, given in zip(ids, tags, strict=True) if not set(given) & set(schema.VERDICTS)]
+    later = set(ids[begin:])
+    return next((one for one in undecided if one in later), next(iter(undecided), None) if begin == 0 else None)
+
+
+def beside_each_other(sample: fo.Sample, pair: Sequence[str]) -> str:
+    """The figures of two runs on a sample, as a Markdown table."""
+    lines = [f"**{sample.sample_id}**", "", f"| | {pair[0]} | {pair[1]} |", "| --- | ---: | ---: |"]
+    for name in ("iou", "dice", "boundary_iou", "bce", "label_quality", "failure", "triage"):
+        cells = [sample.get_field(f"{prefix}_{name}") for prefix in pair]
+        shown = [f"{cell:.3f}" if isinstance(cell, float) else cell or "-" for cell in cells]
+        lines.append(f"| {name.replace('_', ' ')} | {shown[0]} | {shown[1]} |")
+    return "\n".join(lines)
+
+
+def export_command(known: Known, sample_ids: Sequence[str], tool: str, out: str) -> list[str]:
+    """The command that writes images for a labelling tool."""
+    return ["label", "export", known.root, "--ids", ",".join(sample_ids), "--to", tool, "--out", out]
+
+
+def import_command(known: Known, path: str, out: str) -> list[str]:
+    """The command that makes a new version of finished labels."""
+    return ["label", "import", known.root, path, "--out", out]
+
+
+def lead_of(known: Known) -> str:
+    """The prefix of the run that leads; UsageError where none is shown."""
+    if known.lead is None:
+        raise UsageError("no run is shown. Open one with: curate review open RUN")
+    return known.lead
+
+
+def pull_command(known: Known) -> list[str]:
+    """The command that writes the verdicts set so far beside the run that leads."""
+    return ["review", "pull", str(known.run(lead_of(known)))]
+
+
+def loop_command(known: Known, out: Path, budget: str) -> list[str]:
+    """The command that retrains as the run that leads was trained, by the verdicts set so far.
+
+    Raises:
+        UsageError: No run is shown.
+        CurateError: The one that leads was not trained here.
+    """
+    run = known.run(lead_of(known))
+    config = read_config(run)
+    if not (run / "best.safetensors").is_file():
+        raise UsageError(
+            f"{run}: was not trained here, so nothing says how to train. Start with: curate loop {known.root}"
+        )
+    options = [f"--{name.replace('_', '-')}={getattr(config, name)}" for name in MODEL_OPTIONS]
+    return [
+        "loop",
+        known.root,
+        "--out",
+        str(out),
+        "--budget",
+        budget,
+        "--decisions",
+        str(run / "decisions.jsonl"),
+        *options,
+    ]
+
+
+def run_curate(words: Sequence[str]) -> str:
+    """Run a command of curate to its end; what it says.
+
+    Raises:
+        MachineError: It ends with an error; the message is its own.
+    """
+    done = subprocess.run([*CURATE, *words], capture_output=True, text=True, check=False)
+    said = "\n".join(part for part in (done.stdout.strip(), done.stderr.strip()) if part)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["it ended with an error"])[-1]
+        raise MachineError(last.removeprefix("error: "))
+    return f"```\n{said}\n```"
+
+
+def start_curate(words: Sequence[str], out: Path) -> Path:
+    """Start a command of curate that outlives the App; the file that takes what it prints.
+
+    Raises:
+        MachineError: The file cannot be written.
+    """
+    log = out.parent / f"{out.name}.log"
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as told:
+            subprocess.Popen(
+                [*CURATE, *words], stdin=subprocess.DEVNULL, stdout=told, stderr=told, start_new_session=True
+            )
+    except OSError as error:
+        raise MachineError(f"{log}: {error.strerror}") from error
+    return log
+
+
+def review_tables(known: Known) -> str:
+    """The runs' scores, slices, and what changed between the first two of them, as Markdown."""
+    if known.lead is None:
+        return "No run is shown. Open one with `curate review open RUN`."
+    dataset = open_dataset(known.dataset, known.digest)
+    groups, slices = groups_of(dataset), slices_of(dataset.samples, conditions_of(dataset))
+    order = [known.lead, *(prefix for prefix in known.runs if prefix != known.lead)]
+    runs = {prefix: open_run(known.run(prefix), known.dataset) for prefix in order[:2]}
+    parts = [f"### {prefix}\n\n{fenced(summary_table(run.scores, groups))}" for prefix, run in runs.items()]
+    scores = [scores_of(run, ()) for run in runs.values()]
+    whole = figures_of("all", scores[0], groups)
+    table = "\n".join(slice_table(figures_by_slice(scores[0], slices, groups), whole))
+    parts.append(f"### Kinds of photograph, {known.lead}\n\n{fenced(table)}")
+    if len(runs) > 1:
+        first, second = (one.join(other, on="sample_id", how="semi") for one, other in (scores, scores[::-1]))
+        parts.append(f"### {' (A) and '.join(order[:2])} (B)\n\n{changed(first, second, slices, groups)}")
+    return "\n\n".join(parts)
+
+
+def changed(first: pl.DataFrame, second: pl.DataFrame, slices: pl.DataFrame, groups: dict[str, str]) -> str:
+    """What differs between two runs, as Markdown."""
+    if not first.height:
+        return "They are scored on no image in common."
+    found = compare_runs(first, second, slices, groups)
+    return f"{verdict(found)}\n\n{fenced(chr(10).join(comparison_lines(found)))}"
+
+
+def fenced(text: str) -> str:
+    """Aligned text for Markdown."""
+    return f"```\n{text.rstrip()}\n```"

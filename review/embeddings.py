@@ -1,0 +1,63 @@
+"""A run's embeddings of all images of its dataset, kept beside the run."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.dataset import Dataset
+from curate.files import readable_faults, write_atomic
+from curate.threads import Tick, Watch, map_threads, unwatched
+from review.runs import Run
+
+BATCH = 32
+
+
+def embeddings_of(run: Run, watch: Watch = unwatched) -> NDArray[np.float32] | None:
+    """The embeddings (n, D) of every image of the run's dataset, in the order of its rows; None of a run that has no
+    model of its own, as ready-made ones.
+
+    They are computed once, on the GPU if there is one, and kept in `embeddings.npy` until the weights change.
+
+    Raises:
+        CurateError: The weights or a photograph cannot be read.
+    """
+    weights, path, rows = run.root / "best.safetensors", run.root / "embeddings.npy", run.dataset.rows()
+    if not weights.is_file():
+        return None
+    if path.is_file() and path.stat().st_mtime_ns >= weights.stat().st_mtime_ns:
+        with suppress(ValueError, OSError, EOFError):
+            kept: NDArray[np.float32] = np.load(path, allow_pickle=False)
+            if len(kept) == len(rows):
+                return kept
+    found = embedded(run, rows, watch("embeddings", len(rows)))
+    buffer = io.BytesIO()
+    np.save(buffer, found)
+    with readable_faults(path):
+        write_atomic(path, buffer.getvalue())
+    return found
+
+
+def embedded(run: Run, rows: list[dict[str, Any]], tick: Tick) -> NDArray[np.float32]:
+    """The embeddings (n, D) of some rows, computed now."""
+    from train.inference.embed import embed
+    from train.models import device, load
+
+    loaded = load(run.root)
+    loaded.model.to(device())
+    return embed(loaded, batches(run.dataset, rows, loaded.config.size, tick))
+
+
+def batches(dataset: Dataset, rows: list[dict[str, Any]], size: int, tick: Tick) -> Iterator[NDArray[np.uint8]]:
+    """The images of some rows at training size, (n, S, S, 3)."""
+    from train.data.cache import resize_image
+
+    for begin in range(0, len(rows), BATCH):
+        part = rows[begin : begin + BATCH]
+        yield np.stack(map_threads(lambda row: resize_image(dataset.image(row), size), part))
+        tick(len(part))
