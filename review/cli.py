@@ -187,7 +187,7 @@ def load_app() -> ModuleType:
     Raises:
         MachineError: There is no database, or FiftyOne cannot start; the message has the command that mends it.
     """
-    os.environ["FIFTYONE_DO_NOT_TRACK"] = "1"
+    os.environ.setdefault("FIFTYONE_DO_NOT_TRACK", "1")
     os.environ.setdefault("FIFTYONE_LOGGING_LEVEL", "ERROR")
     require_database(os.environ)
     try:

@@ -122,7 +122,7 @@ def test_the_app_has_a_map_a_search_and_how_unique_each_image_is(
     nearest = found.sort_by_similarity(twin.id, k=2, brain_key="run_like").values("sample_id")
     assert sorted(nearest) == ["t0", "t1"]
     unique = dict(zip(*found.values(["sample_id", "uniqueness"]), strict=True))
-    assert min(unique, key=unique.__getitem__) in ("t0", "t1")
+    assert sorted(unique, key=unique.__getitem__)[-2:] == ["t0", "t1"]  # far from all but each other
     assert all(0 <= value <= 1 for value in found.values("representativeness"))
     points = found.load_brain_results("run_map").points
     assert points.shape == (24, 2)
