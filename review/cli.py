@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import click
 import polars as pl
@@ -20,8 +21,9 @@ from curate.commands import watching
 from curate.dataset import Dataset, open_dataset, read_table
 from curate.decisions import read_decisions
 from curate.doctor import require_database
-from curate.errors import MachineError, UsageError
+from curate.errors import CurateError, MachineError, UsageError
 from review.decisions import decisions_of_marks, write_decisions
+from review.dropped import DROPPED, dropped_photographs
 from review.embeddings import embeddings_of
 from review.failures import bring_up_to_date, find_failures
 from review.figures_cli import compare, report, slices
@@ -116,6 +118,7 @@ def open_(paths: tuple[Path, ...], port: int, no_embeddings: bool, no_launch: bo
     app = load_app()
     with redirect_stdout(sys.stderr):  # FiftyOne prints there, from threads of its own too
         shown = app.open_review(runs, opened, conditions, findings, embeddings)
+    dropped = dropped_of(app, opened)
     if no_launch:
         click.echo(f"{shown.name}: {len(shown)} images, {len(runs)} runs. See it with: curate review open {paths[0]}")
         return
@@ -123,6 +126,8 @@ def open_(paths: tuple[Path, ...], port: int, no_embeddings: bool, no_launch: bo
     with redirect_stdout(sys.stderr):
         session = app.launch(shown, view, port)
     click.echo(app.address_of(shown, view, port))
+    if dropped is not None:
+        click.echo(f"What the rules dropped: {app.address_of(dropped, None, port)}", err=True)
     click.echo("Tag images relabel, exclude, hard or ok. Ctrl-C closes the App.", err=True)
     with redirect_stdout(sys.stderr):
         wait_for_interrupt()
@@ -154,6 +159,19 @@ def pull(run: Path, dataset: Path | None) -> None:
     for verdict in schema.VERDICTS:
         click.echo(f"{verdict:<8} {sum(decision.verdict == verdict for decision in decisions):>6}")
     click.echo(f"written: {path}")
+
+
+def dropped_of(app: ModuleType, dataset: Dataset) -> Any:
+    """The FiftyOne dataset of what a version's rules dropped; None where nothing was, or it cannot be found."""
+    if not dataset.drops.height:
+        return None
+    try:
+        found = DROPPED.to_frame() if app.has_dropped(dataset) else dropped_photographs(dataset)
+    except CurateError as error:
+        click.echo(f"note: what the rules dropped is not shown ({error})", err=True)
+        return None
+    with redirect_stdout(sys.stderr):
+        return app.show_dropped(dataset, found)
 
 
 def resolve(paths: Sequence[Path], elsewhere: Path | None) -> tuple[Dataset, list[Run]]:

@@ -6,7 +6,18 @@ takes seconds and needs its database: import it through `review.cli`, which look
 """
 
 from review.app.dataset import fiftyone_name, open_review, read_marks
+from review.app.dropped import has_dropped, show_dropped
 from review.app.session import address_of, launch
 from review.app.views import CHECKED, WORST
 
-__all__ = ["CHECKED", "WORST", "address_of", "fiftyone_name", "launch", "open_review", "read_marks"]
+__all__ = [
+    "CHECKED",
+    "WORST",
+    "address_of",
+    "fiftyone_name",
+    "has_dropped",
+    "launch",
+    "open_review",
+    "read_marks",
+    "show_dropped",
+]

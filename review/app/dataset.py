@@ -86,24 +86,24 @@ def open_review(
     there = forget_lost_runs(shown, {**known_of(shown).runs, **latest})
     ordered = [*prefixes, *(prefix for prefix in there if prefix not in prefixes)]
     root = str(dataset.root.resolve())
-    remember(shown, Known(dataset.header.digest, root, there, ordered[0] if ordered else None))
+    remember(shown, Known(dataset.header.digest, root, there, lead=ordered[0] if ordered else None))
     arrange(shown, ordered, prefixes or ordered[:1])
     save_views(shown, ordered, prefixes)
     return shown
 
 
-def fiftyone_name(dataset: Dataset) -> str:
-    """The name of the dataset version in FiftyOne: `silhouette-<name>-<first 8 of the digest>`."""
+def fiftyone_name(dataset: Dataset, ending: str = "") -> str:
+    """The name of the dataset version in FiftyOne: `silhouette-<name>-<first 8 of the digest>`, and an ending."""
     name = re.sub(r"[^a-z0-9]+", "-", dataset.header.name.lower()).strip("-") or "dataset"
-    return f"silhouette-{name}-{dataset.header.digest[:8]}"
+    return f"silhouette-{name}-{dataset.header.digest[:8]}{ending}"
 
 
-def load_or_create(dataset: Dataset) -> fo.Dataset:
+def load_or_create(dataset: Dataset, ending: str = "") -> fo.Dataset:
     """Our FiftyOne dataset of this version, made where it is not there; ExistsError where another has its name."""
-    name = fiftyone_name(dataset)
+    name = fiftyone_name(dataset, ending)
     if not fo.dataset_exists(name):
         shown = fo.Dataset(name, persistent=True)
-        remember(shown, Known(dataset.header.digest, str(dataset.root.resolve())))
+        remember(shown, Known(dataset.header.digest, str(dataset.root.resolve()), dropped=bool(ending)))
         return shown
     shown = fo.load_dataset(name)
     if shown.info.get(INFO_KEY, {}).get("digest") != dataset.header.digest:

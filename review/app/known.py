@@ -22,6 +22,8 @@ class Known(msgspec.Struct, frozen=True):
     """The dataset version's folder."""
     runs: Mapping[str, str] = {}
     """Prefix of its fields -> a run's folder; all that were ever shown and are still there."""
+    dropped: bool = False
+    """Whether it shows what the rules dropped, which is not in the dataset."""
     lead: str | None = None
     """The prefix of the run whose failures the views show."""
 
@@ -36,11 +38,14 @@ class Known(msgspec.Struct, frozen=True):
 
 
 def known_of(shown: fo.Dataset) -> Known:
-    """What a FiftyOne dataset says of itself; UsageError where it is not one of ours."""
+    """What a FiftyOne dataset says of itself; UsageError where it is none of ours, or shows what was dropped."""
     told = shown.info.get(INFO_KEY) if shown is not None else None
     if told is None:
         raise UsageError("this dataset is none of Silhouette's. Open one with: curate review open")
-    return msgspec.convert(told, Known)
+    known = msgspec.convert(told, Known)
+    if known.dropped:
+        raise UsageError("these photographs are not in the dataset. To take them in, build it with other rules")
+    return known
 
 
 def remember(shown: fo.Dataset, known: Known) -> None:

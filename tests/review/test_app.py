@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 
 from curate import doctor, schema
+from curate.build import build_dataset
 from curate.cli import main
 from curate.dataset import open_dataset
 from curate.decisions import Decision, read_decisions
 from curate.doctor import Check
 from curate.errors import ExistsError, MachineError, MissingError, UsageError
+from curate.recipe import make_recipe
 from review import cli
 from review.decisions import write_decisions
 from review.label_check import findings_of
@@ -147,6 +149,44 @@ def test_what_the_label_check_finds_is_shown_where_it_is(app: ModuleType, tmp_pa
     [box] = [one.bounding_box for one in specks if one.label == "specks"]
     assert box == pytest.approx([600 / 640, 6 / 480, 4 / 640, 3 / 480])
     assert shown.app_config.active_fields.paths == ["ground_truth", "label_findings", "label_severity"]
+
+
+@pytest.fixture
+def built(tmp_path: Path, sample: Path) -> Path:
+    """A dataset built from copies of the embedded sample's COCO scenes, some of which a rule drops."""
+    source = shutil.copytree(sample / "coco", tmp_path / "coco")
+    options = {"coco": [str(source / "annotations/instances_val2017.json")], "min_area": 0.2, "max_people": 1}
+    build_dataset(make_recipe(options), tmp_path / "built")
+    return tmp_path / "built"
+
+
+def test_what_the_rules_dropped_is_a_dataset_of_its_own(
+    app: ModuleType, built: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(2):
+        assert command(capsys, "review", "open", built, "--no-launch")[0] == 0
+    dataset = open_dataset(built)
+    name = app.fiftyone_name(dataset)
+    assert sorted(app.dataset.fo.list_datasets()) == [name, f"{name}-dropped"]
+    shown = app.dataset.fo.load_dataset(f"{name}-dropped")
+    assert sorted(shown.values("sample_id")) == sorted(dataset.drops["sample_id"])
+    rules = sorted(dataset.drops["rule"].unique())
+    assert len(rules) > 1
+    assert sorted(shown.list_saved_views()) == [f"dropped by {rule}" for rule in rules]
+    of_area = dataset.drops.filter(rule="area").sort("value")
+    assert shown.load_saved_view("dropped by area").values("sample_id") == of_area["sample_id"].to_list()
+    assert all(Path(path).is_file() for path in shown.values("filepath"))
+    assert app.read_marks(dataset) == {}
+
+
+def test_drops_whose_sources_are_gone_are_not_shown_and_that_is_said(
+    app: ModuleType, built: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(tmp_path / "coco")
+    code, _, err = command(capsys, "review", "open", built, "--no-launch")
+    assert code == 0
+    assert err.splitlines()[-1].startswith("note: what the rules dropped is not shown (")
+    assert len(app.dataset.fo.list_datasets()) == 1
 
 
 def test_look_alikes_stand_together(app: ModuleType, tmp_path: Path) -> None:
