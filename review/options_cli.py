@@ -8,7 +8,7 @@ import click
 import polars as pl
 
 from curate.errors import MissingError
-from review.runs import Run
+from review.runs import Run, is_honest
 
 HELP = {"help_option_names": ["-h", "--help"], "show_default": True}
 
@@ -30,14 +30,12 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 
 
 def scores_of(run: Run, splits: tuple[str, ...]) -> pl.DataFrame:
-    """A run's scores on some splits; without a split, those that may guide what is done next: of images that the model
-    did not learn from, the test split apart.
+    """A run's scores on some splits; without a split, the honest ones.
 
     Raises:
         MissingError: There are none.
     """
-    honest = (pl.col("split") == "val") | (pl.col("fold") >= 0)
-    scores = run.scores.filter(pl.col("split").is_in(splits) if splits else honest)
+    scores = run.scores.filter(pl.col("split").is_in(splits) if splits else is_honest())
     if not scores.height:
         what = " and ".join(splits or ["val"])
         raise MissingError(f"{run.root}: no image of {what} is scored. Score it with: curate train score {run.root}")

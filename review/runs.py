@@ -78,6 +78,13 @@ def read_scores(root: Path) -> pl.DataFrame:
     return read_table(path, schema.SCORES).sort("sample_id")
 
 
+def is_honest() -> pl.Expr:
+    """Whether a score may guide what is done next: it is of an image that the model did not learn from, and that is no
+    test image.
+    """
+    return (pl.col("split") == "val") | (pl.col("fold") >= 0)
+
+
 def read_prediction(root: Path, sample_id: str, size_hw: SizeHW) -> NDArray[np.uint8]:
     """A sample's prediction (H, W) uint8, value / 255 = probability; all 0 where there is none.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import fiftyone as fo
@@ -15,12 +15,11 @@ from curate import schema
 from curate.dataset import open_dataset
 from curate.errors import MachineError, UsageError
 from review.app.known import Known
-from review.compare import compare_runs, comparison_lines, verdict
-from review.options_cli import scores_of
-from review.runs import open_run
-from review.slices import conditions_of, figures_by_slice, figures_of, slice_table, slices_of
+from review.compare import compare_runs, gain_words, verdict
+from review.runs import is_honest, open_run
+from review.slices import conditions_of, figures_by_slice, figures_of, is_worse, slices_of
 from train.config import read_config
-from train.scoring.figures import groups_of, summary_table
+from train.scoring.figures import TABLE_ROWS, groups_of, number, summaries, with_interval
 
 CURATE = (sys.executable, "-m", "curate")
 MODEL_OPTIONS = ("model", "encoder", "weights", "size", "batch_size", "augment", "lr")
@@ -164,25 +163,57 @@ def review_tables(known: Known) -> str:
     groups, slices = groups_of(dataset), slices_of(dataset.samples, conditions_of(dataset))
     order = [known.lead, *(prefix for prefix in known.runs if prefix != known.lead)]
     runs = {prefix: open_run(known.run(prefix), known.dataset) for prefix in order[:2]}
-    parts = [f"### {prefix}\n\n{fenced(summary_table(run.scores, groups))}" for prefix, run in runs.items()]
-    scores = [scores_of(run, ()) for run in runs.values()]
-    whole = figures_of("all", scores[0], groups)
-    table = "\n".join(slice_table(figures_by_slice(scores[0], slices, groups), whole))
-    parts.append(f"### Kinds of photograph, {known.lead}\n\n{fenced(table)}")
+    parts = [f"**{prefix}**\n\n{scores_table(run.scores, groups)}" for prefix, run in runs.items()]
+    scores = [run.scores.filter(is_honest()) for run in runs.values()]
+    if scores[0].height:
+        parts.append(f"**Kinds of photograph, {known.lead}**\n\n{slices_table(scores[0], slices, groups)}")
     if len(runs) > 1:
         first, second = (one.join(other, on="sample_id", how="semi") for one, other in (scores, scores[::-1]))
-        parts.append(f"### {' (A) and '.join(order[:2])} (B)\n\n{changed(first, second, slices, groups)}")
+        parts.append(f"**{' (A) and '.join(order[:2])} (B)**\n\n{changes_table(first, second, slices, groups)}")
     return "\n\n".join(parts)
 
 
-def changed(first: pl.DataFrame, second: pl.DataFrame, slices: pl.DataFrame, groups: dict[str, str]) -> str:
-    """What differs between two runs, as Markdown."""
+Groups = Mapping[str, str]
+
+
+def scores_table(scores: pl.DataFrame, groups: Groups) -> str:
+    """The summary of each split."""
+    found = summaries(scores, groups)
+    rows = [["", *(f"{split}, {summary.images} images" for split, (summary, _, _) in found.items())]]
+    for title, field in TABLE_ROWS.items():
+        cells = [with_interval(getattr(summary, field), intervals[field]) for summary, _, intervals in found.values()]
+        if set(cells) != {"-"}:
+            rows.append([title.strip(), *cells])
+    return table(rows)
+
+
+def slices_table(scores: pl.DataFrame, slices: pl.DataFrame, groups: Groups) -> str:
+    """How a run does on each slice, worst first."""
+    whole = figures_of("all", scores, groups)
+    rows = [["slice", "images", "IoU", "Boundary IoU"]]
+    for one in (*figures_by_slice(scores, slices, groups), whole):
+        name = f"**{one.slice}, worse**" if is_worse(one, whole) else one.slice
+        figures = with_interval(one.iou, one.iou_interval), with_interval(one.boundary_iou, one.boundary_iou_interval)
+        rows.append([name, str(one.images), *figures])
+    return table(rows)
+
+
+def changes_table(first: pl.DataFrame, second: pl.DataFrame, slices: pl.DataFrame, groups: Groups) -> str:
+    """What differs between two runs, in all and by slice."""
     if not first.height:
-        return "They are scored on no image in common."
+        return "They are scored on no validation image in common; `curate review compare --split test` looks at others."
     found = compare_runs(first, second, slices, groups)
-    return f"{verdict(found)}\n\n{fenced(chr(10).join(comparison_lines(found)))}"
+    figures = [*((one.name, one) for one in found.figures), *((one.slice, one.iou) for one in found.slices)]
+    rows = [["", "A", "B", "B - A", "p"]]
+    for name, one in figures:
+        chance = "-" if one.p is None else f"{one.p:.4f}"
+        rows.append([name, number(one.first), number(one.second), gain_words(one), chance])
+    counts = f"{found.better} images better, {found.worse} worse, {found.same} the same."
+    return f"{verdict(found)}. {counts}\n\n{table(rows)}"
 
 
-def fenced(text: str) -> str:
-    """Aligned text for Markdown."""
-    return f"```\n{text.rstrip()}\n```"
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows as a Markdown table, the first of them its head, numbers to the right."""
+    head, *body = rows
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *body]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

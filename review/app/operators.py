@@ -250,13 +250,12 @@ class Figures(foo.Panel):  # type: ignore[misc]
             said = review_tables(known_of(ctx.dataset))
         except CurateError as error:
             said = str(error)
-        ctx.panel.set_data("figures.said", said)
+        ctx.panel.set_state("said", said)
 
     def render(self, ctx: Any) -> types.Property:
-        shown = types.Object()
-        panel = shown.obj("figures")
-        panel.str("said", view=types.MarkdownView())
-        return types.Property(shown, view=types.GridView(align_x="left", gap=2))
+        panel = types.Object()
+        panel.md(ctx.panel.get_state("said", ""), name="tables")
+        return types.Property(panel, view=types.GridView(align_x="left", padding=2))
 
 
 OPERATORS: Sequence[type[foo.Operator]] = (Mark, NextWorst, Compare, Send, Import, Retrain)

@@ -184,10 +184,11 @@ def test_the_panel_shows_scores_slices_and_what_changed(app: ModuleType, shown: 
     from review.app.known import known_of
 
     said = review_tables(known_of(shown))
-    assert "### first_run" in said
-    assert "image mean IoU" in said
-    assert "### Kinds of photograph, first_run" in said
-    assert "### first_run (A) and run_2nd (B)" in said
+    assert "**first_run**" in said
+    assert "| image mean IoU | " in said
+    assert "**Kinds of photograph, first_run**" in said
+    assert "**first_run (A) and run_2nd (B)**" in said
+    assert "| all | 1 | " in said  # the one validation image
 
 
 @pytest.fixture
