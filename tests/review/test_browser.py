@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 from bench.database import free_port
-from curate.dataset import open_dataset
+from curate import schema
+from curate.dataset import open_dataset, read_table
 from curate.decisions import Decision, read_decisions
 from curate.images import read_image, read_indices
 from review.geometry import widened
@@ -103,12 +104,21 @@ def test_a_reviewer_sees_the_worst_images_picks_a_view_and_tags(address: str, ru
         choose_view(page, "ragged boundary")
         expect(page).to_have_url(re.compile("view=ragged-boundary"))
         expect(page.locator("[data-cy=tag-first_failure]").first).to_have_text("ragged-boundary")
+
+        mark_first_image(page, "hard", "at night")
+        page.locator("[title='New panel']").first.click()
+        page.get_by_text("Silhouette", exact=True).click()
+        expect(page.get_by_text("Kinds of photograph, first")).to_be_visible()
+        expect(page.get_by_text("image mean IoU")).to_be_visible()
         browser.close()
 
     done = subprocess.run([*CURATE, "review", "pull", str(run)], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("relabel       1\n")
-    worst = sorted(row["sample_id"] for row in open_dataset(run.parent / "people").rows())[3]
-    assert list(read_decisions(run / "decisions.jsonl").values()) == [Decision(worst, "relabel", "", "first")]
+    assert done.stdout.startswith("relabel       1\nexclude       0\nhard          1\n")
+    ids = sorted(row["sample_id"] for row in open_dataset(run.parent / "people").rows())
+    relabel, hard = sorted(read_decisions(run / "decisions.jsonl").values(), key=lambda one: one.verdict, reverse=True)
+    assert relabel == Decision(ids[3], "relabel", "", "first")
+    failures = read_table(run / "failures.parquet", schema.FAILURES).filter(kind="ragged-boundary")
+    assert hard == Decision(failures.sort("severity")["sample_id"][-1], "hard", "at night", "first")
 
 
 def tag_first_image(page: Page, tag: str) -> None:
@@ -120,6 +130,22 @@ def tag_first_image(page: Page, tag: str) -> None:
     page.keyboard.press("Enter")
     page.get_by_text("Apply", exact=True).click()
     page.locator("[data-cy=looker]").first.wait_for()
+
+
+def mark_first_image(page: Page, verdict: str, note: str) -> None:
+    """Select the first image and give it a verdict and a note by the plugin's operator."""
+    page.locator("[data-cy=looker]").first.hover()
+    page.locator("[data-cy=looker] input[type=checkbox]").first.dispatch_event("click")
+    page.keyboard.press("`")
+    page.keyboard.type("Mark images")
+    page.keyboard.press("Enter")
+    form = page.get_by_role("dialog")
+    form.locator(f"input[type=radio][value={verdict}]").check()
+    form.get_by_role("textbox").fill(note)
+    form.get_by_role("button", name="Execute").click()
+    page.get_by_text("1 image marked").wait_for()
+    page.keyboard.press("Escape")
+    page.get_by_text("1 image marked").wait_for(state="hidden")
 
 
 def choose_view(page: Page, name: str) -> None:
