@@ -8,20 +8,21 @@ from time import monotonic, sleep
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from PIL import Image
 
 import train.inference.predict
 from curate.cli import cli
 from curate.dataset import Dataset
-from curate.errors import CurateError, MissingError, UsageError
+from curate.errors import CurateError, MachineError, MissingError, UsageError
 from curate.files import sha256_file
 from curate.images import read_grey
 from curate.person_model import InputSpec
 from label.options_cli import model_at
 from tests.onnx_models import brightness
 from train.inference.composite import cut_out, open_background
-from train.inference.predict import listed_images, predict_files, predict_image, to_bytes, to_native
+from train.inference.predict import listed_images, predict_batch, predict_files, predict_image, to_bytes, to_native
 from train.models import load
 from train.scoring.peers import open_predict
 
@@ -35,6 +36,35 @@ def test_native_size_is_bilinear_with_pixel_centres() -> None:
     small = np.array([[0.0, 1.0]], np.float32)
     assert to_native(small, (1, 4)).tolist() == [[0.0, 0.25, 0.75, 1.0]]
     assert to_native(small, (3, 2)).tolist() == [[0.0, 1.0]] * 3
+
+
+class Crowded(torch.nn.Module):
+    """A model on a device whose memory holds no more than so many images at a time."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most, self.seen = most, list[int]()
+        self.weight = torch.nn.Parameter(torch.ones(1))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.seen.append(len(images))
+        if len(images) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return images[:, :1] * self.weight
+
+
+def test_images_that_do_not_fit_together_are_taken_in_halves() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (7, 8, 8, 3), np.uint8)
+    roomy, crowded = Crowded(7), Crowded(2)
+    assert (predict_batch(crowded, images) == predict_batch(roomy, images)).all()
+    assert crowded.seen == [7, 3, 1, 2, 4, 2, 2]
+
+
+def test_an_image_that_does_not_fit_is_one_line() -> None:
+    with pytest.raises(
+        MachineError, match=r"^an image of 8 px does not fit into the GPU's memory\. Free some of it, or"
+    ):
+        predict_batch(Crowded(0), np.zeros((3, 8, 8, 3), np.uint8))
 
 
 @pytest.mark.parametrize("size_hw", [(1, 1), (5, 200), (300, 40)])

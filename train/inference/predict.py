@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from curate.errors import CurateError, MissingError, UsageError
+from curate.errors import CurateError, MachineError, MissingError, UsageError
 from curate.files import sync_tree, write_atomic
 from curate.images import prediction_png
 from curate.masks import SizeHW
@@ -46,12 +46,22 @@ def predict_batch(model: nn.Module, images: NDArray[np.uint8], precision: str = 
     """Probabilities (N, S, S) of images (N, S, S, 3) uint8 RGB at training size; the model is in evaluation mode.
 
     `precision` is that of a run, and holds on a GPU. On a CPU predictions are exact: they take little time, and an
-    exported model is held against them.
+    exported model is held against them. Images that do not fit into the GPU's memory together are taken in halves.
+
+    Raises:
+        MachineError: A single image does not fit.
     """
     place = next(model.parameters()).device
-    with torch.inference_mode(), autocast(place, "fp32" if place.type == "cpu" else precision):
-        logits = model(to_input(torch.from_numpy(images).permute(0, 3, 1, 2), place))
-        chances: NDArray[np.float32] = torch.sigmoid(logits[:, 0].float()).cpu().numpy()
+    try:
+        with torch.inference_mode(), autocast(place, "fp32" if place.type == "cpu" else precision):
+            logits = model(to_input(torch.from_numpy(images).permute(0, 3, 1, 2), place))
+            chances: NDArray[np.float32] = torch.sigmoid(logits[:, 0].float()).cpu().numpy()
+    except torch.OutOfMemoryError as error:
+        if len(images) == 1:
+            what = f"an image of {images.shape[1]} px does not fit into the GPU's memory"
+            raise MachineError(f"{what}. Free some of it, or predict on the CPU: CUDA_VISIBLE_DEVICES=") from error
+        half = len(images) // 2
+        return np.concatenate([predict_batch(model, part, precision) for part in (images[:half], images[half:])])
     return chances
 
 
