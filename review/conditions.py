@@ -117,25 +117,26 @@ def blending(image: NDArray[np.uint8], target: Target) -> float | None:
     if min(np.count_nonzero(person), np.count_nonzero(background)) < FEWEST_PIXELS:
         return None
     width = 2 * band_width_px((target.shape[0], target.shape[1])) + 1
-    lab = np.asarray(cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
-    inside, near_person = mean_around(lab, person, width)
-    outside, near_background = mean_around(lab, background, width)
     rim = cv2.morphologyEx(person.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
-    rim &= (near_person > 0) & (near_background > 0) & (target != IGNORE)
-    if not rim.any():
-        return None
-    return float((np.linalg.norm(inside[rim] - outside[rim], axis=1) < HARDLY_SEEN).mean())
+    rim &= target != IGNORE
+    lab = np.asarray(cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
+    inside, outside = (mean_around(lab, side, rim, width) for side in (person, background))
+    apart = np.linalg.norm(inside - outside, axis=1)
+    known = ~np.isnan(apart)
+    return float((apart[known] < HARDLY_SEEN).mean()) if known.any() else None
 
 
-def mean_around(
-    values: NDArray[np.float32], where: Mask, width: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The mean (H, W, C) of the masked values in a window around each pixel, and the share of it that the mask is."""
-    weight = where.astype(np.float32)
-    share = np.asarray(cv2.boxFilter(weight, -1, (width, width)), np.float32)
-    total = np.asarray(cv2.boxFilter(values * weight[..., None], -1, (width, width)), np.float32)
-    mean = total / np.maximum(share, 1e-6)[..., None]
-    return mean.astype(np.float32), share
+def mean_around(values: NDArray[np.float32], side: Mask, at: Mask, width: int) -> NDArray[np.float32]:
+    """The means (N, C) of the values where `side` is set, in a window around each of the N pixels where `at` is.
+
+    NaN where there is no such pixel in the window.
+    """
+    weight = side.astype(np.float32)
+    total = cv2.boxFilter(
+        cv2.multiply(values, cv2.merge([weight] * values.shape[2])), -1, (width, width), normalize=False
+    )
+    count = cv2.boxFilter(weight, -1, (width, width), normalize=False)[at]
+    return np.asarray(total[at] / np.where(count > 0.5, count, np.nan)[:, None], np.float32)
 
 
 def blur(light: Grey, where: Mask) -> float:
