@@ -17,6 +17,8 @@ from pathlib import Path
 
 from bench.measure import BenchError
 from bench.parts import building, labelling, opening, scaling, scoring, searching, selecting
+from bench.reviewing import FULL as REVIEWED
+from bench.reviewing import reviewing
 from bench.rows import Row, as_json, table
 from bench.training import training
 
@@ -25,7 +27,7 @@ FULL = 118_287
 BUILDS = (1_000, 10_000, 100_000)
 MULTIPLES = (1, 2, 5, 10)
 ROWS = 100_000
-PARTS = ("select", "scale", "open", "build", "search", "label", "score", "train")
+PARTS = ("select", "scale", "open", "build", "search", "label", "score", "train", "review")
 
 
 def main() -> None:
@@ -82,6 +84,7 @@ def parts(given: argparse.Namespace, work: Path) -> Iterator[tuple[str, Callable
         "label": lambda: labelling(work, sorted({min(1_000, images), min(10_000, images)}), runs),
         "score": lambda: scoring(work, min(500, max(20, images // 10)), runs),
         "train": lambda: training(work, images // 10, runs),
+        "review": lambda: reviewing(work, min(REVIEWED, images)),
     }
     yield from ((name, measurements[name]) for name in PARTS if name in given.only)
 

@@ -226,6 +226,18 @@ def trained(tmp_path: Path, app: ModuleType) -> Iterator[tuple[Any, Path]]:
     found.delete()
 
 
+def test_what_is_started_in_the_background_prints_to_a_file(app: ModuleType, tmp_path: Path) -> None:
+    from review.app.actions import start_curate
+
+    log = start_curate(["loop", "status", str(tmp_path / "nowhere")], tmp_path / "loops" / "one")
+    assert log == tmp_path / "loops" / "one.log"
+    deadline = time.monotonic() + 60
+    while not log.read_text() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert log.read_text().startswith(f"error: {tmp_path}/nowhere")
+
+
+@pytest.mark.long
 def test_a_retraining_goes_on_by_itself_with_the_verdicts(app: ModuleType, trained: tuple[Any, Path]) -> None:
     shown, place = trained
     execute(app, "mark", shown, ["s0"], verdict="exclude", note="a statue")
