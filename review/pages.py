@@ -18,6 +18,10 @@ from review.runs import read_prediction
 from train.monitoring.log import EpochLine
 
 
+SIDE_PX = 320
+"""The longer side of a picture on a page."""
+
+
 @dataclass(frozen=True)
 class Picture:
     """One captioned picture."""
@@ -52,7 +56,8 @@ def picture(dataset: Dataset, sample: dict[str, Any], run: Path, title: str) -> 
     """A sample as a run sees it, its errors coloured."""
     image, target = dataset.image(sample), dataset.target(sample)
     predicted = read_prediction(run, sample["sample_id"], (sample["height"], sample["width"])) >= 128
-    return Picture(title, data_uri(error_overlay(image, target, predicted)))
+    width_px = max(1, min(SIDE_PX, round(SIDE_PX * image.shape[1] / image.shape[0])))
+    return Picture(title, data_uri(error_overlay(image, target, predicted, width_px)))
 
 
 def iou_words(iou: float | None) -> str:
