@@ -17,7 +17,6 @@ from review.overlays import data_uri, error_overlay
 from review.runs import read_prediction
 from train.monitoring.log import EpochLine
 
-
 SIDE_PX = 320
 """The longer side of a picture on a page."""
 
