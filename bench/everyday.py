@@ -88,10 +88,12 @@ def epochs_within(seconds: float, trial: Path, trial_seconds: float) -> int:
     return max(1, int((seconds * (1 - SPARE) - (trial_seconds - sum(epochs))) / pace))
 
 
-def table(dataset: Dataset, plain: Sequence[Path], ours: Sequence[Path]) -> Iterator[str]:
-    """The figures of the test split by source, means over the runs, differences of the same images in brackets."""
-    both = mean_scores(dataset, plain).join(mean_scores(dataset, ours), on="sample_id", suffix="_ours")
-    yield "| test images | figure | plain loop | curate | difference, paired |\n| --- | --- | ---: | ---: | ---: |"
+def paired_table(
+    dataset: Dataset, first: Sequence[Path], second: Sequence[Path], names: tuple[str, str]
+) -> Iterator[str]:
+    """The figures of the test split by source, means over each side's runs, and their paired differences."""
+    both = mean_scores(dataset, first).join(mean_scores(dataset, second), on="sample_id", suffix="_ours")
+    yield f"| test images | figure | {' | '.join(names)} | difference, paired |\n| --- | --- | ---: | ---: | ---: |"
     for source in (*sorted(both["source"].unique()), "all"):
         part = both.filter((pl.col("source") == source) | (source == "all"))
         for figure in FIGURES:
@@ -135,7 +137,7 @@ def main() -> None:
         print(
             f"seed {seed}: plain loop {plain_s / 60:.1f} min, curate {ours_s / 60:.1f} min, {epochs} epochs", flush=True
         )
-    print("\n".join(table(dataset, plain, ours)))
+    print("\n".join(paired_table(dataset, plain, ours, ("plain loop", "curate"))))
 
 
 if __name__ == "__main__":
