@@ -11,12 +11,17 @@ import argparse
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from bench.everyday import paired_table, timed
 from bench.measure import ROOT, curate
+from curate import schema
 from curate.build import build_dataset
-from curate.dataset import open_dataset
+from curate.dataset import Dataset, open_dataset, write_table
+from curate.images import read_grey
 from curate.recipe import make_recipe
+from curate.threads import map_threads
+from train.scoring.metrics import score_image
 
 FIT = ("--encoder", "mobilenet_v2", "--weights", "none", "--size", "96")
 ARMS = {
@@ -43,6 +48,20 @@ def build(data: Path, work: Path, policy: str) -> Path:
     return out
 
 
+def score_by(labels: Dataset, run: Path, out: Path) -> None:
+    """Score a run's predictions of the test split by the masks of another version of the same photographs."""
+    rows = labels.rows("test")
+
+    def scored(row: dict[str, Any]) -> dict[str, object]:
+        prediction = read_grey(run / "predictions" / f"{row['sample_id']}.png", (row["height"], row["width"]))
+        return {"sample_id": row["sample_id"], "split": "test", "fold": -1} | score_image(
+            labels.target(row), prediction
+        )
+
+    out.mkdir(exist_ok=True)
+    write_table(out / "scores.parquet", schema.table(map_threads(scored, rows), schema.SCORES))
+
+
 def main() -> None:
     """Train every arm with each seed, score them on one dataset, print what each policy differs by from `exclude`."""
     parser = argparse.ArgumentParser(prog="python -m bench.policies", description=(__doc__ or "").partition(":")[0])
@@ -53,6 +72,7 @@ def main() -> None:
     parser.add_argument("--arms", nargs="+", choices=[*ARMS], default=[*ARMS], help="Those to run beside exclude.")
     given = parser.parse_args()
     sets = {policy: build(given.data, given.work, policy) for policy, _ in ARMS.values()}
+    labels = open_dataset(sets["class"])
     scored: dict[str, list[Path]] = {arm: [] for arm in ARMS if arm in {"exclude", *given.arms}}
     for seed in given.seeds:
         for arm in scored:
@@ -60,15 +80,11 @@ def main() -> None:
             run, own = given.work / f"{arm}-{seed}", given.work / f"{arm}-{seed}-scores"
             options = [*FIT, "--classes", classes, "--epochs", str(given.epochs), "--seed", str(seed)]
             timed(curate("train", "fit", sets[policy], *options, "--out", run), run)
-            score = curate("train", "score", run, sets["class"], "--split", "test", "--out", own)
-            subprocess.run(score, cwd=ROOT, stdout=sys.stderr, check=True)
+            subprocess.run(curate("train", "score", run, "--split", "test"), cwd=ROOT, stdout=sys.stderr, check=True)
+            score_by(labels, run, own)
             scored[arm].append(own)
     for arm in [arm for arm in scored if arm != "exclude"]:
-        print(
-            "\n".join(
-                [*paired_table(open_dataset(sets["class"]), scored["exclude"], scored[arm], ("exclude", arm)), ""]
-            )
-        )
+        print("\n".join([*paired_table(labels, scored["exclude"], scored[arm], ("exclude", arm)), ""]))
 
 
 if __name__ == "__main__":
