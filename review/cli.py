@@ -123,6 +123,7 @@ def open_(paths: tuple[Path, ...], port: int, no_embeddings: bool, no_launch: bo
         click.echo(f"{shown.name}: {len(shown)} images, {len(runs)} runs. See it with: curate review open {paths[0]}")
         return
     view = app.WORST if runs else app.CHECKED if len(shown.load_saved_view(app.CHECKED)) else None
+    require_free(port)  # again: what came before can take minutes
     with redirect_stdout(sys.stderr):
         session = app.launch(shown, view, port)
     click.echo(app.address_of(shown, view, port))
@@ -133,7 +134,8 @@ def open_(paths: tuple[Path, ...], port: int, no_embeddings: bool, no_launch: bo
         wait_for_interrupt()
         session.close()
     if runs:
-        click.echo(f"Take the tags back with: curate review pull {runs[0].root}", err=True)
+        elsewhere = f" --dataset {dataset}" if dataset else ""
+        click.echo(f"Take the tags back with: curate review pull {runs[0].root}{elsewhere}", err=True)
 
 
 @review.command(context_settings=HELP)
@@ -166,9 +168,13 @@ def dropped_of(app: ModuleType, dataset: Dataset) -> Any:
     if not dataset.drops.height:
         return None
     try:
-        found = DROPPED.to_frame() if app.has_dropped(dataset) else dropped_photographs(dataset)
+        known = app.has_dropped(dataset)
+        found = DROPPED.to_frame() if known else dropped_photographs(dataset)
     except CurateError as error:
         click.echo(f"note: what the rules dropped is not shown ({error})", err=True)
+        return None
+    if not known and not found.height:
+        click.echo("note: what the rules dropped is not shown (none of its photographs is where it was)", err=True)
         return None
     with redirect_stdout(sys.stderr):
         return app.show_dropped(dataset, found)

@@ -63,12 +63,14 @@ def plain_table(table: Mapping[str, Summary], figures: Sequence[Figure]) -> str:
 def changes(control: pl.DataFrame, candidate: pl.DataFrame) -> pl.DataFrame:
     """Every image both runs scored, with `control`, `after` (IoU) and `change` = after - control, worst change first.
 
-    Images without a person in label and prediction of either run have no IoU and are left out.
+    An IoU is null where label and prediction show nobody, which is right: beside one where a run saw a person there it
+    counts as 1. Images of which both runs say so have no change and are left out.
     """
     return (
         control.select("sample_id", control="iou")
         .join(candidate.select("sample_id", after="iou"), on="sample_id")
-        .drop_nulls()
+        .filter(pl.col("control").is_not_null() | pl.col("after").is_not_null())
+        .with_columns(pl.col("control", "after").fill_null(1.0))
         .with_columns(change=pl.col("after") - pl.col("control"))
         .sort("change", "sample_id")
     )
@@ -122,7 +124,7 @@ def compare_runs(
         slices=sorted(by_slice, key=lambda one: (one.iou.difference or 0.0, one.slice)),
         better=better,
         worse=worse,
-        same=len(change) - better - worse,
+        same=first.height - better - worse,
     )
 
 
@@ -157,14 +159,18 @@ def gain_words(one: Difference) -> str:
     """A difference with its interval."""
     if one.difference is None:
         return "-"
+    if one.low is None:
+        return f"{one.difference:+.3f}"
     return f"{one.difference:+.3f} [{one.low:+.3f}, {one.high:+.3f}]"
 
 
 def verdict(found: Comparison) -> str:
     """What the image mean says, in words."""
     mean = next(one for one in found.figures if one.name == "image mean IoU")
-    if mean.p is None or mean.difference is None:
+    if mean.difference is None:
         return "no image shows a person, so nothing can be told"
+    if mean.p is None:
+        return "they are of one group, so nothing can be told"
     if mean.p >= CHANCE:
         return f"no difference beyond chance in the image mean IoU (p {mean.p:.4f})"
     return f"{'B' if mean.difference > 0 else 'A'} has the better image mean IoU (p {mean.p:.4f})"

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.dataset import Dataset
+from curate.errors import MachineError
 from curate.files import readable_faults, write_atomic
 from curate.threads import Tick, Watch, map_threads, unwatched
 from review.runs import Run
@@ -45,12 +46,18 @@ def embeddings_of(run: Run, watch: Watch = unwatched) -> NDArray[np.float32] | N
 
 def embedded(run: Run, rows: list[dict[str, Any]], tick: Tick) -> NDArray[np.float32]:
     """The embeddings (n, D) of some rows, computed now."""
+    import torch
+
     from train.inference.embed import embed
     from train.models import device, load
 
     loaded = load(run.root)
-    loaded.model.to(device())
-    return embed(loaded, batches(run.dataset, rows, loaded.config.size, tick))
+    try:
+        loaded.model.to(device())
+        return embed(loaded, batches(run.dataset, rows, loaded.config.size, tick))
+    except torch.OutOfMemoryError as error:
+        advice = "Free some of it, or leave them out: --no-embeddings"
+        raise MachineError(f"{run.root}: the GPU's memory does not hold what embeddings need. {advice}") from error
 
 
 def batches(dataset: Dataset, rows: list[dict[str, Any]], size: int, tick: Tick) -> Iterator[NDArray[np.uint8]]:

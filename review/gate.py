@@ -10,7 +10,7 @@ import polars as pl
 from review.paired import differences
 
 FEWEST_IMAGES = 20
-"""With fewer validation images the worst tenth is one or two of them, and its interval says nothing."""
+"""With fewer groups of validation images the worst tenth is one or two of them, and its interval says nothing."""
 
 
 class Figure(msgspec.Struct, frozen=True):
@@ -57,17 +57,19 @@ def decide(control: pl.DataFrame, candidate: pl.DataFrame, groups: Mapping[str, 
     figures = compare_figures(control, candidate, groups, seed)
     mean, worst = (next(f for f in figures if f.name == name) for name in ("image mean IoU", "worst tenth IoU"))
     if mean.difference is None or worst.difference is None or worst.low is None:
-        return Verdict(
-            False, ["no validation image shows a person, so nothing can be decided"], control.height, figures
-        )
+        told = "no two groups of validation images show a person, so nothing can be decided"
+        return Verdict(False, [told], control.height, figures)
     mean_holds, worst_rises = mean.difference >= 0, worst.low > 0
-    enough = control.height >= FEWEST_IMAGES
+    independent = len({groups[sample_id] for sample_id in control["sample_id"]})
+    enough = independent >= FEWEST_IMAGES
     reasons = [
         f"the image mean IoU {'does not fall' if mean_holds else 'falls'} ({_with_interval(mean)})",
         f"the worst tenth {'rises' if worst_rises else 'does not rise beyond chance'} ({_with_interval(worst)})",
     ]
     if not enough:
-        reasons.append(f"{control.height} validation images are too few to tell, at least {FEWEST_IMAGES} are needed")
+        of = "" if independent == control.height else f" in {independent} groups"
+        told = f"{control.height} validation images{of} are too few to tell, at least {FEWEST_IMAGES} are needed"
+        reasons.append(told)
     return Verdict(mean_holds and worst_rises and enough, reasons, control.height, figures)
 
 

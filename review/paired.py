@@ -26,7 +26,10 @@ ROUNDING = 1e-12
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """A figure of two runs on the same images; None where either has no value for it."""
+    """A figure of two runs on the same images; None where either has no value for it.
+
+    Of fewer than two groups, which say nothing about chance, there is neither an interval nor a p-value.
+    """
 
     name: str
     first: float | None
@@ -112,6 +115,8 @@ def difference(
     everything = np.ones((1, len(first)))
     of_first, of_second = (float(statistic(values, everything)[0]) for values in (first, second))
     found, rng = of_second - of_first, np.random.default_rng(seed)
+    if len(np.unique(number[~(np.isnan(first) | np.isnan(second))])) < 2:
+        return Difference(name, of_first, of_second, found, None, None, None)
     drawn = [statistic(second, weights) - statistic(first, weights) for weights in resampled(number, rng)]
     low, high = np.nanquantile(np.concatenate(drawn), [0.025, 0.975])
     both = np.concatenate([first, second])

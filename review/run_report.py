@@ -13,7 +13,7 @@ from curate import schema
 from curate.dataset import read_table
 from curate.files import readable_faults, write_atomic
 from curate.threads import Watch, map_threads, unwatched
-from review.compare import changes, compare_runs
+from review.compare import changes, compare_runs, gain_words
 from review.pages import Curve, Picture, curves_svg, funnel_rows, iou_words, page, picture
 from review.runs import Run
 from review.slices import SliceFigures, figures_by_slice, figures_of, is_worse, slices_of
@@ -81,6 +81,7 @@ def write_run_report(
         images=scores[0].height,
         summary=summary_rows(scores, groups),
         comparison=comparison,
+        gain=gain_words,
         curves=run_curves(runs),
         histogram=histogram(scores),
         confusion=confusion(scores[0]),

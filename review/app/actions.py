@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import fiftyone as fo
@@ -18,12 +21,17 @@ from review.app.known import Known
 from review.compare import compare_runs, gain_words, verdict
 from review.runs import is_honest, open_run
 from review.slices import conditions_of, figures_by_slice, figures_of, is_worse, slices_of
-from train.config import read_config
+from train.config import as_given, read_config
+from train.presets import OPTIONS, PLAIN, option_name
 from train.scoring.figures import TABLE_ROWS, groups_of, number, summaries, with_interval
 
 CURATE = (sys.executable, "-m", "curate")
-MODEL_OPTIONS = ("model", "encoder", "weights", "size", "batch_size", "augment", "lr")
-"""What a retraining takes over from the run that leads."""
+SETTLED = ("epochs", "folds", "validation")
+"""Options of fit that a loop has its own way with."""
+OPENED_IN = "CURATE_OPENED_IN"
+"""The environment variable with the folder that the App was opened in."""
+START_S = 5.0
+"""Within so many seconds a loop has looked at its options."""
 
 
 def chosen_words(count: int) -> str:
@@ -74,14 +82,22 @@ def beside_each_other(sample: fo.Sample, pair: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def export_command(known: Known, sample_ids: Sequence[str], tool: str, out: str) -> list[str]:
-    """The command that writes images for a labelling tool."""
-    return ["label", "export", known.root, "--ids", ",".join(sample_ids), "--to", tool, "--out", out]
+def placed(text: str) -> Path:
+    """A path that a reviewer typed, from the folder the App was opened in: FiftyOne's server runs elsewhere."""
+    return Path(os.environ.get(OPENED_IN, ".")).resolve() / Path(text).expanduser()
 
 
-def import_command(known: Known, path: str, out: str) -> list[str]:
-    """The command that makes a new version of finished labels."""
-    return ["label", "import", known.root, path, "--out", out]
+def send(known: Known, sample_ids: Sequence[str], tool: str, out: Path) -> str:
+    """Write images for a labelling tool; what the command says. Raises what `run_curate` raises."""
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as ids:  # an argument cannot hold many of them
+        ids.write("\n".join(sample_ids))
+        ids.flush()
+        return run_curate(["label", "export", known.root, "--ids", ids.name, "--to", tool, "--out", str(out)])
+
+
+def take_back(known: Known, path: Path, out: Path) -> str:
+    """Make a new version of finished labels; what the command says. Raises what `run_curate` raises."""
+    return run_curate(["label", "import", known.root, str(path), "--out", str(out)])
 
 
 def lead_of(known: Known) -> str:
@@ -91,36 +107,39 @@ def lead_of(known: Known) -> str:
     return known.lead
 
 
-def pull_command(known: Known) -> list[str]:
-    """The command that writes the verdicts set so far beside the run that leads."""
-    return ["review", "pull", str(known.run(lead_of(known)))]
-
-
-def loop_command(known: Known, out: Path, budget: str) -> list[str]:
-    """The command that retrains as the run that leads was trained, by the verdicts set so far.
+def retrain(known: Known, out: Path, budget: str) -> Path:
+    """Start a loop as the run that leads was trained, by the verdicts set so far; the file that takes what it prints.
 
     Raises:
-        UsageError: No run is shown.
-        CurateError: The one that leads was not trained here.
+        UsageError: No run is shown, or the one that leads was not trained here.
+        MachineError: The verdicts cannot be written, or the loop ends at once.
     """
     run = known.run(lead_of(known))
+    options = options_of(run)
+    run_curate(["review", "pull", str(run), "--dataset", known.root])
+    decisions = ["--decisions", str(run / "decisions.jsonl")]
+    return start_curate(["loop", known.root, "--out", str(out), "--budget", budget, *decisions, *options], out)
+
+
+def options_of(run: Path) -> list[str]:
+    """The options of fit that a run was trained with, but for those that a loop settles by itself.
+
+    Raises:
+        UsageError: It was not trained here.
+    """
     config = read_config(run)
     if not (run / "best.safetensors").is_file():
-        raise UsageError(
-            f"{run}: was not trained here, so nothing says how to train. Start with: curate loop {known.root}"
-        )
-    options = [f"--{name.replace('_', '-')}={getattr(config, name)}" for name in MODEL_OPTIONS]
-    return [
-        "loop",
-        known.root,
-        "--out",
-        str(out),
-        "--budget",
-        budget,
-        "--decisions",
-        str(run / "decisions.jsonl"),
-        *options,
-    ]
+        raise UsageError(f"{run}: was not trained here, so nothing says how to train. Start with: curate loop")
+    words = []
+    for name in OPTIONS:
+        value = as_given(config, name)
+        if name in SETTLED or value == as_given(PLAIN, name):
+            continue
+        if name == "weights" and value != "none":
+            value = (run / str(value)).resolve()
+        option = f"--{option_name(name)}"
+        words += [option] if value is True else [option, str(value)]
+    return words
 
 
 def run_curate(words: Sequence[str]) -> str:
@@ -132,8 +151,7 @@ def run_curate(words: Sequence[str]) -> str:
     done = subprocess.run([*CURATE, *words], capture_output=True, text=True, check=False)
     said = "\n".join(part for part in (done.stdout.strip(), done.stderr.strip()) if part)
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["it ended with an error"])[-1]
-        raise MachineError(last.removeprefix("error: "))
+        raise MachineError(last_line(done.stderr))
     return f"```\n{said}\n```"
 
 
@@ -141,18 +159,26 @@ def start_curate(words: Sequence[str], out: Path) -> Path:
     """Start a command of curate that outlives the App; the file that takes what it prints.
 
     Raises:
-        MachineError: The file cannot be written.
+        MachineError: The file cannot be written, or the command ends with an error within START_S.
     """
     log = out.parent / f"{out.name}.log"
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as told:
-            subprocess.Popen(
+            started = subprocess.Popen(
                 [*CURATE, *words], stdin=subprocess.DEVNULL, stdout=told, stderr=told, start_new_session=True
             )
     except OSError as error:
-        raise MachineError(f"{log}: {error.strerror}") from error
+        raise MachineError(f"{log}: {error.strerror}. Choose another folder") from error
+    with suppress(subprocess.TimeoutExpired):
+        if started.wait(START_S):
+            raise MachineError(last_line(log.read_text(errors="replace")))
     return log
+
+
+def last_line(said: str) -> str:
+    """The error that a command ended with."""
+    return (said.strip().splitlines() or ["it ended with an error"])[-1].removeprefix("error: ")
 
 
 def review_tables(known: Known) -> str:

@@ -11,11 +11,12 @@ from typing import Any
 import fiftyone as fo
 import numpy as np
 import polars as pl
+from fiftyone import ViewField as F
 from numpy.typing import NDArray
 
 from curate import schema
 from curate.dataset import Dataset, read_table
-from curate.decisions import Decision, read_decisions
+from curate.decisions import read_decisions
 from curate.errors import ExistsError, MissingError
 from review.app.appearance import arrange
 from review.app.fields import (
@@ -55,8 +56,8 @@ def open_review(
 ) -> fo.Dataset:
     """The FiftyOne dataset of a dataset version, brought up to date with the runs; the first run leads the views.
 
-    Samples are added once and then only updated: tags a reviewer set stay. On the samples' first day the decisions
-    in a run's `decisions.jsonl` become tags, so that a lost database loses none.
+    Samples are added once and then only updated: tags a reviewer set stay. On a run's first day the decisions in its
+    `decisions.jsonl` become tags of samples without a verdict, so that a lost database loses none.
 
     Args:
         runs: Scored runs of this dataset with failures and layers made; none shows the dataset alone.
@@ -72,10 +73,14 @@ def open_review(
         ExistsError: FiftyOne has a dataset of this name that is not ours.
     """
     shown = load_or_create(dataset)
-    add_samples(shown, dataset, [run.root / "decisions.jsonl" for run in runs])
+    add_samples(shown, dataset)
+    known = known_of(shown)
+    for run in runs:
+        if str(run.root.resolve()) not in known.runs.values():
+            take_decisions(shown, run.root / "decisions.jsonl")
     update_conditions(shown, dataset, conditions)
     update_findings(shown, dataset, findings)
-    prefixes = run_prefixes([run.root for run in runs])
+    prefixes = run_prefixes([run.root for run in runs], known.runs, {*shown.get_field_schema()})
     for prefix, run in zip(prefixes, runs, strict=True):
         update_run(shown, prefix, run)
     if runs:
@@ -83,8 +88,9 @@ def open_review(
     if embeddings is not None:
         update_similarity(shown, dataset, prefixes[0], embeddings)
     latest = {prefix: str(run.root.resolve()) for prefix, run in zip(prefixes, runs, strict=True)}
-    there = forget_lost_runs(shown, {**known_of(shown).runs, **latest})
-    ordered = [*prefixes, *(prefix for prefix in there if prefix not in prefixes)]
+    there = forget_lost_runs(shown, {**known.runs, **latest})
+    led = [known.lead] if known.lead in there else []
+    ordered = [*dict.fromkeys([*prefixes, *led, *there])]
     root = str(dataset.root.resolve())
     remember(shown, Known(dataset.header.digest, root, there, lead=ordered[0] if ordered else None))
     arrange(shown, ordered, prefixes or ordered[:1])
@@ -112,17 +118,28 @@ def load_or_create(dataset: Dataset, ending: str = "") -> fo.Dataset:
     return shown
 
 
-def add_samples(shown: fo.Dataset, dataset: Dataset, decisions: Sequence[Path]) -> None:
+def take_decisions(shown: fo.Dataset, path: Path) -> None:
+    """Turn decisions into tags and notes of the samples without a verdict; nothing where there is no such file."""
+    if not path.is_file():
+        return
+    said, marked = read_decisions(path), shown.values(["sample_id", "tags"])
+    free = {one for one, tags in zip(*marked, strict=True) if not set(tags) & set(schema.VERDICTS)}
+    taken = [decision for decision in said.values() if decision.sample_id in free]
+    for verdict in {decision.verdict for decision in taken}:
+        ids = [decision.sample_id for decision in taken if decision.verdict == verdict]
+        shown.match(F("sample_id").is_in(ids)).tag_samples(verdict)
+    if notes := {decision.sample_id: decision.note for decision in taken if decision.note}:
+        shown.set_values("note", notes, key_field="sample_id", progress=False)
+
+
+def add_samples(shown: fo.Dataset, dataset: Dataset) -> None:
     """Add the samples that are not there yet, and follow the dataset's files where they have moved."""
     declare(shown, SAMPLE_FIELDS)
     declare(shown, {**NOTE_FIELD, **LABEL_FIELDS})
     declare_mask(shown, "ground_truth")
     shown.create_index("sample_id", unique=True)
     there = set(shown.values("sample_id"))
-    said = {one.sample_id: one for path in decisions if path.is_file() for one in read_decisions(path).values()}
-    new = [
-        new_sample(dataset, row, said.get(row["sample_id"])) for row in dataset.rows() if row["sample_id"] not in there
-    ]
+    new = [new_sample(dataset, row) for row in dataset.rows() if row["sample_id"] not in there]
     if new:
         shown.add_samples(new, progress=False)
     rows = {row["sample_id"]: row for row in dataset.rows()}
@@ -134,12 +151,10 @@ def add_samples(shown: fo.Dataset, dataset: Dataset, decisions: Sequence[Path]) 
     update_masks(shown, "ground_truth", {sample_id: root / row["mask"] for sample_id, row in rows.items()})
 
 
-def new_sample(dataset: Dataset, row: Mapping[str, Any], decision: Decision | None) -> fo.Sample:
-    """A sample as the dataset version describes it, with what a reviewer decided, without anything a run says."""
+def new_sample(dataset: Dataset, row: Mapping[str, Any]) -> fo.Sample:
+    """A sample as the dataset version describes it, without anything a run or a reviewer says."""
     return fo.Sample(
         filepath=str(dataset.root.resolve() / row["image"]),
-        tags=[decision.verdict] if decision else [],
-        note=decision.note or None if decision else None,
         metadata=fo.ImageMetadata(width=row["width"], height=row["height"]),
         **{name: row[name] for name in ("sample_id", "split", "source", "people", "area")},
     )

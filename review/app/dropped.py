@@ -23,7 +23,8 @@ FIELDS: Fields = {
 
 def has_dropped(dataset: Dataset) -> bool:
     """Whether `show_dropped` was done for a dataset version before."""
-    return bool(fo.dataset_exists(fiftyone_name(dataset, ENDING)))
+    name = fiftyone_name(dataset, ENDING)
+    return bool(fo.dataset_exists(name)) and len(fo.load_dataset(name)) > 0
 
 
 def show_dropped(dataset: Dataset, dropped: pl.DataFrame) -> fo.Dataset:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -143,13 +144,46 @@ def detections(boxes: Sequence[Box]) -> fo.Detections:
     )
 
 
-def run_prefixes(roots: Sequence[Path]) -> list[str]:
-    """A field prefix for each run: its folder's name, with as many parent folders before it as tell the runs apart."""
+def run_prefixes(roots: Sequence[Path], known: Mapping[str, str], taken: Collection[str] = ()) -> list[str]:
+    """A field prefix for each run: the one it has, else its folder's name with what tells it apart.
+
+    A run of the name of one whose folder is gone is taken for that one, moved.
+
+    Args:
+        roots: The runs' folders.
+        known: Prefix -> folder, of the runs shown so far.
+        taken: The names of fields that are there.
+
+    Raises:
+        UsageError: A run is given twice.
+    """
+    places = [str(root.resolve()) for root in roots]
+    if len(set(places)) < len(places):
+        raise UsageError("the same run is given twice. Name each run once")
+    own = {place: prefix for prefix, place in known.items()}
+    moved = {prefix for prefix, place in known.items() if not Path(place).is_dir()}
+    used = set(known) - moved
+    for place, name in zip(places, named_apart(roots), strict=True):
+        if place not in own:
+            if name in used or (name not in moved and field_is_taken(name, taken)):
+                name = f"{name}_{hashlib.sha256(place.encode()).hexdigest()[:6]}"
+            own[place] = name
+            used.add(name)
+    return [own[place] for place in places]
+
+
+def field_is_taken(prefix: str, taken: Collection[str]) -> bool:
+    """Whether a field that a run of this prefix would have is there already."""
+    return any(name in taken for name in [*run_fields(prefix), *(f"{prefix}_{mask}" for mask in RUN_MASKS)])
+
+
+def named_apart(roots: Sequence[Path]) -> list[str]:
+    """The names of folders, with as many parent folders before them as tell them apart, where any do."""
     for depth in range(1, max((len(root.resolve().parts) for root in roots), default=1) + 1):
         names = [sanitised("_".join(root.resolve().parts[-depth:])) for root in roots]
         if len(set(names)) == len(names):
             return names
-    raise UsageError("the same run is given twice. Name each run once")
+    return [sanitised(root.resolve().name) for root in roots]
 
 
 def sanitised(name: str) -> str:

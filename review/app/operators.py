@@ -7,7 +7,6 @@ wrong where it cannot do what it was asked.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import fiftyone.operators as foo
@@ -18,16 +17,14 @@ from curate.errors import CurateError
 from review.app.actions import (
     beside_each_other,
     chosen_words,
-    export_command,
-    import_command,
     lead_of,
-    loop_command,
     mark,
     next_worst,
-    pull_command,
+    placed,
+    retrain,
     review_tables,
-    run_curate,
-    start_curate,
+    send,
+    take_back,
 )
 from review.app.known import Known, known_of
 
@@ -192,7 +189,7 @@ class Send(_Operator):
 
     def act(self, ctx: Any, known: Known) -> str:
         ids = ctx.dataset.select(chosen_ids(ctx)).values("sample_id")
-        return run_curate(export_command(known, ids, ctx.params["tool"], ctx.params["out"]))
+        return send(known, ids, ctx.params["tool"], placed(ctx.params["out"]))
 
 
 class Import(_Operator):
@@ -209,8 +206,9 @@ class Import(_Operator):
         return types.Property(inputs, view=types.View(label=self.label))
 
     def act(self, ctx: Any, known: Known) -> str:
-        said = run_curate(import_command(known, ctx.params["path"], ctx.params["out"]))
-        return f"{said}\n\nLook at it with `curate review open {ctx.params['out']}`."
+        out = placed(ctx.params["out"])
+        said = take_back(known, placed(ctx.params["path"]), out)
+        return f"{said}\n\nLook at it with `curate review open {out}`."
 
 
 class Retrain(_Operator):
@@ -228,10 +226,8 @@ class Retrain(_Operator):
         return types.Property(inputs, view=types.View(label=self.label))
 
     def act(self, ctx: Any, known: Known) -> str:
-        out = Path(ctx.params["out"])
-        command = loop_command(known, out, ctx.params["budget"])
-        run_curate(pull_command(known))
-        log = start_curate(command, out)
+        out = placed(ctx.params["out"])
+        log = retrain(known, out, ctx.params["budget"])
         status = f"`curate loop status {out}` says how far it is"
         return f"Started; it goes on when the App is closed. {status}, and {log} what it prints."
 

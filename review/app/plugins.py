@@ -32,7 +32,7 @@ def add_plugin() -> None:
 def linking_folder(theirs: Path | None) -> Path:
     """A folder with links to our plugin and to the user's own folder: in the cache, or apart where that cannot be."""
     name = hashlib.sha256(f"{OURS}\n{theirs}".encode()).hexdigest()[:12]
-    folder = cache_folder() / f"fiftyone-plugins-{name}"
+    folder = cache_folder().resolve() / f"fiftyone-plugins-{name}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         link_into(folder, theirs)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import fiftyone as fo
 from fiftyone.core.service import ServiceException
 from fiftyone.core.utils import to_slug
 
 from curate.errors import MachineError
+from review.app.actions import OPENED_IN
 from review.app.plugins import add_plugin
 
 
@@ -17,6 +21,7 @@ def launch(shown: fo.Dataset, view: str | None, port: int) -> fo.Session:
         MachineError: FiftyOne's server does not come up.
     """
     add_plugin()
+    os.environ[OPENED_IN] = str(Path.cwd())
     opened = shown.load_saved_view(view) if view else shown.view()
     try:
         return fo.launch_app(opened, address="127.0.0.1", port=port, remote=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 from collections.abc import Iterator
@@ -296,12 +297,51 @@ def test_another_dataset_of_that_name_is_left_alone(app: ModuleType, place: Path
     ids=["punctuation", "digit-first", "nothing-left", "not-ascii", "same-folder-name", "none"],
 )
 def test_prefixes(app: ModuleType, roots: list[str], prefixes: list[str]) -> None:
-    assert app.fields.run_prefixes([Path(root) for root in roots]) == prefixes
+    assert app.fields.run_prefixes([Path(root) for root in roots], {}) == prefixes
 
 
 def test_the_same_run_twice_is_refused(app: ModuleType) -> None:
     with pytest.raises(UsageError, match="given twice"):
-        app.fields.run_prefixes([Path("runs/a"), Path("runs/a")])
+        app.fields.run_prefixes([Path("runs/a"), Path("runs/a")], {})
+
+
+def test_names_that_are_taken_are_told_apart(app: ModuleType, tmp_path: Path) -> None:
+    old, of = tmp_path / "old/first", app.fields.run_prefixes
+    old.mkdir(parents=True)
+    known = {"first": str(old)}
+    assert of([old], known) == ["first"]
+    [new] = of([tmp_path / "new/first"], known)
+    assert re.fullmatch(r"first_[0-9a-f]{6}", new)
+    old.rmdir()
+    assert of([tmp_path / "new/first"], known, {"first_iou"}) == ["first"]
+    assert len(set(of([Path("runs/my run"), Path("runs/my-run")], {}))) == 2
+    [clash] = of([Path("runs/label")], {}, {"label_severity"})
+    assert re.fullmatch(r"label_[0-9a-f]{6}", clash)
+
+
+def test_a_dataset_opened_first_loses_no_decision(
+    app: ModuleType, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = place / "runs/first run"
+    decisions = [Decision("a-right", "ok", "asked Ann", "older"), Decision("b-bitten", "exclude", "", "first run")]
+    write_decisions(run / "decisions.jsonl", decisions)
+    command(capsys, "review", "open", place / "people", "--no-launch")
+    shown = app.dataset.fo.load_dataset(app.fiftyone_name(open_dataset(place / "people")))
+    shown.match(app.views.F("sample_id") == "b-bitten").tag_samples("hard")
+    command(capsys, "review", "open", run, "--no-launch")
+    command(capsys, "review", "pull", run)
+    assert list(read_decisions(run / "decisions.jsonl").values()) == [
+        decisions[0],
+        Decision("b-bitten", "hard", "", "first run"),
+    ]
+
+
+def test_the_run_that_led_leads_on_where_the_dataset_alone_is_opened(app: ModuleType, place: Path) -> None:
+    opened(app, place, "first run")
+    opened(app, place, "2nd")
+    shown = opened(app, place)
+    assert shown.info["silhouette"]["lead"] == "run_2nd"  # type: ignore[attr-defined]
+    assert ids_of(shown, "bite") == []
 
 
 def command(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:

@@ -159,4 +159,7 @@ def test_runs_of_two_dataset_versions_are_refused(
 def test_every_image_that_both_scored_has_its_change() -> None:
     first = pl.DataFrame({"sample_id": ["a", "b", "c"], "iou": [0.5, None, 0.9]})
     second = pl.DataFrame({"sample_id": ["c", "b", "a"], "iou": [0.4, 0.2, 0.7]})
-    assert changes(first, second).rows() == [("c", 0.9, 0.4, pytest.approx(-0.5)), ("a", 0.5, 0.7, pytest.approx(0.2))]
+    nobody = [("b", 1.0, 0.2, pytest.approx(-0.8))]  # a person seen where nobody is
+    moved = [("c", 0.9, 0.4, pytest.approx(-0.5)), ("a", 0.5, 0.7, pytest.approx(0.2))]
+    assert changes(first, second).rows() == nobody + moved
+    assert changes(first.filter(pl.col("sample_id") == "b"), first).is_empty()

@@ -52,4 +52,14 @@ def test_a_handful_of_images_decides_nothing() -> None:
 def test_nothing_to_decide_on_is_not_promoted() -> None:
     verdict = decided([None, None], [None, None])
     assert not verdict.promoted
-    assert "no validation image shows a person" in verdict.reasons[0]
+    assert "no two groups of validation images show a person" in verdict.reasons[0]
+
+
+def test_frames_of_one_clip_decide_nothing() -> None:
+    first = scores([0.2 + 0.02 * n for n in range(25)])
+    second = first.with_columns(pl.col("iou", "boundary_iou") + 0.02)
+    assert not decide(first, second, dict.fromkeys(first["sample_id"], "clip"), seed=0).promoted
+    pairs = {one: f"clip {n // 2}" for n, one in enumerate(first["sample_id"])}
+    told = decide(first, second, pairs, seed=0)
+    assert not told.promoted
+    assert told.reasons[-1] == "25 validation images in 13 groups are too few to tell, at least 20 are needed"

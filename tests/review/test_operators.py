@@ -18,6 +18,7 @@ from PIL import Image
 from curate.cli import main
 from curate.dataset import open_dataset
 from curate.decisions import Decision, read_decisions
+from curate.errors import MachineError, UsageError
 from review import cli
 from review.label_check import findings_of
 from review.runs import open_run
@@ -25,6 +26,7 @@ from review.slices import conditions_of
 from tests.review.making import Drawn, as_target, make_dataset, photograph
 from tests.review.test_app import made  # noqa: F401 (a fixture)
 from tests.review.test_failures import PERSON
+from tests.train.making import quick
 
 pytestmark = pytest.mark.database
 PLUGIN = "@silhouette/review"
@@ -226,15 +228,46 @@ def trained(tmp_path: Path, app: ModuleType) -> Iterator[tuple[Any, Path]]:
     found.delete()
 
 
-def test_what_is_started_in_the_background_prints_to_a_file(app: ModuleType, tmp_path: Path) -> None:
-    from review.app.actions import start_curate
+def test_what_is_started_in_the_background_prints_to_a_file(
+    app: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from review.app import actions
 
-    log = start_curate(["loop", "status", str(tmp_path / "nowhere")], tmp_path / "loops" / "one")
-    assert log == tmp_path / "loops" / "one.log"
-    deadline = time.monotonic() + 60
-    while not log.read_text() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert log.read_text().startswith(f"error: {tmp_path}/nowhere")
+    with monkeypatch.context() as patch:
+        patch.setattr(actions, "START_S", 60.0)
+        assert actions.start_curate(["--version"], tmp_path / "loops" / "one") == tmp_path / "loops" / "one.log"
+        assert "curate" in (tmp_path / "loops/one.log").read_text()
+        with pytest.raises(MachineError, match="nowhere"):
+            actions.start_curate(["loop", "status", str(tmp_path / "nowhere")], tmp_path / "loops" / "two")
+
+
+def test_paths_are_those_of_the_folder_the_app_was_opened_in(monkeypatch: pytest.MonkeyPatch, app: ModuleType) -> None:
+    from review.app.actions import OPENED_IN, placed
+
+    monkeypatch.setenv(OPENED_IN, "/home/ann")
+    assert placed("to-cvat.zip") == Path("/home/ann/to-cvat.zip")
+    assert placed("/data/x") == Path("/data/x")
+
+
+def test_a_retraining_takes_over_all_that_a_run_was_trained_with(app: ModuleType, tmp_path: Path) -> None:
+    from review.app.actions import options_of
+    from train.config import encode_config
+
+    config = quick(
+        model="unet", encoder="resnet18", earlier_sizes=(32,), size=64, epochs=2, deterministic=True, loss="focal"
+    )
+    (tmp_path / "config.json").write_bytes(encode_config(config))
+    with pytest.raises(UsageError, match="was not trained here"):
+        options_of(tmp_path)
+    (tmp_path / "best.safetensors").touch()
+    words = " ".join(options_of(tmp_path))
+    assert "--encoder resnet18 --weights none" in words
+    assert "--size 32,64" in words
+    assert "--deterministic" in words.split()
+    assert "--loss focal" in words
+    assert "--epochs" not in words
+    (tmp_path / "config.json").write_bytes(encode_config(quick(model="unet", weights="../other.safetensors")))
+    assert str(tmp_path.parent / "other.safetensors") in options_of(tmp_path)
 
 
 @pytest.mark.long

@@ -133,3 +133,10 @@ def test_copies_of_an_image_say_no_more_than_the_image() -> None:
     assert copies.p == pytest.approx(once.p, abs=0.03)
     assert copies.high - copies.low == pytest.approx(once.high - once.low, rel=0.1)  # type: ignore[operator]
     assert ignored.high - ignored.low < 0.6 * (once.high - once.low)  # type: ignore[operator]
+
+
+def test_images_of_one_group_say_nothing_about_chance() -> None:
+    first = np.linspace(0.2, 0.8, 25)
+    found = difference("mean", first, first + 0.02, np.zeros(25, int), weighted_mean, 0)
+    assert found.difference == pytest.approx(0.02)
+    assert found.low is found.high is found.p is None

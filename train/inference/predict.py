@@ -56,13 +56,14 @@ def predict_batch(model: nn.Module, images: NDArray[np.uint8], precision: str = 
         with torch.inference_mode(), autocast(place, "fp32" if place.type == "cpu" else precision):
             logits = model(to_input(torch.from_numpy(images).permute(0, 3, 1, 2), place))
             chances: NDArray[np.float32] = torch.sigmoid(logits[:, 0].float()).cpu().numpy()
-    except torch.OutOfMemoryError as error:
-        if len(images) == 1:
-            what = f"an image of {images.shape[1]} px does not fit into the GPU's memory"
-            raise MachineError(f"{what}. Free some of it, or predict on the CPU: CUDA_VISIBLE_DEVICES=") from error
-        half = len(images) // 2
-        return np.concatenate([predict_batch(model, part, precision) for part in (images[:half], images[half:])])
-    return chances
+        return chances
+    except torch.OutOfMemoryError:
+        pass  # what the failed attempt holds is free once this block is left
+    if len(images) == 1:
+        what = f"an image of {images.shape[1]} px does not fit into the GPU's memory"
+        raise MachineError(f"{what}. Free some of it, or predict on the CPU: CUDA_VISIBLE_DEVICES=")
+    half = len(images) // 2
+    return np.concatenate([predict_batch(model, part, precision) for part in (images[:half], images[half:])])
 
 
 def predict_both_views(model: nn.Module, images: NDArray[np.uint8], precision: str = "auto") -> NDArray[np.float32]:
