@@ -24,7 +24,7 @@ def kept(dataset: Dataset, name: str, columns: pl.Schema, measure: Callable[[], 
         measure: Gives the table.
     """
     path = cache_folder() / f"{name}-{dataset.header.digest[:24]}.parquet"
-    with suppress(CurateError):
+    with suppress(CurateError, OSError):
         return read_table(path, columns)
     table = measure()
     with suppress(OSError):

@@ -66,7 +66,8 @@ def write_run_report(
     failures = failures.join(scores[0], on="sample_id", how="semi")
     by_slice, whole = figures_by_slice(scores[0], slices, groups), figures_of("all", scores[0], groups)
     gallery = Gallery(runs, scores, failures, slices)
-    worst = gallery.tiles(worst_first(scores[0], failures).head(WORST), watch("worst images", WORST))
+    chosen = worst_first(scores[0], failures).head(WORST)
+    worst = gallery.tiles(chosen, watch("worst images", chosen.height))
     comparison, moved = None, []
     if len(runs) > 1:
         comparison = compare_runs(scores[0], scores[1], slices, groups)
@@ -211,6 +212,9 @@ def moved_galleries(gallery: Gallery, scores: Sequence[pl.DataFrame], watch: Wat
     """The images that gained most and those that lost most from the first run to the second."""
     moved = changes(scores[0], scores[1])
     better, worse = moved.filter(pl.col("change") > 0).reverse(), moved.filter(pl.col("change") < 0)
-    tick = watch("images that changed", 2 * CHANGED)
-    found = (("What improved most from A to B", better), ("What got worse most from A to B", worse))
-    return [(title, gallery.tiles(part.head(CHANGED), tick)) for title, part in found if part.height]
+    parts = {
+        "What improved most from A to B": better.head(CHANGED),
+        "What got worse most from A to B": worse.head(CHANGED),
+    }
+    tick = watch("images that changed", sum(part.height for part in parts.values()))
+    return [(title, gallery.tiles(part, tick)) for title, part in parts.items() if part.height]

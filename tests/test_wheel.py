@@ -33,8 +33,9 @@ def test_recipes_presets_and_sample_are_packed_inside_curate(unpacked: Path) -> 
         assert {path.relative_to(packed) for path in packed.rglob("*") if path.is_file()} == wanted
 
 
-def test_the_report_template_is_packed(unpacked: Path) -> None:
-    assert (unpacked / "review" / "templates" / "report.html").is_file()
+@pytest.mark.parametrize("name", ["templates/loop.html", "templates/run.html", "app/plugin/fiftyone.yml"])
+def test_what_is_no_code_is_packed_too(unpacked: Path, name: str) -> None:
+    assert (unpacked / "review" / name).is_file()
 
 
 def test_only_the_four_rooms_are_packed(unpacked: Path) -> None:

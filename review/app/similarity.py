@@ -29,6 +29,8 @@ FEWEST = 20
 def update_similarity(shown: fo.Dataset, dataset: Dataset, prefix: str, embeddings: NDArray[np.float32]) -> None:
     """Bring map, search, uniqueness and representativeness up to date with a run's embeddings.
 
+    Nothing is done where there are fewer than FEWEST images, or somebody added others in the App.
+
     Args:
         shown: Our FiftyOne dataset.
         dataset: The dataset version.
@@ -43,7 +45,10 @@ def update_similarity(shown: fo.Dataset, dataset: Dataset, prefix: str, embeddin
     ):
         return
     place = {row["sample_id"]: number for number, row in enumerate(dataset.rows())}
-    ordered = embeddings[[place[sample_id] for sample_id in shown.values("sample_id")]]
+    shown_ids = shown.values("sample_id")
+    if not set(shown_ids) <= set(place):
+        return
+    ordered = embeddings[[place[sample_id] for sample_id in shown_ids]]
     forget_similarity(shown, prefix)
     fob.compute_visualization(shown, embeddings=ordered, method="pca", brain_key=keys[0], progress=False)
     fob.compute_similarity(shown, embeddings=ordered, backend="sklearn", brain_key=keys[1], progress=False)
