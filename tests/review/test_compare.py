@@ -152,8 +152,8 @@ def test_runs_of_two_dataset_versions_are_refused(
     other = make_dataset(tmp_path / "other", scenes([0.5] * 3))
     run = make_run(tmp_path / "run", other, scenes([0.5] * 3))
     code, _, err = command(capsys, made / "runs/first", run)
-    assert code == 1
-    assert "digest" in err
+    assert code == 2
+    assert f"{run} with {other.header.digest[:12]}: their labels may differ" in err
 
 
 def test_every_image_that_both_scored_has_its_change() -> None:
