@@ -155,25 +155,17 @@ def file_name(words: Sequence[str]) -> str:
 
 def sources_at_hand(options: dict[str, Any]) -> Sequence[Any]:
     """The sources of a built dataset where they still lie where they lay, else none."""
-    from curate.dataset import open_dataset
     from curate.errors import CurateError
-    from curate.recipe import make_recipe
-    from curate.sources.reading import read_sources
-    from curate.sources.version import read_versions
+    from curate.sources.again import MadeOtherwiseError, read_again
 
     bare = "note: dropped images are shown without their pictures"
-    if "command" in options:
-        made_by = f"this version was made by `curate {options['command']}`"
-        click.echo(f"{bare}: {made_by}; draw the sheet of the version it was made from", err=True)
-        return []
     try:
-        recipe = make_recipe(options)
-        if recipe.from_:
-            return read_versions(open_dataset(Path(recipe.from_)), recipe.merge)
-        return read_sources(recipe, download=False)
+        return read_again(options)
+    except MadeOtherwiseError as error:
+        click.echo(f"{bare}: {error}; draw the sheet of the version it was made from", err=True)
     except CurateError as error:
         click.echo(f"{bare} ({error})", err=True)
-        return []
+    return []
 
 
 def print_json(value: Any) -> None:

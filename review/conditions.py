@@ -1,7 +1,7 @@
 """Under which conditions a photograph was taken, told from its pixels and its label. Pure functions on arrays.
 
-All is measured with the longer side at WORK_SIDE_PX, so that a number means the same for a large photograph and a small
-one; noise, which shrinking hides, at the photograph's own size.
+All is measured at working size, so that a number means the same for a large photograph and a small one; noise, which
+shrinking hides, at the photograph's own size.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from curate.masks import IGNORE, PERSON, Mask, Target, band_width_px
 from review.geometry import widened
-
-WORK_SIDE_PX = 480
+from review.working_size import smaller, smaller_labels
 
 FEWEST_PIXELS = 30
 """Person and background are spoken of where each has so many pixels."""
@@ -70,7 +69,7 @@ def measure(image: NDArray[np.uint8], target: Target) -> Conditions:
         image: (H, W, 3) RGB.
         target: (H, W) of 0, 128, 255; what is 128 belongs to neither side.
     """
-    small, labels = shrunken(image, target)
+    small, labels = smaller(image), smaller_labels(target)
     light = grey_of(small)
     person, background = labels == PERSON, labels == 0
     return Conditions(
@@ -88,17 +87,6 @@ def measure(image: NDArray[np.uint8], target: Target) -> Conditions:
 def grey_of(image: NDArray[np.uint8]) -> Grey:
     """The brightness (H, W) of an image (H, W, 3) RGB, as Rec. 601 has it."""
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
-
-
-def shrunken(image: NDArray[np.uint8], target: Target) -> tuple[NDArray[np.uint8], Target]:
-    """Both at WORK_SIDE_PX, or as they are where they are no larger."""
-    height, width = target.shape
-    scale = WORK_SIDE_PX / max(height, width)
-    if scale >= 1:
-        return image, target
-    size_wh = max(1, round(width * scale)), max(1, round(height * scale))
-    small = np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
-    return small, np.asarray(cv2.resize(target, size_wh, interpolation=cv2.INTER_NEAREST), np.uint8)
 
 
 def quantile(light: Grey, where: Mask, share: float) -> float | None:

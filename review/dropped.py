@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 
 import polars as pl
 
 from curate import schema
-from curate.dataset import Dataset, open_dataset
-from curate.errors import CurateError, MissingError
+from curate.dataset import Dataset
+from curate.errors import CurateError
 from curate.examples import gather_places
 from curate.picks import shuffled
-from curate.recipe import make_recipe
 from curate.sources import Read
-from curate.sources.reading import read_sources
-from curate.sources.version import read_versions
+from curate.sources.again import read_again
 
 MOST = 200
 """Of each rule so many are shown, chosen as if by chance; all of them stand in `drops.parquet`."""
@@ -33,7 +30,7 @@ def dropped_photographs(dataset: Dataset) -> pl.DataFrame:
     """
     if not dataset.drops.height:
         return DROPPED.to_frame()
-    reads = read_again(dataset)
+    reads = read_again(dataset.header.recipe)
     placed = dataset.drops.join(gather_places(reads), on="sample_id")
     some = pl.concat([shuffled(part).head(MOST) for part in placed.partition_by("rule")]) if placed.height else placed
     rows = [
@@ -42,22 +39,6 @@ def dropped_photographs(dataset: Dataset) -> pl.DataFrame:
         if (place := place_of(reads, row))
     ]
     return pl.DataFrame(rows, schema=DROPPED).sort("rule", "sample_id")
-
-
-def read_again(dataset: Dataset) -> Sequence[Read]:
-    """The sources of a built dataset.
-
-    Raises:
-        MissingError: The version was made by another command than `build`.
-        CurateError: A source is not where it was.
-    """
-    options = dataset.header.recipe
-    if "command" in options:
-        raise MissingError(f"{dataset.root}: was made by `curate {options['command']}`, which drops nothing by itself")
-    recipe = make_recipe(options)
-    if recipe.from_:
-        return read_versions(open_dataset(Path(recipe.from_)), recipe.merge)
-    return read_sources(recipe, download=False)
 
 
 def place_of(reads: Sequence[Read], row: dict[str, int]) -> str | None:

@@ -14,6 +14,7 @@ from train.scoring.intervals import (
     RESAMPLES,
     Statistic,
     Values,
+    as_floats,
     in_chunks,
     resampled,
     weighted_mean,
@@ -83,15 +84,10 @@ def differences(
         )
     number = np.unique([groups[one] for one in first["sample_id"]], return_inverse=True)[1]
     return [
-        difference(name, as_values(first[column]), as_values(second[column]), number, statistic, seed)
+        difference(name, as_floats(first[column]), as_floats(second[column]), number, statistic, seed)
         for name, (column, statistic) in FIGURES.items()
         if name in names
     ]
-
-
-def as_values(column: pl.Series) -> Values:
-    """A column (n,), NaN where it is null."""
-    return column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
 
 
 def difference(

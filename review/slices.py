@@ -20,6 +20,7 @@ from review.conditions import Conditions, measure
 from review.measured import kept
 from train.scoring.figures import with_interval
 from train.scoring.intervals import Interval, mean_interval
+from train.scoring.metrics import mean_of
 
 CONDITIONS = pl.Schema(
     {"sample_id": pl.String, "jpeg_quality": pl.Int16} | dict.fromkeys(Conditions.__struct_fields__, pl.Float64)
@@ -125,12 +126,6 @@ def figures_of(name: str, scores: pl.DataFrame, groups: Mapping[str, str]) -> Sl
         (mean_of(scores[column]), mean_interval(scores[column], own)) for column in ("iou", "boundary_iou")
     )
     return SliceFigures(name, scores.height, iou, iou_interval, boundary, boundary_interval)
-
-
-def mean_of(values: pl.Series) -> float | None:
-    """The mean of the known values; None where there are none."""
-    mean = values.mean()
-    return mean if isinstance(mean, float) else None
 
 
 def slice_table(found: Sequence[SliceFigures], whole: SliceFigures) -> list[str]:

@@ -26,9 +26,7 @@ from numpy.typing import NDArray
 
 from curate.masks import IGNORE, PERSON, Mask, Target
 from review.geometry import Failure, grown_parts, missing_core, surplus_core, tolerance_px, widened
-
-WORK_SIDE_PX = 480
-"""Images are looked at with this longer side at most: edges of large photographs are blurred over many pixels."""
+from review.working_size import smaller, smaller_labels
 
 BIAS = -4.1
 OUTLINE, REGION, CONTRADICTION = 3.5, 8.0, 3.5
@@ -127,15 +125,8 @@ def triage_of(failure: Failure, suspicion: float) -> str:
 def shrunken(
     image: NDArray[np.uint8], target: Target, prediction: NDArray[np.uint8]
 ) -> tuple[NDArray[np.uint8], Target, NDArray[np.uint8]]:
-    """The three at WORK_SIDE_PX, or as they are where they are no larger."""
-    height, width = target.shape
-    scale = WORK_SIDE_PX / max(height, width)
-    if scale >= 1:
-        return image, target, prediction
-    size_wh = max(1, round(width * scale)), max(1, round(height * scale))
-    small = cv2.resize(target, size_wh, interpolation=cv2.INTER_NEAREST)
-    smooth = [cv2.resize(one, size_wh, interpolation=cv2.INTER_AREA) for one in (image, prediction)]
-    return smooth[0], small, smooth[1]  # type: ignore[return-value]
+    """The three at working size, or as they are where they are no larger."""
+    return smaller(image), smaller_labels(target), smaller(prediction)
 
 
 def edge_strength(image: NDArray[np.uint8]) -> NDArray[np.float32]:

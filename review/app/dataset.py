@@ -139,10 +139,10 @@ def add_samples(shown: fo.Dataset, dataset: Dataset) -> None:
     declare_mask(shown, "ground_truth")
     shown.create_index("sample_id", unique=True)
     there = set(shown.values("sample_id"))
-    new = [new_sample(dataset, row) for row in dataset.rows() if row["sample_id"] not in there]
+    rows = {row["sample_id"]: row for row in dataset.rows()}
+    new = [new_sample(dataset, row) for sample_id, row in rows.items() if sample_id not in there]
     if new:
         shown.add_samples(new, progress=False)
-    rows = {row["sample_id"]: row for row in dataset.rows()}
     alike = dataset.samples.select("sample_id", pl.len().over("group") - 1)
     update(shown, "group", dict(dataset.samples.select("sample_id", "group").iter_rows()))
     update(shown, "look_alikes", dict(alike.iter_rows()))

@@ -12,7 +12,8 @@ from PIL import Image
 
 from curate.images import jpeg_quality
 from curate.masks import IGNORE, Target
-from review.conditions import WORK_SIDE_PX, Conditions, measure
+from review.conditions import Conditions, measure
+from review.working_size import WORK_SIDE_PX
 from tests.review.making import as_target, body, photograph
 
 SIZE_HW = (360, 480)

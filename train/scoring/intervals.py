@@ -44,7 +44,7 @@ def figure_intervals(scores: pl.DataFrame, groups: Sequence[str], seed: int = 0)
     Returns:
         None for a figure that fewer than two groups have a value for.
     """
-    figures = {name: (_as_floats(values), statistic) for name, (values, statistic) in _figures_of(scores).items()}
+    figures = {name: (as_floats(values), statistic) for name, (values, statistic) in _figures_of(scores).items()}
     number = np.unique(np.asarray(groups, str), return_inverse=True)[1]
     drawn: dict[str, list[Values]] = {name: [] for name in figures}
     for weights in resampled(number, np.random.default_rng(seed)):
@@ -64,7 +64,7 @@ def mean_interval(values: pl.Series, groups: Sequence[str], seed: int = 0) -> In
         groups: The group of each image.
         seed: Of the resamples.
     """
-    known = _as_floats(values)
+    known = as_floats(values)
     number = np.unique(np.asarray(groups, str), return_inverse=True)[1]
     if len(np.unique(number[~np.isnan(known)])) < 2:
         return None
@@ -142,7 +142,8 @@ def _figures_of(scores: pl.DataFrame) -> dict[str, tuple[pl.Series, Statistic]]:
     }
 
 
-def _as_floats(values: pl.Series) -> Values:
+def as_floats(values: pl.Series) -> Values:
+    """A column (n,), NaN where it is null."""
     return values.cast(pl.Float64).fill_null(float("nan")).to_numpy()
 
 

@@ -169,16 +169,17 @@ def summarise(scores: pl.DataFrame) -> Summary:
         images=scores.height,
         empty=empty.height,
         empty_predicted_empty=_ratio(empty.filter(pl.col("fp") == 0).height, empty.height),
-        mean_iou=_mean(ious),
+        mean_iou=mean_of(ious),
         pooled_iou=_ratio(person, union),
-        worst_tenth_iou=_mean(worst),
+        worst_tenth_iou=mean_of(worst),
         good_share=_ratio(int((ious >= GOOD_IOU).sum()), len(ious)),
-        mean_dice=_mean(scores["dice"]),
-        mean_boundary_iou=_mean(scores["boundary_iou"]),
-        mean_bce=_mean(scores["bce"]),
+        mean_dice=mean_of(scores["dice"]),
+        mean_boundary_iou=mean_of(scores["boundary_iou"]),
+        mean_bce=mean_of(scores["bce"]),
     )
 
 
-def _mean(values: pl.Series) -> float | None:
+def mean_of(values: pl.Series) -> float | None:
+    """The mean of the known values; None where there are none."""
     known = values.drop_nulls()
     return math.fsum(known) / len(known) if len(known) else None

@@ -1,0 +1,36 @@
+"""The sources of a dataset version, read again where they still lie where they lay at the build."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from curate.dataset import open_dataset
+from curate.errors import MissingError
+from curate.recipe import make_recipe
+from curate.sources import Read
+from curate.sources.reading import read_sources
+from curate.sources.version import read_versions
+
+
+class MadeOtherwiseError(MissingError):
+    """A version was not built from sources, but made of another version."""
+
+
+def read_again(options: Mapping[str, Any]) -> list[Read]:
+    """The sources that a version was built from; nothing is downloaded.
+
+    Args:
+        options: The recipe in its header.
+
+    Raises:
+        MadeOtherwiseError: The version was made by another command than `build`.
+        CurateError: A source is not where it was, or cannot be read.
+    """
+    if "command" in options:
+        raise MadeOtherwiseError(f"this version was made by `curate {options['command']}`")
+    recipe = make_recipe(dict(options))
+    if recipe.from_:
+        return list(read_versions(open_dataset(Path(recipe.from_)), recipe.merge))
+    return read_sources(recipe, download=False)
