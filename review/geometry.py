@@ -13,7 +13,6 @@ from typing import TypeAlias
 import cv2
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from curate.masks import IGNORE, PERSON, Mask, Target, band_width_px, boundary_band
 
@@ -184,20 +183,30 @@ def grown_parts(core: Mask, errors: Mask, reach_px: int) -> list[Mask]:
     """The largest connected parts of `core`, each with the errors within `reach_px` of it.
 
     The boundary error beside a region belongs to it, but a thin rim all round a person must not join two regions.
+    Only the neighbourhood of the core, and of each part, is looked at, which is what makes this quick.
     """
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(core.astype(np.uint8), connectivity=8)
-    largest = 1 + np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind="stable")[:MOST_PARTS]
-    return [grown(labels == part, stats[part], errors, reach_px) for part in largest]
+    if not core.any():
+        return []
+    near = neighbourhood(box_of(core), reach_px)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(core[near].astype(np.uint8), connectivity=8)
+    parts = []
+    for part in 1 + np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind="stable")[:MOST_PARTS]:
+        left, top, width, height = (int(value) for value in stats[part, :4])
+        own = neighbourhood((left, top, width, height), reach_px)
+        whole = np.zeros_like(core)
+        whole[near][own] = widened((labels == part)[own], reach_px) & errors[near][own]
+        parts.append(whole)
+    return parts
 
 
-def grown(part: Mask, stat: NDArray[np.int32], errors: Mask, reach_px: int) -> Mask:
-    """One part with the errors around it; only its neighbourhood is looked at, which is what makes this quick."""
-    left, top, width, height = (int(value) for value in stat[:4])
-    rows = slice(max(0, top - reach_px), top + height + reach_px)
-    columns = slice(max(0, left - reach_px), left + width + reach_px)
-    whole = np.zeros_like(part)
-    whole[rows, columns] = widened(part[rows, columns], reach_px) & errors[rows, columns]
-    return whole
+def neighbourhood(bbox_xywh: BoxXYWH, reach_px: int) -> tuple[slice, slice]:
+    """The rows and columns of a box and of all within `reach_px` of it; may end outside the image."""
+    left, top, width, height = bbox_xywh
+    rows, columns = (
+        (max(0, top - reach_px), top + height + reach_px),
+        (max(0, left - reach_px), left + width + reach_px),
+    )
+    return slice(*rows), slice(*columns)
 
 
 def enclosure(region: Mask, found: Mask, person: Mask) -> float:
