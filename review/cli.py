@@ -55,17 +55,27 @@ review.add_command(report)
 
 @review.command(context_settings=HELP)
 @click.argument("run", type=click.Path(path_type=Path))
+@click.argument("others", nargs=-1, metavar="[OTHER]...", type=click.Path(path_type=Path))
 @dataset_option
-def failures(run: Path, dataset: Path | None) -> None:
+def failures(run: Path, others: tuple[Path, ...], dataset: Path | None) -> None:
     """Name what is wrong in every scored image and which labels are in doubt.
+
+    OTHER are further runs on the same dataset: what they say of labels they did
+    not learn from is heard too. An ONNX model becomes one by `curate train
+    score`.
 
     \b
     Example:
       curate review failures runs/first
+      curate review failures runs/first runs/second
     """
     opened = open_run(run, dataset)
+    twice = next((other for other in others if [*others, run].count(other) > 1), None)
+    if twice is not None:
+        raise UsageError(f"{twice}: is named twice, and would agree with itself. Name each run once")
+    heard = [open_run(other, opened.dataset.root) for other in others]
     with watching() as watch:
-        found = find_failures(run, opened.dataset, watch)
+        found = find_failures(run, opened.dataset, watch, heard)
     suspects = read_table(run / "suspects.parquet", schema.SUSPECTS)
     click.echo("\n".join(failure_lines(run, found, suspects)))
 

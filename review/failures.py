@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import polars as pl
 
 from curate import schema
 from curate.dataset import Dataset, write_table
-from curate.errors import MismatchError
+from curate.errors import MismatchError, UsageError
 from curate.files import readable_faults
 from curate.threads import Watch, map_threads, unwatched
+from label.findings import SUSPECT
 from review.geometry import Failure, name_failure
+from review.label_check import findings_of
 from review.runs import Run, read_prediction, read_scores
 from review.triage import Evidence, contradictions, reason_of, suspicion_of, triage_of, weigh
 
 TRAINING = ("train", "background")
 """The splits whose labels a model learned from."""
+
+
+class Witness(NamedTuple):
+    """A run that is heard about labels."""
+
+    run: Path
+    ranks: dict[str, float]
+    """sample_id -> review.triage.contradictions, of the images whose labels it did not learn from."""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -30,7 +41,7 @@ class Finding(msgspec.Struct, frozen=True):
     triage: str
 
 
-def find_failures(run: Path, dataset: Dataset, watch: Watch = unwatched) -> pl.DataFrame:
+def find_failures(run: Path, dataset: Dataset, watch: Watch = unwatched, others: Sequence[Run] = ()) -> pl.DataFrame:
     """Write a run's `failures.parquet` (every scored image) and `suspects.parquet` (its training images).
 
     The predictions of training images are out-of-fold where the run has folds; else the model has seen the labels
@@ -40,25 +51,58 @@ def find_failures(run: Path, dataset: Dataset, watch: Watch = unwatched) -> pl.D
         run: The run's folder, scored.
         dataset: The dataset version it was scored on.
         watch: Shown the progress.
+        others: Runs on the same dataset version that are heard about its labels too, each where it did not learn from
+            them: other models, or a person model in an ONNX file scored by `curate train score`.
 
     Returns:
         The failures (schema.FAILURES), sorted by sample_id.
 
     Raises:
         MissingError: The run has no scores.
+        UsageError: One of the others learnt from every label it would be asked about.
         MismatchError: It has scores of an image that the dataset does not hold.
         FormatError: A prediction, mask or photograph is damaged.
     """
     scores = read_scores(run)
     rows = rows_of(run, dataset, scores)
-    seen = map_threads(lambda row: look_at(run, dataset, row), rows, watch("failures", len(rows)))
-    pairs = zip(seen, contradictions(scores), strict=True)
-    findings = [judge(failure, evidence, contradiction) for (failure, evidence), contradiction in pairs]
+    witnesses = [Witness(run, rank_of(scores)), *(witness_of(other, scores) for other in others)]
+    gravest = gravest_findings(findings_of(dataset, watch)) if rows else {}
+    seen = map_threads(lambda row: look_at(witnesses, dataset, row), rows, watch("failures", len(rows)))
+    findings = [
+        judge(failure, evidence, *gravest.get(row["sample_id"], (0.0, "")))
+        for row, (failure, evidence) in zip(rows, seen, strict=True)
+    ]
     failures, suspects = failures_table(scores, findings), suspects_table(scores, findings)
     with readable_faults(run):
         write_table(run / "suspects.parquet", suspects)
         write_table(run / "failures.parquet", failures)
     return failures
+
+
+def rank_of(scores: pl.DataFrame) -> dict[str, float]:
+    """sample_id -> how much less a run agrees with its label than with those of other images."""
+    return dict(zip(scores["sample_id"], contradictions(scores), strict=True))
+
+
+def witness_of(other: Run, scores: pl.DataFrame) -> Witness:
+    """A further run, heard about the images of `scores` whose labels it did not learn from.
+
+    Raises:
+        UsageError: There is none.
+    """
+    heard = other.scores.filter(other.is_blind()).join(scores, on="sample_id", how="semi")
+    if heard.is_empty() and scores.height:
+        raise UsageError(
+            f"{other.root}: learnt from every label it would be asked about, or is not scored on these images. "
+            f"Train it with --folds and score it: curate train score {other.root}"
+        )
+    return Witness(other.root, rank_of(heard))
+
+
+def gravest_findings(findings: pl.DataFrame) -> dict[str, tuple[float, str]]:
+    """sample_id -> severity and words of the gravest finding of the label check that makes a label suspect."""
+    first = findings.filter(pl.col("severity") >= SUSPECT).unique("sample_id", keep="first", maintain_order=True)
+    return {name: (severity, found) for name, severity, found in first["sample_id", "severity", "found"].iter_rows()}
 
 
 def bring_up_to_date(run: Run, watch: Watch = unwatched) -> None:
@@ -79,18 +123,23 @@ def rows_of(run: Path, dataset: Dataset, scores: pl.DataFrame) -> list[dict[str,
     return [known[sample_id] for sample_id in scores["sample_id"]]
 
 
-def look_at(run: Path, dataset: Dataset, row: dict[str, Any]) -> tuple[Failure, Evidence]:
-    """What is wrong in one image, and what it says against its label."""
+def look_at(witnesses: Sequence[Witness], dataset: Dataset, row: dict[str, Any]) -> tuple[Failure, Evidence]:
+    """What the first witness gets wrong in one image, and what all of them and the photograph say against its label."""
     target = dataset.target(row)
-    prediction = read_prediction(run, row["sample_id"], (row["height"], row["width"]))
-    failure = name_failure(target, prediction >= 128, row["touching"])
-    return failure, weigh(dataset.image(row), target, prediction)
+    heard = [one for one in witnesses if row["sample_id"] in one.ranks]
+    size_hw = row["height"], row["width"]
+    predictions = [read_prediction(one.run, row["sample_id"], size_hw) for one in heard]
+    failure = name_failure(target, predictions[0] >= 128, row["touching"])
+    evidence = weigh(dataset.image(row), target, predictions)
+    rank = sum(one.ranks[row["sample_id"]] for one in heard) / len(heard)
+    return failure, msgspec.structs.replace(evidence, contradiction=rank)
 
 
-def judge(failure: Failure, evidence: Evidence, contradiction: float) -> Finding:
-    """The finding about one image, from what it shows and how it compares with the others."""
-    suspicion = suspicion_of(evidence, contradiction)
-    return Finding(failure, suspicion, reason_of(evidence, contradiction), triage_of(failure, suspicion))
+def judge(failure: Failure, evidence: Evidence, check: float, finding: str) -> Finding:
+    """The finding about one image, from what it shows and what the label check found."""
+    evidence = msgspec.structs.replace(evidence, check=check, finding=finding)
+    suspicion = suspicion_of(evidence)
+    return Finding(failure, suspicion, reason_of(evidence), triage_of(failure, suspicion))
 
 
 def failures_table(scores: pl.DataFrame, findings: list[Finding]) -> pl.DataFrame:

@@ -23,6 +23,8 @@ class RunHeader(msgspec.Struct, frozen=True):
     dataset: str
     """POSIX path, relative to the run."""
     digest: str
+    peer: str = ""
+    """What was scored, where it is no trained model: `grabcut`, or the name of an ONNX file."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,12 @@ class Run:
     root: Path
     dataset: Dataset
     scores: pl.DataFrame
+    peer: str = ""
+    """As in the header."""
+
+    def is_blind(self) -> pl.Expr:
+        """Whether a score is of an image whose label the model did not learn from."""
+        return pl.lit(bool(self.peer)) | (pl.col("fold") >= 0) | pl.col("split").is_in(["val", "test"])
 
     @property
     def name(self) -> str:
@@ -55,12 +63,15 @@ def open_run(root: Path, dataset: Path | None = None) -> Run:
     place = dataset or root / header.dataset
     if not place.is_dir():
         raise MissingError(f"{root}: its dataset is not at {place}. Pass its folder as --dataset")
-    return Run(root, open_dataset(place, header.digest), read_scores(root))
+    return Run(root, open_dataset(place, header.digest), read_scores(root), header.peer)
 
 
 def read_run_header(root: Path) -> RunHeader:
     """Which dataset a run was made with; MissingError where the folder is no run, FormatError where it is damaged."""
     path = root / "config.json"
+    if root.is_file():
+        advice = f"A person model in an ONNX file becomes one by: curate train score {root} DATASET --out RUN"
+        raise MissingError(f"{root}: is a file, not a run's folder. {advice}")
     if not path.is_file():
         what = "is not a run (no config.json in it)" if root.is_dir() else "no such run"
         raise MissingError(f"{root}: {what}. Train one with: curate train fit DATASET --out {root}")

@@ -1,14 +1,16 @@
 """Whether the model or the label is to blame, with the evidence. Pure functions on arrays.
 
-A model that learned from other images and is sure of the opposite of the label is one witness; the photograph is
-another, and independent of the model: a label that is right follows edges of the image, and the colours of what it
-adds or leaves out are those of the person or of the background. Three pieces of evidence are added up:
+A model that learned from other images and is sure of the opposite of the label is one witness, and louder where others
+agree with it; the photograph is another, and independent of any model: a label that is right follows edges of the
+image, and the colours of what it adds or leaves out are those of the person or of the background. Four pieces of
+evidence are added up:
 
 outline         whether the image's edges run beside the label's outline instead of along it
-region          the worst region of disagreement: its size, how sure the model is there, whether the colours side with
-                the model, and whether the label's outline through it follows no edge
+region          the worst region of disagreement: its size, how sure the models are there on the whole, whether the
+                colours side with them, and whether the label's outline through it follows no edge
 contradiction   the image's rank by label_quality, the softmin of Lad and Mueller (2023), "Estimating label quality and
                 errors in semantic segmentation data via any model"; a rank, since its scale is that of the model
+check           the severity of the gravest finding of `curate label check`
 
 The weights are those of a logistic regression on planted damage in two collections of photographs, one label in
 twenty damaged; `docs/results.md` has what they find.
@@ -17,6 +19,7 @@ twenty damaged; `docs/results.md` has what they find.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import cv2
 import msgspec
@@ -29,7 +32,7 @@ from review.geometry import Failure, grown_parts, missing_core, surplus_core, to
 from review.working_size import smaller, smaller_labels
 
 BIAS = -4.1
-OUTLINE, REGION, CONTRADICTION = 3.5, 8.0, 3.5
+OUTLINE, REGION, CONTRADICTION, CHECK = 3.5, 8.0, 3.5, 3.0
 """Log-odds of a wrong label = BIAS + the weighted evidence."""
 
 DOUBTFUL = 0.5
@@ -48,32 +51,51 @@ FEWEST_PIXELS = 30
 
 
 class Evidence(msgspec.Struct, frozen=True):
-    """What one image says against its label."""
+    """What speaks against the label of one image."""
 
     outline: float
     """Log of the edge strength beside the label's outline over that along it, [-1, 1]; above 0 the label is off."""
     region: float
     """The worst region of disagreement, about [0, 2]; 0 where there is none."""
     surplus: bool
-    """Whether the label leaves that region out (the model says person) or takes it in (the model says background)."""
+    """Whether the label leaves that region out (the models say person) or takes it in (they say background)."""
+    contradiction: float = 0.0
+    """The share of the images whose label the models agree with better, [0, 1)."""
+    check: float = 0.0
+    """Severity of the gravest finding of the label check that makes a label suspect, [0.5, 1]; 0 where it has none."""
+    finding: str = ""
+    """That finding in words."""
+    models: int = 1
+    """How many models were asked."""
 
 
 NO_REGION = (0.0, False)
 
 
-def weigh(image: NDArray[np.uint8], target: Target, prediction: NDArray[np.uint8]) -> Evidence:
+def weigh(image: NDArray[np.uint8], target: Target, predictions: Sequence[NDArray[np.uint8]]) -> Evidence:
     """The evidence of one image against its label.
+
+    The models are heard as one, the mean of what they say, so that it is sure only where they agree.
 
     Args:
         image: (H, W, 3) RGB.
         target: (H, W) of 0, 128, 255; pixels of 128 are passed over.
-        prediction: (H, W), value / 255 = probability of person; from a model that did not learn from this label.
+        predictions: (H, W) each, at least one, value / 255 = probability of person; from models that did not learn
+            from this label.
     """
-    image, target, prediction = shrunken(image, target, prediction)
+    image, target, prediction = shrunken(image, target, mean_of(predictions))
     person, counted = target == PERSON, target != IGNORE
     edges = edge_strength(image)
     strength, surplus = worst_region(image, edges, person, counted, prediction)
-    return Evidence(outline_evidence(edges, person), strength, surplus)
+    return Evidence(outline_evidence(edges, person), strength, surplus, models=len(predictions))
+
+
+def mean_of(predictions: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """The mean (H, W) of some predictions, to the nearest integer."""
+    if len(predictions) == 1:
+        return predictions[0]
+    mean: NDArray[np.uint8] = np.rint(np.mean(predictions, axis=0)).astype(np.uint8)
+    return mean
 
 
 def contradictions(scores: pl.DataFrame) -> list[float]:
@@ -87,30 +109,33 @@ def contradictions(scores: pl.DataFrame) -> list[float]:
     return scores.select(share).to_series().to_list()
 
 
-def suspicion_of(evidence: Evidence, contradiction: float) -> float:
+def suspicion_of(evidence: Evidence) -> float:
     """How likely the label is wrong, (0, 1), from the weighted sum of the evidence."""
-    return 1.0 / (1.0 + math.exp(-BIAS - sum(shares_of(evidence, contradiction).values())))
+    return 1.0 / (1.0 + math.exp(-BIAS - sum(shares_of(evidence).values())))
 
 
-def shares_of(evidence: Evidence, contradiction: float) -> dict[str, float]:
+def shares_of(evidence: Evidence) -> dict[str, float]:
     """What each piece of evidence adds to the log-odds."""
     return {
         "outline": OUTLINE * evidence.outline,
         "region": REGION * evidence.region,
-        "contradiction": CONTRADICTION * contradiction,
+        "contradiction": CONTRADICTION * evidence.contradiction,
+        "check": CHECK * evidence.check,
     }
 
 
-def reason_of(evidence: Evidence, contradiction: float) -> str:
+def reason_of(evidence: Evidence) -> str:
     """The evidence in words, the weightiest first; what adds less than a log-odd of 1 is left out."""
+    who = "the model is" if evidence.models == 1 else f"{evidence.models} models on the whole are"
     words = {
         "outline": "the label's outline runs beside the image's edges",
-        "region": "the model is sure of a person where the label has none"
+        "region": f"{who} sure of a person where the label has none"
         if evidence.surplus
-        else "the model is sure of background where the label has a person",
-        "contradiction": f"its label quality is among the lowest {max(1, round(100 * (1 - contradiction)))} %",
+        else f"{who} sure of background where the label has a person",
+        "contradiction": f"its label quality is among the lowest {max(1, round(100 * (1 - evidence.contradiction)))} %",
+        "check": f"the label check: it {evidence.finding}",
     }
-    shares = shares_of(evidence, contradiction)
+    shares = shares_of(evidence)
     told = [words[name] for name in sorted(shares, key=lambda name: -shares[name]) if shares[name] >= 1]
     return "; ".join(told) or "nothing speaks against the label"
 
@@ -133,8 +158,9 @@ def edge_strength(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Gradient of the smoothed colours, (H, W), in units of the image's own mean; all 0 in a plain image."""
     smooth = cv2.GaussianBlur(image, (0, 0), 1.5).astype(np.float32)
     across, down = cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
-    strength = np.sqrt((across**2 + down**2).sum(axis=2))
-    relative: NDArray[np.float32] = strength / max(float(strength.mean()), 1e-6)
+    squares = cv2.add(cv2.multiply(across, across), cv2.multiply(down, down))
+    strength = np.sqrt(np.asarray(cv2.transform(squares, np.ones((1, 3))), np.float32))  # of the channels' sum
+    relative: NDArray[np.float32] = (strength / max(float(strength.mean()), 1e-6)).astype(np.float32)
     return relative
 
 

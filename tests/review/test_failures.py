@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -12,7 +13,8 @@ import pytest
 from curate import schema
 from curate.cli import main
 from curate.dataset import Dataset, read_table, write_table
-from curate.errors import CurateError, FormatError, MismatchError, MissingError, VersionError
+from curate.errors import CurateError, FormatError, MismatchError, MissingError, UsageError, VersionError
+from curate.threads import Tick
 from review.failures import find_failures
 from review.layers import errors_path, prediction_path, write_layers
 from review.runs import open_run
@@ -119,15 +121,82 @@ def test_no_scored_image_gives_empty_tables(run: Path, dataset: Dataset) -> None
     assert read_table(run / "suspects.parquet", schema.SUSPECTS).is_empty()
 
 
-def test_progress_is_told(run: Path, dataset: Dataset) -> None:
-    told: list[int] = []
+def test_progress_is_told(run: Path, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CURATE_CACHE", str(tmp_path / "cache"))
+    told: dict[str, list[int]] = {}
 
-    def watch(what: str, total: int) -> object:
-        assert (what, total) == ("failures", 7)
-        return told.append
+    def watch(what: str, total: int) -> Tick:
+        assert total == {"checking labels": 7, "failures": 7}[what]
+        return told.setdefault(what, []).append
 
-    find_failures(run, dataset, watch)  # type: ignore[arg-type]
-    assert sum(told) == 7
+    find_failures(run, dataset, watch)
+    assert {what: sum(steps) for what, steps in told.items()} == {"checking labels": 7, "failures": 7}
+    told.clear()
+    find_failures(run, dataset, watch)
+    assert list(told) == ["failures"], "labels are checked once for each dataset version"
+
+
+def suspects_of(run: Path) -> dict[str, tuple[float, str]]:
+    table = read_table(run / "suspects.parquet", schema.SUSPECTS)
+    return {name: (suspicion, reason) for name, suspicion, reason in table.iter_rows()}
+
+
+def test_other_runs_are_heard_about_labels(run: Path, dataset: Dataset, tmp_path: Path) -> None:
+    """One that sees what the run sees makes the label no less suspect; one that sides with the label does."""
+    agreeing = make_run(tmp_path / "runs/agreeing", dataset, [replace(one, fold=0) for one in SCENES])
+    siding = [replace(one, fold=0, prediction=sure_of(one.target == 255)) for one in SCENES]
+    found = []
+    for others in ([], [open_run(agreeing)], [open_run(make_run(tmp_path / "runs/siding", dataset, siding))]):
+        find_failures(run, dataset, others=others)
+        found.append(suspects_of(run)["d-bad-label"])
+    alone, agreed, sided = found
+    assert alone[0] == pytest.approx(agreed[0])
+    assert agreed[1].startswith("2 models on the whole are sure of a person where the label has none")
+    assert sided[0] < alone[0] / 2
+
+
+def test_a_run_is_heard_only_where_it_did_not_learn_from_the_label(run: Path, dataset: Dataset, tmp_path: Path) -> None:
+    find_failures(run, dataset)
+    alone = suspects_of(run)
+    siding = [replace(one, prediction=sure_of(one.target == 255)) for one in SCENES]
+    some = [replace(one, fold=0 if one.sample_id == "b-bitten" else -1) for one in siding]
+    find_failures(run, dataset, others=[open_run(make_run(tmp_path / "runs/some", dataset, some))])
+    changed = {name for name, found in suspects_of(run).items() if found != alone[name]}
+    assert changed == {"b-bitten"}
+    own = make_run(tmp_path / "runs/own", dataset, [one for one in siding if one.split == "train"])
+    with pytest.raises(UsageError, match="learnt from every label"):
+        find_failures(run, dataset, others=[open_run(own)])
+
+
+def test_what_learnt_from_no_label_is_heard_about_all(run: Path, dataset: Dataset, tmp_path: Path) -> None:
+    siding = [replace(one, prediction=sure_of(one.target == 255)) for one in SCENES]
+    peer = make_run(tmp_path / "runs/peer", dataset, siding)
+    config = msgspec.json.decode((peer / "config.json").read_bytes())
+    (peer / "config.json").write_bytes(msgspec.json.encode(config | {"peer": "model.onnx"}))
+    find_failures(run, dataset, others=[open_run(peer)])
+    assert all("2 models" in reason for _, reason in suspects_of(run).values() if "sure of" in reason)
+
+
+def test_failures_are_the_run_s_own_whoever_is_heard(run: Path, dataset: Dataset, tmp_path: Path) -> None:
+    siding = [replace(one, fold=0, prediction=sure_of(one.target == 255)) for one in SCENES]
+    alone = find_failures(run, dataset)
+    heard = find_failures(run, dataset, others=[open_run(make_run(tmp_path / "runs/siding", dataset, siding))])
+    assert heard.drop("triage").equals(alone.drop("triage"))
+
+
+def test_what_the_label_check_finds_speaks_against_a_label(tmp_path: Path) -> None:
+    """The model has taken the moved label for granted: only the photograph and the check of labels know better."""
+    large = body(150, (480, 640))
+    moved = np.roll(large, 24, axis=1)
+    scenes = [Drawn("moved", as_target(moved), sure_of(moved), photograph(large, 1), fold=0)]
+    scenes += [Drawn("right", as_target(large), sure_of(large), photograph(large, 2), fold=0)]
+    dataset = make_dataset(tmp_path / "people", scenes)
+    run = make_run(tmp_path / "runs/first", dataset, scenes)
+    find_failures(run, dataset)
+    suspects = suspects_of(run)
+    assert list(suspects) == ["moved", "right"]
+    assert "the label check: it fits the picture" in suspects["moved"][1]
+    assert "the label check" not in suspects["right"][1]
 
 
 def damage_prediction(run: Path) -> None:
@@ -177,6 +246,19 @@ def test_a_run_that_cannot_be_opened(run: Path, damage: object, error: type[Cura
     damage(run)  # type: ignore[operator]
     with pytest.raises(error, match=said):
         open_run(run)
+
+
+def test_a_file_is_no_run(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").touch()
+    with pytest.raises(MissingError, match=r"curate train score .*model\.onnx DATASET --out RUN"):
+        open_run(tmp_path / "model.onnx")
+
+
+def test_a_run_named_twice(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["review", "failures", str(run), str(run)])
+    assert stop.value.code == 2
+    assert "is named twice" in capsys.readouterr().err
 
 
 def test_no_such_run(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import cv2
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
@@ -39,8 +40,9 @@ DAMAGED = {
 }
 
 
-def suspicion(label: Mask, prediction: np.ndarray, person: Mask = PERSON, contradiction: float = 0.5) -> float:
-    return suspicion_of(weigh(photograph(person), as_target(label), prediction), contradiction)
+def suspicion(label: Mask, *predictions: np.ndarray, contradiction: float = 0.5, check: float = 0.0) -> float:
+    evidence = weigh(photograph(PERSON), as_target(label), predictions)
+    return suspicion_of(msgspec.structs.replace(evidence, contradiction=contradiction, check=check))
 
 
 @pytest.mark.parametrize("label", DAMAGED.values(), ids=DAMAGED)
@@ -62,27 +64,27 @@ def test_a_model_in_doubt_speaks_softer(label: Mask) -> None:
 
 
 def test_a_right_label_and_a_right_model() -> None:
-    evidence = weigh(photograph(PERSON), as_target(PERSON), sure_of(PERSON))
+    evidence = weigh(photograph(PERSON), as_target(PERSON), [sure_of(PERSON)])
     assert evidence.region == 0
     assert evidence.outline < 0
-    assert suspicion_of(evidence, 0.0) < 0.01
-    assert reason_of(evidence, 0.0) == "nothing speaks against the label"
+    assert suspicion_of(evidence) < 0.01
+    assert reason_of(evidence) == "nothing speaks against the label"
 
 
 def test_not_counted_pixels_are_passed_over() -> None:
     label = as_target(DAMAGED["blob"])
     label[disc(130, 40, 16)] = 128
-    assert weigh(photograph(PERSON), label, sure_of(PERSON)).region == 0
+    assert weigh(photograph(PERSON), label, [sure_of(PERSON)]).region == 0
 
 
 def test_nobody_anywhere_is_no_evidence() -> None:
     nobody = np.zeros(SIZE_HW, bool)
-    assert weigh(photograph(nobody), as_target(nobody), sure_of(nobody)) == Evidence(0.0, 0.0, False)
+    assert weigh(photograph(nobody), as_target(nobody), [sure_of(nobody)]) == Evidence(0.0, 0.0, False)
 
 
 def test_a_plain_image_is_no_evidence_of_edges_or_colours() -> None:
     plain = np.full((*SIZE_HW, 3), 127, np.uint8)
-    evidence = weigh(plain, as_target(DAMAGED["shift"]), sure_of(PERSON))
+    evidence = weigh(plain, as_target(DAMAGED["shift"]), [sure_of(PERSON)])
     assert evidence.outline == 0
     assert np.isfinite(evidence.region)
 
@@ -92,8 +94,8 @@ def test_a_large_photograph_says_the_same_as_a_small_one() -> None:
     person = body(50, large_hw)
     image = cv2.resize(photograph(PERSON), large_hw[::-1], interpolation=cv2.INTER_CUBIC)
     hole = person & ~(disc_at(large_hw, 720, 850, 130))
-    large = weigh(image, as_target(hole), sure_of(person))
-    small = weigh(photograph(PERSON), as_target(DAMAGED["hole"]), sure_of(PERSON))
+    large = weigh(image, as_target(hole), [sure_of(person)])
+    small = weigh(photograph(PERSON), as_target(DAMAGED["hole"]), [sure_of(PERSON)])
     assert large.region == pytest.approx(small.region, rel=0.25)
     assert large.outline == pytest.approx(small.outline, abs=0.25)
     assert large.surplus is small.surplus is True
@@ -107,7 +109,7 @@ def test_large_photographs_are_shrunken_and_small_ones_left_as_they_are() -> Non
     assert small_image.shape == (360, 480, 3)
     assert small_label.shape == small_prediction.shape == (360, 480)
     assert set(np.unique(small_label)) == {0, 255}
-    assert weigh(large[0], large[1], large[2]) == weigh(small_image, small_label, small_prediction)
+    assert weigh(large[0], large[1], [large[2]]) == weigh(small_image, small_label, [small_prediction])
 
 
 def disc_at(size_hw: tuple[int, int], x: int, y: int, radius: int) -> Mask:
@@ -119,7 +121,7 @@ def disc_at(size_hw: tuple[int, int], x: int, y: int, radius: int) -> Mask:
 def test_inputs_stay_as_they_are() -> None:
     image, label, prediction = photograph(PERSON), as_target(DAMAGED["hole"]), sure_of(PERSON)
     before = image.copy(), label.copy(), prediction.copy()
-    weigh(image, label, prediction)
+    weigh(image, label, [prediction])
     for array, old in zip((image, label, prediction), before, strict=True):
         assert (array == old).all()
 
@@ -142,18 +144,23 @@ def test_triage(severity: float, suspicion: float, expected: str) -> None:
 
 
 def test_each_piece_of_evidence_raises_suspicion() -> None:
-    nothing = suspicion_of(Evidence(0.0, 0.0, False), 0.0)
-    assert nothing < suspicion_of(Evidence(0.2, 0.0, False), 0.0)
-    assert nothing < suspicion_of(Evidence(0.0, 0.2, False), 0.0)
-    assert nothing < suspicion_of(Evidence(0.0, 0.0, False), 0.2)
+    nothing = suspicion_of(Evidence(0.0, 0.0, False))
+    assert nothing < suspicion_of(Evidence(0.2, 0.0, False))
+    assert nothing < suspicion_of(Evidence(0.0, 0.2, False))
+    assert nothing < suspicion_of(Evidence(0.0, 0.0, False, contradiction=0.2))
+    assert nothing < suspicion_of(Evidence(0.0, 0.0, False, check=0.2))
 
 
 def test_reasons_are_told_weightiest_first() -> None:
-    assert reason_of(Evidence(1.0, 0.3, True), 0.96) == (
+    assert reason_of(Evidence(1.0, 0.3, True, contradiction=0.96)) == (
         "the label's outline runs beside the image's edges; its label quality is among the lowest 4 %; "
         "the model is sure of a person where the label has none"
     )
-    assert reason_of(Evidence(0.0, 1.0, False), 0.0) == "the model is sure of background where the label has a person"
+    assert reason_of(Evidence(0.0, 1.0, False)) == "the model is sure of background where the label has a person"
+    checked = Evidence(0.0, 1.0, True, check=1.0, finding="is person all over", models=3)
+    assert reason_of(checked) == (
+        "3 models on the whole are sure of a person where the label has none; the label check: it is person all over"
+    )
 
 
 def test_contradiction_is_the_rank_within_the_split() -> None:
