@@ -24,10 +24,10 @@ MISSED_OVERLAP = 0.1
 PERSON_PART = 0.1
 """A connected part of the target with at least this share of the largest part's pixels counts as a person."""
 
-ENCLOSED = 0.4
-"""A missing region with at least this share of its outline on found person is bitten out; with less it is cut off.
+SURROUNDED = 0.6
+"""A missing region of which at least this share is surrounded by found person is bitten out; with less it is cut off.
 
-A hole has 1.0, a half disc at the outline 0.6, a square notch 0.75; an arm cut off square has less than 0.25.
+A hole and a notch have 1.0; an end that is cut off along a line, however short it is, has hardly anything.
 """
 
 MAIN_REGION = 0.2
@@ -35,6 +35,9 @@ MAIN_REGION = 0.2
 
 MAIN_REGION_OF_PERSON = 0.05
 """... or as many pixels as this share of the person."""
+
+HAND = 0.05
+"""Where something is held, an end that is cut off and no larger than this share of the person is the holding hand."""
 
 SCENERY = frozenset({
     "aeroplane", "airplane", "bed", "bench", "boat", "bus", "car", "chair", "clock", "couch", "dining table",
@@ -83,7 +86,8 @@ def name_failure(target: Target, prediction: Mask, touching: Sequence[str] = ())
         target: (H, W) of 0, 128, 255.
         prediction: (H, W), true where the prediction says person.
         touching: Categories of other objects in contact with the person, as in the dataset's `touching`. Where one
-            is not SCENERY, an extension is called a `merged-object`: the object's own mask is not in a dataset.
+            is not SCENERY, an extension is called a `merged-object`, and so is a lost end no larger than a HAND: the
+            object's own mask is not in a dataset.
 
     Returns:
         The failure; `other` with severity 0 where nothing is wrong, also where both are empty.
@@ -101,7 +105,8 @@ def name_failure(target: Target, prediction: Mask, touching: Sequence[str] = ())
         return NOTHING_WRONG
     severity = wrong_px / int(np.count_nonzero(person | predicted))
     counted_px = int(np.count_nonzero(counted))
-    main = main_region(error_regions(person, predicted, touching), wrong_px, int(np.count_nonzero(person)))
+    regions = error_regions(person, predicted, touching, attached_to(prediction, person & predicted))
+    main = main_region(regions, wrong_px, int(np.count_nonzero(person)))
     if main is not None:
         return Failure(main.kind, severity, main.area_px / counted_px, main.bbox_xywh)
     core_px = int(np.count_nonzero(missing_core(person, predicted) | surplus_core(person, predicted)))
@@ -118,12 +123,14 @@ def main_region(regions: Sequence[Region], wrong_px: int, person_px: int) -> Reg
     return largest if stands_out else None
 
 
-def error_regions(person: Mask, predicted: Mask, touching: Sequence[str] = ()) -> list[Region]:
+def error_regions(person: Mask, predicted: Mask, touching: Sequence[str], attached: Mask) -> list[Region]:
     """The connected errors beyond the boundary band, each with its kind; none where all error is at the boundary.
 
     Args:
         person, predicted: (H, W) masks of the counted pixels.
         touching: Categories of other objects in contact with the person.
+        attached: (H, W), the parts of the whole prediction that hold some of the person; VOC does not count a border
+            round each person, which must not part what runs on from them.
     """
     reach = tolerance_px(person)
     found = person & predicted
@@ -131,12 +138,14 @@ def error_regions(person: Mask, predicted: Mask, touching: Sequence[str] = ()) -
     regions = [Region("missed-person", int(np.count_nonzero(one)), box_of(one)) for one in missed]
     taken = np.logical_or.reduce(missed) if missed else np.zeros_like(person)
     missing = person & ~predicted & ~taken
+    holds, hand_px = any(name not in SCENERY for name in touching), HAND * np.count_nonzero(person)
     for region in grown_parts(missing_core(person, predicted) & ~taken, missing, reach):
-        kind = "bite" if enclosure(region, found, person) >= ENCLOSED else "cut-part"
-        regions.append(Region(kind, int(np.count_nonzero(region)), box_of(region)))
+        area_px = int(np.count_nonzero(region))
+        end = "merged-object" if holds and area_px <= hand_px else "cut-part"
+        kind = "bite" if surrounded(region, found) >= SURROUNDED else end
+        regions.append(Region(kind, area_px, box_of(region)))
     surplus = predicted & ~person
-    attached = attached_to(predicted, found)
-    runs_on = "merged-object" if any(name not in SCENERY for name in touching) else "extension"
+    runs_on = "merged-object" if holds else "extension"
     for region in grown_parts(surplus_core(person, predicted), surplus, reach):
         kind = runs_on if (region & attached).any() else "extra-region"
         regions.append(Region(kind, int(np.count_nonzero(region)), box_of(region)))
@@ -209,16 +218,16 @@ def neighbourhood(bbox_xywh: BoxXYWH, reach_px: int) -> tuple[slice, slice]:
     return slice(*rows), slice(*columns)
 
 
-def enclosure(region: Mask, found: Mask, person: Mask) -> float:
-    """Share of a missing region's outline that lies on found person, [0, 1]; the image's edge counts as outside.
-
-    Missing person beside the region (the thin rim of a boundary error) counts on neither side.
-    """
-    padded = np.pad(region.astype(np.uint8), 1)
-    ring = cv2.dilate(padded, np.ones((3, 3), np.uint8)).astype(bool) & (padded == 0)
-    on_found = int(np.count_nonzero(ring & np.pad(found, 1)))
-    outside = int(np.count_nonzero(ring & ~np.pad(person, 1)))
-    return on_found / (on_found + outside) if on_found + outside else 0.0
+def surrounded(region: Mask, found: Mask) -> float:
+    """Share of a missing region that the found person beside it surrounds, [0, 1]: what lies in its convex hull."""
+    near = neighbourhood(box_of(region), 1)
+    window = region[near].astype(np.uint8)
+    beside = cv2.dilate(window, np.ones((3, 3), np.uint8)).astype(bool) & found[near]
+    points = np.argwhere(beside)[:, ::-1].astype(np.int32)
+    if len(points) < 3:
+        return 0.0
+    hull = np.asarray(cv2.fillConvexPoly(np.zeros_like(window), cv2.convexHull(points), 1), np.uint8)
+    return float(np.count_nonzero(window & hull) / np.count_nonzero(window))
 
 
 def attached_to(predicted: Mask, found: Mask) -> Mask:

@@ -60,8 +60,13 @@ CASES = {
     "head-cut-off": (BODY, BODY & ~box(60, 0, 80, 56), (), "cut-part"),
     "arm-cut-off": (BODY, BODY & ~ARM, (), "cut-part"),
     "thin-arm-end-cut-off": (BODY, BODY & ~box(150, 60, 40, 30), (), "cut-part"),
+    "slice-of-the-torso's-side-cut-off": (box(75, 20, 60, 200), box(75, 20, 54, 200), (), "cut-part"),
+    "feet-cut-off-at-the-image's-edge": (box(60, 100, 120, 140), box(60, 100, 120, 118), (), "cut-part"),
     "lower-half-cut-off": (BODY, BODY & ~box(0, 138, 320, 102), (), "cut-part"),
     "loose-hand-lost": (BODY | box(200, 64, 10, 14), BODY, (), "cut-part"),
+    "hand-with-what-it-holds-lost": (BODY, BODY & ~box(170, 60, 40, 30), ("handbag",), "merged-object"),
+    "hand-on-the-sofa-lost": (BODY, BODY & ~box(170, 60, 40, 30), ("couch",), "cut-part"),
+    "head-lost-though-a-hand-holds": (BODY, BODY & ~box(60, 0, 80, 56), ("handbag",), "cut-part"),
     "arm-runs-on": (BODY, BODY | box(185, 64, 70, 14), (), "extension"),
     "halo-on-one-side": (BODY, BODY | box(125, 78, 40, 60), (), "extension"),
     "held-object-taken-in": (BODY, BODY | box(185, 50, 50, 40), ("tennis racket",), "merged-object"),
@@ -102,7 +107,7 @@ def test_box_and_area_are_those_of_the_main_region() -> None:
 
 def test_two_regions_joined_by_a_rim_stay_two() -> None:
     predicted = narrowed(BODY, 1) & ~box(150, 60, 40, 30) & ~box(0, 190, 320, 50)
-    kinds = [region.kind for region in geometry.error_regions(BODY, predicted)]
+    kinds = [region.kind for region in geometry.error_regions(BODY, predicted, (), predicted)]
     assert kinds == ["cut-part"] * 3  # the arm's end and both feet
 
 
@@ -131,13 +136,24 @@ def test_sizes_must_agree() -> None:
         name_failure(target(".."), mask("..."))
 
 
-def test_enclosure_of_a_hole_a_notch_and_an_end() -> None:
+def test_a_hole_and_a_notch_are_surrounded_and_an_end_is_not() -> None:
     person = mask("#####\n#####\n#####")
-    assert geometry.enclosure(mask(".....\n..#..\n....."), mask("#####\n##.##\n#####"), person) == 1.0
-    notch = mask("..#..\n.....\n.....")
-    assert geometry.enclosure(notch, person & ~notch, person) == pytest.approx(5 / 8)
-    end = mask("....#\n....#\n....#")
-    assert geometry.enclosure(end, person & ~end, person) == pytest.approx(3 / 12)
+    for bitten in (".....\n..#..\n.....", "..#..\n.....\n.....", "..#..\n..#..\n....."):
+        assert geometry.surrounded(mask(bitten), person & ~mask(bitten)) == 1.0
+    for end in ("....#\n....#\n....#", "...##\n...##\n...##", ".....\n.....\n#####"):
+        assert geometry.surrounded(mask(end), person & ~mask(end)) == 0.0
+    corner = mask("...##\n.....\n.....")
+    assert geometry.surrounded(corner, person & ~corner) == 0.5
+    assert geometry.surrounded(person, np.zeros_like(person)) == 0.0
+
+
+def test_a_border_that_does_not_count_parts_nothing() -> None:
+    """VOC has such a border round everybody, so that what runs on is never next to the person."""
+    label = np.where(widened(BODY, 3), np.uint8(128), np.uint8(0))
+    label[BODY] = 255
+    running_on = widened(BODY | box(185, 64, 70, 14), 1)
+    assert name_failure(label, running_on).kind == "extension"
+    assert name_failure(label, BODY | SECOND).kind == "extra-region"
 
 
 def test_tolerance_shrinks_with_the_person() -> None:
