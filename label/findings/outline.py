@@ -9,7 +9,7 @@ than a plain wall.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import cv2
@@ -96,11 +96,18 @@ def signed_distance(mask: Mask) -> Plane:
 
 def outline_at(distance: Plane, radius_px: float = 0) -> Outline:
     """The outline of the mask grown by so many px (shrunk where negative), from its signed distance."""
-    rows, columns = np.nonzero(np.abs(distance - radius_px) <= 0.5)
-    across = cv2.GaussianBlur(distance.clip(-30, 30), (0, 0), 2.0)
-    x, y = cv2.Sobel(across, cv2.CV_32F, 1, 0)[rows, columns], cv2.Sobel(across, cv2.CV_32F, 0, 1)[rows, columns]
-    length = np.maximum(np.hypot(x, y), 1e-6)
-    return Outline(rows, columns, np.asarray(x / length, np.float32), np.asarray(y / length, np.float32))
+    return next(outlines_at(distance, [radius_px]))
+
+
+def outlines_at(distance: Plane, radii_px: Iterable[float]) -> Iterator[Outline]:
+    """`outline_at` for several radii."""
+    smooth = cv2.GaussianBlur(distance.clip(-30, 30), (0, 0), 2.0)
+    across_x, across_y = cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
+    for radius in radii_px:
+        rows, columns = np.nonzero(np.abs(distance - radius) <= 0.5)
+        x, y = across_x[rows, columns], across_y[rows, columns]
+        length = np.maximum(np.hypot(x, y), 1e-6)
+        yield Outline(rows, columns, np.asarray(x / length, np.float32), np.asarray(y / length, np.float32))
 
 
 def faults_beside(photo: NDArray[np.uint8], shape: Shape) -> Iterator[Fault]:
@@ -140,7 +147,7 @@ def astray(edges: Edges, mask: Mask, scale: float) -> Fault | None:
     here = max(strength for move, strength in moved.items() if np.hypot(*move) <= HOME_PX)
     away = {move: strength for move, strength in moved.items() if np.hypot(*move) >= AWAY_PX}
     tried = [Elsewhere(strength, "shifted", told_move(move, scale)) for move, strength in away.items()]
-    best = max([*tried, *resized(edges, distance, scale), *turned(edges, mask)])
+    best = max([*tried, *resized(edges, distance, scale), *turned(edges, distance)])
     around = float(np.mean(list(away.values())))
     if best.strength >= max(BETTER * here, around / LOST):
         times = best.strength / max(here, 1e-6)
@@ -161,19 +168,19 @@ class Elsewhere(NamedTuple):
 
 def resized(edges: Edges, distance: Plane, scale: float) -> Iterator[Elsewhere]:
     """The outline of the mask grown and shrunk."""
-    for radius in range(AWAY_PX, REACH_PX + 1, STEP_PX):
-        for kind, signed, way in (("tight", radius, "wider"), ("loose", -radius, "closer")):
-            strength = mean_strength(edges, thinned(outline_at(distance, signed)))
-            yield Elsewhere(strength, kind, f"{radius * scale:.0f} px {way}")
+    radii = range(AWAY_PX, REACH_PX + 1, STEP_PX)
+    for kind, sign, way in (("tight", 1, "wider"), ("loose", -1, "closer")):
+        for radius, outline in zip(radii, outlines_at(distance, [sign * radius for radius in radii]), strict=True):
+            yield Elsewhere(mean_strength(edges, thinned(outline)), kind, f"{radius * scale:.0f} px {way}")
 
 
-def turned(edges: Edges, mask: Mask) -> Iterator[Elsewhere]:
+def turned(edges: Edges, distance: Plane) -> Iterator[Elsewhere]:
     """The outline as EXIF orientations that keep the image's size have it."""
-    turns = {"upside down": mask[::-1, ::-1], "mirrored": mask[:, ::-1], "mirrored upside down": mask[::-1]}
-    if mask.shape[0] == mask.shape[1]:
-        turns |= {"turned left": np.rot90(mask), "turned right": np.rot90(mask, -1)}
+    turns = {"upside down": distance[::-1, ::-1], "mirrored": distance[:, ::-1], "mirrored upside down": distance[::-1]}
+    if distance.shape[0] == distance.shape[1]:
+        turns |= {"turned left": np.rot90(distance), "turned right": np.rot90(distance, -1)}
     for how, turn in turns.items():
-        outline = thinned(outline_at(signed_distance(np.ascontiguousarray(turn))))
+        outline = thinned(outline_at(np.ascontiguousarray(turn)))
         yield Elsewhere(mean_strength(edges, outline), "turned", how)
 
 
