@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +23,6 @@ from review.label_check import findings_of
 from review.runs import open_run
 from review.slices import conditions_of
 from tests.review.making import Drawn, as_target, make_dataset, photograph
-from tests.review.test_app import made  # noqa: F401 (a fixture)
 from tests.review.test_failures import PERSON
 from tests.train.making import quick
 
@@ -44,11 +42,6 @@ def app(database: str) -> Iterator[ModuleType]:
     os.environ.pop("FIFTYONE_PLUGINS_DIR", None)
     if own is not None:
         os.environ["FIFTYONE_PLUGINS_DIR"] = own
-
-
-@pytest.fixture
-def place(made: Path, tmp_path: Path) -> Path:  # noqa: F811
-    return shutil.copytree(made, tmp_path / "place")
 
 
 @pytest.fixture
