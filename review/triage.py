@@ -12,8 +12,8 @@ contradiction   the image's rank by label_quality, the softmin of Lad and Muelle
                 errors in semantic segmentation data via any model"; a rank, since its scale is that of the model
 check           the severity of the gravest finding of `curate label check`
 
-The weights are those of a logistic regression on planted damage in two collections of photographs, one label in
-twenty damaged; `docs/results.md` has what they find.
+The weights are those of a logistic regression on planted damage in two collections of photographs and drawn scenes,
+one label in twenty damaged, by a weak model, a good one, and both; `docs/results.md` has what they find.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from curate.masks import IGNORE, PERSON, Mask, Target
 from review.geometry import Failure, grown_parts, missing_core, surplus_core, tolerance_px, widened
 from review.working_size import smaller, smaller_labels
 
-BIAS = -4.1
-OUTLINE, REGION, CONTRADICTION, CHECK = 3.5, 8.0, 3.5, 3.0
+BIAS = -3.7
+OUTLINE, REGION, CONTRADICTION, CHECK = 2.5, 8.5, 1.0, 4.5
 """Log-odds of a wrong label = BIAS + the weighted evidence."""
+
+TOLD = 0.5
+"""Evidence that adds less to the log-odds is not told as a reason."""
 
 DOUBTFUL = 0.5
 """A label with at least this suspicion is one to look at."""
 
 GOOD_SEVERITY = 0.1
 """An image this close to its label (IoU 0.9) is good enough: what is left is the ambiguity of every boundary."""
-
-SURE = 0.9
-"""A wrong pixel whose probability is farther than this from its label contradicts it with confidence."""
 
 COLOUR_STEP = 24
 COLOUR_BINS = 256 // COLOUR_STEP + 1
@@ -125,7 +125,7 @@ def shares_of(evidence: Evidence) -> dict[str, float]:
 
 
 def reason_of(evidence: Evidence) -> str:
-    """The evidence in words, the weightiest first; what adds less than a log-odd of 1 is left out."""
+    """The evidence in words, the weightiest first; what adds less than TOLD to the log-odds is left out."""
     who = "the model is" if evidence.models == 1 else f"{evidence.models} models on the whole are"
     words = {
         "outline": "the label's outline runs beside the image's edges",
@@ -136,7 +136,7 @@ def reason_of(evidence: Evidence) -> str:
         "check": f"the label check: it {evidence.finding}",
     }
     shares = shares_of(evidence)
-    told = [words[name] for name in sorted(shares, key=lambda name: -shares[name]) if shares[name] >= 1]
+    told = [words[name] for name in sorted(shares, key=lambda name: -shares[name]) if shares[name] >= TOLD]
     return "; ".join(told) or "nothing speaks against the label"
 
 
@@ -197,9 +197,9 @@ def worst_region(
 ) -> tuple[float, bool]:
     """(strength, surplus) of the region of disagreement that speaks loudest against the label; (0, False) for none.
 
-    A region's strength is sqrt(its share of person and prediction together) x the share of its pixels the model is
-    sure of x (1 + how far its colours side with the model, [-1, 1]) x (2 - the edge strength along the part of the
-    label's outline that bounds it).
+    A region's strength is sqrt(its share of person and prediction together) x how sure the model is in it, from 0 at
+    a probability of a half to 1, x (1 + how far its colours side with the model, [-1, 1]) x (2 - the edge strength
+    along the part of the label's outline that bounds it).
     """
     predicted = (prediction >= 128) & counted
     disagreement = np.abs(prediction / np.float32(255) - person)
@@ -213,7 +213,7 @@ def worst_region(
     loudest = NO_REGION
     for region, is_surplus in [(part, False) for part in missing] + [(part, True) for part in surplus]:
         share = math.sqrt(np.count_nonzero(region) / either_px)
-        sure = float((disagreement[region] > SURE).mean())
+        sure = 2 * float(disagreement[region].mean()) - 1
         colours = float(likeness[region].mean()) * (1 if is_surplus else -1)
         bounded = 2.0 - edge_along(edges, region, outline_of(person), outline_of(predicted))
         loudest = max(loudest, (share * sure * (1 + colours) * max(0.0, bounded), is_surplus))

@@ -152,9 +152,9 @@ def test_each_piece_of_evidence_raises_suspicion() -> None:
 
 
 def test_reasons_are_told_weightiest_first() -> None:
-    assert reason_of(Evidence(1.0, 0.3, True, contradiction=0.96)) == (
-        "the label's outline runs beside the image's edges; its label quality is among the lowest 4 %; "
-        "the model is sure of a person where the label has none"
+    assert reason_of(Evidence(1.0, 0.2, True, contradiction=0.96)) == (
+        "the label's outline runs beside the image's edges; the model is sure of a person where the label has none; "
+        "its label quality is among the lowest 4 %"
     )
     assert reason_of(Evidence(0.0, 1.0, False)) == "the model is sure of background where the label has a person"
     checked = Evidence(0.0, 1.0, True, check=1.0, finding="is person all over", models=3)
