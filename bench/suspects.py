@@ -33,7 +33,7 @@ from curate.packaged import data_folder
 from curate.recipe import make_recipe
 from curate.revise import revise
 from review.failures import find_failures
-from review.runs import open_run, read_scores
+from review.runs import open_with, read_scores
 
 SHARE = 0.05
 KINDS = ("drop", "shift", "erode", "swap", "hole", "blob")
@@ -167,7 +167,8 @@ def rankings(dataset: Dataset, runs: Mapping[str, Path], seed: int) -> dict[str,
         "dice (FiftyOne)": sorted(ids, key=lambda name: dice[name]),
     }
     for name, others in HEARD.items():
-        find_failures(runs["first"], dataset, others=[open_run(runs[other], dataset.root) for other in others])
+        lead, *heard = open_with(runs["first"], [runs[other] for other in others], dataset.root)
+        find_failures(lead, heard)
         found[name] = read_table(runs["first"] / "suspects.parquet", schema.SUSPECTS)["sample_id"].to_list()
     return found
 

@@ -133,6 +133,8 @@ FAILURES = pl.Schema(
         "area": pl.Float64,
         "bbox_xywh": BOX,
         "triage": pl.String,
+        "suspicion": pl.Float64,
+        "reason": pl.String,
     }
 )
 

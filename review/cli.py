@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from types import ModuleType
@@ -18,10 +18,11 @@ import polars as pl
 
 from curate import schema
 from curate.commands import watching
-from curate.dataset import Dataset, open_dataset, read_table
+from curate.dataset import Dataset, open_dataset
 from curate.decisions import read_decisions
 from curate.doctor import require_database
 from curate.errors import CurateError, MachineError, UsageError
+from curate.terminal import counted
 from review.decisions import decisions_of_marks, write_decisions
 from review.dropped import DROPPED, dropped_photographs
 from review.embeddings import embeddings_of
@@ -30,9 +31,8 @@ from review.figures_cli import compare, report, slices
 from review.label_check import findings_of
 from review.layers import write_layers
 from review.options_cli import HELP, dataset_option
-from review.runs import Run, open_run
+from review.runs import Run, open_run, open_with
 from review.slices import conditions_of
-from review.triage import DOUBTFUL
 
 WORST_IMAGES = 10
 TRIAGE = {"augment": "augment (hard image)", "relabel": "relabel (label in doubt)", "ok": "ok"}
@@ -69,19 +69,28 @@ def failures(run: Path, others: tuple[Path, ...], dataset: Path | None) -> None:
       curate review failures runs/first
       curate review failures runs/first runs/second
     """
-    opened = open_run(run, dataset)
-    twice = next((other for other in others if [*others, run].count(other) > 1), None)
-    if twice is not None:
-        raise UsageError(f"{twice}: is named twice, and would agree with itself. Name each run once")
-    heard = [open_run(other, opened.dataset.root) for other in others]
+    lead, *heard = open_with(run, others, dataset)
     with watching() as watch:
-        found = find_failures(run, opened.dataset, watch, heard)
-    suspects = read_table(run / "suspects.parquet", schema.SUSPECTS)
-    click.echo("\n".join(failure_lines(run, found, suspects)))
+        found = find_failures(lead, heard, watch)
+    for note in notes_on(lead):
+        click.echo(f"note: {note}", err=True)
+    click.echo("\n".join(failure_lines(run, found)))
 
 
-def failure_lines(run: Path, found: pl.DataFrame, suspects: pl.DataFrame) -> list[str]:
-    """The kinds with count and mean severity, the worst images, what triage says, the files written."""
+def notes_on(run: Run) -> Iterator[str]:
+    """What makes a run's failures say less than they seem to."""
+    if gone := sum(not run.has_prediction(sample_id) for sample_id in run.scores["sample_id"]):
+        again = f"to make them again: curate train score {run.root}"
+        yield f"{gone} of {run.scores.height} predictions are not there and count as empty; {again}"
+    if learnt := run.scores.filter(~run.is_blind()).filter(split="train").height:
+        yield (
+            f"the model learnt from {counted(learnt, 'label')} that it is asked about, and agrees with many a wrong "
+            "one. Trained with --folds, it is asked about labels that it did not see"
+        )
+
+
+def failure_lines(run: Path, found: pl.DataFrame) -> list[str]:
+    """The kinds with count and mean severity, the worst images, the labels in doubt, the files written."""
     wrong = found.filter(pl.col("severity") > 0)
     kinds = wrong.group_by("kind").agg(pl.len().alias("images"), pl.col("severity").mean())
     lines = [f"{'kind':<16} {'images':>6}  mean severity"]
@@ -91,12 +100,15 @@ def failure_lines(run: Path, found: pl.DataFrame, suspects: pl.DataFrame) -> lis
     for row in wrong.sort("severity", "sample_id", descending=[True, False]).head(WORST_IMAGES).iter_rows(named=True):
         lines.append(f"  {row['severity']:.3f}  {row['kind']:<16} {row['triage']:<8} {row['sample_id']}")
     triage = [f"{found.filter(pl.col('triage') == name).height} {meaning}" for name, meaning in TRIAGE.items()]
-    in_doubt = suspects.filter(pl.col("suspicion") >= DOUBTFUL).height
+    doubted = found.filter(triage="relabel").sort("suspicion", "sample_id", descending=[True, False])
+    if doubted.height:
+        lines += ["", "labels in doubt"]
+    for row in doubted.head(WORST_IMAGES).iter_rows(named=True):
+        lines.append(f"  {row['suspicion']:.3f}  {row['sample_id']}: {row['reason']}")
     return [
         *lines,
         "",
         f"triage: {', '.join(triage)}",
-        f"suspects: {in_doubt} of {suspects.height} training labels are in doubt",
         f"written: {run / 'failures.parquet'}, {run / 'suspects.parquet'}",
     ]
 
@@ -204,8 +216,8 @@ def resolve(paths: Sequence[Path], elsewhere: Path | None) -> tuple[Dataset, lis
         raise UsageError(f"{' and '.join(map(str, named))} are two datasets; runs of one can be looked at at a time")
     if not runs:
         return open_dataset(named[0]), []
-    first = open_run(runs[0], named[0] if named else None)
-    return first.dataset, [first, *(open_run(run, first.dataset.root) for run in runs[1:])]
+    opened = open_with(runs[0], runs[1:], named[0] if named else None)
+    return opened[0].dataset, opened
 
 
 def prepare(run: Run) -> None:

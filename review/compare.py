@@ -32,13 +32,9 @@ def table_rows(table: Mapping[str, Summary], figures: Sequence[Figure]) -> list[
     """The rows of the before/control/after table as text, with the interval of after - control where there is one."""
     intervals = {figure.name: figure for figure in figures}
     return [
-        [name, *(_number(getattr(summary, field)) for summary in table.values()), _gain(intervals.get(name))]
+        [name, *(number(getattr(summary, field)) for summary in table.values()), _gain(intervals.get(name))]
         for name, field in ROWS.items()
     ]
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
 
 
 def _gain(figure: Figure | None) -> str:

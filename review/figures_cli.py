@@ -15,8 +15,8 @@ from review.compare import changes, compare_runs, comparison_lines, verdict
 from review.failures import bring_up_to_date
 from review.options_cli import HELP, dataset_option, json_option, scores_of, split_option
 from review.run_report import write_run_report
-from review.runs import Run, open_run, read_run_header
-from review.slices import SLICES, conditions_of, figures_by_slice, figures_of, slice_table, slices_of
+from review.runs import Run, open_run, open_with
+from review.slices import SLICES, conditions_of, figures_by_slice, figures_of, is_worse, slice_table, slices_of
 from train.scoring.figures import groups_of
 
 SHOWN = 5
@@ -44,7 +44,8 @@ def slices(run: Path, dataset: Path | None, splits: tuple[str, ...], as_json: bo
     members, groups = members_of(opened.dataset), groups_of(opened.dataset)
     found, whole = figures_by_slice(scores, members, groups), figures_of("all", scores, groups)
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode({"all": whole, "slices": found}), indent=2))
+        told = [msgspec.to_builtins(one) | {"worse": is_worse(one, whole)} for one in found]
+        click.echo(msgspec.json.format(msgspec.json.encode({"all": whole, "slices": told}), indent=2))
         return
     absent = [name for name in SLICES if name not in {one.slice for one in found}]
     click.echo("\n".join([*slice_table(found, whole), *([f"no image: {', '.join(absent)}"] if absent else [])]))
@@ -73,7 +74,7 @@ def compare(first: Path, second: Path, dataset: Path | None, splits: tuple[str, 
     Example:
       curate review compare runs/grabcut runs/first --split test
     """
-    a, b = open_both(first, second, dataset)
+    a, b = open_with(first, [second], dataset)
     both, other = scores_of_both(a, b, splits)
     found = compare_runs(both, other, members_of(a.dataset), groups_of(a.dataset))
     moved = changes(both, other).rename({"control": "a", "after": "b"})
@@ -85,22 +86,6 @@ def compare(first: Path, second: Path, dataset: Path | None, splits: tuple[str, 
     lines = [f"A = {first}", f"B = {second}", f"on {parts} images: {verdict(found)}", "", *comparison_lines(found)]
     lines += ["", "changed most", *change_lines(moved)]
     click.echo("\n".join(lines))
-
-
-def open_both(first: Path, second: Path, dataset: Path | None) -> list[Run]:
-    """Two runs of one dataset version.
-
-    Raises:
-        UsageError: They were made with two versions, whose labels may differ.
-        CurateError: As `open_run`.
-    """
-    a, other = open_run(first, dataset), read_run_header(second)
-    if other.digest != a.dataset.header.digest:
-        told = f"{first} was made with version {a.dataset.header.digest[:12]} of a dataset, {second} with"
-        raise UsageError(
-            f"{told} {other.digest[:12]}: their labels may differ. Train both on one version to compare them"
-        )
-    return [a, open_run(second, a.dataset.root)]
 
 
 def scores_of_both(a: Run, b: Run, splits: tuple[str, ...]) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -144,7 +129,7 @@ def report(run: Path, other: Path | None, dataset: Path | None, splits: tuple[st
     Example:
       curate review report runs/first --split test --out first.html
     """
-    runs = [open_run(run, dataset)] if other is None else open_both(run, other, dataset)
+    runs = open_with(run, [] if other is None else [other], dataset)
     scores = [scores_of(runs[0], splits)] if other is None else list(scores_of_both(runs[0], runs[1], splits))
     place = out or run / "report.html"
     with watching() as watch:

@@ -26,17 +26,22 @@ FINDINGS = pl.Schema(
 
 def findings_of(dataset: Dataset, watch: Watch = unwatched) -> pl.DataFrame:
     """FINDINGS of a dataset version, the most severe first; looked for once and kept in the user's cache."""
-    return kept(dataset, "findings-1", FINDINGS, lambda: measured(dataset, watch))
+    return kept(dataset, "findings-2", FINDINGS, lambda: measured(dataset, watch))
 
 
 def measured(dataset: Dataset, watch: Watch) -> pl.DataFrame:
-    """FINDINGS, looked for now."""
-    report = check_labels(dataset.root, pictures_of(dataset), watch=watch)
-    return schema.table([row_of(finding) for finding in report.findings], FINDINGS)
+    """FINDINGS, looked for now; of the test split by itself, since what is found guides training."""
+    test = set(dataset.samples.filter(split="test")["sample_id"])
+    pictures = pictures_of(dataset)
+    parts = [[one for one in pictures if (one.name in test) == of_test] for of_test in (False, True)]
+    reports = [check_labels(dataset.root, part, watch=watch) for part in parts if part]
+    rows = [row_of(finding, dataset) for report in reports for finding in report.findings]
+    return schema.table(rows, FINDINGS).sort("severity", descending=True, maintain_order=True)
 
 
-def row_of(finding: Finding) -> dict[str, object]:
-    """A row of FINDINGS."""
+def row_of(finding: Finding, dataset: Dataset) -> dict[str, object]:
+    """A row of FINDINGS, which stays true where the dataset is moved."""
     box = None if finding.bbox_xywh is None else list(finding.bbox_xywh)
-    told = {name: getattr(finding, name) for name in ("kind", "severity", "found", "advice")}
-    return {"sample_id": finding.picture, "bbox_xywh": box} | told
+    found = finding.found.replace(f"{dataset.root}/", "")
+    told = {name: getattr(finding, name) for name in ("kind", "severity", "advice")}
+    return {"sample_id": finding.picture, "found": found, "bbox_xywh": box} | told

@@ -49,10 +49,10 @@ def write_layers(run: Run, watch: Watch = unwatched) -> int:
     known = {row["sample_id"]: row for row in run.dataset.rows()}
     rows = [known[sample_id] for sample_id in run.scores["sample_id"] if sample_id in known]
     with readable_faults(run.root / "overlays"):
-        return sum(map_threads(lambda row: bring_up_to_date(run, row), rows, watch("overlays", len(rows))))
+        return sum(map_threads(lambda row: write_if_outdated(run, row), rows, watch("overlays", len(rows))))
 
 
-def bring_up_to_date(run: Run, row: dict[str, Any]) -> bool:
+def write_if_outdated(run: Run, row: dict[str, Any]) -> bool:
     """Write one sample's masks where they are outdated; whether they were."""
     outdated = is_outdated(run.root, run.dataset, row)
     if outdated:

@@ -27,6 +27,7 @@ from review.ahead import loop_bytes, loop_work
 from review.failures import find_failures
 from review.gate import Figure, Verdict, compare_figures, decide
 from review.mine import mine
+from review.runs import open_run
 from train.claim import check_apart
 from train.config import FitConfig, read_config
 from train.fit import fit
@@ -198,7 +199,7 @@ def _run_round(dataset: Dataset, base: Path, number: int, told: Told) -> RoundRe
     say(f"round {number}: {'promoted' if verdict.promoted else 'not promoted'} on validation; now the test split, once")
     for _, run in arms.items():
         _score(dataset, run, "test")
-        find_failures(run, dataset)
+        find_failures(open_run(run, dataset.root))
     result = _result(number, arms, verdict, epochs, mined, config, groups)
     write_atomic(folder / "verdict.json", msgspec.json.format(msgspec.json.encode(result), indent=2))
     return result
@@ -305,7 +306,7 @@ def _mined(dataset: Dataset, base: Path, folder: Path, config: LoopConfig) -> pl
     path = folder / "mined.parquet"
     if path.is_file():
         return read_table(path, schema.MINED)
-    find_failures(base, dataset)
+    find_failures(open_run(base, dataset.root))
     mined = mine(
         dataset.samples,
         _scores(base, "train"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from curate.errors import MismatchError
 from curate.images import read_image, read_target
-from curate.masks import PERSON, Mask, Target
-from curate.person_model import InputSpec
+from curate.masks import PERSON, Mask, SizeHW, Target
+from curate.person_model import InputSpec, Predict
 from review.overlays import RIGHT, error_overlay, outlined, tinted
 from train.inference.predict import to_bytes
 from train.scoring.metrics import THRESHOLD, score_image
@@ -28,15 +29,23 @@ INK, PAPER = (30, 41, 59), (255, 255, 255)
 Rgb = NDArray[np.uint8]
 
 
+Model = str | PathLike[str] | Predict
+
+
 def side_by_side(
-    photo: str | PathLike[str], models: Sequence[str | PathLike[str]], label: str | PathLike[str] | None = None
+    photo: str | PathLike[str] | Rgb,
+    models: Model | Sequence[Model] | Mapping[str, Model],
+    label: str | PathLike[str] | Target | None = None,
 ) -> Image.Image:
     """A photograph and its label, and below, for each model, what it predicts and where that is wrong.
 
     Args:
-        photo: An image file.
-        models: Run folders, ONNX files of person models, or `grabcut`.
-        label: Its mask as datasets hold it: 0, 255, and 128 for what is not counted.
+        photo: An image file, or (H, W, 3) uint8 RGB.
+        models: Run folders, ONNX files of person models, `grabcut`, or functions from an image (H, W, 3) uint8 to the
+            probability of person (H, W) in [0, 1]; one or several, or several by the names they are to have. An ONNX
+            file that does not say what its input looks like becomes a function by
+            `curate.person_model.open_model(path, InputSpec(normalise="signed")).predict`.
+        label: Its mask, a file or an array, as datasets hold it: 0, 255, and 128 for what is not counted.
 
     Returns:
         A picture that notebooks show; a row for each model, errors only where there is a label.
@@ -44,15 +53,42 @@ def side_by_side(
     Raises:
         CurateError: A file or model cannot be read; label and photograph differ in size.
     """
-    image = read_image(Path(photo))
-    target = None if label is None else read_target(Path(label), (image.shape[0], image.shape[1]))
-    rows = [[("photograph", shrunken(image))]]
+    image = photo if isinstance(photo, np.ndarray) else read_image(Path(photo))
+    target = label_of(label, (image.shape[0], image.shape[1]))
+    rows = [[("photograph", at_width(image))]]
     if target is not None:
         rows[0].append(("label", person_over(image, target == PERSON)))
-    for model in map(str, models):
-        chances = to_bytes(open_predict(model, InputSpec())(image), model)
-        rows.append(row_of(Path(model).name, image, target, chances))
+    for name, model in named(models).items():
+        predict = model if callable(model) else open_predict(str(model), InputSpec())
+        rows.append(row_of(name, image, target, to_bytes(predict(image), name)))
     return arranged(rows)
+
+
+def label_of(label: str | PathLike[str] | Target | None, size_hw: SizeHW) -> Target | None:
+    """A label of an image of this size.
+
+    Raises:
+        CurateError: It cannot be read, or has another size.
+    """
+    if label is None or not isinstance(label, np.ndarray):
+        return None if label is None else read_target(Path(label), size_hw)
+    if label.shape != size_hw:
+        raise MismatchError(
+            "label", f"the photograph's size {size_hw}", str(label.shape), "Pass the label of this photo"
+        )
+    return label
+
+
+def named(models: Model | Sequence[Model] | Mapping[str, Model]) -> dict[str, Model]:
+    """The models by the names that stand over their pictures."""
+    if isinstance(models, Mapping):
+        return dict(models)
+    several = [models] if callable(models) or isinstance(models, str | PathLike) else list(models)
+    names = [getattr(one, "__name__", "model") if callable(one) else Path(one).name for one in several]
+    return {
+        name if names.count(name) == 1 else f"{name} {n}": one
+        for n, (name, one) in enumerate(zip(names, several, strict=True), 1)
+    }
 
 
 def row_of(name: str, image: Rgb, target: Target | None, prediction: NDArray[np.uint8]) -> list[tuple[str, Rgb]]:
@@ -65,7 +101,7 @@ def row_of(name: str, image: Rgb, target: Target | None, prediction: NDArray[np.
     return row
 
 
-def shrunken(image: Rgb) -> Rgb:
+def at_width(image: Rgb) -> Rgb:
     """An image of WIDTH_PX."""
     size_wh = WIDTH_PX, max(1, round(image.shape[0] * WIDTH_PX / image.shape[1]))
     return np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
@@ -73,7 +109,7 @@ def shrunken(image: Rgb) -> Rgb:
 
 def person_over(image: Rgb, person: Mask) -> Rgb:
     """A person tinted and outlined over the image, WIDTH_PX wide."""
-    small = shrunken(image)
+    small = at_width(image)
     mask = cv2.resize(person.astype(np.uint8), small.shape[1::-1], interpolation=cv2.INTER_NEAREST).astype(bool)
     return outlined(tinted(small, mask, RIGHT, strength=0.45), mask)
 

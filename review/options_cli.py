@@ -8,7 +8,7 @@ import click
 import polars as pl
 
 from curate.errors import MissingError
-from review.runs import Run, is_honest
+from review.runs import Run
 
 HELP = {"help_option_names": ["-h", "--help"], "show_default": True}
 
@@ -35,7 +35,7 @@ def scores_of(run: Run, splits: tuple[str, ...]) -> pl.DataFrame:
     Raises:
         MissingError: There are none.
     """
-    scores = run.scores.filter(pl.col("split").is_in(splits) if splits else is_honest())
+    scores = run.scores.filter(pl.col("split").is_in(splits) if splits else run.is_honest())
     if not scores.height:
         what = " and ".join(splits or ["val"])
         raise MissingError(f"{run.root}: no image of {what} is scored. Score it with: curate train score {run.root}")

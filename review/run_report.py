@@ -13,7 +13,7 @@ from curate import schema
 from curate.dataset import read_table
 from curate.files import readable_faults, write_atomic
 from curate.threads import Watch, map_threads, unwatched
-from review.compare import changes, compare_runs, gain_words
+from review.compare import changes, compare_runs, gain_words, verdict
 from review.pages import Curve, Picture, curves_svg, funnel_rows, iou_words, page, picture
 from review.runs import Run
 from review.slices import SliceFigures, figures_by_slice, figures_of, is_worse, slices_of
@@ -22,6 +22,9 @@ from train.scoring.figures import TABLE_ROWS, summaries, with_interval
 
 WORST = 240
 """Images of the gallery of the worst."""
+
+DOUBTED = 24
+"""Labels in doubt that are shown."""
 
 CHANGED = 24
 """Images shown of those that gained most, and of those that lost most."""
@@ -68,6 +71,7 @@ def write_run_report(
     gallery = Gallery(runs, scores, failures, slices)
     chosen = worst_first(scores[0], failures).head(WORST)
     worst = gallery.tiles(chosen, watch("worst images", chosen.height))
+    doubted = gallery.tiles(in_doubt(failures), watch("labels in doubt", in_doubt(failures).height))
     comparison, moved = None, []
     if len(runs) > 1:
         comparison = compare_runs(scores[0], scores[1], slices, groups)
@@ -83,11 +87,14 @@ def write_run_report(
         summary=summary_rows(scores, groups),
         comparison=comparison,
         gain=gain_words,
+        verdict=verdict,
+        colours=COLOURS,
         curves=run_curves(runs),
         histogram=histogram(scores),
         confusion=confusion(scores[0]),
         slices=slice_rows(by_slice, whole),
         kinds=kind_rows(failures),
+        doubted=doubted,
         worst=worst,
         moved=moved,
     )
@@ -180,6 +187,12 @@ def worst_first(scores: pl.DataFrame, failures: pl.DataFrame) -> pl.DataFrame:
     return wrong.sort("severity", "sample_id", descending=[True, False]).select("sample_id")
 
 
+def in_doubt(failures: pl.DataFrame) -> pl.DataFrame:
+    """`sample_id` of the labels in doubt that are shown, most suspect first."""
+    doubted = failures.filter(triage="relabel").sort("suspicion", "sample_id", descending=[True, False])
+    return doubted.select("sample_id").head(DOUBTED)
+
+
 class Gallery:
     """Makes tiles of images."""
 
@@ -203,7 +216,8 @@ class Gallery:
             for run, title, ious in zip(self._runs, self._titles, self._ious, strict=False)
         ]
         kind = failure["kind"] if failure and failure["severity"] > 0 else ""
-        triage = {"relabel": "label in doubt", "augment": "hard"}.get(failure["triage"], "") if failure else ""
+        doubt = f"label in doubt: {failure['reason']}" if failure else ""
+        triage = {"relabel": doubt, "augment": "hard"}.get(failure["triage"], "") if failure else ""
         note = ", ".join(word for word in (kind, triage) if word)
         return Tile(sample_id, sample["split"], kind, self._slices.get(sample_id, []), note, pictures)
 

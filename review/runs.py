@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from curate import schema
 from curate.dataset import Dataset, open_dataset, read_table
-from curate.errors import FormatError, MissingError
+from curate.errors import FormatError, MissingError, UsageError
 from curate.images import read_grey
 from curate.masks import SizeHW
 
@@ -40,6 +41,16 @@ class Run:
     def is_blind(self) -> pl.Expr:
         """Whether a score is of an image whose label the model did not learn from."""
         return pl.lit(bool(self.peer)) | (pl.col("fold") >= 0) | pl.col("split").is_in(["val", "test"])
+
+    def is_honest(self) -> pl.Expr:
+        """Whether a score may guide what is done next: it is of an image that the model did not learn from, and that
+        is no test image.
+        """
+        return self.is_blind() & (pl.col("split") != "test")
+
+    def has_prediction(self, sample_id: str) -> bool:
+        """Whether the prediction of an image is there."""
+        return prediction_path(self.root, sample_id).exists()
 
     @property
     def name(self) -> str:
@@ -69,9 +80,11 @@ def open_run(root: Path, dataset: Path | None = None) -> Run:
 def read_run_header(root: Path) -> RunHeader:
     """Which dataset a run was made with; MissingError where the folder is no run, FormatError where it is damaged."""
     path = root / "config.json"
-    if root.is_file():
-        advice = f"A person model in an ONNX file becomes one by: curate train score {root} DATASET --out RUN"
-        raise MissingError(f"{root}: is a file, not a run's folder. {advice}")
+    if (root / "dataset.json").is_file() or (root.is_file() and root.suffix.lower() != ".onnx"):
+        what = "is a dataset" if root.is_dir() else "is a file"
+        raise MissingError(f"{root}: {what}, not a run. Name a run's folder, such as runs/first")
+    if root.is_file() or (str(root) == "grabcut" and not root.is_dir()):
+        raise MissingError(f"{root}: is no run before it is scored: curate train score {root} DATASET --out RUN")
     if not path.is_file():
         what = "is not a run (no config.json in it)" if root.is_dir() else "no such run"
         raise MissingError(f"{root}: {what}. Train one with: curate train fit DATASET --out {root}")
@@ -89,18 +102,32 @@ def read_scores(root: Path) -> pl.DataFrame:
     return read_table(path, schema.SCORES).sort("sample_id")
 
 
-def is_honest() -> pl.Expr:
-    """Whether a score may guide what is done next: it is of an image that the model did not learn from, and that is no
-    test image.
-    """
-    return (pl.col("split") == "val") | (pl.col("fold") >= 0)
-
-
 def read_prediction(root: Path, sample_id: str, size_hw: SizeHW) -> NDArray[np.uint8]:
     """A sample's prediction (H, W) uint8, value / 255 = probability; all 0 where there is none.
 
     Raises:
         FormatError, MismatchError: The file is damaged or of another size; scoring the run again makes it anew.
     """
-    path = root / "predictions" / f"{sample_id}.png"
+    path = prediction_path(root, sample_id)
     return read_grey(path, size_hw) if path.exists() else np.zeros(size_hw, np.uint8)
+
+
+def prediction_path(root: Path, sample_id: str) -> Path:
+    """Where the prediction of a sample lies in a run."""
+    return root / "predictions" / f"{sample_id}.png"
+
+
+def open_with(first: Path, others: Sequence[Path], dataset: Path | None = None) -> list[Run]:
+    """A run and others of the same dataset version, opened.
+
+    Raises:
+        UsageError: One was made with another version, whose labels may differ.
+        CurateError: As `open_run`.
+    """
+    lead = open_run(first, dataset)
+    for other in others:
+        digest = read_run_header(other).digest
+        if digest != lead.dataset.header.digest:
+            told = f"{first} was made with version {lead.dataset.header.digest[:12]} of a dataset, {other} with"
+            raise UsageError(f"{told} {digest[:12]}: their labels may differ. Train both on one version")
+    return [lead, *(open_run(other, lead.dataset.root) for other in others)]

@@ -94,11 +94,17 @@ def slices_of(samples: pl.DataFrame, conditions: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(members)
 
 
+FEWEST_GROUPS = 10
+"""Of fewer, the bootstrap's interval is too narrow: of two images it is the two of them."""
+
+
 class SliceFigures(msgspec.Struct, frozen=True):
     """How a run does on one slice: means over its images, and their 95 % intervals."""
 
     slice: str
     images: int
+    groups: int
+    """Of look-alikes, which the images fall into."""
     iou: float | None
     iou_interval: Interval | None
     boundary_iou: float | None
@@ -125,7 +131,7 @@ def figures_of(name: str, scores: pl.DataFrame, groups: Mapping[str, str]) -> Sl
     (iou, iou_interval), (boundary, boundary_interval) = (
         (mean_of(scores[column]), mean_interval(scores[column], own)) for column in ("iou", "boundary_iou")
     )
-    return SliceFigures(name, scores.height, iou, iou_interval, boundary, boundary_interval)
+    return SliceFigures(name, scores.height, len(set(own)), iou, iou_interval, boundary, boundary_interval)
 
 
 def slice_table(found: Sequence[SliceFigures], whole: SliceFigures) -> list[str]:
@@ -141,5 +147,7 @@ def slice_table(found: Sequence[SliceFigures], whole: SliceFigures) -> list[str]
 
 
 def is_worse(one: SliceFigures, whole: SliceFigures) -> bool:
-    """Whether the interval of a slice's IoU ends below the mean of all images."""
-    return one.iou_interval is not None and whole.iou is not None and one.iou_interval.high < whole.iou
+    """Whether the interval of a slice's IoU ends below the mean of all images, and is of enough groups."""
+    if one.iou_interval is None or whole.iou is None or one.groups < FEWEST_GROUPS:
+        return False
+    return one.iou_interval.high < whole.iou

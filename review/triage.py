@@ -38,6 +38,9 @@ OUTLINE, REGION, CONTRADICTION, CHECK = 2.5, 8.5, 1.0, 4.5
 TOLD = 0.5
 """Evidence that adds less to the log-odds is not told as a reason."""
 
+LOW_QUALITY = 0.8
+"""A label quality is told as a reason where it is among the lowest fifth."""
+
 DOUBTFUL = 0.5
 """A label with at least this suspicion is one to look at."""
 
@@ -136,6 +139,8 @@ def reason_of(evidence: Evidence) -> str:
         "check": f"the label check: it {evidence.finding}",
     }
     shares = shares_of(evidence)
+    if evidence.contradiction < LOW_QUALITY:
+        del shares["contradiction"]
     told = [words[name] for name in sorted(shares, key=lambda name: -shares[name]) if shares[name] >= TOLD]
     return "; ".join(told) or "nothing speaks against the label"
 

@@ -19,7 +19,7 @@ from curate.dataset import open_dataset
 from curate.errors import MachineError, UsageError
 from review.app.known import Known
 from review.compare import compare_runs, gain_words, verdict
-from review.runs import is_honest, open_run
+from review.runs import open_run
 from review.slices import conditions_of, figures_by_slice, figures_of, is_worse, slices_of
 from train.config import as_given, read_config
 from train.presets import OPTIONS, PLAIN, option_name
@@ -190,7 +190,7 @@ def review_tables(known: Known) -> str:
     order = [known.lead, *(prefix for prefix in known.runs if prefix != known.lead)]
     runs = {prefix: open_run(known.run(prefix), known.dataset) for prefix in order[:2]}
     parts = [f"**{prefix}**\n\n{scores_table(run.scores, groups)}" for prefix, run in runs.items()]
-    scores = [run.scores.filter(is_honest()) for run in runs.values()]
+    scores = [run.scores.filter(run.is_honest()) for run in runs.values()]
     if scores[0].height:
         parts.append(f"**Kinds of photograph, {known.lead}**\n\n{slices_table(scores[0], slices, groups)}")
     if len(runs) > 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -15,7 +16,9 @@ from curate.cli import main
 from curate.dataset import Dataset, read_table, write_table
 from curate.errors import CurateError, FormatError, MismatchError, MissingError, UsageError, VersionError
 from curate.threads import Tick
-from review.failures import find_failures
+from review.cli import notes_on
+from review.failures import bring_up_to_date, find_failures
+from review.label_check import findings_of
 from review.layers import errors_path, prediction_path, write_layers
 from review.runs import open_run
 from tests.review.making import Drawn, as_target, body, make_dataset, make_run, photograph, sure_of
@@ -48,8 +51,14 @@ def run(tmp_path: Path, dataset: Dataset) -> Path:
     return make_run(tmp_path / "runs" / "first", dataset, SCENES)
 
 
+@pytest.fixture
+def folded(tmp_path: Path, dataset: Dataset) -> Path:
+    """A run that says the same of images it did not learn from."""
+    return make_run(tmp_path / "runs" / "folded", dataset, [replace(one, fold=0) for one in SCENES])
+
+
 def test_every_scored_image_has_one_row(run: Path, dataset: Dataset) -> None:
-    found = find_failures(run, dataset)
+    found = find_failures(open_run(run))
     assert found.equals(read_table(run / "failures.parquet", schema.FAILURES))
     assert dict(found.select("sample_id", "kind").iter_rows()) == {
         "a-right": "ragged-boundary",
@@ -72,7 +81,7 @@ def test_every_scored_image_has_one_row(run: Path, dataset: Dataset) -> None:
 
 
 def test_where_nothing_is_wrong_severity_is_zero(run: Path, dataset: Dataset) -> None:
-    right = find_failures(run, dataset).filter(pl.col("sample_id") == "g-exact").to_dicts()[0]
+    right = find_failures(open_run(run)).filter(pl.col("sample_id") == "g-exact").to_dicts()[0]
     assert right == {
         "sample_id": "g-exact",
         "kind": "other",
@@ -80,11 +89,13 @@ def test_where_nothing_is_wrong_severity_is_zero(run: Path, dataset: Dataset) ->
         "area": 0.0,
         "bbox_xywh": [0, 0, 0, 0],
         "triage": "ok",
+        "suspicion": right["suspicion"],
+        "reason": "the label check: it is the same to the pixel as masks/a-right.png",
     }
 
 
 def test_severity_is_one_minus_the_scored_iou(run: Path, dataset: Dataset) -> None:
-    found = find_failures(run, dataset)
+    found = find_failures(open_run(run))
     scores = read_table(run / "scores.parquet", schema.SCORES).filter(pl.col("iou").is_not_null())
     both = found.join(scores, on="sample_id").select("severity", "iou")
     assert both.height == 6
@@ -93,7 +104,7 @@ def test_severity_is_one_minus_the_scored_iou(run: Path, dataset: Dataset) -> No
 
 
 def test_suspects_are_the_training_images_most_suspect_first(run: Path, dataset: Dataset) -> None:
-    find_failures(run, dataset)
+    find_failures(open_run(run))
     suspects = read_table(run / "suspects.parquet", schema.SUSPECTS)
     assert set(suspects["sample_id"]) == {"a-right", "b-bitten", "d-bad-label", "e-nobody", "g-exact"}
     assert suspects["suspicion"].is_sorted(descending=True)
@@ -102,22 +113,22 @@ def test_suspects_are_the_training_images_most_suspect_first(run: Path, dataset:
 
 
 def test_made_again_gives_the_same_bytes(run: Path, dataset: Dataset) -> None:
-    find_failures(run, dataset)
+    find_failures(open_run(run))
     before = (run / "failures.parquet").read_bytes(), (run / "suspects.parquet").read_bytes()
-    find_failures(run, dataset)
+    find_failures(open_run(run))
     assert before == ((run / "failures.parquet").read_bytes(), (run / "suspects.parquet").read_bytes())
 
 
 def test_a_prediction_that_is_not_there_counts_as_empty(run: Path, dataset: Dataset) -> None:
     (run / "predictions" / "a-right.png").unlink()
-    found = find_failures(run, dataset).filter(pl.col("sample_id") == "a-right")
+    found = find_failures(open_run(run)).filter(pl.col("sample_id") == "a-right")
     assert found["kind"].to_list() == ["missed-person"]
     assert found["severity"].to_list() == [1.0]
 
 
 def test_no_scored_image_gives_empty_tables(run: Path, dataset: Dataset) -> None:
     write_table(run / "scores.parquet", pl.DataFrame(schema=schema.SCORES))
-    assert find_failures(run, dataset).is_empty()
+    assert find_failures(open_run(run)).is_empty()
     assert read_table(run / "suspects.parquet", schema.SUSPECTS).is_empty()
 
 
@@ -126,13 +137,13 @@ def test_progress_is_told(run: Path, dataset: Dataset, tmp_path: Path, monkeypat
     told: dict[str, list[int]] = {}
 
     def watch(what: str, total: int) -> Tick:
-        assert total == {"checking labels": 7, "failures": 7}[what]
+        assert total == 7 or what == "checking labels", "the labels of the test split are checked by themselves"
         return told.setdefault(what, []).append
 
-    find_failures(run, dataset, watch)
+    find_failures(open_run(run), watch=watch)
     assert {what: sum(steps) for what, steps in told.items()} == {"checking labels": 7, "failures": 7}
     told.clear()
-    find_failures(run, dataset, watch)
+    find_failures(open_run(run), watch=watch)
     assert list(told) == ["failures"], "labels are checked once for each dataset version"
 
 
@@ -141,47 +152,63 @@ def suspects_of(run: Path) -> dict[str, tuple[float, str]]:
     return {name: (suspicion, reason) for name, suspicion, reason in table.iter_rows()}
 
 
-def test_other_runs_are_heard_about_labels(run: Path, dataset: Dataset, tmp_path: Path) -> None:
+def siding(**changes: Any) -> list[Drawn]:
+    """What a run says that takes every label's side."""
+    return [replace(one, prediction=sure_of(one.target == 255), **changes) for one in SCENES]
+
+
+def test_other_runs_are_heard_about_labels(folded: Path, dataset: Dataset, tmp_path: Path) -> None:
     """One that sees what the run sees makes the label no less suspect; one that sides with the label does."""
     agreeing = make_run(tmp_path / "runs/agreeing", dataset, [replace(one, fold=0) for one in SCENES])
-    siding = [replace(one, fold=0, prediction=sure_of(one.target == 255)) for one in SCENES]
     found = []
-    for others in ([], [open_run(agreeing)], [open_run(make_run(tmp_path / "runs/siding", dataset, siding))]):
-        find_failures(run, dataset, others=others)
-        found.append(suspects_of(run)["d-bad-label"])
+    for others in ([], [agreeing], [make_run(tmp_path / "runs/siding", dataset, siding(fold=0))]):
+        find_failures(open_run(folded), [open_run(other) for other in others])
+        found.append(suspects_of(folded)["d-bad-label"])
     alone, agreed, sided = found
     assert alone[0] == pytest.approx(agreed[0])
     assert agreed[1].startswith("2 models on the whole are sure of a person where the label has none")
     assert sided[0] < alone[0] / 2
 
 
-def test_a_run_is_heard_only_where_it_did_not_learn_from_the_label(run: Path, dataset: Dataset, tmp_path: Path) -> None:
-    find_failures(run, dataset)
-    alone = suspects_of(run)
-    siding = [replace(one, prediction=sure_of(one.target == 255)) for one in SCENES]
-    some = [replace(one, fold=0 if one.sample_id == "b-bitten" else -1) for one in siding]
-    find_failures(run, dataset, others=[open_run(make_run(tmp_path / "runs/some", dataset, some))])
-    changed = {name for name, found in suspects_of(run).items() if found != alone[name]}
-    assert changed == {"b-bitten"}
-    own = make_run(tmp_path / "runs/own", dataset, [one for one in siding if one.split == "train"])
-    with pytest.raises(UsageError, match="learnt from every label"):
-        find_failures(run, dataset, others=[open_run(own)])
+def test_a_run_is_heard_only_where_it_did_not_learn_from_the_label(
+    folded: Path, run: Path, dataset: Dataset, tmp_path: Path
+) -> None:
+    some = [replace(one, fold=0 if one.sample_id == "b-bitten" else -1) for one in siding()]
+    find_failures(open_run(folded), [open_run(make_run(tmp_path / "runs/some", dataset, some))])
+    assert {name for name, (_, reason) in suspects_of(folded).items() if "2 models" in reason} <= {"b-bitten"}
+    with pytest.raises(UsageError, match="can be heard about no training label"):
+        find_failures(open_run(folded), [open_run(make_run(tmp_path / "runs/own", dataset, siding()))])
+    find_failures(open_run(run), [open_run(folded)])  # the first one learnt from the labels, so the other speaks alone
+    assert suspects_of(run)["d-bad-label"][1].startswith("the model is sure")
 
 
-def test_what_learnt_from_no_label_is_heard_about_all(run: Path, dataset: Dataset, tmp_path: Path) -> None:
-    siding = [replace(one, prediction=sure_of(one.target == 255)) for one in SCENES]
-    peer = make_run(tmp_path / "runs/peer", dataset, siding)
+def test_what_is_not_there_says_nothing(folded: Path, dataset: Dataset, tmp_path: Path) -> None:
+    other = make_run(tmp_path / "runs/siding", dataset, siding(fold=0))
+    find_failures(open_run(folded))
+    alone = suspects_of(folded)["d-bad-label"]
+    (other / "predictions/d-bad-label.png").unlink()
+    find_failures(open_run(folded), [open_run(other)])
+    assert suspects_of(folded)["d-bad-label"][1].split(";")[0] == alone[1].split(";")[0]
+    for path in (other / "predictions").iterdir():
+        path.unlink()
+    with pytest.raises(UsageError, match="its predictions are not there"):
+        find_failures(open_run(folded), [open_run(other)])
+
+
+def test_what_learnt_from_no_label_is_heard_about_all(folded: Path, dataset: Dataset, tmp_path: Path) -> None:
+    peer = make_run(tmp_path / "runs/peer", dataset, siding())
     config = msgspec.json.decode((peer / "config.json").read_bytes())
     (peer / "config.json").write_bytes(msgspec.json.encode(config | {"peer": "model.onnx"}))
-    find_failures(run, dataset, others=[open_run(peer)])
-    assert all("2 models" in reason for _, reason in suspects_of(run).values() if "sure of" in reason)
+    find_failures(open_run(folded), [open_run(peer)])
+    assert all("2 models" in reason for _, reason in suspects_of(folded).values() if "sure of" in reason)
 
 
 def test_failures_are_the_run_s_own_whoever_is_heard(run: Path, dataset: Dataset, tmp_path: Path) -> None:
-    siding = [replace(one, fold=0, prediction=sure_of(one.target == 255)) for one in SCENES]
-    alone = find_failures(run, dataset)
-    heard = find_failures(run, dataset, others=[open_run(make_run(tmp_path / "runs/siding", dataset, siding))])
-    assert heard.drop("triage").equals(alone.drop("triage"))
+    alone = find_failures(open_run(run))
+    heard = find_failures(open_run(run), [open_run(make_run(tmp_path / "runs/siding", dataset, siding(fold=0)))])
+    assert heard.select("kind", "severity", "area", "bbox_xywh").equals(
+        alone.select("kind", "severity", "area", "bbox_xywh")
+    )
 
 
 def test_what_the_label_check_finds_speaks_against_a_label(tmp_path: Path) -> None:
@@ -192,7 +219,7 @@ def test_what_the_label_check_finds_speaks_against_a_label(tmp_path: Path) -> No
     scenes += [Drawn("right", as_target(large), sure_of(large), photograph(large, 2), fold=0)]
     dataset = make_dataset(tmp_path / "people", scenes)
     run = make_run(tmp_path / "runs/first", dataset, scenes)
-    find_failures(run, dataset)
+    find_failures(open_run(run))
     suspects = suspects_of(run)
     assert list(suspects) == ["moved", "right"]
     assert "the label check: it fits the picture" in suspects["moved"][1]
@@ -222,7 +249,7 @@ def add_unknown_score(run: Path) -> None:
 def test_errors(run: Path, dataset: Dataset, damage: object, error: type[CurateError], said: str) -> None:
     damage(run)  # type: ignore[operator]
     with pytest.raises(error, match=said):
-        find_failures(run, dataset)
+        find_failures(open_run(run))
     assert not (run / "failures.parquet").exists()
 
 
@@ -254,9 +281,46 @@ def test_a_file_is_no_run(tmp_path: Path) -> None:
         open_run(tmp_path / "model.onnx")
 
 
+def test_failures_of_an_earlier_format_are_made_anew(run: Path) -> None:
+    bring_up_to_date(open_run(run))
+    made = read_table(run / "failures.parquet", schema.FAILURES)
+    made.drop("suspicion", "reason").write_parquet(run / "failures.parquet")
+    bring_up_to_date(open_run(run))
+    assert read_table(run / "failures.parquet", schema.FAILURES).equals(made)
+
+
+def test_a_label_is_never_held_against_those_of_the_test_split(tmp_path: Path) -> None:
+    """Mining reads what is found of training labels, and may know nothing of the test split's."""
+    same = as_target(PERSON)
+    scenes = [Drawn(name, same, None, photograph(PERSON, n), split=split) for n, (name, split) in enumerate(PLACES)]
+    found = findings_of(make_dataset(tmp_path / "people", scenes)).filter(kind="identical")
+    assert dict(found.select("sample_id", "found").iter_rows()) == {
+        "b": "is the same to the pixel as masks/c.png",
+        "c": "is the same to the pixel as masks/b.png",
+    }
+
+
+PLACES = [("a", "test"), ("b", "train"), ("c", "val")]
+
+
+def test_what_learnt_from_no_label_is_honest_about_all_but_the_test_split(run: Path) -> None:
+    peer = replace(open_run(run), peer="model.onnx")
+    honest = peer.scores.filter(peer.is_honest())
+    assert set(honest["split"]) == {"train", "val", "background"}
+    assert set(open_run(run).scores.filter(open_run(run).is_honest())["split"]) == {"val"}
+
+
+def test_notes_say_what_the_failures_do_not(run: Path, folded: Path) -> None:
+    assert list(notes_on(open_run(folded))) == []
+    (run / "predictions/a-right.png").unlink()
+    gone, learnt = notes_on(open_run(run))
+    assert gone.startswith("1 of 7 predictions are not there and count as empty")
+    assert learnt.startswith("the model learnt from 4 labels that it is asked about")
+
+
 def test_a_run_named_twice(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
-        main(["review", "failures", str(run), str(run)])
+        main(["review", "failures", str(run), f"{run}/../first"])
     assert stop.value.code == 2
     assert "is named twice" in capsys.readouterr().err
 
@@ -276,6 +340,7 @@ def test_the_command_prints_kinds_worst_images_and_files(run: Path, capsys: pyte
         main(["review", "failures", str(run)])
     assert stop.value.code == 0
     printed = capsys.readouterr()
+    suspicion, reason = suspects_of(run)["d-bad-label"]
     assert printed.out == (
         "kind             images  mean severity\n"
         "bite                  1  0.171\n"
@@ -292,11 +357,13 @@ def test_the_command_prints_kinds_worst_images_and_files(run: Path, capsys: pyte
         "  0.167  merged-object    augment  h-held\n"
         "  0.003  ragged-boundary  ok       a-right\n"
         "\n"
+        "labels in doubt\n"
+        f"  {suspicion:.3f}  d-bad-label: {reason}\n"
+        "\n"
         "triage: 3 augment (hard image), 1 relabel (label in doubt), 3 ok\n"
-        "suspects: 1 of 5 training labels are in doubt\n"
         f"written: {run / 'failures.parquet'}, {run / 'suspects.parquet'}\n"
     )
-    assert printed.err == ""
+    assert printed.err.startswith("note: the model learnt from 4 labels that it is asked about")
 
 
 def test_the_command_says_in_one_line_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

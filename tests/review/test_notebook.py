@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,6 +47,30 @@ def test_each_model_has_a_row_of_what_it_sees_and_what_is_wrong(
     assert (part(picture, 2, 1) == error_overlay(image, as_target(PERSON), PERSON, WIDTH_PX)).all()
     assert (part(picture, 0, 1) == part(picture, 2, 0)).all()
     assert (part(picture, 1, 0) != part(picture, 2, 0)).any()
+
+
+def test_models_of_ones_own_are_functions_and_arrays_are_photographs(files: tuple[Path, Path]) -> None:
+    half, whole = (lambda image, seen=seen: seen.astype(np.float32) for seen in (HALF, PERSON))
+    image, target = photograph(PERSON), as_target(PERSON)
+    given = np.asarray(review.side_by_side(image, {"half": half, "whole": whole}, target))
+    assert (part(given, 1, 1) == error_overlay(image, target, HALF, WIDTH_PX)).all()
+    assert (part(given, 2, 1) == error_overlay(image, target, PERSON, WIDTH_PX)).all()
+    alone = np.asarray(review.side_by_side(files[0], half, files[1]))
+    assert (part(alone, 1, 1) == part(given, 1, 1)).all()
+    with pytest.raises(MismatchError, match="Pass the label of this photo"):
+        review.side_by_side(image, half, target[:50])
+
+
+@pytest.mark.parametrize(
+    ("models", "names"),
+    [
+        ("runs/first", ["first"]),
+        (["runs/first", "other/first", "grabcut"], ["first 1", "first 2", "grabcut"]),
+        ({"mine": "runs/first"}, ["mine"]),
+    ],
+)
+def test_models_are_named(models: Any, names: list[str]) -> None:
+    assert list(notebook.named(models)) == names
 
 
 def test_a_photograph_without_a_label_shows_what_is_seen(files: tuple[Path, Path]) -> None:

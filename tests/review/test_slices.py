@@ -14,8 +14,9 @@ from curate.cli import main
 from curate.dataset import Dataset, open_dataset
 from curate.files import cache_folder
 from review import slices
-from review.slices import CONDITIONS, conditions_of, figures_by_slice, slices_of
+from review.slices import CONDITIONS, SliceFigures, conditions_of, figures_by_slice, is_worse, slices_of
 from tests.review.making import Drawn, as_target, body, make_dataset, make_run, photograph, sure_of
+from train.scoring.intervals import Interval
 
 PERSON, NOBODY = body(), np.zeros((120, 160), bool)
 HALF = PERSON & (np.arange(160) < 72)
@@ -134,10 +135,15 @@ def test_the_worst_slice_comes_first(run: Path, capsys: pytest.CaptureFixture[st
     names = [line[:22].rstrip() for line in lines[1:-1]]
     assert names == ["more than one person", "half body", "all"]
     assert [int(line[22:29]) for line in lines[1:-1]] == [3, 7, 7]
-    assert lines[1].endswith("worse")
-    assert not lines[2].endswith("worse")
+    assert not any(line.endswith("worse") for line in lines), "of 3 images nothing is sure"
     assert lines[-1].startswith("no image: low light, ")
     assert "animal" in lines[-1]
+
+
+@pytest.mark.parametrize(("groups", "high", "worse"), [(10, 0.59, True), (10, 0.61, False), (9, 0.59, False)])
+def test_worse_ends_below_the_mean_of_all_and_is_of_enough_groups(groups: int, high: float, worse: bool) -> None:
+    whole = SliceFigures("all", 100, 90, 0.6, Interval(0.5, 0.7), None, None)
+    assert is_worse(SliceFigures("animal", 20, groups, 0.5, Interval(0.4, high), None, None), whole) is worse
 
 
 def test_figures_are_the_means_of_the_slices_images(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -132,7 +132,7 @@ def test_review_works_on_a_peers_folder_and_what_needs_a_model_refuses_it(
 ) -> None:
     out = tmp_path / "out"
     scores = score_peer(open_peer(str(bright), UNIT), drawn, out, ["train", "val"])
-    assert find_failures(out, open_run(out).dataset).height == scores.height
+    assert find_failures(open_run(out)).height == scores.height
     with pytest.raises(UsageError, match=r"holds the scores of bright\.onnx, no trained model\. To score it: curate "):
         read_config(out)
 
