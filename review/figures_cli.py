@@ -132,6 +132,8 @@ def report(run: Path, other: Path | None, dataset: Path | None, splits: tuple[st
     runs = open_with(run, [] if other is None else [other], dataset)
     scores = [scores_of(runs[0], splits)] if other is None else list(scores_of_both(runs[0], runs[1], splits))
     place = out or run / "report.html"
+    if place.is_dir():
+        raise UsageError(f"--out {place}: is a folder. Name the file to write: --out {place / 'report.html'}")
     with watching() as watch:
         bring_up_to_date(runs[0], watch)
         write_run_report(runs, scores, conditions_of(runs[0].dataset, watch), place, watch)

@@ -115,6 +115,21 @@ def test_a_run_without_a_failure_is_reported_too(tmp_path: Path) -> None:
     assert "Nothing is wrong in any image." in (run / "report.html").read_text()
 
 
+def test_labels_in_doubt_are_shown_with_the_reason(tmp_path: Path) -> None:
+    headless = as_target(PERSON & (np.arange(120) >= 46)[:, None])
+    doubted = Drawn("wrong", headless, sure_of(PERSON), photograph(PERSON, 9), "val")
+    scenes = [*drawn(), doubted]
+    assert report(make_run(tmp_path / "run", make_dataset(tmp_path / "people", scenes), scenes)) == 0
+    gallery = (tmp_path / "run/report.html").read_text().partition("<h2>Labels in doubt</h2>")[2].partition("<h2>")[0]
+    assert "<span>wrong</span>" in gallery
+    assert "label in doubt: the model is sure of a person where the label has none" in gallery
+
+
+def test_a_folder_is_no_file_to_write(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert report(made / "runs/first", "--out", made) == 2
+    assert capsys.readouterr().err.splitlines()[-1].endswith(f"Name the file to write: --out {made}/report.html")
+
+
 def test_a_report_that_cannot_be_written_is_one_line(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert report(made / "runs/first", "--out", made / "people/dataset.json/report.html") == 1
     assert capsys.readouterr().err.splitlines()[-1].startswith(f"error: {made}/people/dataset.json: ")
@@ -149,7 +164,9 @@ def test_a_reader_filters_and_walks_by_keyboard(made: Path, chromium: str) -> No
         assert page.locator("#count").inner_text() == f"{shown.count()} images"
         page.get_by_label("slice", exact=True).select_option("more than one person")
         assert shown.count() == 2
-        shown.first.focus()
+        page.locator("h1").click()
+        page.keyboard.press("ArrowRight")
+        assert page.evaluate("document.activeElement.textContent").strip().startswith("t0")
         page.keyboard.press("ArrowRight")
         page.keyboard.press("Enter")
         assert page.locator("dialog p").inner_text().startswith("t1 · IoU 0.")
