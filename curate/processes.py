@@ -33,6 +33,10 @@ ENDS = {signal.SIGINT, signal.SIGTERM}
 """Signals that ask a program to end."""
 _PR_SET_PDEATHSIG = 1
 """From Linux's <sys/prctl.h>."""
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+"""From glibc's <malloc.h>."""
+KEPT_BYTES, LARGEST_KEPT_BYTES = 1 << 28, 1 << 27
+"""So much freed memory is kept, and nothing that is larger than this."""
 
 
 def map_processes(
@@ -49,6 +53,7 @@ def map_processes(
     Raises:
         MachineError: A process was ended from outside.
     """
+    _keep_freed_memory()
     parts = [items[start : start + part] for start in range(0, len(items), part)]
     workers = (
         min(os.cpu_count() or 1, len(parts))
@@ -80,6 +85,17 @@ def map_processes(
             process.join()
             connection.close()
     return [result for found in results for result in found]
+
+
+def _keep_freed_memory() -> None:
+    """Keep arrays of a photograph's size, once freed, for the next ones, here and in forked processes.
+
+    Else glibc gives each back to the system and asks for it anew, and a third of the time goes into fresh pages.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)
+        mallopt(_M_MMAP_THRESHOLD, LARGEST_KEPT_BYTES)
 
 
 def _fork(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.masks import IGNORE, PERSON, Mask, Target, band_width_px
-from review.geometry import widened
+from review.geometry import box_of, neighbourhood, widened
 from review.working_size import smaller, smaller_labels
 
 FEWEST_PIXELS = 30
@@ -73,7 +73,7 @@ def measure(image: NDArray[np.uint8], target: Target) -> Conditions:
     light = grey_of(small)
     person, background = labels == PERSON, labels == 0
     return Conditions(
-        light=float(np.median(light)) / 255,
+        light=quantile(light, np.ones_like(person), 0.5) or 0.0,
         person_light=quantile(light, person, 0.5),
         person_highlight=quantile(light, person, 0.98),
         background_highlight=quantile(light, background, 0.75),
@@ -90,9 +90,13 @@ def grey_of(image: NDArray[np.uint8]) -> Grey:
 
 
 def quantile(light: Grey, where: Mask, share: float) -> float | None:
-    """The brightness, [0, 1], that a share of a mask's pixels does not exceed."""
-    values = light[where]
-    return float(np.quantile(values, share)) / 255 if len(values) >= FEWEST_PIXELS else None
+    """The brightness, [0, 1], that a share of a mask's pixels does not exceed, as numpy.quantile has it."""
+    counts = np.cumsum(np.bincount(light[where], minlength=256))
+    if counts[-1] < FEWEST_PIXELS:
+        return None
+    rank = share * float(counts[-1] - 1)
+    below, above = np.searchsorted(counts, [math.floor(rank), math.ceil(rank)], side="right")
+    return float(below + (above - below) * (rank - math.floor(rank))) / 255
 
 
 def blending(image: NDArray[np.uint8], target: Target) -> float | None:
@@ -105,6 +109,8 @@ def blending(image: NDArray[np.uint8], target: Target) -> float | None:
     if min(np.count_nonzero(person), np.count_nonzero(background)) < FEWEST_PIXELS:
         return None
     width = 2 * band_width_px((target.shape[0], target.shape[1])) + 1
+    near = neighbourhood(box_of(person), width)
+    image, target, person, background = image[near], target[near], person[near], background[near]
     rim = cv2.morphologyEx(person.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
     rim &= target != IGNORE
     lab = np.asarray(cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)

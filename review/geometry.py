@@ -105,7 +105,7 @@ def name_failure(target: Target, prediction: Mask, touching: Sequence[str] = ())
         return NOTHING_WRONG
     severity = wrong_px / int(np.count_nonzero(person | predicted))
     counted_px = int(np.count_nonzero(counted))
-    regions = error_regions(person, predicted, touching, attached_to(prediction, person & predicted))
+    regions = error_regions(person, predicted, touching, prediction)
     main = main_region(regions, wrong_px, int(np.count_nonzero(person)))
     if main is not None:
         return Failure(main.kind, severity, main.area_px / counted_px, main.bbox_xywh)
@@ -123,14 +123,14 @@ def main_region(regions: Sequence[Region], wrong_px: int, person_px: int) -> Reg
     return largest if stands_out else None
 
 
-def error_regions(person: Mask, predicted: Mask, touching: Sequence[str], attached: Mask) -> list[Region]:
+def error_regions(person: Mask, predicted: Mask, touching: Sequence[str], prediction: Mask) -> list[Region]:
     """The connected errors beyond the boundary band, each with its kind; none where all error is at the boundary.
 
     Args:
         person, predicted: (H, W) masks of the counted pixels.
         touching: Categories of other objects in contact with the person.
-        attached: (H, W), the parts of the whole prediction that hold some of the person; VOC does not count a border
-            round each person, which must not part what runs on from them.
+        prediction: (H, W), also where pixels are not counted: VOC does not count a border round each person, which
+            must not part what runs on from them.
     """
     reach = tolerance_px(person)
     found = person & predicted
@@ -146,7 +146,9 @@ def error_regions(person: Mask, predicted: Mask, touching: Sequence[str], attach
         regions.append(Region(kind, area_px, box_of(region)))
     surplus = predicted & ~person
     runs_on = "merged-object" if holds else "extension"
-    for region in grown_parts(surplus_core(person, predicted), surplus, reach):
+    beside = grown_parts(surplus_core(person, predicted), surplus, reach)
+    attached = attached_to(prediction, found) if beside else prediction
+    for region in beside:
         kind = runs_on if (region & attached).any() else "extra-region"
         regions.append(Region(kind, int(np.count_nonzero(region)), box_of(region)))
     return regions
@@ -179,13 +181,15 @@ def surplus_core(person: Mask, predicted: Mask) -> Mask:
 
 def missed_people(person: Mask, predicted: Mask) -> list[Mask]:
     """The connected parts of the target that stand for a person and have almost no overlap with the prediction."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(person.astype(np.uint8), connectivity=8)
-    if count == 1:
+    near = neighbourhood(box_of(person), 0)
+    if not person[near].size:
         return []
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(person[near].astype(np.uint8), connectivity=8)
     sizes = stats[:, cv2.CC_STAT_AREA].astype(np.int64)
-    hits = np.bincount(labels[predicted], minlength=count)
+    hits = np.bincount(labels[predicted[near]], minlength=count)
     as_person = sizes >= PERSON_PART * sizes[1:].max()
-    return [labels == part for part in range(1, count) if as_person[part] and hits[part] < MISSED_OVERLAP * sizes[part]]
+    missed = [part for part in range(1, count) if as_person[part] and hits[part] < MISSED_OVERLAP * sizes[part]]
+    return [placed(labels == part, near, person) for part in missed]
 
 
 def grown_parts(core: Mask, errors: Mask, reach_px: int) -> list[Mask]:
@@ -202,10 +206,17 @@ def grown_parts(core: Mask, errors: Mask, reach_px: int) -> list[Mask]:
     for part in 1 + np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind="stable")[:MOST_PARTS]:
         left, top, width, height = (int(value) for value in stats[part, :4])
         own = neighbourhood((left, top, width, height), reach_px)
-        whole = np.zeros_like(core)
-        whole[near][own] = widened((labels == part)[own], reach_px) & errors[near][own]
-        parts.append(whole)
+        region = np.zeros_like(core[near])
+        region[own] = widened((labels == part)[own], reach_px) & errors[near][own]
+        parts.append(placed(region, near, core))
     return parts
+
+
+def placed(region: Mask, near: tuple[slice, slice], like: Mask) -> Mask:
+    """A mask of the size of another, with a region in a window of it."""
+    whole = np.zeros_like(like)
+    whole[near] = region
+    return whole
 
 
 def neighbourhood(bbox_xywh: BoxXYWH, reach_px: int) -> tuple[slice, slice]:

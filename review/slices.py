@@ -15,7 +15,8 @@ import polars as pl
 from curate.dataset import Dataset
 from curate.foreground import ANIMALS, HELD
 from curate.images import jpeg_quality
-from curate.threads import Watch, map_threads, unwatched
+from curate.processes import map_processes
+from curate.threads import PART, Watch, unwatched
 from review.conditions import Conditions, measure
 from review.measured import kept
 from train.scoring.figures import with_interval
@@ -71,7 +72,8 @@ def conditions_of(dataset: Dataset, watch: Watch = unwatched) -> pl.DataFrame:
 def conditions_now(dataset: Dataset, watch: Watch) -> pl.DataFrame:
     """CONDITIONS, measured now."""
     rows = dataset.rows("train", "val", "test")
-    found = map_threads(lambda row: look_at(dataset, row), rows, watch("conditions", len(rows)))
+    tick = watch("conditions", len(rows))
+    found = map_processes(lambda part: [look_at(dataset, row) for row in part], rows, tick, PART)
     return pl.DataFrame(found, schema=CONDITIONS)
 
 

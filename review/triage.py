@@ -161,12 +161,12 @@ def shrunken(
 
 def edge_strength(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Gradient of the smoothed colours, (H, W), in units of the image's own mean; all 0 in a plain image."""
-    smooth = cv2.GaussianBlur(image, (0, 0), 1.5).astype(np.float32)
-    across, down = cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
-    squares = cv2.add(cv2.multiply(across, across), cv2.multiply(down, down))
-    strength = np.sqrt(np.asarray(cv2.transform(squares, np.ones((1, 3))), np.float32))  # of the channels' sum
-    relative: NDArray[np.float32] = (strength / max(float(strength.mean()), 1e-6)).astype(np.float32)
-    return relative
+    squares = np.zeros(image.shape[:2], np.float32)
+    for channel in cv2.split(cv2.GaussianBlur(image, (0, 0), 1.5)):
+        for order in ((1, 0), (0, 1)):
+            cv2.accumulateSquare(cv2.Sobel(channel, cv2.CV_32F, *order), squares)
+    strength = np.sqrt(squares)
+    return np.asarray(strength / max(float(strength.mean()), 1e-6), np.float32)
 
 
 def outline_of(mask: Mask) -> Mask:

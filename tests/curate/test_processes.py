@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import platform
+import resource
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from curate.errors import CurateError, FormatError, MismatchError, MissingError
@@ -39,3 +42,21 @@ def test_an_error_arrives_as_it_was_raised(error: CurateError, at: int) -> None:
         map_processes(work, range(WORTH_FORKING), unwatched("", 0))
     assert str(caught.value) == str(error)
     assert vars(caught.value) == vars(error)
+
+
+def fresh_pages(rounds: int) -> int:
+    """How many pages the system hands out while arrays of a photograph's size come and go, some at a time."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(rounds):
+        [np.ones(PHOTO_BYTES, np.uint8) for _ in range(AT_A_TIME)]
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+PHOTO_BYTES, AT_A_TIME = 8 << 20, 6
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told to keep freed memory")
+def test_freed_arrays_are_used_again() -> None:
+    once = AT_A_TIME * PHOTO_BYTES // resource.getpagesize()
+    found = map_processes(lambda part: [fresh_pages(20) for _ in part], range(2), unwatched("", 0), part=1)
+    assert max(found) < 3 * once, "in 20 rounds hardly one needs fresh pages"
