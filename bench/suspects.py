@@ -207,7 +207,9 @@ def draw_unplanted(dataset: Dataset, run: Path, faults: Collection[str], out: Pa
     suspects = read_table(run / "suspects.parquet", schema.SUSPECTS)
     first = suspects.head(math.ceil(0.1 * suspects.height)).filter(~pl.col("sample_id").is_in(list(faults)))
     write_table(out.with_suffix(".parquet"), first)
-    command = curate("sheet", dataset.root, "--join", out.with_suffix(".parquet"), "--by", "suspicion", "--out", out)
+    command = curate(
+        "sheet", dataset.root, "--join", out.with_suffix(".parquet"), "--by", "suspicion", "--rows", "4", "--out", out
+    )
     subprocess.run(command, cwd=ROOT, stdout=sys.stderr, check=True)
 
 
