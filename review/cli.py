@@ -67,7 +67,6 @@ def failures(run: Path, others: tuple[Path, ...], dataset: Path | None) -> None:
     \b
     Example:
       curate review failures runs/first
-      curate review failures runs/first runs/second
     """
     lead, *heard = open_with(run, others, dataset)
     with watching() as watch:

@@ -178,7 +178,7 @@ def test_a_choice_that_contradicts_itself_is_refused(choice: Choice, message: st
     [
         (Choice("ioux"), UsageError, "--by ioux: samples.parquet has no such column. It has: sample_id, image, "),
         (Choice("iou"), UsageError, "A run's scores have it: --join RUN/scores.parquet"),
-        (Choice("suspicion"), UsageError, "A run's suspects have it"),
+        (Choice("suspicion"), UsageError, "A run's failures have it"),
         (Choice("licence"), CurateError, "--by licence: none of the 4 images has a value there"),
         (Choice(splits=("pool",)), CurateError, "has no image in pool. It has: 4 images, 2 train, 1 val, 1 test"),
         (Choice(dropped="crowd"), CurateError, "no image was dropped by crowd. Dropped were: area 2"),
