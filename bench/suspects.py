@@ -161,7 +161,7 @@ def rankings(dataset: Dataset, runs: Mapping[str, Path], seed: int) -> dict[str,
     dice = json.loads(dice_file.read_bytes())
     ids = scores["sample_id"].to_list()
     found = {
-        "random": [ids[index] for index in np.random.default_rng(seed).permutation(len(ids))],
+        "random": [ids[index] for index in np.random.default_rng([seed, len(ids)]).permutation(len(ids))],
         "loss": scores.sort("bce", descending=True)["sample_id"].to_list(),
         "softmin label quality (cleanlab)": scores.sort("label_quality")["sample_id"].to_list(),
         "dice (FiftyOne)": sorted(ids, key=lambda name: dice[name]),
