@@ -13,7 +13,7 @@ from curate.files import readable_faults, write_atomic
 from curate.images import png_bytes
 from curate.masks import IGNORE, PERSON, Mask, Target
 from curate.threads import Watch, map_threads, unwatched
-from review.runs import Run, read_prediction
+from review.runs import Run, probabilities_path, read_prediction
 
 FALSE_POSITIVE, FALSE_NEGATIVE = 1, 2
 """Values of an error mask; 0 is right or not counted."""
@@ -63,7 +63,7 @@ def write_if_outdated(run: Run, row: dict[str, Any]) -> bool:
 def is_outdated(run: Path, dataset: Dataset, row: dict[str, Any]) -> bool:
     """Whether a sample's masks are missing, or older than its prediction or its label."""
     made = (prediction_path(run, row["sample_id"]), errors_path(run, row["sample_id"]))
-    sources = (run / "predictions" / f"{row['sample_id']}.png", dataset.root / row["mask"])
+    sources = (probabilities_path(run, row["sample_id"]), dataset.root / row["mask"])
     if not all(path.is_file() for path in made):
         return True
     oldest = min(path.stat().st_mtime_ns for path in made)

@@ -50,7 +50,7 @@ class Run:
 
     def has_prediction(self, sample_id: str) -> bool:
         """Whether the prediction of an image is there."""
-        return prediction_path(self.root, sample_id).exists()
+        return probabilities_path(self.root, sample_id).exists()
 
     @property
     def name(self) -> str:
@@ -108,12 +108,12 @@ def read_prediction(root: Path, sample_id: str, size_hw: SizeHW) -> NDArray[np.u
     Raises:
         FormatError, MismatchError: The file is damaged or of another size; scoring the run again makes it anew.
     """
-    path = prediction_path(root, sample_id)
+    path = probabilities_path(root, sample_id)
     return read_grey(path, size_hw) if path.exists() else np.zeros(size_hw, np.uint8)
 
 
-def prediction_path(root: Path, sample_id: str) -> Path:
-    """Where the prediction of a sample lies in a run."""
+def probabilities_path(root: Path, sample_id: str) -> Path:
+    """Where the probabilities that a run predicts for a sample lie."""
     return root / "predictions" / f"{sample_id}.png"
 
 

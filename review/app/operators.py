@@ -6,6 +6,7 @@ wrong where it cannot do what it was asked.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -57,7 +58,7 @@ def ask_for_images(ctx: Any, inputs: types.Object) -> None:
         inputs.view("chosen", types.Warning(label="Select images first, or open one")).invalid = True
 
 
-class _Operator(foo.Operator):  # type: ignore[misc]
+class _Operator(foo.Operator, ABC):  # type: ignore[misc]
     """An operator with its words as class attributes, which shows what it has to say as Markdown."""
 
     name, label, description, icon = "", "", "", ""
@@ -86,9 +87,9 @@ class _Operator(foo.Operator):  # type: ignore[misc]
         except CurateError as error:
             return {"said": f"**Not done.** {error}"}
 
+    @abstractmethod
     def act(self, ctx: Any, known: Known) -> str:
         """Do it, and say what was done."""
-        raise NotImplementedError
 
 
 def is_ours(ctx: Any) -> bool:
