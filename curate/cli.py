@@ -25,7 +25,7 @@ COMMANDS = {
     "label": ("label.cli:label", "Take hand labels in."),
     "train": ("train.cli:train", "Train, score, predict and export."),
     "review": ("review.cli:review", "Find failures, open the App, pull decisions."),
-    "loop": ("review.loop_cli:loop", "Retrain on what is hard, with a control."),
+    "loop": ("review.loop.cli:loop", "Retrain on what is hard, with a control."),
     "demo": ("review.demo:demo", "Run the whole loop on the embedded sample."),
     "doctor": ("curate.doctor:doctor", "Say whether this machine has all it needs, and mend it."),
 }

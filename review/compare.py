@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import polars as pl
 
-from review.gate import Figure
 from review.paired import Difference, differences
 from train.scoring.figures import number
 from train.scoring.metrics import Summary
@@ -28,7 +27,7 @@ ROWS = {
 }
 
 
-def table_rows(table: Mapping[str, Summary], figures: Sequence[Figure]) -> list[list[str]]:
+def table_rows(table: Mapping[str, Summary], figures: Sequence[Difference]) -> list[list[str]]:
     """The rows of the before/control/after table as text, with the interval of after - control where there is one."""
     intervals = {figure.name: figure for figure in figures}
     return [
@@ -37,13 +36,13 @@ def table_rows(table: Mapping[str, Summary], figures: Sequence[Figure]) -> list[
     ]
 
 
-def _gain(figure: Figure | None) -> str:
+def _gain(figure: Difference | None) -> str:
     if figure is None or figure.difference is None or figure.low is None or figure.high is None:
         return ""
     return f"{figure.difference:+.3f}  [{figure.low:+.3f}, {figure.high:+.3f}]"
 
 
-def plain_table(table: Mapping[str, Summary], figures: Sequence[Figure]) -> str:
+def plain_table(table: Mapping[str, Summary], figures: Sequence[Difference]) -> str:
     """The table as aligned text for a terminal."""
     lines = [["", *table, "after - control [95 %]"], *table_rows(table, figures)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
@@ -108,20 +107,27 @@ def compare_runs(
         MismatchError: They are of other images.
     """
     figures = differences(first, second, groups)
-    by_slice = [
-        slice_difference(str(name), first, second, members["sample_id"], groups)
-        for (name,), members in slices.join(first, on="sample_id", how="semi").group_by("slice")
-    ]
     change = changes(first, second)["change"]
     better, worse = int((change > SAME).sum()), int((change < -SAME).sum())
     return Comparison(
         images=first.height,
         figures=figures,
-        slices=sorted(by_slice, key=lambda one: (one.iou.difference or 0.0, one.slice)),
+        slices=slice_differences(first, second, slices, groups),
         better=better,
         worse=worse,
         same=first.height - better - worse,
     )
+
+
+def slice_differences(
+    first: pl.DataFrame, second: pl.DataFrame, slices: pl.DataFrame, groups: Mapping[str, str]
+) -> list[SliceDifference]:
+    """How two runs differ on each slice, what lost most first; arguments as `compare_runs`."""
+    found = [
+        slice_difference(str(name), first, second, members["sample_id"], groups)
+        for (name,), members in slices.join(first, on="sample_id", how="semi").group_by("slice")
+    ]
+    return sorted(found, key=lambda one: (one.iou.difference or 0.0, one.slice))
 
 
 def slice_difference(

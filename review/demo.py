@@ -37,15 +37,16 @@ def demo(out: Path, force: bool) -> None:
     Example:
       curate demo --out demo
     """
-    from review.loop import loop_config, run_loop
-    from review.loop_cli import round_text, say, say_epoch
-    from review.loop_report import write_report
+    from review.loop.cli import round_text, say, say_epoch
+    from review.loop.config import loop_config
+    from review.loop.report import write_report
+    from review.loop.run import run_loop
 
     start = time.monotonic()
     say("1. choose: curate build --min-area 0.2 --max-area 0.7 --max-people 2")
     dataset = choose(out / "people", force=force)
     say("2. train, see what fails, retrain on it and, as a control, without: curate loop")
-    config = loop_config(dataset, out / "loop", TRAINING, rounds=1, budget=BUDGET, verdicts={})
+    config = loop_config(dataset, out / "loop", TRAINING, rounds=1, budget=BUDGET)
     (result,) = run_loop(dataset, out / "loop", config, say, say_epoch, force=force)
     say("3. fix labels: curate label import")
     click.echo(fix_labels(dataset, out / "people-2", force=force))

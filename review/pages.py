@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import jinja2
+import numpy as np
+from numpy.typing import NDArray
 
 from curate.dataset import Dataset
 from curate.funnel import shown_steps
@@ -55,8 +58,21 @@ def picture(dataset: Dataset, sample: dict[str, Any], run: Path, title: str) -> 
     """A sample as a run sees it, its errors coloured."""
     image, target = dataset.image(sample), dataset.target(sample)
     predicted = read_prediction(run, sample["sample_id"], (sample["height"], sample["width"])) >= 128
-    width_px = max(1, min(SIDE_PX, round(SIDE_PX * image.shape[1] / image.shape[0])))
-    return Picture(title, data_uri(error_overlay(image, target, predicted, width_px)))
+    return Picture(title, data_uri(error_overlay(image, target, predicted, _width_px(image))))
+
+
+def photograph(dataset: Dataset, sample: dict[str, Any], title: str) -> Picture:
+    """A sample's photograph alone."""
+    image = dataset.image(sample)
+    width_px = _width_px(image)
+    size_wh = (width_px, max(1, round(image.shape[0] * width_px / image.shape[1])))
+    return Picture(title, data_uri(np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA), np.uint8)))
+
+
+def _width_px(image: NDArray[np.uint8]) -> int:
+    """How wide a picture of an image is, so that its longer side is SIDE_PX at most."""
+    width_px: int = round(SIDE_PX * image.shape[1] / image.shape[0])
+    return max(1, min(SIDE_PX, width_px))
 
 
 def iou_words(iou: float | None) -> str:

@@ -26,7 +26,7 @@ from train.config import (
     read_config,
     relative,
 )
-from train.data.folds import needs_tenth, settle_validation, share_images
+from train.data.folds import assign_folds, needs_tenth, settle_validation, share_images
 from train.data.material import (
     check_classes,
     check_material,
@@ -189,7 +189,8 @@ def _train_and_score(
     if team.is_lead:
         splits = ("train", "val") if config.folds else ("val",)
         held_out = shares[-1].judge if needs_tenth(dataset, config.validation) and not config.folds else ()
-        score_into(run, config, dataset, splits, run, watch, also=held_out)
+        fold_of = assign_folds(dataset, config.folds, config.seed)
+        score_into(run, config, dataset, splits, run, watch, also=held_out, fold_of=fold_of)
 
 
 def _begin(

@@ -21,13 +21,9 @@ from review.app.known import Known
 from review.compare import compare_runs, gain_words, verdict
 from review.runs import open_run
 from review.slices import conditions_of, figures_by_slice, figures_of, is_worse, slices_of
-from train.config import as_given, read_config
-from train.presets import OPTIONS, PLAIN, option_name
 from train.scoring.figures import TABLE_ROWS, groups_of, number, summaries, with_interval
 
 CURATE = (sys.executable, "-m", "curate")
-SETTLED = ("epochs", "folds", "validation")
-"""Options of fit that a loop has its own way with."""
 OPENED_IN = "CURATE_OPENED_IN"
 """The environment variable with the folder that the App was opened in."""
 START_S = 5.0
@@ -108,38 +104,18 @@ def lead_of(known: Known) -> str:
 
 
 def retrain(known: Known, out: Path, budget: str) -> Path:
-    """Start a loop as the run that leads was trained, by the verdicts set so far; the file that takes what it prints.
+    """Start a loop from the run that leads, by the verdicts set so far; the file that takes what it prints.
 
     Raises:
         UsageError: No run is shown, or the one that leads was not trained here.
         MachineError: The verdicts cannot be written, or the loop ends at once.
     """
     run = known.run(lead_of(known))
-    options = options_of(run)
-    run_curate(["review", "pull", str(run), "--dataset", known.root])
-    decisions = ["--decisions", str(run / "decisions.jsonl")]
-    return start_curate(["loop", known.root, "--out", str(out), "--budget", budget, *decisions, *options], out)
-
-
-def options_of(run: Path) -> list[str]:
-    """The options of fit that a run was trained with, but for those that a loop settles by itself.
-
-    Raises:
-        UsageError: It was not trained here.
-    """
-    config = read_config(run)
     if not (run / "best.safetensors").is_file():
-        raise UsageError(f"{run}: was not trained here, so nothing says how to train. Start with: curate loop")
-    words = []
-    for name in OPTIONS:
-        value = as_given(config, name)
-        if name in SETTLED or value == as_given(PLAIN, name):
-            continue
-        if name == "weights" and value != "none":
-            value = (run / str(value)).resolve()
-        option = f"--{option_name(name)}"
-        words += [option] if value is True else [option, str(value)]
-    return words
+        raise UsageError(f"{run}: was not trained here, so it has no weights to go on from. Start with: curate loop")
+    run_curate(["review", "pull", str(run), "--dataset", known.root])
+    given = ["--from", str(run), "--decisions", str(run / "decisions.jsonl")]
+    return start_curate(["loop", known.root, "--out", str(out), "--budget", budget, *given], out)
 
 
 def run_curate(words: Sequence[str]) -> str:

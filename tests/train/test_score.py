@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 import safetensors.torch
 import torch
+from PIL import Image
 
 from curate import schema
 from curate.dataset import Dataset, open_dataset, read_table
@@ -19,6 +20,7 @@ from curate.errors import CurateError, ExistsError, FormatError, MissingError, U
 from curate.files import held_folder
 from curate.images import read_grey
 from curate.person_model import InputSpec
+from label.importing import Request, import_labels
 from tests.train.conftest import Trained
 from tests.train.making import make_dataset, quick
 from train.config import encode_config, read_config
@@ -113,6 +115,85 @@ def test_flipped_is_the_mean_of_both_views(copied: Callable[[Path], Trained], fi
         expected = to_bytes((predict_image(loaded, image) + mirrored) / 2)
         written = read_grey(out / "predictions" / f"{row['sample_id']}.png")
         assert np.abs(written.astype(int) - expected.astype(int)).max() <= 1
+
+
+def test_an_ensemble_is_the_mean_of_all_models(copied: Callable[[Path], Trained], folded: Path, tmp_path: Path) -> None:
+    trained, out = copied(folded), tmp_path / "ensemble"
+    scores = score(trained.run, splits=["val"], ensemble=True, out=out)
+    assert set(scores["fold"]) == {-1}
+    assert read_manner(out) == Manner(ensemble=True)
+    config = load(trained.run).config
+    models = [load_weights(config, trained.run / place / "best.safetensors") for place in ("", "fold-0", "fold-1")]
+    for row in trained.dataset.rows("val"):
+        image = trained.dataset.image(row)
+        expected = to_bytes(np.mean([predict_image(Loaded(model, config), image) for model in models], axis=0))
+        written = read_grey(out / "predictions" / f"{row['sample_id']}.png")
+        assert np.abs(written.astype(int) - expected.astype(int)).max() <= 1
+    shutil.copy(trained.run / "fold-0/best.safetensors", trained.run / "fold-1/best.safetensors")
+    assert set(score(trained.run, splits=["test"], ensemble=True, out=out)["split"]) == {"test"}, "val is forgotten"
+
+
+def test_an_ensemble_is_not_asked_about_what_its_models_learnt(
+    copied: Callable[[Path], Trained], folded: Path, finished: Path, tmp_path: Path
+) -> None:
+    trained = copied(folded)
+    for split in ("train", "background"):
+        with pytest.raises(UsageError, match=f"--ensemble --split {split}: its models learnt from those images"):
+            score(trained.run, splits=["val", split], ensemble=True, out=tmp_path / "out")
+    with pytest.raises(UsageError, match=r"--ensemble: .*run has no fold models. Train it with"):
+        score(finished, splits=["val"], ensemble=True, out=tmp_path / "out")
+
+
+def relabelled(dataset: Dataset, out: Path) -> Dataset:
+    """The next version of a dataset, in the first image of each split another person."""
+    first = {split: dataset.rows(split)[0]["sample_id"] for split in ("train", "val", "test")}
+    folder = out.parent / f"{out.name}-labels"
+    folder.mkdir()
+    for row in dataset.rows():
+        if row["sample_id"] in first.values():
+            corner = np.zeros((row["height"], row["width"]), np.uint8)
+            corner[:9, :9] = 255
+            Image.fromarray(corner).save(folder / f"{row['sample_id']}.png")
+    import_labels(dataset, out, Request(folder))
+    return open_dataset(out)
+
+
+def test_a_run_is_scored_against_the_labels_of_another_version(
+    copied: Callable[[Path], Trained], folded: Path, tmp_path: Path
+) -> None:
+    trained = copied(folded)
+    own, newer = score(trained.run), relabelled(trained.dataset, tmp_path / "newer")
+    out = tmp_path / "judged"
+    scores = score(trained.run, newer, out=out, other_version=True)
+    assert read_config(out).digest == newer.header.digest
+    assert scores.select("sample_id", "split", "fold").equals(own.select("sample_id", "split", "fold"))
+    for row in newer.rows("train", "val", "test"):
+        prediction = read_grey(out / "predictions" / f"{row['sample_id']}.png", (row["height"], row["width"]))
+        assert (
+            scores.row(by_predicate=pl.col("sample_id") == row["sample_id"], named=True)["iou"]
+            == (score_image(newer.target(row), prediction)["iou"])
+        )
+    labelled = own.select(pl.col("tp") + pl.col("fn")) != scores.select(pl.col("tp") + pl.col("fn"))
+    assert labelled["tp"].sum() == 3, "three labels are other ones"
+    with pytest.raises(VersionError, match="or pass --other-version to score against its labels"):
+        score(trained.run, newer, out=tmp_path / "other")
+    with pytest.raises(UsageError, match=r"--other-version: the scores in .*run speak of its own labels. Pass --out"):
+        score(trained.run, newer, other_version=True)
+
+
+def test_no_run_is_tested_on_what_it_learnt_from(
+    copied: Callable[[Path], Trained], finished: Path, tmp_path: Path
+) -> None:
+    trained = copied(finished)
+    newer = relabelled(trained.dataset, tmp_path / "newer")
+    moved = newer.samples.with_columns(
+        split=pl.when(pl.col("sample_id") == newer.rows("train")[2]["sample_id"])
+        .then(pl.lit("test"))
+        .otherwise("split")
+    )
+    other = Dataset(newer.root, newer.header, moved, newer.drops)
+    with pytest.raises(UsageError, match=r"is in test, and .*run learnt from it or from one like it"):
+        score(trained.run, other, ["test"], tmp_path / "out", other_version=True)
 
 
 def test_scores_are_never_mixed_with_those_of_another_manner_nor_lost_to_it(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from msgspec.structs import asdict
 
 from curate.errors import UsageError
 from curate.person_cli import input_options, spec_of
@@ -13,6 +14,7 @@ from curate.person_model import InputSpec
 from train.commands.console import SETTINGS, note, progress
 from train.commands.predict import refine_option
 from train.config import read_config
+from train.scoring.scored import Manner
 
 if TYPE_CHECKING:
     import polars as pl
@@ -28,7 +30,13 @@ if TYPE_CHECKING:
     "splits",
     type=click.Choice(["train", "val", "test", "background"]),
     multiple=True,
-    help="Split to score; repeatable.  [default: train, val, test]",
+    help="Split to score; repeatable.  [default: train, val, test; with --ensemble val and test]",
+)
+@click.option("--ensemble", is_flag=True, help="Predict the mean of a run's model and its fold models.")
+@click.option(
+    "--other-version",
+    is_flag=True,
+    help="DATASET is another version than RUN learnt from, such as one with mended labels: score against its labels.",
 )
 @click.option("--flip", is_flag=True, help="Predict the mean of each image and its mirror image.")
 @refine_option
@@ -41,6 +49,8 @@ def score(
     model: str,
     dataset: Path | None,
     splits: tuple[str, ...],
+    ensemble: bool,
+    other_version: bool,
     flip: bool,
     refine: str | None,
     input_size: str | None,
@@ -57,9 +67,10 @@ def score(
     \b
     Example:
       curate train score runs/first --split val --split test
+      curate train score runs/first people-2 --other-version --out runs/first-on-2
       curate train score grabcut people --split test --out runs/grabcut
     """
-    chosen = splits or ("train", "val", "test")
+    chosen = splits or (("val", "test") if ensemble else ("train", "val", "test"))
     spec = spec_of(input_size, layout, normalise)
     from train.inference.refine import split_names
 
@@ -68,9 +79,13 @@ def score(
     from train.scoring.peers import is_peer
 
     if is_peer(model):
+        if ensemble or other_version:
+            option = "--ensemble" if ensemble else "--other-version"
+            raise UsageError(f"{option}: is for runs, and {model} is none. Leave it out")
         scores, opened = _score_peer(model, spec, dataset, chosen, out, flip, refinements)
     else:
-        scores, opened = _score_run(Path(model), spec, dataset, chosen, out, flip, refinements)
+        manner = Manner(flip, refinements, ensemble)
+        scores, opened = _score_run(Path(model), spec, dataset, chosen, out, manner, other_version=other_version)
     scores, groups = scores.filter(scores["split"].is_in(chosen)), groups_of(opened)
     click.echo(summary_json(scores, groups) if as_json else summary_table(scores, groups), nl=as_json)
 
@@ -81,8 +96,9 @@ def _score_run(
     place: Path | None,
     splits: tuple[str, ...],
     out: Path | None,
-    flip: bool,
-    refinements: tuple[str, ...],
+    manner: Manner,
+    *,
+    other_version: bool,
 ) -> tuple[pl.DataFrame, Dataset]:
     config = read_config(run)
     from curate.dataset import open_dataset
@@ -95,7 +111,7 @@ def _score_run(
     opened = open_dataset(place) if place else dataset_of(run, config)
     note(f"scoring on {device_name()}")
     with progress() as (watch, _):
-        scores = score_run(run, opened, splits, out, watch, flip=flip, refinements=refinements)
+        scores = score_run(run, opened, splits, out, watch, other_version=other_version, **asdict(manner))
     if "train" in splits and not config.folds:
         note("the train split is scored in-sample, by a model that learnt from it; fit with --folds for honest scores")
     return scores, opened

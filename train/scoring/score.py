@@ -31,8 +31,9 @@ from train.data.folds import assign_folds
 from train.inference.predict import predict_batch, predict_both_views, to_bytes, to_native
 from train.inference.refine import refine
 from train.models import device, load_weights
+from train.models.ensemble import Ensemble
 from train.scoring.metrics import score_image
-from train.scoring.scored import RUN, Manner, identity_of, read_manner, read_origin, write_origin
+from train.scoring.scored import PLAIN, RUN, Manner, identity_of, read_manner, read_origin, write_origin
 
 SCORED_SPLITS = ("train", "val", "test", "background")
 """Splits that have labels to score against."""
@@ -49,6 +50,8 @@ def score(
     *,
     flip: bool = False,
     refinements: Sequence[str] = (),
+    ensemble: bool = False,
+    other_version: bool = False,
 ) -> pl.DataFrame:
     """Predict and score splits with the best weights of a run; writes `predictions/` and `scores.parquet`.
 
@@ -63,32 +66,76 @@ def score(
         watch: Shown what is being done and how far it is.
         flip: Predict the mean of each image and its mirror image.
         refinements: Of train.inference.refine, one after the other.
+        ensemble: Predict the mean of the run's model and its fold models.
+        other_version: Score against the labels of a dataset that is another version than the run's; into another
+            folder, since the run's own scores speak of its own labels.
 
     Returns:
         schema.SCORES, all rows of the written table, sorted by sample_id.
 
     Raises:
         MissingError: No run, no weights yet, or its dataset is not where it was.
-        UsageError: A split that has no labels; rows of other splits were made in another manner; `out` lies in the
-            dataset.
-        VersionError: The dataset is not the one the run was trained on.
+        UsageError: A split that has no labels, or none that an ensemble did not learn from; rows of other splits were
+            made in another manner; `out` lies in the dataset; the run learnt from images that another version tests.
+        VersionError: The dataset is not the one the run was trained on, and `other_version` is false.
         ExistsError: `out` holds another run or other files, or another process works in it.
     """
     config = read_config(run)
     check_splits(splits)
+    manner = Manner(flip, tuple(refinements), ensemble)
+    if ensemble:
+        _check_ensemble(run, config, splits)
     dataset = dataset_of(run, config) if dataset is None else dataset
-    if dataset.header.digest != config.digest:
+    out = run if out is None else out
+    if dataset.header.digest == config.digest:
+        fold_of = assign_folds(dataset, config.folds, config.seed)
+    elif other_version:
+        fold_of = _folds_of_other(run, config, dataset, out)
+    else:
         raise VersionError(
             f"{dataset.root}: has digest {dataset.header.digest[:12]}, {run} was trained on {config.digest[:12]}. "
-            "Pass that dataset, or train again on this one"
+            "Pass that dataset, train again on this one, or pass --other-version to score against its labels"
         )
-    out = run if out is None else out
     if out.resolve() != run.resolve():
         check_apart(dataset, out)
     with held_folder(out), readable_faults(out):
         if out.resolve() != run.resolve():
             _claim_other(run, out, config, dataset)
-        return score_into(run, config, dataset, splits, out, watch, flip=flip, refinements=refinements)
+        return score_into(run, config, dataset, splits, out, watch, manner=manner, fold_of=fold_of)
+
+
+def _check_ensemble(run: Path, config: FitConfig, splits: Sequence[str]) -> None:
+    """Raise UsageError where there is no ensemble, or one of its models learnt from what it is to be scored on."""
+    if config.folds < 2:
+        raise UsageError(f"--ensemble: {run} has no fold models. Train it with: curate train fit --folds 3")
+    learnt = [split for split in splits if split in ("train", "background")]
+    if learnt:
+        raise UsageError(
+            f"--ensemble --split {learnt[0]}: its models learnt from those images. Pass --split val or test"
+        )
+
+
+def _folds_of_other(run: Path, config: FitConfig, dataset: Dataset, out: Path) -> dict[str, int]:
+    """sample_id -> fold model that did not learn from it, of the training images of another version of a run's dataset.
+
+    Raises:
+        UsageError: `out` is the run, or the run learnt from an image that is held out here.
+    """
+    if out.resolve() == run.resolve():
+        raise UsageError(f"--other-version: the scores in {run} speak of its own labels. Pass --out FOLDER")
+    own = dataset_of(run, config)
+    learnt = own.samples.filter(pl.col("split").is_in(["train", "background"]))
+    held_out = dataset.samples.filter(pl.col("split").is_in(["val", "test"]))
+    seen = held_out.filter(
+        pl.col("image_sha256").is_in(learnt["image_sha256"].implode())
+        | pl.col("group").is_in(learnt["group"].implode())
+    )
+    if seen.height:
+        found = f"{seen['sample_id'][0]} is in {seen['split'][0]}, and {run} learnt from it or from one like it"
+        raise UsageError(f"{dataset.root}: {found}. Score it on a version with the same splits")
+    known = assign_folds(own, config.folds, config.seed)
+    new = 0 if config.folds else -1  # any fold model: none learnt from what its dataset did not have
+    return {row["sample_id"]: known.get(row["sample_id"], new) for row in dataset.rows("train")}
 
 
 def check_splits(splits: Sequence[str]) -> None:
@@ -110,7 +157,8 @@ def _claim_other(run: Path, out: Path, config: FitConfig, dataset: Dataset) -> N
     """Make `out` a run of its own as far as scores go: a configuration whose files are found from there."""
     weights = config.weights if has_named_weights(config.weights) else relative(run / config.weights, out)
     place = relative(dataset.root, out)
-    claim_folder(out, encode_config(msgspec.structs.replace(config, dataset=place, weights=weights)))
+    digest = dataset.header.digest
+    claim_folder(out, encode_config(msgspec.structs.replace(config, dataset=place, digest=digest, weights=weights)))
 
 
 def score_into(
@@ -121,18 +169,20 @@ def score_into(
     out: Path,
     watch: Watch,
     *,
-    flip: bool = False,
+    manner: Manner = PLAIN,
     also: Collection[str] = (),
-    refinements: Sequence[str] = (),
+    fold_of: Mapping[str, int],
 ) -> pl.DataFrame:
-    """`score` while no other process works in `out`; `also` are the sample_ids of further images, not out-of-fold."""
-    fold_of = assign_folds(dataset, config.folds, config.seed) if "train" in splits else {}
+    """`score` while no other process works in `out`.
+
+    `also` are the sample_ids of further images, not out-of-fold; `fold_of` says which model scores a training image.
+    """
     jobs: dict[int, list[dict[str, Any]]] = {}
     wanted = pl.col("split").is_in(splits) | pl.col("sample_id").is_in(list(also))
     for row in dataset.samples.filter(wanted).to_dicts():
-        jobs.setdefault(fold_of.get(row["sample_id"], -1), []).append(row)
-    models = {fold: load_weights(config, weights_path(run, fold)) for fold in jobs}
-    manner = Manner(flip, tuple(refinements))
+        fold = fold_of.get(row["sample_id"], -1) if "train" in splits else -1
+        jobs.setdefault(fold, []).append(row)
+    models = {fold: _model_of(run, config, fold, manner) for fold in jobs}
     kept = _forget_other_weights(run, config, out, manner, wanted).filter(~wanted)
     tick = watch("score", sum(map(len, jobs.values())))
     rows: list[dict[str, object]] = []
@@ -145,8 +195,7 @@ def score_into(
             samples,
             out / "predictions",
             tick,
-            flip=flip,
-            refinements=refinements,
+            manner=manner,
             name=str(weights_path(run, fold)),
             precision=config.precision,
         )
@@ -172,6 +221,13 @@ def read_rows(out: Path) -> pl.DataFrame:
     return read_table(path, schema.SCORES) if path.is_file() else schema.table([], schema.SCORES)
 
 
+def _model_of(run: Path, config: FitConfig, fold: int, manner: Manner) -> nn.Module:
+    """The model of a fold with its best weights, or all of a run's as one."""
+    if manner.ensemble:
+        return Ensemble([load_weights(config, weights_path(run, one)) for one in (-1, *range(config.folds))])
+    return load_weights(config, weights_path(run, fold))
+
+
 def weights_path(run: Path, fold: int) -> Path:
     """Where the best weights of a fold model lie; -1 is the model of the whole training split."""
     return (run if fold == -1 else run / f"fold-{fold}") / "best.safetensors"
@@ -186,6 +242,8 @@ def _forget_other_weights(run: Path, config: FitConfig, out: Path, manner: Manne
     """
     paths = {fold: weights_path(run, fold) for fold in (-1, *range(config.folds))}
     digests = {fold: sha256_file(path) for fold, path in paths.items() if path.is_file()}
+    if manner.ensemble:
+        digests = {-1: "+".join(digests.values())}
     current = {str(fold): identity_of(digest, manner) for fold, digest in digests.items()}
     earlier, scored = read_origin(out), read_rows(out)
     same = pl.col("fold").is_in([int(fold) for fold, identity in current.items() if earlier.get(fold) == identity])
@@ -224,8 +282,7 @@ def predict_and_score(
     folder: Path,
     tick: Tick,
     *,
-    flip: bool = False,
-    refinements: Sequence[str] = (),
+    manner: Manner = PLAIN,
     name: str = "the model",
     precision: str = "auto",
 ) -> list[Figures]:
@@ -234,14 +291,16 @@ def predict_and_score(
     Reading, resizing, writing and counting run in threads beside the model.
     """
     finishing: list[Future[Figures]] = []
-    predict = partial(predict_both_views if flip else predict_batch, precision=precision)
+    predict = partial(predict_both_views if manner.flip else predict_batch, precision=precision)
     # Filters for warnings are global to the process: threads that set and reset them would undo each other.
     with warnings.catch_warnings(), ThreadPoolExecutor(THREADS) as pool:
         warnings.simplefilter("ignore")
         try:
             for batch, images in _read_ahead(dataset, rows, size, pool):
                 for row, chances in zip(batch, predict(model, images), strict=True):
-                    finishing.append(pool.submit(finish_image, dataset, row, chances, folder, refinements, name=name))
+                    finishing.append(
+                        pool.submit(finish_image, dataset, row, chances, folder, manner.refinements, name=name)
+                    )
                 for future in finishing[-2 * BATCH : -BATCH]:  # no more than two batches wait at native size
                     future.result()
                 tick(len(batch))

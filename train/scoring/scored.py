@@ -19,11 +19,16 @@ class Manner(msgspec.Struct, frozen=True):
     """How probabilities become predictions: plainly, or as these options say."""
 
     flip: bool = False
+    """The mean of each image and its mirror image."""
     refinements: tuple[str, ...] = ()
+    """Of train.inference.refine, one after the other."""
+    ensemble: bool = False
+    """The mean of the model of the whole training split and the fold models."""
 
     def __str__(self) -> str:
         """The options in words."""
-        words = ["--flip"] * self.flip + [f"--refine {','.join(self.refinements)}"] * bool(self.refinements)
+        words = ["--ensemble"] * self.ensemble + ["--flip"] * self.flip
+        words += [f"--refine {','.join(self.refinements)}"] * bool(self.refinements)
         return " ".join(words) or "neither --flip nor --refine"
 
 
@@ -37,7 +42,7 @@ def identity_of(digest: str, manner: Manner) -> str:
     'ab12 flip refine=guided,matting'
     """
     refined = [f"refine={','.join(manner.refinements)}"] if manner.refinements else []
-    return " ".join([digest, *["flip"] * manner.flip, *refined])
+    return " ".join([digest, *["ensemble"] * manner.ensemble, *["flip"] * manner.flip, *refined])
 
 
 def read_origin(out: Path) -> dict[str, str]:
@@ -68,7 +73,7 @@ def read_manner(out: Path) -> Manner:
 
 def _manner_of(words: Sequence[str]) -> Manner:
     refined = [word.removeprefix("refine=") for word in words if word.startswith("refine=")]
-    return Manner("flip" in words, tuple(refined[0].split(",")) if refined else ())
+    return Manner("flip" in words, tuple(refined[0].split(",")) if refined else (), "ensemble" in words)
 
 
 def run_of(out: Path) -> Path | None:

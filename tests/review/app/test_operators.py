@@ -17,14 +17,13 @@ from PIL import Image
 from curate.cli import main
 from curate.dataset import open_dataset
 from curate.decisions import Decision, read_decisions
-from curate.errors import MachineError, UsageError
+from curate.errors import MachineError
 from review import cli
 from review.label_check import findings_of
 from review.runs import open_run
 from review.slices import conditions_of
 from tests.review.making import Drawn, as_target, make_dataset, photograph
 from tests.review.test_failures import PERSON
-from tests.train.making import quick
 
 pytestmark = pytest.mark.database
 PLUGIN = "@silhouette/review"
@@ -242,27 +241,6 @@ def test_paths_are_those_of_the_folder_the_app_was_opened_in(monkeypatch: pytest
     assert placed("/data/x") == Path("/data/x")
 
 
-def test_a_retraining_takes_over_all_that_a_run_was_trained_with(app: ModuleType, tmp_path: Path) -> None:
-    from review.app.actions import options_of
-    from train.config import encode_config
-
-    config = quick(
-        model="unet", encoder="resnet18", earlier_sizes=(32,), size=64, epochs=2, deterministic=True, loss="focal"
-    )
-    (tmp_path / "config.json").write_bytes(encode_config(config))
-    with pytest.raises(UsageError, match="was not trained here"):
-        options_of(tmp_path)
-    (tmp_path / "best.safetensors").touch()
-    words = " ".join(options_of(tmp_path))
-    assert "--encoder resnet18 --weights none" in words
-    assert "--size 32,64" in words
-    assert "--deterministic" in words.split()
-    assert "--loss focal" in words
-    assert "--epochs" not in words
-    (tmp_path / "config.json").write_bytes(encode_config(quick(model="unet", weights="../other.safetensors")))
-    assert str(tmp_path.parent / "other.safetensors") in options_of(tmp_path)
-
-
 @pytest.mark.long
 def test_a_retraining_goes_on_by_itself_with_the_verdicts(app: ModuleType, trained: tuple[Any, Path]) -> None:
     shown, place = trained
@@ -275,7 +253,8 @@ def test_a_retraining_goes_on_by_itself_with_the_verdicts(app: ModuleType, train
     log = (place / "loop.log").read_text()
     assert (place / "loop/report.html").is_file(), log
     told = json.loads((place / "loop/loop.json").read_bytes())
-    assert told["verdicts"] == {"s0": "exclude"}
+    assert json.loads((place / "loop/round-1/given.json").read_bytes())["verdicts"] == {"s0": "exclude"}
+    assert told["start"]
     assert told["fit"]["size"] == 32
     assert told["fit"]["encoder"] == "resnet18"
 

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from review.gate import Verdict, decide
+from review.loop.gate import Verdict, decide
 
 
 def scores(values: list[float | None]) -> pl.DataFrame:
@@ -16,9 +16,12 @@ def scores(values: list[float | None]) -> pl.DataFrame:
     )
 
 
-def decided(control: object, candidate: object) -> Verdict:
+NO_SLICES = pl.DataFrame(schema={"sample_id": pl.String, "slice": pl.String})
+
+
+def decided(control: object, candidate: object, slices: pl.DataFrame = NO_SLICES) -> Verdict:
     first, second = scores(list(control)), scores(list(candidate))  # type: ignore[call-overload]
-    return decide(first, second, {one: one for one in first["sample_id"]}, seed=0)
+    return decide(first, second, slices, {one: one for one in first["sample_id"]}, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -58,8 +61,33 @@ def test_nothing_to_decide_on_is_not_promoted() -> None:
 def test_frames_of_one_clip_decide_nothing() -> None:
     first = scores([0.2 + 0.02 * n for n in range(25)])
     second = first.with_columns(pl.col("iou", "boundary_iou") + 0.02)
-    assert not decide(first, second, dict.fromkeys(first["sample_id"], "clip"), seed=0).promoted
+    assert not decide(first, second, NO_SLICES, dict.fromkeys(first["sample_id"], "clip"), seed=0).promoted
     pairs = {one: f"clip {n // 2}" for n, one in enumerate(first["sample_id"])}
-    told = decide(first, second, pairs, seed=0)
+    told = decide(first, second, NO_SLICES, pairs, seed=0)
     assert not told.promoted
     assert told.reasons[-1] == "25 validation images in 13 groups are too few to tell, at least 20 are needed"
+
+
+@pytest.mark.parametrize(
+    ("members", "promoted", "reason"),
+    [
+        pytest.param(range(40, 60), False, "good ones loses (-0.1000, 95 % interval -0.1000 to -0.1000)", id="20"),
+        pytest.param(range(41, 60), True, "the worst tenth rises", id="19 have no vote"),
+        pytest.param(range(60), True, "none of 1 slices loses more than half a point beyond chance", id="all"),
+    ],
+)
+def test_a_slice_that_loses_is_not_promoted(members: range, promoted: bool, reason: str) -> None:
+    control = np.linspace(0.2, 0.8, 60)
+    candidate = control + np.where(np.arange(60) < 40, 0.2, -0.1)
+    slices = pl.DataFrame({"sample_id": [f"s-{i:03}" for i in members], "slice": "good ones"})
+    verdict = decided(control, candidate, slices)
+    assert verdict.promoted is promoted
+    assert reason in verdict.reasons[-1]
+    assert [one.slice for one in verdict.slices] == (["good ones"] if len(members) >= 20 else [])
+
+
+def test_less_than_half_a_point_is_no_loss() -> None:
+    control = np.linspace(0.2, 0.8, 60)
+    candidate = control + np.where(np.arange(60) < 40, 0.2, -0.004)
+    slices = pl.DataFrame({"sample_id": [f"s-{i:03}" for i in range(40, 60)], "slice": "good ones"})
+    assert decided(control, candidate, slices).promoted

@@ -20,19 +20,13 @@ from curate import schema
 from curate.cli import cli
 from curate.dataset import Dataset, open_dataset, read_table
 from curate.errors import ExistsError, FormatError, MissingError, UsageError
-from review.loop import (
-    RETRAIN_LR,
-    LoopConfig,
-    RoundResult,
-    arm_config,
-    epochs_of,
-    loop_config,
-    loop_status,
-    read_loop,
-    run_loop,
-)
-from review.loop_report import write_report
-from review.mine import HARD_WEIGHT
+from review.loop.config import RETRAIN_LR, LoopConfig, arm_config, loop_config
+from review.loop.mine import Mining
+from review.loop.report import write_report
+from review.loop.round import RoundResult
+from review.loop.run import read_loop, run_loop
+from review.loop.status import loop_status
+from review.loop.steps import epochs_of
 from tests.conftest import REPOSITORY
 from tests.train.making import make_dataset, quick
 from train.config import read_config
@@ -46,7 +40,7 @@ FIT = {"encoder": "resnet18", "weights": "none", "size": 32, "batch_size": 4, "f
 
 
 def configure(dataset: Dataset, out: Path, **changes: object) -> LoopConfig:
-    options = {"rounds": 1, "budget": "1", "verdicts": {}} | changes
+    options = {"rounds": 1, "budget": "1"} | changes
     return loop_config(dataset, out, FIT, **options)  # type: ignore[arg-type]
 
 
@@ -54,11 +48,11 @@ def test_arms_have_all_their_epochs_and_nothing_that_only_a_beginning_needs() ->
     trained = quick(
         lr=0.02, lr_from="range test", lr_min=0.001, schedule="triangular", cycle_epochs=3, epochs=6, freeze_epochs=2
     )
-    arms = arm_config(trained, Path("base"), epochs=1, number=1)
+    arms = arm_config(trained, Path("base"), epochs=1, number=1, images=8)
     assert (arms.lr, arms.lr_min) == (0.02 * RETRAIN_LR, 0.001 * RETRAIN_LR)
     assert (arms.lr_from, arms.cycle_epochs, arms.freeze_epochs, arms.epochs) == ("", 1, 0, 1)
-    patient = arm_config(quick(epochs=6, patience=2), Path("base"), epochs=1, number=1)
-    growing = arm_config(quick(epochs=6, size=64, earlier_sizes=(32,)), Path("base"), epochs=1, number=1)
+    patient = arm_config(quick(epochs=6, patience=2), Path("base"), epochs=1, number=1, images=8)
+    growing = arm_config(quick(epochs=6, size=64, earlier_sizes=(32,)), Path("base"), epochs=1, number=1, images=8)
     assert (patient.patience, growing.size, growing.earlier_sizes) == (None, 64, ())
 
 
@@ -103,7 +97,7 @@ def test_mining_weights_up_the_worst_out_of_fold_images(finished: tuple[Path, Ro
     mined = read_table(out / "round-1" / "mined.parquet", schema.MINED)
     training = scores(out / "base", "train")
     assert set(training["fold"]) == {0, 1}
-    hard = set(mined.filter(pl.col("weight") == HARD_WEIGHT)["sample_id"])
+    hard = set(mined.filter(pl.col("weight") == Mining().hard_weight)["sample_id"])
     left = training.filter(~pl.col("sample_id").is_in(mined.filter(pl.col("weight") == 0)["sample_id"].implode()))
     assert hard == set(left.sort("iou", "sample_id").head(len(hard))["sample_id"])
     assert result.mined["hard"] == len(hard) > 0
@@ -163,7 +157,7 @@ def test_a_loop_that_failed_before_its_first_epoch_can_be_called_with_other_opti
     people: Dataset, weights: str
 ) -> None:
     out = people.root.parent / "failed"
-    typo = loop_config(people, out, FIT | {"weights": weights}, rounds=1, budget="1", verdicts={})
+    typo = loop_config(people, out, FIT | {"weights": weights}, rounds=1, budget="1")
     with pytest.raises(MissingError, match=rf"^{weights}: no such weights"):
         run_loop(people, out, typo, quiet)
 
@@ -265,10 +259,10 @@ def test_status_says_what_is_done(finished: tuple[Path, RoundResult]) -> None:
 
 def test_a_reviewers_verdicts_reach_the_mining(people: Dataset, finished: tuple[Path, RoundResult]) -> None:
     out = people.root.parent / "decided"
-    run_loop(people, out, configure(people, out, verdicts={"drawn-000": "exclude", "drawn-001": "hard"}), quiet)
+    run_loop(people, out, configure(people, out), quiet, verdicts={"drawn-000": "exclude", "drawn-001": "hard"})
     mined = read_table(out / "round-1" / "mined.parquet", schema.MINED)
     weights = dict(mined.select("sample_id", "weight").iter_rows())
-    assert (weights["drawn-000"], weights["drawn-001"]) == (0.0, HARD_WEIGHT)
+    assert (weights["drawn-000"], weights["drawn-001"]) == (0.0, Mining().hard_weight)
 
 
 def test_a_budget_in_minutes_buys_the_epochs_that_fit(finished: tuple[Path, RoundResult]) -> None:
@@ -294,12 +288,12 @@ def test_a_wrong_budget_is_a_usage_error(people: Dataset, changes: dict[str, str
 
 def test_minutes_say_nothing_of_the_base(people: Dataset) -> None:
     with pytest.raises(UsageError, match="Pass its --epochs"):
-        loop_config(people, Path("loop"), {"epochs": None}, rounds=1, budget="5m", verdicts={})
+        loop_config(people, Path("loop"), {"epochs": None}, rounds=1, budget="5m")
 
 
 def test_without_folds_the_datasets_own_are_taken(people: Dataset, tmp_path: Path) -> None:
     def folds(dataset: Dataset) -> int:
-        return loop_config(dataset, Path("loop"), {}, rounds=1, budget="1", verdicts={}).fit.folds
+        return loop_config(dataset, Path("loop"), {}, rounds=1, budget="1").fit.folds
 
     assert folds(people) == 3
     assert folds(make_dataset(tmp_path / "folded", SPLITS, folds=4)) == 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +11,15 @@ import polars as pl
 from curate import schema
 from curate.dataset import Dataset, read_table
 from curate.files import write_atomic
-from review.compare import changes, table_rows
-from review.loop import RoundResult, read_loop
-from review.pages import Curve, Picture, curves_svg, funnel_rows, iou_words, page, picture
+from review.compare import SliceDifference, changes, gain_words, table_rows
+from review.loop.given import read_given, version_of
+from review.loop.pool import POOL
+from review.loop.round import TO_LABEL, RoundResult, round_folder
+from review.loop.run import read_loop
+from review.pages import Curve, Picture, curves_svg, funnel_rows, iou_words, page, photograph, picture
+from train.config import relative
 from train.monitoring.log import read_log
+from train.scoring.figures import number
 
 SHOWN = 6
 """Images shown in each gallery."""
@@ -31,16 +37,22 @@ class Row:
 def write_report(dataset: Dataset, out: Path) -> Path:
     """Write `report.html` of the loop in folder `out`; returns its path."""
     config, results = read_loop(out)
+    base, stories, version = config.base_of(out), list[dict[str, object]](), dataset
+    for result in results:
+        folder = round_folder(out, result.round)
+        given = read_given(folder)
+        version = version if given is None else version_of(version, folder, given)
+        stories.append(_round_story(version, out, result))
     html = page(
         "loop.html",
         dataset=dataset,
         funnel=funnel_rows(dataset),
         counts=dataset.header.counts,
         config=config,
-        rounds=[_round_story(dataset, out, result) for result in results],
-        base_failures=failure_rows(out / "base"),
-        suspects=suspect_gallery(dataset, out / "base"),
-        curves=curves_svg(loop_curves(out, results)),
+        rounds=stories,
+        base_failures=failure_rows(base),
+        suspects=suspect_gallery(dataset, base),
+        curves=curves_svg(loop_curves(out, base, results)),
     )
     path = out / "report.html"
     write_atomic(path, html)
@@ -57,23 +69,52 @@ def failure_rows(run: Path) -> list[tuple[str, int, float]]:
 
 
 def _round_story(dataset: Dataset, out: Path, result: RoundResult) -> dict[str, object]:
-    folder = out / f"round-{result.round}"
-    runs = {"before": out / result.base, "control": folder / "control", "after": folder / "candidate"}
+    folder = round_folder(out, result.round)
+    runs = {name: out / place for name, place in result.runs.items()}
     scores = {name: _test_scores(run) for name, run in runs.items()}
     moved = changes(scores["control"], scores["after"])
     mined = read_table(folder / "mined.parquet", schema.MINED)
+    shown = {name: runs[name] for name in ("before", "control", "after")}
     return {
         "result": result,
+        "names": list(result.table),
         "table": table_rows(result.table, result.test),
+        "earned": {name: [(one.name, gain_words(one)) for one in found] for name, found in result.earned.items()},
+        "slices": slice_rows(result.slices),
         "recipes": recipe_rows(mined),
-        "improved": _gallery(dataset, runs, moved.filter(pl.col("change") > 0).reverse().head(SHOWN), scores),
-        "worse": _gallery(dataset, runs, moved.filter(pl.col("change") < 0).head(SHOWN), scores),
+        "to_label": f"{folder.name}/{TO_LABEL}" if (folder / TO_LABEL).is_file() else "",
+        "pool": pool_gallery(dataset, folder),
+        "improved": _gallery(dataset, shown, moved.filter(pl.col("change") > 0).reverse().head(SHOWN), scores),
+        "worse": _gallery(dataset, shown, moved.filter(pl.col("change") < 0).head(SHOWN), scores),
         "counts": {
             "better": moved.filter(pl.col("change") > 0.01).height,
             "worse": moved.filter(pl.col("change") < -0.01).height,
             "same": moved.filter(pl.col("change").abs() <= 0.01).height,
         },
     }
+
+
+def slice_rows(slices: Sequence[SliceDifference]) -> list[tuple[str, int, str, str, str]]:
+    """(slice, images, IoU of the control, of the candidate, their difference) of the validation split."""
+    return [
+        (one.slice, one.images, number(one.iou.first), number(one.iou.second), gain_words(one.iou)) for one in slices
+    ]
+
+
+def pool_gallery(dataset: Dataset, folder: Path) -> list[Row]:
+    """The images of the pool that are most worth a label, each beside the hard image that it is like."""
+    path = folder / "pool.parquet"
+    if not path.is_file():
+        return []
+    samples = {row["sample_id"]: row for row in dataset.rows()}
+    rows = []
+    for found in read_table(path, POOL).head(SHOWN).iter_rows(named=True):
+        pictures = [photograph(dataset, samples[found["sample_id"]], "to label")]
+        if found["like"] in samples:
+            pictures.append(photograph(dataset, samples[found["like"]], f"like {found['like']}"))
+        note = f"similarity {found['similarity']:.2f}, disagreement {found['disagreement']:.2f}"
+        rows.append(Row(found["sample_id"], note, pictures))
+    return rows
 
 
 def recipe_rows(mined: pl.DataFrame) -> list[tuple[str, int]]:
@@ -118,14 +159,17 @@ def suspect_gallery(dataset: Dataset, run: Path) -> list[Row]:
     ]
 
 
-def loop_curves(out: Path, results: list[RoundResult]) -> list[Curve]:
-    """Every training of the loop, the epochs of both arms continuing the base's."""
-    base = read_log(out / "base")
-    curves, ends = [Curve("base", base, "#334155")], {"base": len(base)}
+ARM_COLOURS = {"control": "#94a3b8", "labels": "#0284c7", "candidate": "#e11d48"}
+
+
+def loop_curves(out: Path, base: Path, results: list[RoundResult]) -> list[Curve]:
+    """Every training of the loop, the epochs of the arms continuing those of the run that they start from."""
+    lines = read_log(base)
+    curves, ends = [Curve("base", lines, "#334155")], {relative(base, out): len(lines)}
     for result in results:
-        begin = ends.get(result.base, len(base))
-        for arm, colour in (("control", "#94a3b8"), ("candidate", "#e11d48")):
-            lines = read_log(out / f"round-{result.round}" / arm)
-            ends[f"round-{result.round}/{arm}"] = begin + len(lines)
-            curves.append(Curve(f"{arm} {result.round}" if len(results) > 1 else arm, lines, colour, begin))
+        begin = ends.get(result.base, len(lines))
+        for arm, colour in ARM_COLOURS.items():
+            if arm_lines := read_log(round_folder(out, result.round) / arm):
+                ends[f"round-{result.round}/{arm}"] = begin + len(arm_lines)
+                curves.append(Curve(f"{arm} {result.round}" if len(results) > 1 else arm, arm_lines, colour, begin))
     return curves

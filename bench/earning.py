@@ -1,0 +1,130 @@
+"""What a round of the loop earns, recipe by recipe: `python -m bench.earning --data DIR --work DIR`.
+
+One base a seed, with fold models, from random weights on the photographs of humanseg, ccp, coco-mini and voc2012; from
+it one control and a candidate for each recipe, all with the same epochs. Differences are of the mean over the seeds of
+each image's score, paired, on the validation split: recipes are chosen by these. `--test` prints the test split, for
+recipes that are chosen already. What is in `--work` is not done again, so recipes and seeds can be added one by one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from bench.measure import ROOT, curate
+from curate import schema
+from curate.dataset import Dataset, open_dataset, read_table
+from curate.files import write_atomic
+from review.compare import gain_words, slice_differences
+from review.loop.config import loop_config
+from review.loop.gate import FEWEST_IN_SLICE
+from review.loop.mine import Mining
+from review.loop.run import encoded, run_loop
+from review.paired import differences
+from review.slices import conditions_of, slices_of
+from train.monitoring.log import is_finished
+from train.scoring.figures import groups_of
+
+FIT = ("--encoder", "mobilenet_v2", "--weights", "none", "--size", "128", "--folds", "2")
+RECIPES: Mapping[str, Mining] = {
+    "leave-out": Mining(hard_share=0.0, offer=0),
+    "hard x3, by kind": Mining(offer=0),
+    "hard x3": Mining(hard_augment="own", offer=0),
+    "hard x2, by kind": Mining(hard_weight=2.0, offer=0),
+    "hard x3, copy-paste": Mining(hard_augment="copy-paste", offer=0),
+    "hard x3, strong": Mining(hard_augment="strong", offer=0),
+    "hard x1, by kind": Mining(hard_weight=1.0, hard_share=0.5, offer=0),
+    "rare slices to 10 %": Mining(hard_share=0.0, rare_share=0.1, offer=0),
+    "learn the pool": Mining(hard_share=0.0, pool="learn", offer=0),
+}
+"""Labels in doubt are left out in all of them."""
+
+
+def build(data: Path, work: Path) -> Dataset:
+    """The dataset."""
+    out = work / "set"
+    if not (out / "dataset.json").is_file():
+        coco = [f"{data}/coco-mini/annotations/instances_{name}2017.json" for name in ("train", "val")]
+        sources = ["--coco", coco[0], "--coco", coco[1], "--voc", f"{data}/voc2012"]
+        sources += ["--pairs", f"humanseg={data}/humanseg/images", f"{data}/humanseg/masks"]
+        sources += ["--pairs", f"ccp={data}/ccp/photos", f"{data}/ccp/pixel-level", "--pool", f"{data}/ccp/unlabelled"]
+        rules = ["--min-area", "0.05", "--max-people", "4", "--split", "55/15/30"]
+        subprocess.run(curate("build", *sources, *rules, "--out", out), cwd=ROOT, check=True)
+    return open_dataset(out)
+
+
+def base_of(dataset: Dataset, work: Path, seed: int, epochs: int) -> Path:
+    """The base run of a seed."""
+    run = work / f"base-{seed}"
+    if not is_finished(run):
+        options = [*FIT, "--epochs", str(epochs), "--seed", str(seed), "--out", str(run)]
+        resumed = ["--resume"] if run.is_dir() else []
+        subprocess.run(curate("train", "fit", dataset.root, *options, *resumed), cwd=ROOT, check=True)
+    return run
+
+
+def loop_of(dataset: Dataset, work: Path, base: Path, recipe: str, budget: str) -> Path:
+    """The loop of a recipe from a base; all recipes share one control, which the first of them trained."""
+    out = work / f"{base.name}-{recipe.replace(' ', '-').replace(',', '').replace('%', 'percent')}"
+    config = loop_config(dataset, out, {}, rounds=1, budget=budget, mining=RECIPES[recipe], start=base)
+    trained = next((one for one in sorted(work.glob(f"{base.name}-*/round-1/control")) if is_finished(one)), None)
+    if trained is not None and not (out / "round-1/control").exists():
+        (out / "round-1").mkdir(parents=True, exist_ok=True)
+        write_atomic(out / "loop.json", encoded(config))
+        shutil.copytree(trained, out / "round-1/control")
+    begun = time.perf_counter()
+    run_loop(dataset, out, config, lambda line: print(f"  {line}", file=sys.stderr))
+    print(f"{out.name}: {(time.perf_counter() - begun) / 60:.1f} min", file=sys.stderr)
+    return out / "round-1"
+
+
+def mean_scores(runs: Sequence[Path], split: str) -> pl.DataFrame:
+    """Each image's IoU and Boundary IoU, means over runs."""
+    scores = pl.concat([read_table(run / "scores.parquet", schema.SCORES) for run in runs]).filter(split=split)
+    return scores.group_by("sample_id").agg(pl.col("iou", "boundary_iou").mean()).sort("sample_id")
+
+
+def table(dataset: Dataset, rounds: Mapping[str, Sequence[Path]], split: str) -> Iterator[str]:
+    """A row for each recipe: what it earns over the control."""
+    groups, slices = groups_of(dataset), slices_of(dataset.samples, conditions_of(dataset))
+    yield "| recipe | image mean IoU | worst tenth IoU | mean Boundary IoU | good photos | worst slice |"
+    yield "| --- | ---: | ---: | ---: | ---: | --- |"
+    for recipe, folders in rounds.items():
+        control, after = (mean_scores([folder / arm for folder in folders], split) for arm in ("control", "candidate"))
+        by_name = {one.name: gain_words(one) for one in differences(control, after, groups)}
+        by_slice = [one for one in slice_differences(control, after, slices, groups) if one.images >= FEWEST_IN_SLICE]
+        worst = f"{by_slice[0].slice} {gain_words(by_slice[0].iou)}" if by_slice else "-"
+        names = ("image mean IoU", "worst tenth IoU", "mean Boundary IoU", "good photos")
+        yield f"| {recipe} | {' | '.join(by_name[name] for name in names)} | {worst} |"
+
+
+def main() -> None:
+    """Train what is not there yet and print the table."""
+    parser = argparse.ArgumentParser(prog="python -m bench.earning", description=(__doc__ or "").partition(":")[0])
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="Folder of the four collections.")
+    parser.add_argument("--work", type=Path, required=True, metavar="DIR", help="Folder for the runs.")
+    parser.add_argument("--epochs", type=int, default=60, metavar="N", help="Of each base.  [default: %(default)s]")
+    parser.add_argument("--budget", default="24", metavar="N|Nm", help="Of each arm.  [default: %(default)s]")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="N", help="Of the bases.  [default: 0]")
+    parser.add_argument("--recipes", nargs="+", choices=[*RECIPES], default=[*RECIPES], metavar="NAME")
+    parser.add_argument("--test", action="store_true", help="Print the test split, not the validation split.")
+    given = parser.parse_args()
+    work = given.work.resolve()
+    dataset = build(given.data.resolve(), work)
+    bases = [base_of(dataset, work, seed, given.epochs) for seed in given.seeds]
+    rounds = {
+        recipe: [loop_of(dataset, work, base, recipe, given.budget) for base in bases] for recipe in given.recipes
+    }
+    split = "test" if given.test else "val"
+    print("\n".join(table(dataset, rounds, split)))
+
+
+if __name__ == "__main__":
+    main()

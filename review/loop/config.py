@@ -1,0 +1,243 @@
+"""`loop.json`: all that decides what a loop does, from the command line or a recipe file. Imports no torch."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import polars as pl
+
+from curate import schema
+from curate.dataset import Dataset
+from curate.errors import CurateError, FormatError, MissingError, UsageError
+from curate.files import readable_faults
+from review.loop.mine import Mining
+from train.config import FitConfig, read_config, relative
+from train.monitoring.log import is_finished
+from train.presets import OPTIONS, combine, make_config, option_name
+
+FOLDS = 3
+"""Fold models of the base where the dataset has no folds of its own."""
+
+RETRAIN_LR = 0.25
+"""The arms' learning rate, as a share of the base's: at the full rate they first forget what the base has learnt."""
+
+MODEL_FIELDS = ("model", "encoder", "classes", "position_channels")
+"""What an arm cannot have otherwise than the run whose weights it starts from."""
+
+
+class LoopConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """`loop.json`. A loop goes on with another number of rounds; all else stays as it was begun."""
+
+    format: int = schema.FORMAT
+    dataset: str
+    """Path of the dataset, relative to the loop's folder."""
+    digest: str
+    rounds: int
+    budget: str
+    """Epochs per arm and round (`4`), or minutes (`30m`)."""
+    fit: FitConfig
+    """How the base is trained; `arm_config` says what the arms change of it."""
+    mining: Mining = Mining()
+    start: str = ""
+    """A finished run that is the base (--from), relative to the loop's folder; empty where the loop trains its own."""
+    to: str = "cvat"
+    """The labelling tool that what should be labelled next is written for."""
+    ensemble: bool = False
+    """Whether the mean of the base and its fold models is scored too, and guesses the masks of the pool."""
+
+    def base_of(self, out: Path) -> Path:
+        """The run that the first round starts from."""
+        return out / self.start if self.start else out / "base"
+
+
+LOOP_OPTIONS = ("rounds", "budget", "to", "ensemble")
+MINING_OPTIONS = Mining.__struct_fields__
+FIT_OPTIONS = (*OPTIONS, "earlier_sizes", "earlier_batch_sizes")
+
+
+def configured(
+    dataset: Dataset, out: Path, options: Mapping[str, Any], given: Mapping[str, Any], recipe: Path | None
+) -> tuple[LoopConfig, list[str]]:
+    """A loop's configuration from the options of its command, and what of a recipe file does not stay as it was.
+
+    Args:
+        dataset: The dataset.
+        out: The loop's folder.
+        options: All options by name, defaults included; `start` is that of --from.
+        given: Those that were given, which go before a recipe's.
+        recipe: A TOML file of further options.
+
+    Raises:
+        UsageError: As `loop_config`.
+        MissingError, FormatError: The recipe is not there, or an option of it is none.
+    """
+    kept, notes = {}, list[str]()
+    if recipe is not None:
+        found = read_recipe(recipe)
+        fit, notes = combine({name: found.pop(name) for name in OPTIONS if name in found}, _only(given, FIT_OPTIONS))
+        kept = {name: value for name, value in found.items() if name not in given} | fit
+    start, whole = options.get("start"), {**options, **kept}
+    fit_given = {**_only(given, FIT_OPTIONS), **_only(kept, FIT_OPTIONS)}
+    config = loop_config(
+        dataset,
+        out,
+        fit_given if start else _only(whole, FIT_OPTIONS),
+        mining=Mining(**_only(whole, MINING_OPTIONS)),
+        start=start,
+        **_only(whole, LOOP_OPTIONS),
+    )
+    return config, [f"--recipe {recipe}: {told}" for told in notes]
+
+
+def _only(options: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {name: options[name] for name in names if name in options}
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """The options in a loop's recipe file, by name: of the loop, of mining, and of fit as a preset has them.
+
+    Raises:
+        MissingError: There is no such file.
+        FormatError: It is no TOML, or an option is unknown or has a value that is none.
+    """
+    with readable_faults(path):
+        data = path.read_bytes()
+    known = (*LOOP_OPTIONS, *MINING_OPTIONS, *OPTIONS)
+    try:
+        found = {key.replace("-", "_"): value for key, value in tomllib.loads(data.decode("utf-8")).items()}
+        if isinstance(found.get("budget"), int):  # epochs, which the command line gives as a word
+            found["budget"] = str(found["budget"])
+        if unknown := [key for key in found if key not in known]:
+            told = f"{option_name(unknown[0])} is no option of a loop. There are: {', '.join(map(option_name, known))}"
+            raise FormatError(path, told)
+        msgspec.convert(_only(found, MINING_OPTIONS), Mining)
+        msgspec.convert(_only(found, LOOP_OPTIONS), _LoopOptions)
+        make_config(combine(_only(found, OPTIONS), {})[0])
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
+        raise FormatError(path, f"is no recipe of a loop ({error}). Expected TOML such as: rounds = 2") from error
+    except CurateError as error:
+        raise error if isinstance(error, FormatError) else FormatError(path, str(error)) from error
+    return found
+
+
+class _LoopOptions(msgspec.Struct):
+    """The types of LOOP_OPTIONS."""
+
+    rounds: int = 1
+    budget: str = "4"
+    to: str = "cvat"
+    ensemble: bool = False
+
+
+def loop_config(
+    dataset: Dataset,
+    out: Path,
+    fit: Mapping[str, Any],
+    *,
+    rounds: int,
+    budget: str,
+    mining: Mining = Mining(),  # noqa: B008 - it is frozen
+    start: Path | None = None,
+    to: str = "cvat",
+    ensemble: bool = False,
+) -> LoopConfig:
+    """A loop's configuration from its options.
+
+    Args:
+        dataset: The dataset.
+        out: The loop's folder.
+        fit: fit's options by name. Without `epochs` the budget is meant, without `folds` the dataset's, else FOLDS;
+            with `start`, what is left out is as that run was trained.
+        rounds: Number of rounds.
+        budget: Epochs (`4`) or minutes (`30m`) per arm and round.
+        mining: What a round does with what it finds.
+        start: A finished run to begin with; None to train one.
+        to: A labelling tool.
+        ensemble: Score the mean of the base and its fold models too.
+
+    Raises:
+        UsageError: An option is out of range, contradicts `start`, or a budget in minutes stands without --epochs.
+        MissingError, FormatError: `start` is no finished run.
+    """
+    options = {name: value for name, value in fit.items() if value is not None}
+    if not re.fullmatch(r"0*[1-9][0-9]{0,6}m?", budget):
+        raise UsageError(f"--budget {budget}: expected epochs (4) or minutes (30m), at least 1")
+    base = _started(start, options) if start else _to_train(dataset, options, budget)
+    if ensemble and base.folds < 2:
+        raise UsageError("--ensemble: is the mean of fold models, and there are none. Pass --folds 3")
+    return LoopConfig(
+        dataset=relative(dataset.root, out),
+        digest=dataset.header.digest,
+        rounds=rounds,
+        budget=budget,
+        fit=base,
+        mining=mining,
+        start=relative(start, out) if start else "",
+        to=to,
+        ensemble=ensemble,
+    )
+
+
+def _to_train(dataset: Dataset, options: Mapping[str, Any], budget: str) -> FitConfig:
+    """How the base is trained."""
+    if "epochs" not in options and budget.endswith("m"):
+        raise UsageError(f"--budget {budget}: a budget in minutes says nothing of the base. Pass its --epochs")
+    own_folds = dataset.samples.filter(pl.col("fold") >= 0)["fold"].n_unique()
+    defaults = {"epochs": int(budget.removesuffix("m")), "folds": own_folds if own_folds > 1 else FOLDS}
+    return FitConfig(dataset="", digest=dataset.header.digest, **defaults | dict(options))
+
+
+def _started(start: Path, options: Mapping[str, Any]) -> FitConfig:
+    """How the run that a loop begins with was trained, and what its arms change of that."""
+    trained = read_config(start)
+    if not is_finished(start):
+        raise MissingError(
+            f"--from {start}: is not finished. Finish it with: curate train fit DATASET --out {start} --resume"
+        )
+    for name in MODEL_FIELDS:
+        if name in options and options[name] != getattr(trained, name):
+            told = f"--{option_name(name)} {options[name]}: {start} has {getattr(trained, name)}"
+            raise UsageError(f"{told}, and its weights fit no other. Leave the option out")
+    for name in ("folds", "weights", "epochs"):
+        if name in options:
+            raise UsageError(f"--{name}: is about the base, and --from {start} is one. Leave either out")
+    return msgspec.structs.replace(trained, dataset="", weights="none", **options)
+
+
+def arm_config(trained: FitConfig, base: Path, epochs: int, number: int, images: int) -> FitConfig:
+    """What all arms of a round share: the loop's options and the base's best weights, RETRAIN_LR, a seed of their own.
+
+    The dataset is left open: arms may learn from several versions.
+
+    What helps a model to begin (frozen epochs, small images first) has done so, and the arms have all their epochs.
+
+    Args:
+        trained: How the loop's first base was trained, its learning rate a number.
+        base: The run whose weights the arms start from.
+        epochs: Epochs of each arm.
+        number: Of the round.
+        images: Of each epoch.
+    """
+    return msgspec.structs.replace(
+        trained,
+        dataset="",
+        digest="",
+        weights=(base / "best.safetensors").as_posix(),
+        epochs=epochs,
+        lr=float(trained.lr) * RETRAIN_LR,
+        lr_from="",
+        lr_min=None if trained.lr_min is None else trained.lr_min * RETRAIN_LR,
+        cycle_epochs=None if trained.cycle_epochs is None else min(trained.cycle_epochs, epochs),
+        earlier_sizes=(),
+        earlier_batch_sizes=(),
+        freeze_epochs=0,
+        patience=None,
+        folds=0,
+        epoch_images=images,
+        seed=trained.seed + number,
+    )

@@ -1,0 +1,110 @@
+"""What people give a round: corrected labels, which make the next version of the dataset, and their verdicts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from curate.dataset import Dataset, open_dataset
+from curate.errors import FormatError, VersionError
+from curate.files import write_atomic
+from curate.terminal import counted
+from curate.threads import Say
+from label.importing import Request, import_labels
+from train.config import relative
+
+
+class Given(msgspec.Struct, frozen=True):
+    """`round-N/given.json`: what a round was given when it began; it stays with that."""
+
+    labels: str = ""
+    """The corrected labels (--labels), relative to the round's folder; empty where there were none."""
+    dataset: str = ""
+    """The version with them, relative to the round's folder; empty where they change nothing."""
+    digest: str = ""
+    """Of that version."""
+    corrected: int = 0
+    """How many labels they changed or added."""
+    verdicts: dict[str, str] = {}
+    """sample_id -> a reviewer's verdict (--decisions)."""
+
+
+def read_given(folder: Path) -> Given | None:
+    """What the round in `folder` was given; None before it has begun.
+
+    Raises:
+        FormatError: The file is damaged.
+    """
+    path = folder / "given.json"
+    if not path.is_file():
+        return None
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Given)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise FormatError(path, f"is damaged ({error}). Delete the round's folder and run the loop again") from error
+
+
+def take_in(dataset: Dataset, folder: Path, labels: Path | None, verdicts: Mapping[str, str], say: Say) -> Given:
+    """What a round is given: as it stands in `given.json`, or else what there is now, from then on.
+
+    Args:
+        dataset: The version of the round before.
+        folder: The round's.
+        labels: An export of a labelling tool, or a later version of the dataset; None for no labels.
+        verdicts: sample_id -> a reviewer's verdict.
+        say: Told what comes in.
+
+    Raises:
+        FormatError: None of the labels can be used.
+        VersionError: `labels` is a version of another dataset.
+    """
+    if (given := read_given(folder)) is not None:
+        return given
+    found = Given(verdicts=dict(sorted(verdicts.items())))
+    if labels is not None:
+        version, corrected = _version_with(dataset, folder, labels, say)
+        place = relative(version.root, folder) if version is not dataset else ""
+        digest = version.header.digest if place else ""
+        found = msgspec.structs.replace(
+            found, labels=relative(labels, folder), dataset=place, digest=digest, corrected=corrected
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(folder / "given.json", msgspec.json.format(msgspec.json.encode(found), indent=2))
+    return found
+
+
+def version_of(dataset: Dataset, folder: Path, given: Given) -> Dataset:
+    """The version of the dataset that a round works on, from that of the round before."""
+    return open_dataset(Path(os.path.normpath(folder / given.dataset)), given.digest) if given.dataset else dataset
+
+
+def _version_with(dataset: Dataset, folder: Path, labels: Path, say: Say) -> tuple[Dataset, int]:
+    """The version with the labels, and how many are new; the dataset itself where none is."""
+    if (labels / "dataset.json").is_file():
+        version = open_dataset(labels)
+        if missing := sorted(set(dataset.samples["sample_id"]) - set(version.samples["sample_id"])):
+            found = f"is no later version of {dataset.root}: it lacks {missing[0]}"
+            raise VersionError(f"--labels {labels}: {found}. Make one with: curate label import")
+        return (
+            (version, new_labels(dataset, version)) if version.header.digest != dataset.header.digest else (dataset, 0)
+        )
+    made = import_labels(dataset, folder / "dataset", Request(labels), force=True)
+    refused = made.intake.refusals
+    if made.status == "nothing":
+        reason = refused[0].message if refused else "it holds no label at all"
+        raise FormatError(labels, f"none of its labels can be used: {reason}. See: curate label import --dry-run")
+    if refused:
+        say(f"note: {counted(len(refused), 'label')} left out; the first: {refused[0].message}")
+    if made.status == "unchanged":
+        say(f"note: --labels {labels}: every label equals the mask that is there; the round goes on without")
+        return dataset, 0
+    return open_dataset(folder / "dataset"), len(made.intake.edited)
+
+
+def new_labels(before: Dataset, after: Dataset) -> int:
+    """How many images of a later version have another mask than before, or were not there."""
+    own = ["sample_id", "mask_sha256"]
+    return after.samples.join(before.samples, on=own, how="anti").height

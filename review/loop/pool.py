@@ -1,0 +1,138 @@
+"""Which images of the unlabelled pool to label next: those like the failures, about which the models disagree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from curate.dataset import Dataset
+from curate.files import sha256_file
+from curate.threads import Watch, unwatched
+from label.prelabel import Model
+from review.embeddings import batches, embedded
+from review.runs import Run
+from train.config import FitConfig
+from train.inference.predict import predict_batch, predict_image
+from train.models import Loaded, device, load, load_weights
+from train.models.ensemble import Ensemble
+from train.scoring.score import weights_path
+
+POOL = pl.Schema(
+    {
+        "sample_id": pl.String,
+        "similarity": pl.Float64,
+        "like": pl.String,
+        "disagreement": pl.Float64,
+        "worth": pl.Float64,
+    }
+)
+"""`pool.parquet`, what is most worth labelling first. `similarity` is the highest cosine of the image's embedding and
+one of a hard image, which `like` names; `disagreement` is 1 - the mean IoU of what two models say; `worth` is the mean
+of both as ranks, [0, 1]."""
+
+ACCEPT_ABOVE = 0.9
+"""Guesses of a higher confidence are learnt from."""
+
+
+def search_pool(
+    dataset: Dataset, run: Path, config: FitConfig, hard: Sequence[str], watch: Watch = unwatched
+) -> pl.DataFrame:
+    """POOL, a row for every image of the dataset's pool.
+
+    Args:
+        dataset: The version.
+        run: The base; its fold models are asked too. Each model says what it sees in an image and in its mirror image.
+        config: Of the base.
+        hard: The sample_ids of the hard images; without any, similarity says nothing.
+        watch: Shown what is being done and how far it is.
+    """
+    rows = dataset.rows("pool")
+    if not rows:
+        return POOL.to_frame()
+    known = {row["sample_id"]: row for row in dataset.rows()}
+    both = [*rows, *(known[name] for name in hard)]
+    embeddings = embedded(Run(run, dataset, pl.DataFrame()), both, watch("embeddings", len(both)))
+    similarity, like = nearest(embeddings[: len(rows)], embeddings[len(rows) :])
+    disagreement = _disagreements(dataset, run, config, rows, watch)
+    ranks = (rank_of(similarity) + rank_of(disagreement)) / 2
+    table = {
+        "sample_id": [row["sample_id"] for row in rows],
+        "similarity": similarity,
+        "like": [hard[number] if hard else "" for number in like],
+        "disagreement": disagreement,
+        "worth": ranks,
+    }
+    return pl.DataFrame(table, schema=POOL).sort("worth", "sample_id", descending=[True, False])
+
+
+def nearest(some: NDArray[np.float32], others: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """For each of some embeddings (n, D) the highest cosine with one of the others (m, D), and which that is.
+
+    All are seen from their common mean, without which all images look alike. 0 where there are no others.
+    """
+    if not len(others):
+        return np.zeros(len(some)), np.zeros(len(some), np.intp)
+    together = np.concatenate([some, others]).astype(np.float64)
+    centred = together - together.mean(0)
+    unit = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
+    cosines = unit[: len(some)] @ unit[len(some) :].T
+    return cosines.max(1), cosines.argmax(1)
+
+
+def rank_of(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The share of the other values that are lower, [0, 1]; ties get their mean.
+
+    >>> rank_of(np.array([0.3, 0.1, 0.2])).tolist()
+    [1.0, 0.0, 0.5]
+    """
+    ranks = pl.Series(values).rank("average").to_numpy() - 1
+    return np.asarray(ranks / max(1, len(values) - 1), np.float64)
+
+
+def _disagreements(
+    dataset: Dataset, run: Path, config: FitConfig, rows: list[dict[str, Any]], watch: Watch
+) -> NDArray[np.float64]:
+    """How far the models of a run disagree about each of some images, [0, 1]."""
+    models = [model.to(device()) for model in models_of(run, config)]
+    found = list[float]()
+    for images in batches(dataset, rows, config.size, watch("disagreement", len(rows))):
+        mirrored = np.ascontiguousarray(images[:, :, ::-1])
+        said = [predict_batch(model, images, config.precision) >= 0.5 for model in models]
+        said += [predict_batch(model, mirrored, config.precision)[:, :, ::-1] >= 0.5 for model in models]
+        found += disagreement(np.stack(said)).tolist()
+    return np.array(found)
+
+
+def disagreement(said: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """1 - the mean IoU of each two of several masks, for each image; two empty masks agree.
+
+    Args:
+        said: (models, N, H, W) where each model sees a person.
+    """
+    pairs = list(combinations(range(len(said)), 2))
+    ious = np.zeros(said.shape[1])
+    for one, other in pairs:
+        either = (said[one] | said[other]).sum((1, 2))
+        both = (said[one] & said[other]).sum((1, 2))
+        ious += np.where(either > 0, both / np.maximum(either, 1), 1.0)
+    return 1 - ious / max(1, len(pairs))
+
+
+def models_of(run: Path, config: FitConfig) -> list[Any]:
+    """The model of a run and its fold models, in evaluation mode."""
+    return [load_weights(config, weights_path(run, fold)) for fold in (-1, *range(config.folds))]
+
+
+def guesser(run: Path, config: FitConfig, *, ensemble: bool) -> Model:
+    """What guesses the masks of the pool: the model of a run, or the mean of that and its fold models."""
+    loaded = Loaded(Ensemble(models_of(run, config)), config) if ensemble else load(run)
+    loaded.model.to(device())
+    digest = "+".join(sha256_file(weights_path(run, fold)) for fold in (-1, *range(config.folds if ensemble else 0)))
+    options = {"ensemble": True} if ensemble else {}
+    return Model(Path(run.name), digest, options, lambda image: predict_image(loaded, image))

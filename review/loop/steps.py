@@ -1,0 +1,101 @@
+"""The steps that a loop is made of, each of which looks whether its result is there before it makes it."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from curate import schema
+from curate.dataset import Dataset, read_table
+from curate.threads import Say, unwatched
+from review.loop.ahead import loop_work
+from review.loop.config import LoopConfig
+from train.config import FitConfig, read_config
+from train.fit import fit
+from train.monitoring.estimate import foretelling
+from train.monitoring.log import EpochLine, is_finished, read_log
+from train.scoring.score import dataset_of, score
+
+Report = Callable[[EpochLine], None]
+
+
+@dataclass(frozen=True)
+class Told:
+    """A loop at work, and who is told of it."""
+
+    out: Path
+    config: LoopConfig
+    say: Say
+    report: Report | None
+    disk: float | None
+    """Bytes it will write, where it begins now."""
+
+
+def train(dataset: Dataset, run: Path, config: FitConfig, mined: pl.DataFrame | None, told: Told) -> None:
+    """Train a run to its end, or go on with it."""
+    if is_finished(run):
+        return
+    judges = len(dataset.rows("val"))
+    watch = foretelling(
+        unwatched, told.say, lambda: loop_work(dataset, told.out, told.config), config, judges, told.disk
+    )
+    fit(
+        dataset,
+        run,
+        config,
+        mined=mined,
+        resume=(run / "config.json").is_file(),
+        report=told.report,
+        watch=watch,
+        say=told.say,
+        foretell=False,
+    )
+
+
+def epochs_of(budget: str, base: Path) -> int:
+    """The epochs a budget buys: its number, or for minutes as many of the base's median epochs as fit in."""
+    if not budget.endswith("m"):
+        return int(budget)
+    seconds = statistics.median(line.seconds for line in read_log(base))
+    return max(1, int(float(budget[:-1]) * 60 / seconds))
+
+
+def judged(dataset: Dataset, run: Path, splits: Sequence[str], folder: Path, *, ensemble: bool = False) -> Path:
+    """Where the scores of a run by the labels of a dataset version are, once they are made.
+
+    That is the run itself, where its own version has the same labels in these splits, else `folder`.
+
+    Args:
+        dataset: The version.
+        run: The run.
+        splits: The splits.
+        folder: For scores that cannot stand in the run.
+        ensemble: Score the mean of the run's model and its fold models.
+    """
+    config = read_config(run)
+    own = dataset if dataset.header.digest == config.digest else dataset_of(run, config)
+    alike = own is dataset or labels_of(own, splits).equals(labels_of(dataset, splits))
+    place = run if alike and not ensemble else folder
+    known = own if alike else dataset
+    wanted = known.samples.filter(pl.col("split").is_in(splits))
+    path = place / "scores.parquet"
+    scored = read_table(path, schema.SCORES)["sample_id"] if path.is_file() else pl.Series([], dtype=pl.String)
+    missing = wanted.filter(~pl.col("sample_id").is_in(scored.implode()))
+    left = [split for split in splits if split in missing["split"].unique()]
+    if left:
+        score(run, known, left, place, ensemble=ensemble, other_version=not alike)
+    return place
+
+
+def labels_of(dataset: Dataset, splits: Sequence[str]) -> pl.DataFrame:
+    """What the scores of splits depend on beside the model."""
+    return dataset.samples.filter(pl.col("split").is_in(splits)).select("sample_id", "split", "mask_sha256")
+
+
+def scores_of(run: Path, split: str) -> pl.DataFrame:
+    """A run's scores of a split, sorted by sample_id."""
+    return read_table(run / "scores.parquet", schema.SCORES).filter(pl.col("split") == split).sort("sample_id")

@@ -1,0 +1,171 @@
+"""What people give a loop: a run to begin with, corrected labels and verdicts between rounds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from curate import schema
+from curate.dataset import Dataset, open_dataset, read_table
+from curate.errors import ExistsError, FormatError, MissingError, UsageError, VersionError
+from label.importing import Request, import_labels
+from review.loop.report import write_report
+from review.loop.run import read_loop, run_loop
+from review.loop.status import loop_status
+from tests.review.loop.making import FIT, configure, of_split, quiet, write_labels
+from tests.train.making import make_dataset
+from train.config import read_config
+from train.scoring.metrics import score_image, summarise
+
+
+def test_a_finished_run_is_the_base(pooled: Dataset, run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "loop"
+    (result,) = run_loop(pooled, out, configure(pooled, out, start=run), quiet)
+    assert not (out / "base").exists()
+    assert (out / result.base).resolve() == run.resolve()
+    control = read_config(out / "round-1/control")
+    assert (out / "round-1/control" / control.weights).resolve() == (run / "best.safetensors").resolve()
+    assert (control.encoder, control.size, control.folds, control.seed) == ("resnet18", 32, 0, 1)
+    assert result.out_of_fold
+    assert dict(loop_status(out))["base"] == "done"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"encoder": "mobilenet_v2"}, "--encoder mobilenet_v2: .*first has resnet18, and its weights fit no other"),
+        ({"folds": 3}, "--folds: is about the base, and --from .*first is one. Leave either out"),
+        ({"epochs": 3}, "--epochs: is about the base"),
+    ],
+)
+def test_options_that_contradict_the_run(
+    pooled: Dataset, run: Path, tmp_path: Path, options: dict[str, object], message: str
+) -> None:
+    from review.loop.config import loop_config
+
+    with pytest.raises(UsageError, match=message):
+        loop_config(pooled, tmp_path, options, rounds=1, budget="1", start=run)
+
+
+def test_a_run_that_is_not_finished_is_no_base(pooled: Dataset, run: Path, tmp_path: Path) -> None:
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half/config.json").write_bytes((run / "config.json").read_bytes())
+    with pytest.raises(MissingError, match=r"--from .*half: is not finished. Finish it with: curate train fit"):
+        configure(pooled, tmp_path / "loop", start=tmp_path / "half")
+
+
+def test_an_ensemble_needs_fold_models(pooled: Dataset, tmp_path: Path) -> None:
+    from review.loop.config import loop_config
+
+    with pytest.raises(UsageError, match="--ensemble: is the mean of fold models, and there are none"):
+        loop_config(pooled, tmp_path, {**FIT, "folds": 0}, rounds=1, budget="1", ensemble=True)
+
+
+@pytest.fixture(scope="module")
+def corrected(pooled: Dataset, run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A loop of two rounds; between them came labels of a training, a validation, a test and a pool image."""
+    place = tmp_path_factory.mktemp("corrected")
+    out, names = place / "loop", [of_split(pooled, split)[0] for split in ("train", "val", "test", "pool")]
+    run_loop(pooled, out, configure(pooled, out, start=run), quiet)
+    labels = write_labels(pooled, place / "labels", names)
+    verdicts = {of_split(pooled, "train")[1]: "exclude"}
+    run_loop(pooled, out, configure(pooled, out, start=run, rounds=2), quiet, labels=labels, verdicts=verdicts)
+    return out
+
+
+def test_labels_come_in_between_rounds(pooled: Dataset, corrected: Path) -> None:
+    version = open_dataset(corrected / "round-2/dataset")
+    assert version.header.parent == pooled.header.digest
+    digests = {arm: read_config(corrected / "round-2" / arm).digest for arm in ("control", "labels", "candidate")}
+    new, old = version.header.digest, pooled.header.digest
+    assert digests == {"control": old, "labels": new, "candidate": new}
+    _, (first, second) = read_loop(corrected)
+    assert (first.corrected, second.corrected) == (0, 4)
+    assert list(second.table) == ["before", "control", "labels", "after"]
+    mined = read_table(corrected / "round-2/mined.parquet", schema.MINED)
+    excluded = mined.filter(pl.col("reason") == "a reviewer said exclude")
+    assert excluded["sample_id"].to_list() == [of_split(pooled, "train")[1]]
+    assert (
+        read_table(corrected / "round-1/mined.parquet", schema.MINED)
+        .filter(pl.col("reason").str.contains("reviewer"))
+        .is_empty()
+    )
+
+
+def test_all_arms_are_judged_by_the_corrected_labels(pooled: Dataset, corrected: Path) -> None:
+    from curate.images import read_grey
+
+    version = open_dataset(corrected / "round-2/dataset")
+    _, (_, second) = read_loop(corrected)
+    for name, place in second.runs.items():
+        scores = read_table(corrected / place / "scores.parquet", schema.SCORES).filter(split="test")
+        assert second.table[name] == summarise(scores)
+        for row in version.rows("test"):
+            grey = read_grey(
+                corrected / place / "predictions" / f"{row['sample_id']}.png", (row["height"], row["width"])
+            )
+            expected = score_image(version.target(row), grey)["fn"]
+            assert scores.filter(sample_id=row["sample_id"])["fn"][0] == expected, (name, row["sample_id"])
+    own = read_table(corrected / "round-2/control/scores.parquet", schema.SCORES)
+    assert own.filter(split="test").is_empty(), "by its own labels the control is not asked about the test split"
+
+
+def test_the_report_tells_labels_from_mining(pooled: Dataset, corrected: Path) -> None:
+    _, (_, second) = read_loop(corrected)
+    means = {name: summary.mean_iou for name, summary in second.table.items()}
+    by_labels, by_mining = (
+        next(one for one in second.earned[name] if one.name == "image mean IoU") for name in ("labels", "mining")
+    )
+    assert by_labels.difference == pytest.approx(means["labels"] - means["control"])  # type: ignore[operator]
+    assert by_mining.difference == pytest.approx(means["after"] - means["labels"])  # type: ignore[operator]
+    html = write_report(pooled, corrected).read_text()
+    for words in ("What earned it", "corrected labels (labels − control)", "4 corrected labels", "What to label next"):
+        assert words in html
+
+
+def test_a_finished_loop_says_that_labels_came_too_late(
+    pooled: Dataset, run: Path, corrected: Path, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    labels = write_labels(pooled, tmp_path / "late", of_split(pooled, "train")[:1])
+    before = (corrected / "round-2/verdict.json").read_bytes()
+    run_loop(pooled, corrected, configure(pooled, corrected, start=run, rounds=2), said.append, labels=labels)
+    assert said == [f"note: --labels {labels}: every round had begun without them. Go on with them: --rounds 3"]
+    assert (corrected / "round-2/verdict.json").read_bytes() == before
+
+
+def test_a_version_is_as_good_as_an_export(pooled: Dataset, run: Path, tmp_path: Path) -> None:
+    labels = write_labels(pooled, tmp_path / "labels", of_split(pooled, "train")[:2])
+    import_labels(pooled, tmp_path / "people-2", Request(labels))
+    out = tmp_path / "loop"
+    (result,) = run_loop(pooled, out, configure(pooled, out, start=run), quiet, labels=tmp_path / "people-2")
+    assert result.corrected == 2
+    assert read_config(out / "round-1/labels").digest == open_dataset(tmp_path / "people-2").header.digest
+
+
+def test_labels_that_are_there_already_change_nothing(pooled: Dataset, run: Path, tmp_path: Path) -> None:
+    out, said = tmp_path / "loop", list[str]()
+    (result,) = run_loop(pooled, out, configure(pooled, out, start=run), said.append, labels=pooled.root)
+    assert result.corrected == 0
+    assert "labels" not in result.table
+
+
+def test_labels_that_fit_no_image_are_refused_and_a_mended_call_goes_on(
+    pooled: Dataset, run: Path, tmp_path: Path
+) -> None:
+    out, config = tmp_path / "loop", configure(pooled, tmp_path / "loop", start=run)
+    other = make_dataset(tmp_path / "other", ("train",) * 3)
+    strange = write_labels(other, tmp_path / "strange", of_split(other, "train"))
+    for path in strange.iterdir():
+        path.rename(strange / f"nobody-{path.name}")
+    with pytest.raises(FormatError, match=r"strange: none of its labels can be used: .*nobody-drawn-000.png"):
+        run_loop(pooled, out, config, quiet, labels=strange)
+    with pytest.raises(VersionError, match=r"is no later version of .*people: it lacks drawn-003"):
+        run_loop(pooled, out, config, quiet, labels=other.root)
+    (out / "round-1").mkdir(exist_ok=True)
+    with pytest.raises(ExistsError, match="a loop with other options"):
+        run_loop(pooled, out, configure(pooled, out, start=run, budget="2"), quiet)
+    (out / "round-1").rmdir()
+    assert len(run_loop(pooled, out, config, quiet)) == 1

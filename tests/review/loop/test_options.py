@@ -1,0 +1,104 @@
+"""The loop's options: from the command line, from a recipe file, and both together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from curate.cli import cli
+from curate.dataset import Dataset
+from curate.errors import FormatError, MissingError
+from label.cli import TOOLS as LABEL_TOOLS
+from review.loop.cli import MINING_OPTIONS, TOOLS, loop
+from review.loop.config import LoopConfig, configured, read_recipe
+from review.loop.mine import Mining
+from review.loop.run import read_loop
+
+
+def defaults() -> dict[str, Any]:
+    """All options of the command at their defaults."""
+    return loop.make_context("loop", ["people"]).params
+
+
+def from_recipe(dataset: Dataset, text: str, folder: Path, **given: Any) -> LoopConfig:
+    (folder / "weekly.toml").write_text(text)
+    return configured(dataset, folder / "loop", {**defaults(), **given}, given, folder / "weekly.toml")[0]
+
+
+def test_the_command_has_the_defaults_of_mining() -> None:
+    found = defaults()
+    assert Mining(**{name: found[name] for name in Mining.__struct_fields__}) == Mining()
+    assert len(MINING_OPTIONS) == len(Mining.__struct_fields__)
+    assert TOOLS == LABEL_TOOLS
+
+
+WEEKLY = """
+rounds = 2
+budget = 6
+to = "labelstudio"
+hard-weight = 2.0
+suspects = "halve"
+size = [64, 96]
+weights = "none"
+epochs = 12
+"""
+
+
+def test_a_recipe_sets_the_loop_mining_and_fit(pooled: Dataset, tmp_path: Path) -> None:
+    config = from_recipe(pooled, WEEKLY, tmp_path)
+    assert (config.rounds, config.budget, config.to) == (2, "6", "labelstudio")
+    assert config.mining == Mining(hard_weight=2.0, suspects="halve")
+    assert (config.fit.size, config.fit.earlier_sizes, config.fit.epochs, config.fit.weights) == (96, (64,), 12, "none")
+    assert config.fit.folds == 3, "what a recipe leaves out is as without one"
+
+
+def test_what_is_given_beside_a_recipe_wins(pooled: Dataset, tmp_path: Path) -> None:
+    config = from_recipe(pooled, WEEKLY, tmp_path, budget="30m", hard_weight=4.0, epochs=5, size=32)
+    assert (config.budget, config.mining.hard_weight, config.mining.suspects) == ("30m", 4.0, "halve")
+    assert (config.fit.epochs, config.fit.size, config.fit.earlier_sizes) == (5, 32, ())
+
+
+def test_with_a_run_only_what_is_said_differs_from_it(pooled: Dataset, run: Path, tmp_path: Path) -> None:
+    config = from_recipe(pooled, 'augment = "strong"\n', tmp_path, start=run)
+    assert (config.fit.augment, config.fit.encoder, config.fit.size) == ("strong", "resnet18", 32)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("hard-wieght = 2", "hard-wieght is no option of a loop. There are: rounds, budget"),
+        ("hard-weight = -1", "--hard-weight -1.0: expected a number from 0 to 1000"),
+        ('hard-weight = "much"', "is no recipe of a loop"),
+        ("rounds = ", "is no recipe of a loop"),
+        ('rounds = "two"', "is no recipe of a loop"),
+        ("size = 33", "--size 33"),
+        ("\xff", "is no recipe of a loop"),
+    ],
+    ids=["unknown", "range", "type", "no TOML", "type of the loop's", "an option of fit", "no text"],
+)
+def test_a_damaged_recipe(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "weekly.toml"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(FormatError, match=message) as raised:
+        read_recipe(path)
+    assert str(path) in str(raised.value)
+
+
+def test_a_recipe_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(MissingError, match=r"nowhere\.toml"):
+        read_recipe(tmp_path / "nowhere.toml")
+
+
+def test_a_loop_from_a_run_by_the_command(pooled: Dataset, run: Path, tmp_path: Path) -> None:
+    (tmp_path / "weekly.toml").write_text('budget = 1\nhard-augment = "copy-paste"\noffer = 0\n')
+    command = ["loop", str(pooled.root), "--from", str(run), "--out", str(tmp_path / "loop")]
+    result = CliRunner().invoke(cli, [*command, "--recipe", str(tmp_path / "weekly.toml"), "--hard-share", "0.5"])
+    assert result.exit_code == 0, result.output
+    config, (found,) = read_loop(tmp_path / "loop")
+    assert config.mining == Mining(hard_augment="copy-paste", hard_share=0.5, offer=0)
+    assert found.offered == found.mined["suspected"]
+    assert f"round 1: {'promoted' if found.promoted else 'not promoted'} on 4 validation images" in result.output
+    assert "4 validation images are too few to tell" in result.output

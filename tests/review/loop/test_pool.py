@@ -1,0 +1,78 @@
+"""The pool: what is worth a label, and what is learnt from without one."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from curate.dataset import Dataset, open_dataset, read_table
+from review.loop import round as rounds
+from review.loop.mine import Mining
+from review.loop.pool import POOL, disagreement, nearest
+from review.loop.run import run_loop
+from tests.review.loop.making import configure, of_split, quiet
+from train.config import read_config
+from train.monitoring.log import read_log
+
+
+def test_the_nearest_is_told_by_direction_from_the_common_mean() -> None:
+    some = np.array([[10.0, 11], [10, 9]], np.float32)
+    others = np.array([[10.0, 8], [10, 12], [9, 10], [11, 10]], np.float32)
+    cosine, which = nearest(some, others)
+    assert which.tolist() == [1, 0]
+    assert cosine == pytest.approx([1, 1])
+    nothing, _ = nearest(some, np.zeros((0, 2), np.float32))
+    assert nothing.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (["##..", "##.."], 0.0),
+        (["##..", "..##"], 1.0),
+        (["....", "...."], 0.0),
+        (["....", "#..."], 1.0),
+        (["##..", "#...", "##.."], 1 - (0.5 + 1 + 0.5) / 3),
+    ],
+    ids=["alike", "apart", "both empty", "one empty", "the mean of pairs"],
+)
+def test_disagreement_is_what_pairs_do_not_share(said: list[str], expected: float) -> None:
+    masks = np.stack([np.array([[letter == "#" for letter in one]]) for one in said])
+    assert disagreement(masks[:, None]) == pytest.approx([expected])
+
+
+def test_the_pool_is_searched_and_offered(pooled: Dataset, run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "loop"
+    config = configure(pooled, out, start=run, to="png", mining=Mining(offer=3))
+    (result,) = run_loop(pooled, out, config, quiet)
+    found = read_table(out / "round-1/pool.parquet", POOL)
+    pool = of_split(pooled, "pool")
+    assert sorted(found["sample_id"]) == sorted(pool)
+    assert found["worth"].is_sorted(descending=True)
+    assert set(found["like"]) <= set(of_split(pooled, "train"))
+    assert all(0 <= value <= 1 and math.isfinite(value) for value in found["disagreement"])
+    with zipfile.ZipFile(out / "round-1/to-label.zip") as archive:
+        images = {Path(name).stem for name in archive.namelist() if name.startswith("images/")}
+    assert images & set(pool) == set(found["sample_id"][:3])
+    assert len(images) == result.offered == 3 + result.mined["suspected"]
+
+
+def test_what_the_model_is_sure_of_is_learnt_from(
+    pooled: Dataset, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rounds, "ACCEPT_ABOVE", 0.0)  # so small a model is sure of little
+    out = tmp_path / "loop"
+    config = configure(pooled, out, start=run, mining=Mining(pool="learn"), ensemble=True)
+    (result,) = run_loop(pooled, out, config, quiet)
+    learnt = open_dataset(out / "round-1/guessed")
+    assert learnt.header.parent == pooled.header.digest
+    assert result.guessed == len(of_split(learnt, "train")) - 12 > 0
+    control, candidate = (read_config(out / "round-1" / arm) for arm in ("control", "candidate"))
+    assert (control.digest, candidate.digest) == (pooled.header.digest, learnt.header.digest)
+    images = [[line.images for line in read_log(out / "round-1" / arm)] for arm in ("control", "candidate")]
+    assert images[0] == images[1] == [12], "both arms draw as many"
+    assert "ensemble" in result.table
