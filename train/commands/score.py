@@ -67,7 +67,6 @@ def score(
     \b
     Example:
       curate train score runs/first --split val --split test
-      curate train score runs/first people-2 --other-version --out runs/first-on-2
       curate train score grabcut people --split test --out runs/grabcut
     """
     chosen = splits or (("val", "test") if ensemble else ("train", "val", "test"))
