@@ -21,6 +21,7 @@ from review.loop.steps import Report, Told, train
 from train.claim import check_apart
 from train.config import relative
 from train.monitoring.disk import check_room
+from train.presets import option_name
 
 LOOP_FILES = re.compile(r"\..*|loop\.json|report\.html|base|round-\d+")
 """What may stand in a loop's folder, and what --force clears: nothing else is ever deleted."""
@@ -115,11 +116,33 @@ def _claim(out: Path, config: LoopConfig, force: bool) -> None:
             return
     begun = (config.base_of(out) / "log.jsonl").exists() if not config.start else round_folder(out, 1).exists()
     if path.is_file() and not force and (begun or (out / "base" / "log.jsonl").exists()):
-        found = "a loop with other options or another dataset"
+        found = (
+            "a loop with a damaged loop.json"
+            if stored is None
+            else f"a loop begun with {_first_difference(stored, config)}"
+        )
         raise ExistsError(f"{out}: holds {found}. Choose another --out, or pass --force to begin anew there")
     for old in sorted(out.iterdir()):
         shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
     write_atomic(path, encoded(config))
+
+
+def _first_difference(stored: LoopConfig, config: LoopConfig) -> str:
+    """The first option in which two configurations differ, in words."""
+    flat = [_flat(msgspec.to_builtins(one)) for one in (stored, config)]
+    name = next(name for name in flat[1] if flat[0].get(name) != flat[1][name] and name != "rounds")
+    if name in ("dataset", "digest"):
+        return f"another dataset or version ({stored.dataset}, {stored.digest[:12]})"
+    option = {"start": "from"}.get(name, option_name(name))
+    return f"--{option} {flat[0].get(name)}, not {flat[1][name]}"
+
+
+def _flat(options: Mapping[str, object]) -> dict[str, object]:
+    """Options, those in tables among them brought up; where a name stands twice, the loop's own."""
+    inner = {key: value for table in options.values() if isinstance(table, dict) for key, value in table.items()}
+    return {key: value for key, value in options.items() if not isinstance(value, dict)} | {
+        key: value for key, value in inner.items() if key not in options
+    }
 
 
 def encoded(config: LoopConfig) -> bytes:

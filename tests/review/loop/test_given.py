@@ -165,7 +165,7 @@ def test_labels_that_fit_no_image_are_refused_and_a_mended_call_goes_on(
     with pytest.raises(VersionError, match=r"is no later version of .*people: it lacks drawn-003"):
         run_loop(pooled, out, config, quiet, labels=other.root)
     (out / "round-1").mkdir(exist_ok=True)
-    with pytest.raises(ExistsError, match="a loop with other options"):
+    with pytest.raises(ExistsError, match="holds a loop begun with --budget 1, not 2"):
         run_loop(pooled, out, configure(pooled, out, start=run, budget="2"), quiet)
     (out / "round-1").rmdir()
     assert len(run_loop(pooled, out, config, quiet)) == 1
