@@ -80,10 +80,13 @@ def with_blob(mask: Mask, rng: np.random.Generator) -> Mask | None:
     return None
 
 
-def planted(dataset: Dataset, seed: int) -> Iterator[tuple[str, str, Mask]]:
-    """(sample_id, kind, spoiled mask) of one training image in twenty, the kinds in equal numbers where that can be."""
+def planted(dataset: Dataset, seed: int, known: Collection[str] = ()) -> Iterator[tuple[str, str, Mask]]:
+    """(sample_id, kind, spoiled mask) of one training image in twenty, the kinds in equal numbers where that can be.
+
+    Those whose faults are `known` beforehand are not spoiled.
+    """
     rng = np.random.default_rng(seed)
-    rows = [row for row in dataset.rows("train") if row["sample_id"] not in known_faults(dataset)]
+    rows = [row for row in dataset.rows("train") if row["sample_id"] not in known]
     left = [rows[index] for index in rng.permutation(len(rows))]
     wanted = round(SHARE * len(rows))
     for number, kind in enumerate(KINDS):
@@ -113,14 +116,14 @@ def known_faults(dataset: Dataset) -> dict[str, str]:
     return {name: kinds[stem] for name in ids if (stem := name.partition("-")[2].rpartition("-")[2]) in kinds}
 
 
-def spoil(dataset: Dataset, out: Path, seed: int) -> Dataset:
-    """The version of the dataset with spoiled masks, and beside it which they are."""
+def spoil(dataset: Dataset, out: Path, seed: int, known: Mapping[str, str]) -> Dataset:
+    """The version of the dataset with spoiled masks, and beside it which they are, with those that are `known`."""
     record = out.with_suffix(".json")
     if not record.is_file():
         folder = out.with_name(out.name + "-masks")
         folder.mkdir(parents=True, exist_ok=True)
         kinds, files, hashes = dict[str, str](), dict[str, Path](), dict[str, str]()
-        for sample_id, kind, mask in planted(dataset, seed):
+        for sample_id, kind, mask in planted(dataset, seed, known):
             png = target_png(target_of(mask))
             files[sample_id] = folder / f"{sample_id}.png"
             files[sample_id].write_bytes(png)
@@ -130,7 +133,7 @@ def spoil(dataset: Dataset, out: Path, seed: int) -> Dataset:
         nothing = schema.EDITS.to_frame()
         revise(dataset, out, samples=samples, masks=files, recipe={"seed": seed}, sources=[], edits=nothing, force=True)
         training = dataset.samples.filter(split="train")["sample_id"].to_list()
-        own = {name: kind for name, kind in known_faults(dataset).items() if name in training}
+        own = {name: kind for name, kind in known.items() if name in training}
         record.write_text(json.dumps(kinds | own, indent=1, sort_keys=True))
     return open_dataset(out)
 
@@ -224,7 +227,7 @@ def main() -> None:
     clean, model = built(given.data, given.work / "clean"), given.data / "models/pp-humanseg-lite.onnx"
     found, faults = [], []
     for seed in given.seeds:
-        dataset = spoil(clean, given.work / f"set-{seed}", seed)
+        dataset = spoil(clean, given.work / f"set-{seed}", seed, known_faults(clean))
         runs = predict(dataset, model, given.work, seed)
         found.append(rankings(dataset, runs, seed))
         faults.append(json.loads((given.work / f"set-{seed}.json").read_bytes()))

@@ -20,7 +20,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 def test_a_twentieth_is_spoiled_in_every_way_and_no_known_fault_once_more(people: Dataset) -> None:
-    found = list(planted(people, seed=0))
+    found = list(planted(people, 0, known_faults(people)))
     rows = {row["sample_id"]: row for row in people.rows("train")}
     assert len({sample_id for sample_id, _, _ in found}) == len(found)
     assert len(found) == round(SHARE * (len(rows) - len(known_faults(people).keys() & rows.keys())))
@@ -33,10 +33,15 @@ def test_a_twentieth_is_spoiled_in_every_way_and_no_known_fault_once_more(people
 
 
 def test_the_spoiled_version_differs_in_those_masks_alone(people: Dataset, tmp_path: Path) -> None:
-    spoiled = spoil(people, tmp_path / "set", seed=0)
+    spoiled = spoil(people, tmp_path / "set", 0, known_faults(people))
     before, after = (dict(one.samples.select("sample_id", "mask_sha256").iter_rows()) for one in (people, spoiled))
-    assert {one for one in before if before[one] != after[one]} == {one for one, _, _ in planted(people, seed=0)}
-    assert spoil(people, tmp_path / "set", seed=0).header.digest == open_dataset(tmp_path / "set").header.digest
+    assert {one for one in before if before[one] != after[one]} == {
+        one for one, _, _ in planted(people, 0, known_faults(people))
+    }
+    assert (
+        spoil(people, tmp_path / "set", 0, known_faults(people)).header.digest
+        == open_dataset(tmp_path / "set").header.digest
+    )
 
 
 def test_a_blob_stands_on_the_background() -> None:

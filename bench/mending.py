@@ -1,0 +1,142 @@
+"""What planted label faults cost, and what finding them brings back: `python -m bench.mending --data DIR --work DIR`.
+
+One training mask in twenty of humanseg, ccp, coco-mini and voc2012 is spoiled. A run with fold models learns from that,
+and `curate review failures` says whose label is in doubt. Then the same training again, from random weights: on the
+labels as they came, and on the spoiled ones with what is in doubt mended (the mask as it came), or left out. The test
+split, whose labels nobody spoils, says what the faults cost and how much of that comes back. What is in `--work` is not
+done again, so seeds can be added one by one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from bench.earning import build, mean_scores
+from bench.measure import ROOT, curate
+from bench.suspects import spoil
+from curate import schema
+from curate.dataset import Dataset, open_dataset, read_table
+from curate.revise import revise
+from review.failures import bring_up_to_date
+from review.paired import FIGURES
+from review.runs import open_run
+from train.monitoring.log import is_finished
+from train.scoring.figures import groups_of
+from train.scoring.intervals import resampled
+
+FIT = ("--encoder", "mobilenet_v2", "--weights", "none", "--size", "96")
+FOLDS = ("--folds", "2")
+ARMS = ("as they came", "spoiled", "mended", "left out")
+
+
+def trained(dataset: Path, run: Path, seed: int, epochs: int, folds: Sequence[str] = ()) -> Path:
+    """A run, its test split scored."""
+    options = [*FIT, *folds, "--epochs", str(epochs), "--seed", str(seed), "--out", str(run)]
+    if not is_finished(run):
+        resumed = ["--resume"] if run.is_dir() else []
+        subprocess.run(curate("train", "fit", dataset, *options, *resumed), cwd=ROOT, check=True)
+    if read_table(run / "scores.parquet", schema.SCORES).filter(split="test").is_empty():
+        subprocess.run(curate("train", "score", run, "--split", "test"), cwd=ROOT, check=True)
+    return run
+
+
+def doubted(run: Path) -> list[str]:
+    """The training images whose label `curate review failures` sends to be labelled again."""
+    bring_up_to_date(open_run(run))
+    failures = read_table(run / "failures.parquet", schema.FAILURES)
+    training = open_run(run).dataset.samples.filter(split="train")
+    return failures.filter(triage="relabel").join(training, on="sample_id", how="semi")["sample_id"].to_list()
+
+
+def mended(clean: Dataset, spoiled: Dataset, names: Sequence[str], out: Path) -> Path:
+    """The spoiled version with some masks as they came."""
+    kept = pl.col("sample_id").is_in(names)
+    came = clean.samples.select("sample_id", came="mask_sha256")
+    samples = spoiled.samples.join(came, on="sample_id", maintain_order="left").with_columns(
+        mask_sha256=pl.when(kept).then("came").otherwise("mask_sha256")
+    )
+    files = {row["sample_id"]: clean.root / row["mask"] for row in clean.rows("train") if row["sample_id"] in names}
+    return _version(spoiled, samples.drop("came"), files, out)
+
+
+def left_out(spoiled: Dataset, names: Sequence[str], out: Path) -> Path:
+    """The spoiled version without some images in training."""
+    samples = spoiled.samples.with_columns(
+        weight=pl.when(pl.col("sample_id").is_in(names)).then(0.0).otherwise("weight").cast(pl.Float32)
+    )
+    return _version(spoiled, samples, {}, out)
+
+
+def _version(parent: Dataset, samples: pl.DataFrame, masks: dict[str, Path], out: Path) -> Path:
+    if not (out / "dataset.json").is_file():
+        nothing = schema.EDITS.to_frame()
+        revise(parent, out, samples=samples, masks=masks, recipe={}, sources=[], edits=nothing)
+    return out
+
+
+def runs_of(clean: Dataset, work: Path, seed: int, epochs: int) -> dict[str, Path]:
+    """The run of each of ARMS with a seed, which says also what is spoiled."""
+    spoiled = spoil(clean, work / f"spoiled-{seed}", seed, {})
+    base = trained(spoiled.root, work / f"run-spoiled-{seed}", seed, epochs, FOLDS)
+    names = doubted(base)
+    planted = json.loads(spoiled.root.with_suffix(".json").read_text())
+    found = len(set(names) & set(planted))
+    print(f"seed {seed}: {len(planted)} spoiled, {len(names)} labels in doubt, {found} of them spoiled", flush=True)
+    again = {
+        "as they came": clean.root,
+        "mended": mended(clean, spoiled, names, work / f"mended-{seed}"),
+        "left out": left_out(spoiled, names, work / f"left-out-{seed}"),
+    }
+    runs = {
+        name: trained(place, work / f"run-{name.replace(' ', '-')}-{seed}", seed, epochs)
+        for name, place in again.items()
+    }
+    return {"spoiled": base} | runs
+
+
+def table(dataset: Dataset, runs: Sequence[dict[str, Path]]) -> Iterator[str]:
+    """Each figure of each arm, what the faults cost, and how much of that came back."""
+    scores = {arm: mean_scores([one[arm] for one in runs], "test") for arm in ARMS}
+    groups = groups_of(dataset)
+    number = np.unique([groups[name] for name in scores["spoiled"]["sample_id"]], return_inverse=True)[1]
+    yield f"| {len(number)} test images | {' | '.join(ARMS)} | cost [95 %] | back by mending | by leaving out |"
+    yield f"| --- |{' ---: |' * 7}"
+    for name, (column, statistic) in FIGURES.items():
+        values = {arm: scores[arm][column].to_numpy() for arm in ARMS}
+        drawn = [
+            {arm: statistic(values[arm], weights) for arm in ARMS}
+            for weights in resampled(number, np.random.default_rng(0))
+        ]
+        whole = {arm: float(statistic(values[arm], np.ones((1, len(number))))[0]) for arm in ARMS}
+        cost = np.concatenate([one["as they came"] - one["spoiled"] for one in drawn])
+        low, high = np.nanquantile(cost, [0.025, 0.975])
+        lost = whole["as they came"] - whole["spoiled"]
+        back = [f"{(whole[arm] - whole['spoiled']) / lost:.0%}" if lost > 0 else "-" for arm in ("mended", "left out")]
+        cells = [f"{whole[arm]:.3f}" for arm in ARMS]
+        yield f"| {name} | {' | '.join(cells)} | {lost:+.3f} [{low:+.3f}, {high:+.3f}] | {' | '.join(back)} |"
+
+
+def main() -> None:
+    """Train what is not there yet and print the table."""
+    parser = argparse.ArgumentParser(prog="python -m bench.mending", description=(__doc__ or "").partition(":")[0])
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="Folder of the four collections.")
+    parser.add_argument("--work", type=Path, required=True, metavar="DIR", help="Folder for the runs.")
+    parser.add_argument("--epochs", type=int, default=40, metavar="N", help="Of each run.  [default: %(default)s]")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="N", help="Of faults and runs.")
+    given = parser.parse_args()
+    work = given.work.resolve()
+    work.mkdir(parents=True, exist_ok=True)
+    clean = build(given.data.resolve(), work)
+    runs = [runs_of(clean, work, seed, given.epochs) for seed in given.seeds]
+    print("\n".join(table(open_dataset(clean.root), runs)))
+
+
+if __name__ == "__main__":
+    main()
