@@ -36,9 +36,9 @@ FOLDS = ("--folds", "2")
 ARMS = ("as they came", "spoiled", "mended", "left out")
 
 
-def trained(dataset: Path, run: Path, seed: int, epochs: int, folds: Sequence[str] = ()) -> Path:
+def trained(dataset: Path, run: Path, seed: int, epochs: int, further: Sequence[str] = ()) -> Path:
     """A run, its test split scored."""
-    options = [*FIT, *folds, "--epochs", str(epochs), "--seed", str(seed), "--out", str(run)]
+    options = [*FIT, *further, "--epochs", str(epochs), "--seed", str(seed), "--out", str(run)]
     if not is_finished(run):
         resumed = ["--resume"] if run.is_dir() else []
         subprocess.run(curate("train", "fit", dataset, *options, *resumed), cwd=ROOT, check=True)
@@ -63,7 +63,7 @@ def mended(clean: Dataset, spoiled: Dataset, names: Sequence[str], out: Path) ->
         mask_sha256=pl.when(kept).then("came").otherwise("mask_sha256")
     )
     files = {row["sample_id"]: clean.root / row["mask"] for row in clean.rows("train") if row["sample_id"] in names}
-    return _version(spoiled, samples.drop("came"), files, out)
+    return version(spoiled, samples.drop("came"), files, out)
 
 
 def left_out(spoiled: Dataset, names: Sequence[str], out: Path) -> Path:
@@ -71,10 +71,11 @@ def left_out(spoiled: Dataset, names: Sequence[str], out: Path) -> Path:
     samples = spoiled.samples.with_columns(
         weight=pl.when(pl.col("sample_id").is_in(names)).then(0.0).otherwise("weight").cast(pl.Float32)
     )
-    return _version(spoiled, samples, {}, out)
+    return version(spoiled, samples, {}, out)
 
 
-def _version(parent: Dataset, samples: pl.DataFrame, masks: dict[str, Path], out: Path) -> Path:
+def version(parent: Dataset, samples: pl.DataFrame, masks: dict[str, Path], out: Path) -> Path:
+    """The version of a dataset with other rows, and other masks for some of them."""
     if not (out / "dataset.json").is_file():
         nothing = schema.EDITS.to_frame()
         revise(parent, out, samples=samples, masks=masks, recipe={}, sources=[], edits=nothing)

@@ -32,24 +32,26 @@ POOL = pl.Schema(
         "worth": pl.Float64,
     }
 )
-"""`pool.parquet`, what is most worth labelling first. `similarity` is the highest cosine of the image's embedding and
-one of a hard image, which `like` names; `disagreement` is 1 - the mean IoU of what two models say; `worth` is the mean
-of both as ranks, [0, 1]."""
+"""`pool.parquet`, in the order in which labels are worth most. `similarity` is the highest cosine of the image's
+embedding and one of a hard image, which `like` names; `disagreement` is 1 - the mean IoU of what two models say;
+`worth` is the mean of both as ranks, [0, 1]. What is offered is chosen one after the other, each unlike those before.
+"""
 
 ACCEPT_ABOVE = 0.9
 """Guesses of a higher confidence are learnt from."""
 
 
 def search_pool(
-    dataset: Dataset, run: Path, config: FitConfig, hard: Sequence[str], watch: Watch = unwatched
+    dataset: Dataset, run: Path, config: FitConfig, hard: Sequence[str], offer: int, watch: Watch = unwatched
 ) -> pl.DataFrame:
-    """POOL, a row for every image of the dataset's pool.
+    """POOL, a row for every image of the dataset's pool: first what is offered, then the rest by its worth.
 
     Args:
         dataset: The version.
         run: The base; its fold models are asked too. Each model says what it sees in an image and in its mirror image.
         config: Of the base.
         hard: The sample_ids of the hard images; without any, similarity says nothing.
+        offer: How many are offered.
         watch: Shown what is being done and how far it is.
     """
     rows = dataset.rows("pool")
@@ -58,31 +60,47 @@ def search_pool(
     known = {row["sample_id"]: row for row in dataset.rows()}
     both = [*rows, *(known[name] for name in hard)]
     embeddings = embedded(Run(run, dataset, pl.DataFrame()), both, watch("embeddings", len(both)))
-    similarity, like = nearest(embeddings[: len(rows)], embeddings[len(rows) :])
+    directions = directions_of(embeddings)
+    cosines = directions[: len(rows)] @ directions[len(rows) :].T
+    similarity = cosines.max(1, initial=-1.0)
     disagreement = _disagreements(dataset, run, config, rows, watch)
-    ranks = (rank_of(similarity) + rank_of(disagreement)) / 2
+    worth = (rank_of(similarity) + rank_of(disagreement)) / 2
     table = {
         "sample_id": [row["sample_id"] for row in rows],
         "similarity": similarity,
-        "like": [hard[number] if hard else "" for number in like],
+        "like": [hard[number] for number in cosines.argmax(1)] if hard else [""] * len(rows),
         "disagreement": disagreement,
-        "worth": ranks,
+        "worth": worth,
     }
-    return pl.DataFrame(table, schema=POOL).sort("worth", "sample_id", descending=[True, False])
+    return pl.DataFrame(table, schema=POOL)[spread(worth, directions[: len(rows)], offer)]
 
 
-def nearest(some: NDArray[np.float32], others: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """For each of some embeddings (n, D) the highest cosine with one of the others (m, D), and which that is.
+def directions_of(embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Embeddings (n, D) as unit vectors from their common mean, without which all images look alike."""
+    centred = embeddings.astype(np.float64) - embeddings.astype(np.float64).mean(0)
+    unit: NDArray[np.float64] = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
+    return unit
 
-    All are seen from their common mean, without which all images look alike. 0 where there are no others.
+
+def spread(worth: NDArray[np.float64], directions: NDArray[np.float64], count: int) -> list[int]:
+    """All places from the most worth on, but that the first `count` are spread out.
+
+    Each of them is worth most by worth x (1 - its cosine with the nearest one before it, where that is above 0): ten
+    pictures of one scene teach little more than one.
+
+    Args:
+        worth: (n,).
+        directions: (n, D) unit vectors.
+        count: How many are spread out.
     """
-    if not len(others):
-        return np.zeros(len(some)), np.zeros(len(some), np.intp)
-    together = np.concatenate([some, others]).astype(np.float64)
-    centred = together - together.mean(0)
-    unit = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
-    cosines = unit[: len(some)] @ unit[len(some) :].T
-    return cosines.max(1), cosines.argmax(1)
+    nearness, left, chosen = np.zeros(len(worth)), worth.copy(), list[int]()
+    for _ in range(min(count, len(worth))):
+        place = int(np.argmax(left * (1 - nearness)))
+        chosen.append(place)
+        left[place] = -np.inf
+        nearness = np.clip(directions @ directions[place], nearness, 1 - 1e-9)
+    rest = sorted(set(range(len(worth))) - set(chosen), key=lambda place: (-worth[place], place))
+    return chosen + rest
 
 
 def rank_of(values: NDArray[np.float64]) -> NDArray[np.float64]:

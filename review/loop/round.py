@@ -221,7 +221,11 @@ def _offer(begun: Round, evidence: Path, mined: pl.DataFrame, told: Told) -> int
     path = folder / "pool.parquet"
     if not path.is_file():
         hard = mined.filter(pl.col("reason").str.starts_with("hard"))["sample_id"].to_list()
-        found = search_pool(begun.dataset, first, read_config(first), hard) if mining.offer else POOL.to_frame()
+        found = (
+            search_pool(begun.dataset, first, read_config(first), hard, mining.offer)
+            if mining.offer
+            else POOL.to_frame()
+        )
         write_table(path, found)
     suspects = read_table(evidence / "suspects.parquet", schema.SUSPECTS)["sample_id"].to_list()
     doubted = set(mined.filter(pl.col("reason").str.contains("^suspected label|said relabel"))["sample_id"])

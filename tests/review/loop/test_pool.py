@@ -12,21 +12,25 @@ import pytest
 from curate.dataset import Dataset, open_dataset, read_table
 from review.loop import round as rounds
 from review.loop.mine import Mining
-from review.loop.pool import POOL, disagreement, nearest
+from review.loop.pool import POOL, directions_of, disagreement, spread
 from review.loop.run import run_loop
 from tests.review.loop.making import configure, of_split, quiet
 from train.config import read_config
 from train.monitoring.log import read_log
 
 
-def test_the_nearest_is_told_by_direction_from_the_common_mean() -> None:
-    some = np.array([[10.0, 11], [10, 9]], np.float32)
-    others = np.array([[10.0, 8], [10, 12], [9, 10], [11, 10]], np.float32)
-    cosine, which = nearest(some, others)
-    assert which.tolist() == [1, 0]
-    assert cosine == pytest.approx([1, 1])
-    nothing, _ = nearest(some, np.zeros((0, 2), np.float32))
-    assert nothing.tolist() == [0, 0]
+def test_directions_are_told_from_the_common_mean() -> None:
+    found = directions_of(np.array([[10.0, 11], [10, 9], [12, 10], [8, 10]], np.float32))
+    assert found == pytest.approx(np.array([[0, 1], [0, -1], [1, 0], [-1, 0]]))
+    assert directions_of(np.ones((2, 3), np.float32)).tolist() == [[0, 0, 0], [0, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"), [(0, [0, 1, 2, 3]), (1, [0, 1, 2, 3]), (2, [0, 2, 1, 3]), (9, [0, 2, 3, 1])]
+)
+def test_what_is_offered_is_spread_out(count: int, expected: list[int]) -> None:
+    worth, directions = np.array([0.9, 0.8, 0.5, 0.1]), np.array([[1.0, 0], [1, 0], [0, 1], [-1, 0]])
+    assert spread(worth, directions, count) == expected
 
 
 @pytest.mark.parametrize(
@@ -52,7 +56,8 @@ def test_the_pool_is_searched_and_offered(pooled: Dataset, run: Path, tmp_path: 
     found = read_table(out / "round-1/pool.parquet", POOL)
     pool = of_split(pooled, "pool")
     assert sorted(found["sample_id"]) == sorted(pool)
-    assert found["worth"].is_sorted(descending=True)
+    assert found["worth"][0] == found["worth"].max()
+    assert found["worth"][3:].is_sorted(descending=True)
     assert set(found["like"]) <= set(of_split(pooled, "train"))
     assert all(0 <= value <= 1 and math.isfinite(value) for value in found["disagreement"])
     with zipfile.ZipFile(out / "round-1/to-label.zip") as archive:
