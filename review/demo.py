@@ -46,15 +46,18 @@ def demo(out: Path, force: bool) -> None:
     say("1. choose: curate build --min-area 0.2 --max-area 0.7 --max-people 2")
     dataset = choose(out / "people", force=force)
     say("2. train, see what fails, retrain on it and, as a control, without: curate loop")
-    config = loop_config(dataset, out / "loop", TRAINING, rounds=1, budget=BUDGET)
-    (result,) = run_loop(dataset, out / "loop", config, say, say_epoch, force=force)
+    place, labels = out / "loop", out / "people-2"
+    once, twice = (loop_config(dataset, place, TRAINING, rounds=rounds, budget=BUDGET) for rounds in (1, 2))
+    run_loop(dataset, place, once, say, say_epoch, force=force)
     say("3. fix labels: curate label import")
-    click.echo(fix_labels(dataset, out / "people-2", force=force))
-    report = write_report(dataset, out / "loop")
-    click.echo(round_text(result))
-    click.echo(f"\nreport           {report}")
-    click.echo(f"look at it       curate review open {out / 'loop' / 'base'}")
-    click.echo(f"with new labels  curate loop {out / 'people-2'} --out {out / 'loop-2'} --weights none --epochs 9")
+    click.echo(fix_labels(dataset, labels, force=force))
+    say("4. retrain with them: curate loop --rounds 2 --labels")
+    results = run_loop(dataset, place, twice, say, say_epoch, labels=labels)
+    report = write_report(dataset, place)
+    for result in results:
+        click.echo(round_text(result))
+    click.echo(f"\nreport      {report}")
+    click.echo(f"look at it  curate review open {place / 'base'}")
     say(f"({time.monotonic() - start:.0f} s)")
 
 
