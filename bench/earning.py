@@ -34,13 +34,14 @@ from train.scoring.figures import groups_of
 
 FIT = ("--encoder", "mobilenet_v2", "--weights", "none", "--size", "128", "--folds", "2")
 RECIPES: Mapping[str, Mining] = {
-    "leave-out": Mining(hard_share=0.0, offer=0),
+    "suspects left out alone": Mining(hard_share=0.0, offer=0),
     "hard x3, by kind": Mining(offer=0),
     "hard x3": Mining(hard_augment="own", offer=0),
     "hard x2, by kind": Mining(hard_weight=2.0, offer=0),
     "hard x3, copy-paste": Mining(hard_augment="copy-paste", offer=0),
-    "hard x3, strong": Mining(hard_augment="strong", offer=0),
-    "hard x1, by kind": Mining(hard_weight=1.0, hard_share=0.5, offer=0),
+    "half of all copy-paste": Mining(hard_share=0.5, hard_weight=1.0, hard_augment="copy-paste", offer=0),
+    "all strong": Mining(hard_share=1.0, hard_weight=1.0, hard_augment="strong", offer=0),
+    "half of all by kind": Mining(hard_share=0.5, hard_weight=1.0, offer=0),
     "rare slices to 10 %": Mining(hard_share=0.0, rare_share=0.1, offer=0),
     "learn the pool": Mining(hard_share=0.0, pool="learn", offer=0),
 }
@@ -55,7 +56,7 @@ def build(data: Path, work: Path) -> Dataset:
         sources = ["--coco", coco[0], "--coco", coco[1], "--voc", f"{data}/voc2012"]
         sources += ["--pairs", f"humanseg={data}/humanseg/images", f"{data}/humanseg/masks"]
         sources += ["--pairs", f"ccp={data}/ccp/photos", f"{data}/ccp/pixel-level", "--pool", f"{data}/ccp/unlabelled"]
-        rules = ["--min-area", "0.05", "--max-people", "4", "--split", "55/15/30"]
+        rules = ["--min-area", "0.05", "--max-people", "4", "--split", "55/15/30", "--backgrounds", "60"]
         subprocess.run(curate("build", *sources, *rules, "--out", out), cwd=ROOT, check=True)
     return open_dataset(out)
 
@@ -110,8 +111,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.earning", description=(__doc__ or "").partition(":")[0])
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="Folder of the four collections.")
     parser.add_argument("--work", type=Path, required=True, metavar="DIR", help="Folder for the runs.")
-    parser.add_argument("--epochs", type=int, default=60, metavar="N", help="Of each base.  [default: %(default)s]")
-    parser.add_argument("--budget", default="24", metavar="N|Nm", help="Of each arm.  [default: %(default)s]")
+    parser.add_argument("--epochs", type=int, default=50, metavar="N", help="Of each base.  [default: %(default)s]")
+    parser.add_argument("--budget", default="20", metavar="N|Nm", help="Of each arm.  [default: %(default)s]")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="N", help="Of the bases.  [default: 0]")
     parser.add_argument("--recipes", nargs="+", choices=[*RECIPES], default=[*RECIPES], metavar="NAME")
     parser.add_argument("--test", action="store_true", help="Print the test split, not the validation split.")
