@@ -97,9 +97,10 @@ def curves_svg(curves: Sequence[Curve]) -> str:
     figure, (losses, ious) = plt.subplots(1, 2, figsize=(11, 3.4), layout="constrained")
     for curve in curves:
         epochs = [curve.begin + number for number in range(1, len(curve.lines) + 1)]
-        losses.plot(epochs, [line.train_loss for line in curve.lines], ":", color=curve.colour)
-        losses.plot(epochs, [line.val_loss for line in curve.lines], color=curve.colour)
-        ious.plot(epochs, [line.val_iou for line in curve.lines], color=curve.colour, label=curve.label)
+        dot = "o" if len(epochs) == 1 else ""  # of one epoch there is no line to draw
+        losses.plot(epochs, [line.train_loss for line in curve.lines], ":", color=curve.colour, marker=dot)
+        losses.plot(epochs, [line.val_loss for line in curve.lines], color=curve.colour, marker=dot)
+        ious.plot(epochs, [line.val_iou for line in curve.lines], color=curve.colour, label=curve.label, marker=dot)
     losses.set(xlabel="epoch", title="loss (dotted: training, solid: validation)")
     ious.set(xlabel="epoch", title="validation IoU")
     ious.legend(frameon=False)
