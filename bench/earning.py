@@ -18,7 +18,7 @@ from pathlib import Path
 
 import polars as pl
 
-from bench.measure import ROOT, curate
+from bench.measure import ROOT, BenchError, curate
 from curate import schema
 from curate.dataset import Dataset, open_dataset, read_table
 from curate.files import write_atomic
@@ -29,6 +29,7 @@ from review.loop.mine import Mining
 from review.loop.run import encoded, run_loop
 from review.paired import differences
 from review.slices import conditions_of, slices_of
+from train.config import read_config
 from train.monitoring.log import is_finished
 from train.scoring.figures import groups_of
 
@@ -64,6 +65,8 @@ def build(data: Path, work: Path) -> Dataset:
 def base_of(dataset: Dataset, work: Path, seed: int, epochs: int) -> Path:
     """The base run of a seed."""
     run = work / f"base-{seed}"
+    if is_finished(run) and read_config(run).epochs != epochs:
+        raise BenchError(f"{run}: has {read_config(run).epochs} epochs, not {epochs}. Pass another --work")
     if not is_finished(run):
         options = [*FIT, "--epochs", str(epochs), "--seed", str(seed), "--out", str(run)]
         resumed = ["--resume"] if run.is_dir() else []
@@ -73,13 +76,15 @@ def base_of(dataset: Dataset, work: Path, seed: int, epochs: int) -> Path:
 
 def loop_of(dataset: Dataset, work: Path, base: Path, recipe: str, budget: str) -> Path:
     """The loop of a recipe from a base; all recipes share one control, which the first of them trained."""
-    out = work / f"{base.name}-{recipe.replace(' ', '-').replace(',', '').replace('%', 'percent')}"
+    arms = f"{base.name}-{budget}"
+    out = work / f"{arms}-{recipe.replace(' ', '-').replace(',', '').replace('%', 'percent')}"
     config = loop_config(dataset, out, {}, rounds=1, budget=budget, mining=RECIPES[recipe], start=base)
-    trained = next((one for one in sorted(work.glob(f"{base.name}-*/round-1/control")) if is_finished(one)), None)
+    trained = next((one for one in sorted(work.glob(f"{arms}-*/round-1/control")) if is_finished(one)), None)
     if trained is not None and not (out / "round-1/control").exists():
         (out / "round-1").mkdir(parents=True, exist_ok=True)
         write_atomic(out / "loop.json", encoded(config))
-        shutil.copytree(trained, out / "round-1/control")
+        shutil.copytree(trained, out / "round-1/.control", dirs_exist_ok=True)
+        (out / "round-1/.control").rename(out / "round-1/control")
     begun = time.perf_counter()
     run_loop(dataset, out, config, lambda line: print(f"  {line}", file=sys.stderr))
     print(f"{out.name}: {(time.perf_counter() - begun) / 60:.1f} min", file=sys.stderr)
@@ -95,15 +100,25 @@ def mean_scores(runs: Sequence[Path], split: str) -> pl.DataFrame:
 def table(dataset: Dataset, rounds: Mapping[str, Sequence[Path]], split: str) -> Iterator[str]:
     """A row for each recipe: what it earns over the control."""
     groups, slices = groups_of(dataset), slices_of(dataset.samples, conditions_of(dataset))
-    yield "| recipe | image mean IoU | worst tenth IoU | mean Boundary IoU | good photos | worst slice |"
-    yield "| --- | ---: | ---: | ---: | ---: | --- |"
+    yield "| recipe | image mean IoU | by seed | worst tenth IoU | mean Boundary IoU | good photos | worst slice |"
+    yield "| --- | ---: | ---: | ---: | ---: | ---: | --- |"
     for recipe, folders in rounds.items():
         control, after = (mean_scores([folder / arm for folder in folders], split) for arm in ("control", "candidate"))
         by_name = {one.name: gain_words(one) for one in differences(control, after, groups)}
         by_slice = [one for one in slice_differences(control, after, slices, groups) if one.images >= FEWEST_IN_SLICE]
         worst = f"{by_slice[0].slice} {gain_words(by_slice[0].iou)}" if by_slice else "-"
-        names = ("image mean IoU", "worst tenth IoU", "mean Boundary IoU", "good photos")
-        yield f"| {recipe} | {' | '.join(by_name[name] for name in names)} | {worst} |"
+        first, *others = (by_name[name] for name in NAMES)
+        by_seed = ", ".join(f"{gain_of(folder, split):+.3f}" for folder in folders)
+        yield f"| {recipe} | {first} | {by_seed} | {' | '.join(others)} | {worst} |"
+
+
+NAMES = ("image mean IoU", "worst tenth IoU", "mean Boundary IoU", "good photos")
+
+
+def gain_of(folder: Path, split: str) -> float:
+    """By how much the candidate of a round exceeds its control in the image mean IoU."""
+    control, after = (mean_scores([folder / arm], split)["iou"].drop_nulls() for arm in ("control", "candidate"))
+    return float(after.to_numpy().mean() - control.to_numpy().mean())
 
 
 def main() -> None:

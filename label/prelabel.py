@@ -29,7 +29,7 @@ from label.rules import build_recipe, retagged
 
 TOOL = "curate label prelabel"
 TO_TRAIN = {"train": 1.0, "val": 0.0, "test": 0.0}
-"""The ratios a guess is placed by; one in a group with images that are held out would follow these."""
+"""The ratios a guess is placed by where all may be trained on; one in a group with images that are held out is not."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,7 @@ def prelabel(
     model: Model,
     accept_above: float | None = None,
     *,
+    ratios: Mapping[str, float] = TO_TRAIN,
     force: bool = False,
     watch: Watch = unwatched,
 ) -> Prelabelled:
@@ -129,6 +130,8 @@ def prelabel(
         out: The new folder.
         model: What guesses.
         accept_above: Guesses of a higher confidence enter training, weighted by it; None: none does.
+        ratios: Split -> share, of which only what falls to `train` may enter it; by the dataset's own, no image is
+            trained on that its label would hold out.
         force: Replace a dataset that is at `out`.
         watch: Told of progress.
 
@@ -144,7 +147,7 @@ def prelabel(
             return made_before(parent, out, recipe)
     with spool_for(out) as spool:
         made, left_out = guess_all(parent, model, spool, watch)
-        rows, held_back = accept(parent, made, accept_above)
+        rows, held_back = accept(parent, made, accept_above, ratios)
         samples = revised_samples(parent, rows, {one.sample_id: one.mask for one in made})
         guesses = [one.prelabel for one in made if one.row["origin"] == MODEL]
         found = Prelabelled(samples, schema.table(guesses, schema.PRELABELS), held_back, left_out)
@@ -246,7 +249,7 @@ def sample_made(
 
 
 def accept(
-    dataset: Dataset, made: Sequence[Made], accept_above: float | None
+    dataset: Dataset, made: Sequence[Made], accept_above: float | None, ratios: Mapping[str, float] = TO_TRAIN
 ) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """The new row of every guess by sample_id, in training where it is sure enough; and those that are held back."""
     samples, seed = returned(dataset.samples), int(dataset.header.recipe.get("seed") or 0)
@@ -255,7 +258,7 @@ def accept(
         confidence = one.prelabel["confidence"]
         if accept_above is None or confidence <= accept_above or one.row["origin"] != MODEL:
             continue
-        row = accepted_row(one.row, confidence, samples, seed)
+        row = accepted_row(one.row, confidence, samples, seed, ratios)
         if row is None:
             held_back.append(one.sample_id)
         else:
@@ -263,7 +266,13 @@ def accept(
     return rows, held_back
 
 
-def accepted_row(row: dict[str, Any], confidence: float, samples: pl.DataFrame, seed: int) -> dict[str, Any] | None:
+def accepted_row(
+    row: dict[str, Any],
+    confidence: float,
+    samples: pl.DataFrame,
+    seed: int,
+    ratios: Mapping[str, float] = TO_TRAIN,
+) -> dict[str, Any] | None:
     """The row of a guess that is trained on; None where it must not be.
 
     That is where its group is held out, or a reviewer's verdict stands, which is about a label to come.
@@ -273,8 +282,9 @@ def accepted_row(row: dict[str, Any], confidence: float, samples: pl.DataFrame, 
         confidence: Its weight in training.
         samples: The whole table, no guess in training.
         seed: The seed the dataset was built with.
+        ratios: Of the splits; only what falls to `train` is trained on.
     """
-    placed = placed_row(row, samples, seed, TO_TRAIN)
+    placed = placed_row(row, samples, seed, ratios)
     if placed["split"] != "train" or WEIGHTS.keys() & set(row["tags"]):
         return None
     return placed | {"weight": confidence, "tags": [*row["tags"], PSEUDO]}

@@ -92,6 +92,7 @@ def curves_svg(curves: Sequence[Curve]) -> str:
     import matplotlib
 
     matplotlib.use("Agg")
+    matplotlib.rcParams["svg.hashsalt"] = "silhouette"  # else the ids in two equal files differ
     import matplotlib.pyplot as plt
 
     figure, (losses, ious) = plt.subplots(1, 2, figsize=(11, 3.4), layout="constrained")

@@ -69,7 +69,12 @@ def mining_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.argument("what", nargs=-1, required=True, metavar="DATASET | status LOOP", type=FOLDER)
 @click.option("--out", type=FOLDER, metavar="LOOP", help="Folder of the loop; an unfinished one goes on.")
-@click.option("--rounds", type=click.IntRange(1, 100), default=1, metavar="N", help="Rounds of mining and retraining.")
+@click.option(
+    "--rounds",
+    type=click.IntRange(1, 100),
+    metavar="N",
+    help="Rounds of mining and retraining.  [default: those of the loop that is there, else 1]",
+)
 @click.option("--budget", default="4", metavar="N|Nm", help="Epochs (4) or minutes (30m) for each arm of a round.")
 @click.option("--from", "start", type=FOLDER, metavar="RUN", help="A finished run to begin with, in place of a base.")
 @click.option(
@@ -122,6 +127,8 @@ def loop(
     if len(what) == 2 and str(what[0]) == "status":
         print_status(what[1], as_json=as_json)
         return
+    if str(what[0]) == "status" and not what[0].is_dir():
+        raise UsageError("LOOP is missing: curate loop status LOOP")
     if len(what) != 1:
         raise UsageError(f"{' '.join(map(str, what))}: expected one DATASET, or: curate loop status LOOP")
     if out is None:
@@ -160,23 +167,26 @@ def start_loop(
     given = given_options(options)
     dataset = open_dataset(folder)
     verdicts = {key: one.verdict for key, one in read_decisions(decisions).items()} if decisions else {}
-    unknown = sorted(verdicts.keys() - set(dataset.samples.filter(dataset.samples["split"] == "train")["sample_id"]))
-    if unknown:
-        say(
-            f"note: {len(unknown)} decisions are about images outside the training split and change nothing here; "
-            f"the first: {unknown[0]}"
-        )
     config, notes = configured(dataset, out, options, given, recipe)
     for told in notes:
         say(f"note: {told}")
-    results = run_loop(dataset, out, config, say, say_epoch, labels=labels, verdicts=verdicts, force=force)
-    report = write_report(dataset, out)
+    results = run_loop(
+        dataset,
+        out,
+        config,
+        say,
+        say_epoch,
+        finished=lambda: write_report(dataset, out),
+        labels=labels,
+        verdicts=verdicts,
+        force=force,
+    )
     if as_json:
         print_json(results)
         return
     for result in results:
         click.echo(round_text(result))
-    click.echo(f"\n{report}")
+    click.echo(f"\n{out / 'report.html'}")
 
 
 def say(line: str) -> None:

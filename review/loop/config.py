@@ -26,6 +26,7 @@ FOLDS = 3
 RETRAIN_LR = 0.25
 """The arms' learning rate, as a share of the base's: at the full rate they first forget what the base has learnt."""
 
+ROUND_FOLDER = re.compile(r"round-\d+")
 MODEL_FIELDS = ("model", "encoder", "classes", "position_channels")
 """What an arm cannot have otherwise than the run whose weights it starts from."""
 
@@ -55,6 +56,31 @@ class LoopConfig(msgspec.Struct, frozen=True, kw_only=True):
         return out / self.start if self.start else out / "base"
 
 
+def stored_config(out: Path) -> LoopConfig | None:
+    """The configuration of the loop in a folder; None where there is none or it is damaged."""
+    try:
+        return read_config_of_loop(out)
+    except CurateError:
+        return None
+
+
+def read_config_of_loop(out: Path) -> LoopConfig:
+    """The configuration of the loop in a folder.
+
+    Raises:
+        MissingError: The folder holds no loop.
+        FormatError: Its loop.json is damaged.
+    """
+    path = out / "loop.json"
+    if not path.is_file():
+        start = f"Start one with: curate loop DATASET --out {out}"
+        raise MissingError(f"{out}: is not a loop (no loop.json in it). {start}")
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=LoopConfig)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise FormatError(path, f"is damaged ({error}). Run the loop again with --force") from error
+
+
 LOOP_OPTIONS = ("rounds", "budget", "to", "ensemble")
 MINING_OPTIONS = Mining.__struct_fields__
 FIT_OPTIONS = (*OPTIONS, "earlier_sizes", "earlier_batch_sizes")
@@ -82,6 +108,9 @@ def configured(
         fit, notes = combine({name: found.pop(name) for name in OPTIONS if name in found}, _only(given, FIT_OPTIONS))
         kept = {name: value for name, value in found.items() if name not in given} | fit
     start, whole = options.get("start"), {**options, **kept}
+    if whole.get("rounds") is None:  # of a loop that is there already, as many as it has
+        stored = stored_config(out)
+        whole["rounds"] = 1 if stored is None else stored.rounds
     fit_given = {**_only(given, FIT_OPTIONS), **_only(kept, FIT_OPTIONS)}
     config = loop_config(
         dataset,
@@ -169,7 +198,8 @@ def loop_config(
         raise UsageError(f"--budget {budget}: expected epochs (4) or minutes (30m), at least 1")
     base = _started(start, options) if start else _to_train(dataset, options, budget)
     if ensemble and base.folds < 2:
-        raise UsageError("--ensemble: is the mean of fold models, and there are none. Pass --folds 3")
+        advice = f"{start} has none. Begin with a run that has" if start else "there are none. Pass --folds 3"
+        raise UsageError(f"--ensemble: is the mean of fold models, and {advice}")
     return LoopConfig(
         dataset=relative(dataset.root, out),
         digest=dataset.header.digest,
@@ -194,11 +224,10 @@ def _to_train(dataset: Dataset, options: Mapping[str, Any], budget: str) -> FitC
 
 def _started(start: Path, options: Mapping[str, Any]) -> FitConfig:
     """How the run that a loop begins with was trained, and what its arms change of that."""
-    trained = read_config(start)
     if not is_finished(start):
-        raise MissingError(
-            f"--from {start}: is not finished. Finish it with: curate train fit DATASET --out {start} --resume"
-        )
+        resume = f"curate train fit DATASET --out {start} --resume"
+        raise MissingError(f"--from {start}: is not finished. Finish it with: {resume}")
+    trained = as_before_an_arm(start)
     for name in MODEL_FIELDS:
         if name in options and options[name] != getattr(trained, name):
             told = f"--{option_name(name)} {options[name]}: {start} has {getattr(trained, name)}"
@@ -207,6 +236,19 @@ def _started(start: Path, options: Mapping[str, Any]) -> FitConfig:
         if name in options:
             raise UsageError(f"--{name}: is about the base, and --from {start} is one. Leave either out")
     return msgspec.structs.replace(trained, dataset="", weights="none", **options)
+
+
+def as_before_an_arm(run: Path) -> FitConfig:
+    """How a run was trained; of an arm of a loop, how the base of that loop was, but without fold models.
+
+    So a loop that goes on from another one's arm does not shrink the learning rate once more.
+    """
+    config, stored = read_config(run), stored_config(run.resolve().parents[1])
+    if stored is None or not ROUND_FOLDER.fullmatch(run.resolve().parent.name):
+        return config
+    base = stored.base_of(run.resolve().parents[1])
+    trained = stored.fit if stored.start or not base.is_dir() else read_config(base)
+    return msgspec.structs.replace(trained, folds=0) if isinstance(trained.lr, float) else config
 
 
 def arm_config(trained: FitConfig, base: Path, epochs: int, number: int, images: int) -> FitConfig:

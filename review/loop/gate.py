@@ -9,6 +9,7 @@ import polars as pl
 
 from review.compare import SliceDifference, slice_differences
 from review.paired import Difference, differences
+from train.scoring.metrics import mean_of
 
 FEWEST_IMAGES = 20
 """With fewer groups of validation images the worst tenth is one or two of them, and its interval says nothing."""
@@ -32,11 +33,20 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 def decide(
-    control: pl.DataFrame, candidate: pl.DataFrame, slices: pl.DataFrame, groups: Mapping[str, str], seed: int
+    before: pl.DataFrame,
+    control: pl.DataFrame,
+    candidate: pl.DataFrame,
+    slices: pl.DataFrame,
+    groups: Mapping[str, str],
+    seed: int,
 ) -> Verdict:
     """Promote only where the mean does not fall, the worst tenth rises with an interval above zero, and no slice loses.
 
+    All of that is against the control; besides, the mean is not below that of the run that would be replaced, which
+    both arms may have spoiled.
+
     Args:
+        before: Validation scores (schema.SCORES) of the run that the arms start from.
         control: Validation scores (schema.SCORES) of the arm trained without mining.
         candidate: Validation scores of the arm trained with it.
         slices: Which image is in which slice, as review.slices.slices_of gives it.
@@ -50,12 +60,18 @@ def decide(
         told = "no two groups of validation images show a person, so nothing can be decided"
         return Verdict(False, [told], control.height, figures, by_slice)
     mean_holds, worst_rises = mean.difference >= 0, worst.low > 0
+    replaced, now = mean_of(before["iou"]), mean.second
+    improves = replaced is not None and now is not None and now >= replaced
     independent = len({groups[sample_id] for sample_id in control["sample_id"]})
     enough = independent >= FEWEST_IMAGES
     reasons = [
         f"the image mean IoU {'does not fall' if mean_holds else 'falls'} ({_with_interval(mean)})",
         f"the worst tenth {'rises' if worst_rises else 'does not rise beyond chance'} ({_with_interval(worst)})",
     ]
+    if not improves:
+        reasons.append(
+            f"the run it would replace has the better image mean IoU ({_three(replaced)}, it has {_three(now)})"
+        )
     lost = [one for one in by_slice if one.iou.high is not None and one.iou.high < -LOSS]
     if by_slice:
         told = "; ".join(f"{one.slice} loses ({_with_interval(one.iou)})" for one in lost)
@@ -64,7 +80,12 @@ def decide(
         of = "" if independent == control.height else f" in {independent} groups"
         told = f"{control.height} validation images{of} are too few to tell, at least {FEWEST_IMAGES} are needed"
         reasons.append(told)
-    return Verdict(mean_holds and worst_rises and enough and not lost, reasons, control.height, figures, by_slice)
+    passes = mean_holds and worst_rises and improves and enough and not lost
+    return Verdict(passes, reasons, control.height, figures, by_slice)
+
+
+def _three(value: float | None) -> str:
+    return "none" if value is None else f"{value:.3f}"
 
 
 def _with_interval(figure: Difference) -> str:

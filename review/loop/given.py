@@ -9,12 +9,13 @@ from pathlib import Path
 import msgspec
 
 from curate.dataset import Dataset, open_dataset
-from curate.errors import FormatError, VersionError
+from curate.errors import FormatError, MissingError, VersionError
 from curate.files import write_atomic
 from curate.terminal import counted
 from curate.threads import Say
 from label.importing import Request, import_labels
 from train.config import relative
+from train.scoring.score import check_unlearnt
 
 
 class Given(msgspec.Struct, frozen=True):
@@ -47,12 +48,15 @@ def read_given(folder: Path) -> Given | None:
         raise FormatError(path, f"is damaged ({error}). Delete the round's folder and run the loop again") from error
 
 
-def take_in(dataset: Dataset, folder: Path, labels: Path | None, verdicts: Mapping[str, str], say: Say) -> Given:
+def take_in(
+    dataset: Dataset, folder: Path, base: Path, labels: Path | None, verdicts: Mapping[str, str], say: Say
+) -> Given:
     """What a round is given: as it stands in `given.json`, or else what there is now, from then on.
 
     Args:
         dataset: The version of the round before.
         folder: The round's.
+        base: The run that the round starts from.
         labels: An export of a labelling tool, or a later version of the dataset; None for no labels.
         verdicts: sample_id -> a reviewer's verdict.
         say: Told what comes in.
@@ -60,12 +64,14 @@ def take_in(dataset: Dataset, folder: Path, labels: Path | None, verdicts: Mappi
     Raises:
         FormatError: None of the labels can be used.
         VersionError: `labels` is a version of another dataset.
+        UsageError: They would hold out what the base has learnt from.
     """
     if (given := read_given(folder)) is not None:
         return given
-    found = Given(verdicts=dict(sorted(verdicts.items())))
+    found, version = Given(verdicts=dict(sorted(verdicts.items()))), dataset
     if labels is not None:
         version, corrected = _version_with(dataset, folder, labels, say)
+        check_unlearnt(base, version)
         place = relative(version.root, folder) if version is not dataset else ""
         digest = version.header.digest if place else ""
         found = msgspec.structs.replace(
@@ -76,6 +82,16 @@ def take_in(dataset: Dataset, folder: Path, labels: Path | None, verdicts: Mappi
     return found
 
 
+def tell_idle(dataset: Dataset, verdicts: Mapping[str, str], say: Say) -> None:
+    """Say which verdicts change nothing: of images that are neither learnt from nor wait for a label."""
+    splits = dict(dataset.samples.select("sample_id", "split").iter_rows())
+    idle = sorted(name for name in verdicts if splits.get(name) not in ("train", "background", "pool"))
+    if idle:
+        where = f"is in {splits[idle[0]]}" if idle[0] in splits else f"is no sample of {dataset.root}"
+        told = f"{counted(len(idle), 'decision')} of images that are not learnt from change nothing here"
+        say(f"note: {told}; the first: {idle[0]} {where}")
+
+
 def version_of(dataset: Dataset, folder: Path, given: Given) -> Dataset:
     """The version of the dataset that a round works on, from that of the round before."""
     return open_dataset(Path(os.path.normpath(folder / given.dataset)), given.digest) if given.dataset else dataset
@@ -83,13 +99,17 @@ def version_of(dataset: Dataset, folder: Path, given: Given) -> Dataset:
 
 def _version_with(dataset: Dataset, folder: Path, labels: Path, say: Say) -> tuple[Dataset, int]:
     """The version with the labels, and how many are new; the dataset itself where none is."""
+    if not labels.exists():
+        raise MissingError(f"--labels {labels}: no such file or folder. Check the path")
     if (labels / "dataset.json").is_file():
         version = open_dataset(labels)
         if missing := sorted(set(dataset.samples["sample_id"]) - set(version.samples["sample_id"])):
             found = f"is no later version of {dataset.root}: it lacks {missing[0]}"
             raise VersionError(f"--labels {labels}: {found}. Make one with: curate label import")
         return (
-            (version, new_labels(dataset, version)) if version.header.digest != dataset.header.digest else (dataset, 0)
+            (version, len(other_labels(dataset, version)))
+            if version.header.digest != dataset.header.digest
+            else (dataset, 0)
         )
     made = import_labels(dataset, folder / "dataset", Request(labels), force=True)
     refused = made.intake.refusals
@@ -104,7 +124,7 @@ def _version_with(dataset: Dataset, folder: Path, labels: Path, say: Say) -> tup
     return open_dataset(folder / "dataset"), len(made.intake.edited)
 
 
-def new_labels(before: Dataset, after: Dataset) -> int:
-    """How many images of a later version have another mask than before, or were not there."""
+def other_labels(before: Dataset, after: Dataset) -> frozenset[str]:
+    """The images of a later version that have another mask than before, or were not there."""
     own = ["sample_id", "mask_sha256"]
-    return after.samples.join(before.samples, on=own, how="anti").height
+    return frozenset(after.samples.join(before.samples, on=own, how="anti")["sample_id"])

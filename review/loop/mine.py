@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 import polars as pl
@@ -82,6 +82,7 @@ def mine(
     suspects: pl.DataFrame,
     slices: pl.DataFrame,
     verdicts: Mapping[str, str],
+    corrected: Collection[str],
     mining: Mining,
     augment: str,
 ) -> pl.DataFrame:
@@ -98,32 +99,47 @@ def mine(
         suspects: schema.SUSPECTS of the same run, most suspect first.
         slices: Which image is in which slice, as review.slices.slices_of gives it.
         verdicts: sample_id -> one of schema.VERDICTS.
+        corrected: Images whose label people corrected since the loop began: it is not doubted, and that a reviewer had
+            asked for it is settled.
         mining: What to do with what is found.
         augment: The run's own augmentation, for images that need no other.
 
     Returns:
         schema.MINED with one row per training image, sorted by sample_id. Weight 0 leaves an image out.
     """
-    training = samples.filter(pl.col("split").is_in(["train", "background"]))
-    training = training.select("sample_id", "weight", guessed=is_guessed())
-    known = (
-        training.join(scores.select("sample_id", "iou"), on="sample_id", how="left")
-        .join(failures.select("sample_id", "kind", "triage"), on="sample_id", how="left")
-        .sort("sample_id")
-    )
-    doubted = doubted_labels(known, suspects, verdicts) if mining.suspects != "keep" else {}
+    known = with_findings(samples, scores, failures)
+    verdicts = open_verdicts(verdicts, corrected)
+    doubted = doubted_labels(known, suspects, verdicts, corrected) if mining.suspects != "keep" else {}
     hard = hard_images(known, doubted, verdicts, mining)
     rows = [_mined_row(row, doubted, hard, verdicts, mining, augment) for row in known.iter_rows(named=True)]
     return raise_rare(schema.table(rows, schema.MINED), known, slices, mining.rare_share)
 
 
-def doubted_labels(known: pl.DataFrame, suspects: pl.DataFrame, verdicts: Mapping[str, str]) -> dict[str, str]:
+def with_findings(samples: pl.DataFrame, scores: pl.DataFrame, failures: pl.DataFrame) -> pl.DataFrame:
+    """The training images with a run's IoU, kind of failure and triage; null where it was not asked."""
+    training = samples.filter(pl.col("split").is_in(["train", "background"]))
+    return (
+        training.select("sample_id", "weight", guessed=is_guessed())
+        .join(scores.select("sample_id", "iou"), on="sample_id", how="left")
+        .join(failures.select("sample_id", "kind", "triage"), on="sample_id", how="left")
+        .sort("sample_id")
+    )
+
+
+def open_verdicts(verdicts: Mapping[str, str], corrected: Collection[str]) -> dict[str, str]:
+    """The verdicts without those that asked for a label which has been corrected."""
+    return {name: verdict for name, verdict in verdicts.items() if verdict != "relabel" or name not in corrected}
+
+
+def doubted_labels(
+    known: pl.DataFrame, suspects: pl.DataFrame, verdicts: Mapping[str, str], corrected: Collection[str]
+) -> dict[str, str]:
     """sample_id -> reason, for the training images whose label is more likely wrong than the model.
 
     Those that triage sends to `relabel`, most suspect first, at most SUSPECT_SHARE of the training images.
     """
     doubted = set(known.filter(pl.col("triage") == "relabel")["sample_id"])
-    trusted = {sample_id for sample_id, verdict in verdicts.items() if verdict in ("ok", "hard")}
+    trusted = {sample_id for sample_id, verdict in verdicts.items() if verdict in ("ok", "hard")} | set(corrected)
     ranked = [
         (row["sample_id"], row["reason"])
         for row in suspects.iter_rows(named=True)

@@ -37,8 +37,25 @@ embedding and one of a hard image, which `like` names; `disagreement` is 1 - the
 `worth` is the mean of both as ranks, [0, 1]. What is offered is chosen one after the other, each unlike those before.
 """
 
-ACCEPT_ABOVE = 0.9
-"""Guesses of a higher confidence are learnt from."""
+ACCEPTED_IOU, FEWEST_ACCEPTED = 0.9, 10
+"""Guesses are learnt from where the IoU of training images of that confidence is as high, on average of so many."""
+
+
+def accept_above(confidences: Sequence[float], ious: Sequence[float]) -> float | None:
+    """The lowest confidence above which the IoU is ACCEPTED_IOU on average; None where there is none.
+
+    What a model believes of itself is held against what it got right, out-of-fold: a weak one is sure of much.
+
+    Args:
+        confidences: Of a model's masks.
+        ious: Of the same masks with their labels.
+    """
+    order = np.argsort(np.asarray(confidences, np.float64), kind="stable")[::-1]
+    means = np.asarray(ious, np.float64)[order].cumsum() / np.arange(1, len(order) + 1)
+    able = np.flatnonzero(means >= ACCEPTED_IOU)
+    if not len(able) or able[-1] + 1 < FEWEST_ACCEPTED:
+        return None
+    return float(confidences[order[able[-1]]])
 
 
 def search_pool(

@@ -43,6 +43,7 @@ def write_report(dataset: Dataset, out: Path) -> Path:
         given = read_given(folder)
         version = version if given is None else version_of(version, folder, given)
         stories.append(_round_story(version, out, result))
+    last = out / (results[-1].evidence if results else base)
     html = page(
         "loop.html",
         dataset=dataset,
@@ -50,8 +51,8 @@ def write_report(dataset: Dataset, out: Path) -> Path:
         counts=dataset.header.counts,
         config=config,
         rounds=stories,
-        base_failures=failure_rows(base),
-        suspects=suspect_gallery(dataset, base),
+        base_failures=failure_rows(base, ("train", "val")),
+        suspects=suspect_gallery(version, last),
         curves=curves_svg(loop_curves(out, base, results)),
     )
     path = out / "report.html"
@@ -59,9 +60,11 @@ def write_report(dataset: Dataset, out: Path) -> Path:
     return path
 
 
-def failure_rows(run: Path) -> list[tuple[str, int, float]]:
+def failure_rows(run: Path, splits: Sequence[str]) -> list[tuple[str, int, float]]:
     """(kind, images, mean severity) of a run's failures that triage did not call ok, most frequent first."""
+    scored = read_table(run / "scores.parquet", schema.SCORES).filter(pl.col("split").is_in(splits))
     frame = read_table(run / "failures.parquet", schema.FAILURES).filter(pl.col("triage") != "ok")
+    frame = frame.join(scored, on="sample_id", how="semi")
     kinds = (
         frame.group_by("kind").agg(pl.len(), pl.col("severity").mean()).sort("len", "kind", descending=[True, False])
     )
@@ -73,7 +76,6 @@ def _round_story(dataset: Dataset, out: Path, result: RoundResult) -> dict[str, 
     runs = {name: out / place for name, place in result.runs.items()}
     scores = {name: _test_scores(run) for name, run in runs.items()}
     moved = changes(scores["control"], scores["after"])
-    mined = read_table(folder / "mined.parquet", schema.MINED)
     shown = {name: runs[name] for name in ("before", "control", "after")}
     return {
         "result": result,
@@ -81,7 +83,9 @@ def _round_story(dataset: Dataset, out: Path, result: RoundResult) -> dict[str, 
         "table": table_rows(result.table, result.test),
         "earned": {name: [(one.name, gain_words(one)) for one in found] for name, found in result.earned.items()},
         "slices": slice_rows(result.slices),
-        "recipes": recipe_rows(mined),
+        "validation": [(one.name, number(one.first), number(one.second), gain_words(one)) for one in result.validation],
+        "recipes": list(result.recipes.items()),
+        "still": failure_rows(runs["after"], ("test",)),
         "to_label": f"{folder.name}/{TO_LABEL}" if (folder / TO_LABEL).is_file() else "",
         "pool": pool_gallery(dataset, folder),
         "improved": _gallery(dataset, shown, moved.filter(pl.col("change") > 0).reverse().head(SHOWN), scores),
@@ -115,12 +119,6 @@ def pool_gallery(dataset: Dataset, folder: Path) -> list[Row]:
         note = f"similarity {found['similarity']:.2f}, disagreement {found['disagreement']:.2f}"
         rows.append(Row(found["sample_id"], note, pictures))
     return rows
-
-
-def recipe_rows(mined: pl.DataFrame) -> list[tuple[str, int]]:
-    """(augmentation, hard images given it), most frequent first."""
-    hard = mined.filter(pl.col("reason").str.starts_with("hard"))
-    return hard.group_by("recipe").len().sort("len", "recipe", descending=[True, False]).rows()
 
 
 def _test_scores(run: Path) -> pl.DataFrame:

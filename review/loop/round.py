@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import polars as pl
 
 from curate import schema
@@ -13,27 +15,33 @@ from curate.dataset import Dataset, open_dataset, read_table, write_table
 from curate.errors import FormatError
 from curate.files import write_atomic
 from curate.terminal import counted
+from curate.threads import map_threads
+from label.guessing import guess_of
 from label.prelabel import prelabel
+from label.rules import build_recipe, split_ratios
 from label.tasks import send
 from review.compare import SliceDifference
 from review.failures import bring_up_to_date
 from review.loop.config import arm_config
-from review.loop.gate import decide
+from review.loop.gate import Verdict, decide
 from review.loop.given import Given
-from review.loop.mine import mine
-from review.loop.pool import ACCEPT_ABOVE, POOL, guesser, search_pool
+from review.loop.mine import SUSPECT_FACTORS, doubted_labels, mine, open_verdicts, with_findings
+from review.loop.pool import POOL, accept_above, guesser, search_pool
 from review.loop.steps import Told, epochs_of, judged, scores_of, train
 from review.paired import Difference, differences
-from review.runs import open_run
+from review.runs import open_run, read_prediction
 from review.slices import conditions_of, slices_of
-from train.config import read_config, relative
+from train.config import FitConfig, relative
 from train.data import material
 from train.data.folds import training_ids
 from train.scoring.figures import groups_of
-from train.scoring.metrics import Summary, summarise
+from train.scoring.metrics import Summary, mean_of, summarise
 
 TO_LABEL = "to-label.zip"
 """What a round offers for labelling, in the round's folder."""
+
+PROPOSED = {"after": "candidate", "labels": "labels"}
+"""What may be promoted -> the folder of its run."""
 
 
 class RoundResult(msgspec.Struct, frozen=True):
@@ -43,7 +51,10 @@ class RoundResult(msgspec.Struct, frozen=True):
     base: str
     """The run that the arms start from, relative to the loop's folder."""
     promoted: bool
+    promotes: str
+    """The run that the next round starts from, relative to the loop's folder."""
     reasons: list[str]
+    """For and against the candidate."""
     epochs: int
     validation: list[Difference]
     """The control first, the candidate second."""
@@ -57,9 +68,13 @@ class RoundResult(msgspec.Struct, frozen=True):
     where it is asked for."""
     runs: dict[str, str]
     """Where the test scores of each lie, relative to the loop's folder."""
+    evidence: str
+    """Where the scores and failures lie that were mined, relative to the loop's folder."""
     earned: dict[str, list[Difference]]
     """Of the test split, where corrected labels came in: what they earned over the control, and mining over them."""
     mined: dict[str, int]
+    recipes: dict[str, int]
+    """Augmentation -> hard images that are given it."""
     out_of_fold: bool
     corrected: int = 0
     """Labels that people corrected or added before this round."""
@@ -80,11 +95,19 @@ class Round:
     """The version that the control learns from."""
     dataset: Dataset
     """The version with the corrected labels, by which all are judged."""
+    corrected: frozenset[str]
+    """The images whose label is another one than when the loop began."""
     given: Given
+    told: Told
 
-    def folder(self, out: Path) -> Path:
+    @property
+    def folder(self) -> Path:
         """Where all of it lies."""
-        return round_folder(out, self.number)
+        return round_folder(self.told.out, self.number)
+
+    def say(self, line: str) -> None:
+        """Tell what the round is at."""
+        self.told.say(f"round {self.number}: {line}")
 
 
 @dataclass(frozen=True)
@@ -96,7 +119,7 @@ class Arms:
     labels: Path | None
     """Learnt the corrected labels without mining; None where there are none."""
     after: Path
-    ensemble: Path | None
+    ensemble: Path | None = None
 
     def items(self) -> list[tuple[str, Path]]:
         """(name, folder) of those that are there."""
@@ -109,82 +132,77 @@ def round_folder(out: Path, number: int) -> Path:
     return out / f"round-{number}"
 
 
-def run_round(begun: Round, told: Told) -> RoundResult:
+def run_round(begun: Round) -> RoundResult:
     """Make what is not there yet of a round; returns its result."""
-    out, config, say, number, dataset = told.out, told.config, told.say, begun.number, begun.dataset
-    folder = begun.folder(out)
-    say(f"round {number}: score the training images and find what fails")
-    evidence = _evidence(begun, told)
-    mined, learnt = _mined(begun, evidence, told)
-    offered = _offer(begun, evidence, mined, told)
-    epochs = epochs_of(config.budget, config.base_of(out))
-    trained = config.fit if config.start else read_config(out / "base")
-    images = trained.epoch_images or material.counted(begun.before, training_ids(begun.before))
-    again = arm_config(trained, begun.base, epochs, number, images)
-    say(f"round {number}: control, {epochs} epochs without mining")
-    train(begun.before, folder / "control", again, None, told)
-    if begun.given.dataset:
-        say(f"round {number}: {epochs} epochs with {counted(begun.given.corrected, 'corrected label')}, without mining")
-        train(dataset, folder / "labels", again, None, told)
-    say(f"round {number}: candidate, {epochs} epochs with {in_words(mined)}")
-    train(learnt, folder / "candidate", again, mined, told)
-    judging = _judged_arms(begun, told, "val")
-    groups, slices = groups_of(dataset), slices_of(dataset.samples, conditions_of(dataset))
-    verdict = decide(
-        scores_of(judging.control, "val"), scores_of(judging.after, "val"), slices, groups, config.fit.seed
-    )
-    say(f"round {number}: {'promoted' if verdict.promoted else 'not promoted'} on validation; now the test split, once")
-    arms = _judged_arms(begun, told, "test")
+    begun.say("score the training images and find what fails")
+    evidence = _evidence(begun)
+    learnt = _guessed(begun, evidence) if begun.told.config.mining.pool == "learn" else begun.dataset
+    mined = _mined(begun, evidence, learnt)
+    offered = _offer(begun, evidence, mined)
+    epochs = epochs_of(begun.told.config.budget, begun.told.base)
+    _train_arms(begun, epochs, mined, learnt)
+    promotes, verdict = _decided(begun, _judged_arms(begun, "val"))
+    begun.say(f"{'promoted' if promotes else 'not promoted'} on validation; now the test split, once")
+    arms = _judged_arms(begun, "test")
     for _, run in arms.items():
         bring_up_to_date(open_run(run))
-    test = {name: scores_of(run, "test") for name, run in arms.items()}
-    pairs = {"labels": ("control", "labels"), "mining": ("labels", "after")} if arms.labels else {}
-    result = RoundResult(
-        round=number,
-        base=relative(begun.base, out),
-        promoted=verdict.promoted,
-        reasons=verdict.reasons,
-        epochs=epochs,
-        validation=verdict.figures,
-        validation_images=verdict.images,
-        slices=verdict.slices,
-        test=differences(test["control"], test["after"], groups, config.fit.seed),
-        test_images=test["after"].height,
-        table={name: summarise(frame) for name, frame in test.items()},
-        runs={name: relative(run, out) for name, run in arms.items()},
-        earned={
-            name: differences(test[first], test[second], groups, config.fit.seed)
-            for name, (first, second) in pairs.items()
-        },
-        mined=mined_counts(mined),
-        out_of_fold=scores_of(evidence, "train")["fold"].min() != -1,
-        corrected=begun.given.corrected,
-        offered=offered,
-        guessed=len(learnt.rows("train")) - len(dataset.rows("train")),
+    result = _result(begun, evidence, mined, epochs, promotes, verdict, arms)
+    result = msgspec.structs.replace(
+        result, offered=offered, guessed=len(learnt.rows("train")) - len(begun.dataset.rows("train"))
     )
-    write_atomic(folder / "verdict.json", msgspec.json.format(msgspec.json.encode(result), indent=2))
+    write_atomic(begun.folder / "verdict.json", msgspec.json.format(msgspec.json.encode(result), indent=2))
     return result
 
 
-def _evidence(begun: Round, told: Told) -> Path:
+def _evidence(begun: Round) -> Path:
     """The run whose errors are mined, scored and with its failures found.
 
     That is the loop's base where it has fold models, in every round: only they never saw what they are asked about.
     """
-    first = told.config.base_of(told.out)
-    run = first if read_config(first).folds else begun.base
-    place = judged(begun.dataset, run, ("train", "val"), begun.folder(told.out) / "judged" / "evidence")
+    run = begun.told.base if begun.told.base_config.folds else begun.base
+    place = judged(begun.dataset, run, ("train", "val"), begun.folder / "judged" / "evidence")
     bring_up_to_date(open_run(place))
     return place
 
 
-def _mined(begun: Round, evidence: Path, told: Told) -> tuple[pl.DataFrame, Dataset]:
-    """The round's mined.parquet, made where it is not there yet, and the version that the candidate learns from."""
-    folder, mining = begun.folder(told.out), told.config.mining
-    learnt = _guessed(begun, told) if mining.pool == "learn" else begun.dataset
-    path = folder / "mined.parquet"
+def _guessed(begun: Round, evidence: Path) -> Dataset:
+    """The version in which what the model is sure of in the pool is learnt from; the round's own without a pool.
+
+    No image is learnt from that its label, when it comes, would hold out.
+    """
+    dataset, out = begun.dataset, begun.folder / "guessed"
+    if not dataset.rows("pool"):
+        begun.say(f"note: --pool learn: {dataset.root} has no pool. Build it with some: curate build --pool DIR")
+        return dataset
+    threshold = accept_above(*_confidences(dataset, evidence))
+    if threshold is None:
+        begun.say(
+            "note: --pool learn: on training images the model is not right where it is sure; no guess is learnt from"
+        )
+        return dataset
+    model = guesser(begun.told.base, begun.told.base_config, ensemble=begun.told.config.ensemble)
+    found = prelabel(dataset, out, model, threshold, ratios=split_ratios(build_recipe(dataset.header)))
+    begun.say(f"{counted(len(found.accepted), 'guessed mask')} of the pool to learn from, surer than {threshold:.3f}")
+    return dataset if found.status == "unchanged" else open_dataset(out)
+
+
+def _confidences(dataset: Dataset, evidence: Path) -> tuple[Sequence[float], Sequence[float]]:
+    """How sure the model was of each training image, out-of-fold where there are folds, and its IoU."""
+    scores = scores_of(evidence, "train").drop_nulls("iou")
+    rows = {row["sample_id"]: row for row in dataset.rows("train")}
+
+    def sure(name: str) -> float:
+        prediction = read_prediction(evidence, name, (rows[name]["height"], rows[name]["width"]))
+        return guess_of(np.asarray(prediction / 255, np.float32)).confidence
+
+    return map_threads(sure, scores["sample_id"].to_list()), scores["iou"].to_list()
+
+
+def _mined(begun: Round, evidence: Path, learnt: Dataset) -> pl.DataFrame:
+    """The round's mined.parquet, made where it is not there yet."""
+    path, config = begun.folder / "mined.parquet", begun.told.config
     if path.is_file():
-        return read_table(path, schema.MINED), learnt
+        return read_table(path, schema.MINED)
     mined = mine(
         learnt.samples,
         scores_of(evidence, "train"),
@@ -192,65 +210,125 @@ def _mined(begun: Round, evidence: Path, told: Told) -> tuple[pl.DataFrame, Data
         read_table(evidence / "suspects.parquet", schema.SUSPECTS),
         slices_of(begun.dataset.samples, conditions_of(begun.dataset)),
         begun.given.verdicts,
-        mining,
-        told.config.fit.augment,
+        begun.corrected,
+        config.mining,
+        config.fit.augment,
     )
-    folder.mkdir(parents=True, exist_ok=True)
+    begun.folder.mkdir(parents=True, exist_ok=True)
     write_table(path, mined)
-    return mined, learnt
+    return mined
 
 
-def _guessed(begun: Round, told: Told) -> Dataset:
-    """The version in which what the model is sure of in the pool is learnt from; the round's own without a pool."""
-    if not begun.dataset.rows("pool"):
-        told.say(f"note: --pool learn: {begun.dataset.root} has no pool. Build it with some: curate build --pool DIR")
-        return begun.dataset
-    out, first = begun.folder(told.out) / "guessed", told.config.base_of(told.out)
-    model = guesser(first, read_config(first), ensemble=told.config.ensemble)
-    found = prelabel(begun.dataset, out, model, ACCEPT_ABOVE)
-    told.say(f"round {begun.number}: {counted(len(found.accepted), 'guessed mask')} of the pool to learn from")
-    return begun.dataset if found.status == "unchanged" else open_dataset(out)
-
-
-def _offer(begun: Round, evidence: Path, mined: pl.DataFrame, told: Told) -> int:
+def _offer(begun: Round, evidence: Path, mined: pl.DataFrame) -> int:
     """Write what should be labelled next for the labelling tool; how many images that is.
 
-    First the labels in doubt, then what of the pool is most worth a label.
+    First what a reviewer asked for and the labels in doubt, then what of the pool is most worth a label.
     """
-    folder, mining, first = begun.folder(told.out), told.config.mining, told.config.base_of(told.out)
-    path = folder / "pool.parquet"
+    told, path, place = begun.told, begun.folder / "pool.parquet", begun.folder / TO_LABEL
+    offer = told.config.mining.offer
     if not path.is_file():
         hard = mined.filter(pl.col("reason").str.starts_with("hard"))["sample_id"].to_list()
-        found = (
-            search_pool(begun.dataset, first, read_config(first), hard, mining.offer)
-            if mining.offer
-            else POOL.to_frame()
-        )
+        wanted = offer and begun.dataset.rows("pool")
+        found = search_pool(begun.dataset, told.base, told.base_config, hard, offer) if wanted else POOL.to_frame()
         write_table(path, found)
-    suspects = read_table(evidence / "suspects.parquet", schema.SUSPECTS)["sample_id"].to_list()
-    doubted = set(mined.filter(pl.col("reason").str.contains("^suspected label|said relabel"))["sample_id"])
-    asked = [name for name in suspects if name in doubted]
-    names = asked + read_table(path, POOL)["sample_id"].head(mining.offer).to_list()
-    place = folder / TO_LABEL
+    failures, suspects = (
+        read_table(evidence / f"{name}.parquet", columns)
+        for name, columns in (("failures", schema.FAILURES), ("suspects", schema.SUSPECTS))
+    )
+    verdicts = open_verdicts(begun.given.verdicts, begun.corrected)
+    known = with_findings(begun.dataset.samples, scores_of(evidence, "train"), failures)
+    asked = [name for name, verdict in verdicts.items() if verdict == "relabel" and name in set(known["sample_id"])]
+    doubted = doubted_labels(known, suspects, verdicts, begun.corrected)
+    names = [*dict.fromkeys([*asked, *doubted]), *read_table(path, POOL)["sample_id"].head(offer)]
     if names and not place.is_file():
-        told.say(f"round {begun.number}: write {counted(len(names), 'image')} to be labelled to {place}")
+        begun.say(f"write {counted(len(names), 'image')} to be labelled to {place}")
         send(begun.dataset, place, told.config.to, names)
     return len(names)
 
 
-def _judged_arms(begun: Round, told: Told, split: str) -> Arms:
+def _train_arms(begun: Round, epochs: int, mined: pl.DataFrame, learnt: Dataset) -> None:
+    """The control, with corrected labels these alone, and the candidate."""
+    length, arm = counted(epochs, "epoch"), arm_of(begun, epochs)
+    begun.say(f"control, {length} without mining")
+    train(begun.before, begun.folder / "control", arm, None, begun.told)
+    if begun.given.dataset:
+        begun.say(f"{length} with {counted(begun.given.corrected, 'corrected label')}, without mining")
+        train(begun.dataset, begun.folder / "labels", arm, None, begun.told)
+    begun.say(f"candidate, {length} with {in_words(mined, begun.told.config.mining.suspects)}")
+    train(learnt, begun.folder / "candidate", arm, mined, begun.told)
+
+
+def arm_of(begun: Round, epochs: int) -> FitConfig:
+    """How all arms of a round are trained."""
+    config = begun.told.config
+    trained = config.fit if config.start else begun.told.base_config
+    images = trained.epoch_images or material.counted(begun.before, training_ids(begun.before))
+    return arm_config(trained, begun.base, epochs, begun.number, images)
+
+
+def _judged_arms(begun: Round, split: str) -> Arms:
     """The round's runs, once a split of theirs is scored by its labels."""
-    folder, first = begun.folder(told.out), told.config.base_of(told.out)
 
     def seen(name: str, run: Path, *, ensemble: bool = False) -> Path:
-        return judged(begun.dataset, run, (split,), folder / "judged" / name, ensemble=ensemble)
+        return judged(begun.dataset, run, (split,), begun.folder / "judged" / name, ensemble=ensemble)
 
+    together = begun.told.config.ensemble and split == "test"
     return Arms(
         before=seen("before", begun.base),
-        control=seen("control", folder / "control"),
-        labels=seen("labels", folder / "labels") if begun.given.dataset else None,
-        after=seen("candidate", folder / "candidate"),
-        ensemble=seen("ensemble", first, ensemble=True) if told.config.ensemble else None,
+        control=seen("control", begun.folder / "control"),
+        labels=seen("labels", begun.folder / "labels") if begun.given.dataset else None,
+        after=seen("candidate", begun.folder / "candidate"),
+        ensemble=seen("ensemble", begun.told.base, ensemble=True) if together else None,
+    )
+
+
+def _decided(begun: Round, arms: Arms) -> tuple[str, Verdict]:
+    """What is promoted, `after`, `labels` or nothing, and the verdict on the candidate.
+
+    Of two arms that both pass the gate it is the one with the higher image mean on the validation split.
+    """
+    dataset, seed = begun.dataset, begun.told.config.fit.seed
+    groups, slices = groups_of(dataset), slices_of(dataset.samples, conditions_of(dataset))
+    scores = {name: scores_of(run, "val") for name, run in arms.items()}
+    verdicts = {
+        name: decide(scores["before"], scores["control"], scores[name], slices, groups, seed)
+        for name in PROPOSED
+        if name in scores
+    }
+    passed = [name for name, verdict in verdicts.items() if verdict.promoted]
+    return max(passed, key=lambda name: mean_of(scores[name]["iou"]) or 0.0, default=""), verdicts["after"]
+
+
+def _result(
+    begun: Round, evidence: Path, mined: pl.DataFrame, epochs: int, promotes: str, verdict: Verdict, arms: Arms
+) -> RoundResult:
+    out, groups, seed = begun.told.out, groups_of(begun.dataset), begun.told.config.fit.seed
+    test = {name: scores_of(run, "test") for name, run in arms.items()}
+    pairs = {"labels": ("control", "labels"), "mining": ("labels", "after")} if arms.labels else {}
+    hard = mined.filter(pl.col("reason").str.starts_with("hard"))
+    reasons = verdict.reasons
+    if promotes == "labels":
+        reasons = [*reasons, "the corrected labels alone pass, and are promoted without mining"]
+    return RoundResult(
+        round=begun.number,
+        base=relative(begun.base, out),
+        promoted=bool(promotes),
+        promotes=relative(begun.folder / PROPOSED[promotes] if promotes else begun.base, out),
+        reasons=reasons,
+        epochs=epochs,
+        validation=verdict.figures,
+        validation_images=verdict.images,
+        slices=verdict.slices,
+        test=differences(test["control"], test["after"], groups, seed),
+        test_images=test["after"].height,
+        table={name: summarise(frame) for name, frame in test.items()},
+        runs={name: relative(run, out) for name, run in arms.items()},
+        evidence=relative(evidence, out),
+        earned={name: differences(test[one], test[other], groups, seed) for name, (one, other) in pairs.items()},
+        mined=mined_counts(mined),
+        recipes=dict(hard.group_by("recipe").len().sort("len", "recipe", descending=[True, False]).iter_rows()),
+        out_of_fold=scores_of(evidence, "train")["fold"].min() != -1,
+        corrected=begun.given.corrected,
     )
 
 
@@ -266,11 +344,15 @@ def mined_counts(mined: pl.DataFrame) -> dict[str, int]:
     }
 
 
-def in_words(mined: pl.DataFrame) -> str:
-    """What mining did, for a line of progress."""
+def in_words(mined: pl.DataFrame, suspects: str) -> str:
+    """What mining did, for a line of progress; `suspects` says what becomes of labels in doubt."""
     counts = mined_counts(mined)
-    rare = f", {counts['rare']} of rare slices" if counts["rare"] else ""
-    return f"{counts['hard']} hard images drawn more often{rare} and {counts['suspected']} suspected labels left out"
+    told = [f"{counted(counts['hard'], 'hard image')} drawn more often"]
+    if counts["rare"]:
+        told.append(f"{counts['rare']} of rare slices")
+    if counts["suspected"] and SUSPECT_FACTORS[suspects]:
+        told.append(f"{counted(counts['suspected'], 'suspected label')} drawn half as often")
+    return ", ".join(told) + f" and {counts['left out']} left out"
 
 
 def finished_round(out: Path, number: int) -> RoundResult | None:

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
 
 from curate.dataset import Dataset
-from curate.errors import CurateError, ExistsError, FormatError, MissingError
+from curate.errors import ExistsError, UsageError
 from curate.files import held_folder, write_atomic
+from curate.terminal import counted
 from curate.threads import Say
 from review.loop.ahead import loop_bytes
-from review.loop.config import LoopConfig
-from review.loop.given import read_given, take_in, version_of
+from review.loop.config import LoopConfig, read_config_of_loop, stored_config
+from review.loop.gate import FEWEST_IMAGES
+from review.loop.given import other_labels, read_given, take_in, tell_idle, version_of
 from review.loop.round import Round, RoundResult, finished_round, round_folder, run_round
 from review.loop.steps import Report, Told, train
 from train.claim import check_apart
 from train.config import relative
 from train.monitoring.disk import check_room
+from train.monitoring.log import is_finished
 from train.presets import option_name
 
-LOOP_FILES = re.compile(r"\..*|loop\.json|report\.html|base|round-\d+")
-"""What may stand in a loop's folder, and what --force clears: nothing else is ever deleted."""
+LOOP_FILES = re.compile(r"loop\.json|report\.html|base|round-\d+")
+"""What stands in a loop's folder, and what --force clears; hidden files are left alone."""
 
 
 def run_loop(
@@ -34,6 +37,7 @@ def run_loop(
     say: Say,
     report: Report | None = None,
     *,
+    finished: Callable[[], object] = lambda: None,
     labels: Path | None = None,
     verdicts: Mapping[str, str] | None = None,
     force: bool = False,
@@ -46,6 +50,7 @@ def run_loop(
         config: What to do. A folder that holds another loop is refused.
         say: Called with one line at the start of each step.
         report: Called after each epoch of each training.
+        finished: Called after each round.
         labels: Labels that people corrected, an export or a later version of the dataset, for the rounds that have
             not begun.
         verdicts: sample_id -> a reviewer's verdict, for the same.
@@ -53,9 +58,11 @@ def run_loop(
 
     Raises:
         ExistsError: `out` holds something else, or another process runs this loop.
+        UsageError: Fewer rounds than have begun; `out` holds the base; labels are of images to hold out that the base
+            has learnt from.
         FormatError, VersionError: None of the labels can be used.
     """
-    _check_place(dataset, out)
+    _check_place(dataset, out, config)
     with held_folder(out):
         _claim(out, config, force)
         base, needed = config.base_of(out), None
@@ -63,41 +70,58 @@ def run_loop(
             needed = loop_bytes(dataset, config)
             check_room(out, needed)
         told = Told(out, config, say, report, needed)
-        if not config.start:
+        _tell_few(dataset, say)
+        tell_idle(dataset, verdicts or {}, say)
+        if not config.start and not is_finished(base):
             folds = f", {config.fit.folds} folds" if config.fit.folds else ""
-            say(f"base: {config.fit.epochs} epochs{folds}")
+            say(f"base: {counted(config.fit.epochs, 'epoch')}{folds}")
             train(dataset, base, config.fit, None, told)
-        results, version = [], dataset
+        results, version, fresh = list[RoundResult](), dataset, False
         for number in range(1, config.rounds + 1):
             folder = round_folder(out, number)
-            given = take_in(version, folder, labels, verdicts or {}, say)
-            corrected = version_of(version, folder, given)
-            begun = Round(number, base, version, corrected, given)
-            result = finished_round(out, number) or run_round(begun, told)
-            results.append(result)
-            base, version = (folder / "candidate" if result.promoted else base), corrected
-        _tell_unused(out, config, labels, say)
+            fresh = fresh or read_given(folder) is None
+            given = take_in(version, folder, base, labels, verdicts or {}, say)
+            newer = version_of(version, folder, given)
+            begun = Round(number, base, version, newer, other_labels(dataset, newer), given, told)
+            results.append(finished_round(out, number) or run_round(begun))
+            base, version = out / results[-1].promotes, newer
+            finished()
+        if (labels or verdicts) and not fresh:
+            _tell_unused(out, config, labels, verdicts or {}, say)
     return results
 
 
-def _tell_unused(out: Path, config: LoopConfig, labels: Path | None, say: Say) -> None:
-    """Say so where labels came too late for every round."""
-    if labels is None:
-        return
+def _tell_few(dataset: Dataset, say: Say) -> None:
+    """Say beforehand that nothing can be promoted, or tested."""
+    groups = dataset.samples.filter(split="val")["group"].n_unique()
+    if groups < FEWEST_IMAGES:
+        told = f"{dataset.root} has {counted(groups, 'group')} of validation images, and {FEWEST_IMAGES} are needed"
+        say(f"note: nothing will be promoted: {told}. Build it with a larger share: curate build --split")
+    if not dataset.rows("test"):
+        say(f"note: {dataset.root} has no test images; the table will be empty")
+
+
+def _tell_unused(out: Path, config: LoopConfig, labels: Path | None, verdicts: Mapping[str, str], say: Say) -> None:
+    """Say so where labels or verdicts came too late for every round."""
     folders = [round_folder(out, number) for number in range(1, config.rounds + 1)]
-    taken = {
-        given.labels and relative(folder / given.labels, out) for folder in folders if (given := read_given(folder))
-    }
-    if relative(labels, out) not in taken:
-        more = config.rounds + 1
-        say(f"note: --labels {labels}: every round had begun without them. Go on with them: --rounds {more}")
+    taken = [(folder, given) for folder in folders if (given := read_given(folder)) is not None]
+    late = []
+    if labels and relative(labels, out) not in [relative(folder / given.labels, out) for folder, given in taken]:
+        late.append(f"--labels {labels}")
+    if verdicts and dict(sorted(verdicts.items())) not in [given.verdicts for _, given in taken]:
+        late.append("--decisions")
+    if late:
+        say(f"note: every round had begun without {' and '.join(late)}. Go on: --rounds {config.rounds + 1}")
 
 
-def _check_place(dataset: Dataset, out: Path) -> None:
-    """Raise where the loop would stand in or around the dataset, or in a folder that holds anything but a loop."""
+def _check_place(dataset: Dataset, out: Path, config: LoopConfig) -> None:
+    """Raise where the loop would stand in or around the dataset or its base, or in a folder that is no loop's."""
     check_apart(dataset, out)
-    others = sorted(path.name for path in out.iterdir() if not LOOP_FILES.fullmatch(path.name)) if out.exists() else []
-    if others:
+    if config.start and config.base_of(out).resolve().is_relative_to(out.resolve()):
+        raise UsageError(f"--out {out}: holds the run that --from names. Choose another --out")
+    names = sorted(path.name for path in out.iterdir() if not path.name.startswith(".")) if out.exists() else []
+    is_loop = "loop.json" in names
+    if others := [name for name in names if not (is_loop and LOOP_FILES.fullmatch(name))]:
         raise ExistsError(f"{out}: holds {others[0]}, which is no part of a loop. Choose another --out")
 
 
@@ -107,22 +131,20 @@ def _claim(out: Path, config: LoopConfig, force: bool) -> None:
     A loop that has not finished a single epoch holds nothing that could be lost, and is begun anew.
     """
     path = out / "loop.json"
-    stored = _stored(path)
-    if stored is not None and not force:
-        if stored == config:
-            return
-        if msgspec.structs.replace(stored, rounds=config.rounds) == config:
+    stored, begun = stored_config(out), sum((out / f"round-{number}").is_dir() for number in range(1, 101))
+    if stored is not None and not force and msgspec.structs.replace(stored, rounds=config.rounds) == config:
+        if config.rounds < begun:
+            raise UsageError(
+                f"--rounds {config.rounds}: {out} has begun {begun} rounds. Leave --rounds out, or ask for more"
+            )
+        if config.rounds != stored.rounds:
             write_atomic(path, encoded(config))
-            return
-    begun = (config.base_of(out) / "log.jsonl").exists() if not config.start else round_folder(out, 1).exists()
+        return
     if path.is_file() and not force and (begun or (out / "base" / "log.jsonl").exists()):
-        found = (
-            "a loop with a damaged loop.json"
-            if stored is None
-            else f"a loop begun with {_first_difference(stored, config)}"
-        )
+        damaged = "a loop with a damaged loop.json"
+        found = damaged if stored is None else f"a loop begun with {_first_difference(stored, config)}"
         raise ExistsError(f"{out}: holds {found}. Choose another --out, or pass --force to begin anew there")
-    for old in sorted(out.iterdir()):
+    for old in sorted(path for path in out.iterdir() if LOOP_FILES.fullmatch(path.name)):
         shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
     write_atomic(path, encoded(config))
 
@@ -140,22 +162,12 @@ def _first_difference(stored: LoopConfig, config: LoopConfig) -> str:
 def _flat(options: Mapping[str, object]) -> dict[str, object]:
     """Options, those in tables among them brought up; where a name stands twice, the loop's own."""
     inner = {key: value for table in options.values() if isinstance(table, dict) for key, value in table.items()}
-    return {key: value for key, value in options.items() if not isinstance(value, dict)} | {
-        key: value for key, value in inner.items() if key not in options
-    }
+    return inner | {key: value for key, value in options.items() if not isinstance(value, dict)}
 
 
 def encoded(config: LoopConfig) -> bytes:
     """A configuration as the bytes of loop.json."""
     return msgspec.json.format(msgspec.json.encode(config), indent=2)
-
-
-def _stored(path: Path) -> LoopConfig | None:
-    """What stands in a loop.json, None where there is none or it is damaged."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=LoopConfig)
-    except (OSError, UnicodeDecodeError, msgspec.DecodeError, CurateError):
-        return None
 
 
 def read_loop(out: Path) -> tuple[LoopConfig, list[RoundResult]]:
@@ -165,14 +177,6 @@ def read_loop(out: Path) -> tuple[LoopConfig, list[RoundResult]]:
         MissingError: The folder holds no loop.
         FormatError: A file of it is damaged.
     """
-    path = out / "loop.json"
-    if not path.is_file():
-        raise MissingError(
-            f"{out}: is not a loop (no loop.json in it). Start one with: curate loop DATASET --out {out}"
-        )
-    try:
-        config = msgspec.json.decode(path.read_bytes(), type=LoopConfig)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise FormatError(path, f"is damaged ({error}). Run the loop again with --force") from error
+    config = read_config_of_loop(out)
     results = (finished_round(out, number) for number in range(1, config.rounds + 1))
     return config, [result for result in results if result is not None]

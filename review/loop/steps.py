@@ -15,10 +15,12 @@ from curate.threads import Say, unwatched
 from review.loop.ahead import loop_work
 from review.loop.config import LoopConfig
 from train.config import FitConfig, read_config
+from train.engine.stages import stages
 from train.fit import fit
 from train.monitoring.estimate import foretelling
 from train.monitoring.log import EpochLine, is_finished, read_log
 from train.scoring.score import dataset_of, score
+from train.scoring.scored import PLAIN, read_manner
 
 Report = Callable[[EpochLine], None]
 
@@ -33,6 +35,16 @@ class Told:
     report: Report | None
     disk: float | None
     """Bytes it will write, where it begins now."""
+
+    @property
+    def base(self) -> Path:
+        """The run that the first round starts from."""
+        return self.config.base_of(self.out)
+
+    @property
+    def base_config(self) -> FitConfig:
+        """How that run was trained, its learning rate a number."""
+        return read_config(self.base)
 
 
 def train(dataset: Dataset, run: Path, config: FitConfig, mined: pl.DataFrame | None, told: Told) -> None:
@@ -57,17 +69,23 @@ def train(dataset: Dataset, run: Path, config: FitConfig, mined: pl.DataFrame | 
 
 
 def epochs_of(budget: str, base: Path) -> int:
-    """The epochs a budget buys: its number, or for minutes as many of the base's median epochs as fit in."""
+    """The epochs a budget buys: its number, or for minutes as many as fit in, by the median of the base's.
+
+    Of a base that grew, or began frozen, only the epochs are asked that are as the arms' will be.
+    """
     if not budget.endswith("m"):
         return int(budget)
-    seconds = statistics.median(line.seconds for line in read_log(base))
+    lines, config = read_log(base), read_config(base)
+    begin = max(stages(config)[-1].first, config.freeze_epochs + 1)
+    seconds = statistics.median(line.seconds for line in (lines[begin - 1 :] or lines))
     return max(1, int(float(budget[:-1]) * 60 / seconds))
 
 
 def judged(dataset: Dataset, run: Path, splits: Sequence[str], folder: Path, *, ensemble: bool = False) -> Path:
     """Where the scores of a run by the labels of a dataset version are, once they are made.
 
-    That is the run itself, where its own version has the same labels in these splits, else `folder`.
+    That is the run itself, where its own version has the same labels in these splits and its scores are made as the
+    arms' are, else `folder`.
 
     Args:
         dataset: The version.
@@ -79,7 +97,8 @@ def judged(dataset: Dataset, run: Path, splits: Sequence[str], folder: Path, *, 
     config = read_config(run)
     own = dataset if dataset.header.digest == config.digest else dataset_of(run, config)
     alike = own is dataset or labels_of(own, splits).equals(labels_of(dataset, splits))
-    place = run if alike and not ensemble else folder
+    plain = read_manner(run) == PLAIN or not (run / "scores.parquet").is_file()
+    place = run if alike and plain and not ensemble else folder
     known = own if alike else dataset
     wanted = known.samples.filter(pl.col("split").is_in(splits))
     path = place / "scores.parquet"

@@ -123,7 +123,16 @@ def _folds_of_other(run: Path, config: FitConfig, dataset: Dataset, out: Path) -
     """
     if out.resolve() == run.resolve():
         raise UsageError(f"--other-version: the scores in {run} speak of its own labels. Pass --out FOLDER")
+    check_unlearnt(run, dataset)
     own = dataset_of(run, config)
+    known = assign_folds(own, config.folds, config.seed)
+    new = 0 if config.folds else -1  # any fold model: none learnt from what its dataset did not have
+    return {row["sample_id"]: known.get(row["sample_id"], new) for row in dataset.rows("train")}
+
+
+def check_unlearnt(run: Path, dataset: Dataset) -> None:
+    """Raise UsageError where a run learnt from an image, or one like it, that another version holds out."""
+    own = dataset_of(run, read_config(run))
     learnt = own.samples.filter(pl.col("split").is_in(["train", "background"]))
     held_out = dataset.samples.filter(pl.col("split").is_in(["val", "test"]))
     seen = held_out.filter(
@@ -132,10 +141,7 @@ def _folds_of_other(run: Path, config: FitConfig, dataset: Dataset, out: Path) -
     )
     if seen.height:
         found = f"{seen['sample_id'][0]} is in {seen['split'][0]}, and {run} learnt from it or from one like it"
-        raise UsageError(f"{dataset.root}: {found}. Score it on a version with the same splits")
-    known = assign_folds(own, config.folds, config.seed)
-    new = 0 if config.folds else -1  # any fold model: none learnt from what its dataset did not have
-    return {row["sample_id"]: known.get(row["sample_id"], new) for row in dataset.rows("train")}
+        raise UsageError(f"{dataset.root}: {found}. Take a version in which such images are not held out")
 
 
 def check_splits(splits: Sequence[str]) -> None:

@@ -19,9 +19,10 @@ def scores(values: list[float | None]) -> pl.DataFrame:
 NO_SLICES = pl.DataFrame(schema={"sample_id": pl.String, "slice": pl.String})
 
 
-def decided(control: object, candidate: object, slices: pl.DataFrame = NO_SLICES) -> Verdict:
+def decided(control: object, candidate: object, slices: pl.DataFrame = NO_SLICES, before: object = (0.1,)) -> Verdict:
     first, second = scores(list(control)), scores(list(candidate))  # type: ignore[call-overload]
-    return decide(first, second, slices, {one: one for one in first["sample_id"]}, seed=0)
+    replaced = scores(list(before))  # type: ignore[call-overload]
+    return decide(replaced, first, second, slices, {one: one for one in first["sample_id"]}, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -61,9 +62,9 @@ def test_nothing_to_decide_on_is_not_promoted() -> None:
 def test_frames_of_one_clip_decide_nothing() -> None:
     first = scores([0.2 + 0.02 * n for n in range(25)])
     second = first.with_columns(pl.col("iou", "boundary_iou") + 0.02)
-    assert not decide(first, second, NO_SLICES, dict.fromkeys(first["sample_id"], "clip"), seed=0).promoted
+    assert not decide(first, first, second, NO_SLICES, dict.fromkeys(first["sample_id"], "clip"), seed=0).promoted
     pairs = {one: f"clip {n // 2}" for n, one in enumerate(first["sample_id"])}
-    told = decide(first, second, NO_SLICES, pairs, seed=0)
+    told = decide(first, first, second, NO_SLICES, pairs, seed=0)
     assert not told.promoted
     assert told.reasons[-1] == "25 validation images in 13 groups are too few to tell, at least 20 are needed"
 
@@ -91,3 +92,10 @@ def test_less_than_half_a_point_is_no_loss() -> None:
     candidate = control + np.where(np.arange(60) < 40, 0.2, -0.004)
     slices = pl.DataFrame({"sample_id": [f"s-{i:03}" for i in range(40, 60)], "slice": "good ones"})
     assert decided(control, candidate, slices).promoted
+
+
+def test_what_is_worse_than_the_run_it_would_replace_is_not_promoted() -> None:
+    control = np.linspace(0.2, 0.8, 60)
+    verdict = decided(control, control + 0.1, before=control + 0.2)
+    assert not verdict.promoted
+    assert "the run it would replace has the better image mean IoU (0.700, it has 0.600)" in verdict.reasons

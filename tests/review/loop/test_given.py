@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import shutil
+import zipfile
 from pathlib import Path
 
+import msgspec
 import polars as pl
 import pytest
 
 from curate import schema
-from curate.dataset import Dataset, open_dataset, read_table
+from curate.dataset import Dataset, open_dataset, read_table, write_table
 from curate.errors import ExistsError, FormatError, MissingError, UsageError, VersionError
 from label.importing import Request, import_labels
+from review.loop.config import RETRAIN_LR, arm_config, configured
+from review.loop.given import Given
 from review.loop.report import write_report
+from review.loop.round import Arms, Round, _decided
 from review.loop.run import read_loop, run_loop
 from review.loop.status import loop_status
+from review.loop.steps import Told
 from tests.review.loop.making import FIT, configure, of_split, quiet, write_labels
 from tests.train.making import make_dataset
-from train.config import read_config
+from train.config import encode_config, read_config, relative
 from train.scoring.metrics import score_image, summarise
+from train.scoring.score import check_unlearnt, score
 
 
 def test_a_finished_run_is_the_base(pooled: Dataset, run: Path, tmp_path: Path) -> None:
@@ -59,7 +67,9 @@ def test_a_run_that_is_not_finished_is_no_base(pooled: Dataset, run: Path, tmp_p
 def test_an_ensemble_needs_fold_models(pooled: Dataset, tmp_path: Path) -> None:
     from review.loop.config import loop_config
 
-    with pytest.raises(UsageError, match="--ensemble: is the mean of fold models, and there are none"):
+    with pytest.raises(
+        UsageError, match=r"--ensemble: is the mean of fold models, and there are none\. Pass --folds 3"
+    ):
         loop_config(pooled, tmp_path, {**FIT, "folds": 0}, rounds=1, budget="1", ensemble=True)
 
 
@@ -132,8 +142,96 @@ def test_a_finished_loop_says_that_labels_came_too_late(
     labels = write_labels(pooled, tmp_path / "late", of_split(pooled, "train")[:1])
     before = (corrected / "round-2/verdict.json").read_bytes()
     run_loop(pooled, corrected, configure(pooled, corrected, start=run, rounds=2), said.append, labels=labels)
-    assert said == [f"note: --labels {labels}: every round had begun without them. Go on with them: --rounds 3"]
+    assert said[-1] == f"note: every round had begun without --labels {labels}. Go on: --rounds 3"
     assert (corrected / "round-2/verdict.json").read_bytes() == before
+
+
+def test_a_loop_never_forgets_a_round(pooled: Dataset, run: Path, corrected: Path) -> None:
+    with pytest.raises(UsageError, match=r"--rounds 1: .*loop has begun 2 rounds. Leave --rounds out"):
+        run_loop(pooled, corrected, configure(pooled, corrected, start=run, rounds=1), quiet)
+    plain, _ = configured(pooled, corrected, {"start": run, "budget": "1", "to": "cvat", "ensemble": False}, {}, None)
+    assert plain.rounds == 2, "without --rounds it is as many as before"
+
+
+def test_a_label_that_a_reviewer_asked_for_and_got_is_learnt_from(pooled: Dataset, run: Path, tmp_path: Path) -> None:
+    first, second = of_split(pooled, "train")[:2]
+    out, labels = tmp_path / "loop", write_labels(pooled, tmp_path / "labels", [first])
+    verdicts = {first: "relabel", second: "relabel"}
+    (result,) = run_loop(pooled, out, configure(pooled, out, start=run), quiet, labels=labels, verdicts=verdicts)
+    mined = read_table(out / "round-1/mined.parquet", schema.MINED)
+    weights = dict(mined.select("sample_id", "weight").iter_rows())
+    assert weights[first] > 0
+    assert weights[second] == 0
+    with zipfile.ZipFile(out / "round-1/to-label.zip") as archive:
+        offered = {Path(name).stem for name in archive.namelist()}
+    assert second in offered
+    assert first not in offered
+    assert result.mined["left out"] >= 1
+
+
+def test_labels_never_hold_out_what_the_base_has_learnt_from(pooled: Dataset, run: Path, tmp_path: Path) -> None:
+    labels = write_labels(pooled, tmp_path / "labels", of_split(pooled, "train")[:1])
+    import_labels(pooled, tmp_path / "people-2", Request(labels))
+    version = open_dataset(tmp_path / "people-2")
+    moved = pl.when(pl.col("sample_id") == of_split(pooled, "train")[1]).then(pl.lit("val")).otherwise("split")
+    other = Dataset(version.root, version.header, version.samples.with_columns(split=moved), version.drops)
+    with pytest.raises(UsageError, match=r"is in val, and .*first learnt from it or from one like it"):
+        check_unlearnt(run, other)
+
+
+def test_scores_made_in_another_manner_are_made_again_elsewhere(pooled: Dataset, run: Path, tmp_path: Path) -> None:
+    flipped = tmp_path / "flipped"
+    shutil.copytree(run, flipped)
+    config = msgspec.structs.replace(read_config(run), dataset=relative(pooled.root, flipped))
+    (flipped / "config.json").write_bytes(encode_config(config))
+    score(flipped, flip=True)
+    before = (flipped / "scores.parquet").read_bytes()
+    results = []
+    for start in (run, flipped):
+        out = tmp_path / f"loop-{start.name}"
+        (result,) = run_loop(pooled, out, configure(pooled, out, start=start), quiet)
+        results.append(result)
+    assert results[0].table == results[1].table
+    assert results[1].runs["before"] == "round-1/judged/before"
+    assert (flipped / "scores.parquet").read_bytes() == before
+
+
+def test_a_loop_from_an_arm_learns_as_the_arm_did(pooled: Dataset, run: Path, tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    run_loop(pooled, one, configure(pooled, one, start=run), quiet)
+    arm = one / "round-1/candidate"
+    config = configure(pooled, two, start=arm)
+    again = arm_config(config.fit, arm, epochs=1, number=1, images=12)
+    assert again.lr == read_config(arm).lr == FIT["lr"] * RETRAIN_LR
+    assert (config.fit.epoch_images, config.fit.folds) == (None, 0)
+
+
+@pytest.mark.parametrize(
+    ("after", "labels", "promoted"),
+    [(0.3, 0.3, "after"), (0.1, 0.3, "labels"), (0.3, 0.1, "after"), (-0.1, -0.1, ""), (-0.1, 0.2, "labels")],
+)
+def test_the_better_of_the_arms_that_pass_is_promoted(
+    pooled: Dataset, run: Path, tmp_path: Path, after: float, labels: float, promoted: str
+) -> None:
+    out = tmp_path / "loop"
+    version = pooled.samples.with_columns(
+        split=pl.when(pl.col("split") == "pool").then(pl.lit("pool")).otherwise(pl.lit("val"))
+    )
+    dataset = Dataset(pooled.root, pooled.header, pl.concat([version] * 2).unique("sample_id"), pooled.drops)
+    told = Told(out, configure(pooled, out, start=run), quiet, None, None)
+    begun = Round(1, run, dataset, dataset, frozenset(), Given(), told)
+    rows = [row["sample_id"] for row in dataset.rows("val")]
+    arms = {"before": 0.0, "control": 0.0, "labels": labels, "after": after}
+    for name, gain in arms.items():
+        scores = pl.DataFrame({"sample_id": rows, "iou": [0.4 + gain] * len(rows)}).with_columns(
+            split=pl.lit("val"), fold=pl.lit(-1), boundary_iou="iou"
+        )
+        filled = [pl.col(c) if c in scores.columns else pl.lit(0).alias(c) for c in schema.SCORES]
+        (tmp_path / name).mkdir()
+        write_table(tmp_path / name / "scores.parquet", scores.select(filled).cast(dict(schema.SCORES)))
+    found, verdict = _decided(begun, Arms(**{name: tmp_path / name for name in arms}))
+    assert found == ("" if len(rows) < 20 else promoted)
+    assert verdict.images == len(rows)
 
 
 def test_a_version_is_as_good_as_an_export(pooled: Dataset, run: Path, tmp_path: Path) -> None:

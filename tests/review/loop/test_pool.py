@@ -12,7 +12,7 @@ import pytest
 from curate.dataset import Dataset, open_dataset, read_table
 from review.loop import round as rounds
 from review.loop.mine import Mining
-from review.loop.pool import POOL, directions_of, disagreement, spread
+from review.loop.pool import POOL, accept_above, directions_of, disagreement, spread
 from review.loop.run import run_loop
 from tests.review.loop.making import configure, of_split, quiet
 from train.config import read_config
@@ -49,6 +49,14 @@ def test_disagreement_is_what_pairs_do_not_share(said: list[str], expected: floa
     assert disagreement(masks[:, None]) == pytest.approx([expected])
 
 
+def test_guesses_are_believed_as_far_as_the_model_was_right() -> None:
+    sure = [0.99 - number / 100 for number in range(40)]
+    assert accept_above(sure, [0.95] * 20 + [0.5] * 20) == pytest.approx(sure[21]), "(20 x 0.95 + 2 x 0.5) / 22 > 0.9"
+    assert accept_above(sure, [0.5] * 40) is None
+    assert accept_above(sure, [1.0] * 5 + [0.0] * 35) is None, "of so few nothing is told"
+    assert accept_above([], []) is None
+
+
 def test_the_pool_is_searched_and_offered(pooled: Dataset, run: Path, tmp_path: Path) -> None:
     out = tmp_path / "loop"
     config = configure(pooled, out, start=run, to="png", mining=Mining(offer=3))
@@ -69,7 +77,7 @@ def test_the_pool_is_searched_and_offered(pooled: Dataset, run: Path, tmp_path: 
 def test_what_the_model_is_sure_of_is_learnt_from(
     pooled: Dataset, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rounds, "ACCEPT_ABOVE", 0.0)  # so small a model is sure of little
+    monkeypatch.setattr(rounds, "accept_above", lambda confidences, ious: 0.0)  # so small a model is right in nothing
     out = tmp_path / "loop"
     config = configure(pooled, out, start=run, mining=Mining(pool="learn"), ensemble=True)
     (result,) = run_loop(pooled, out, config, quiet)

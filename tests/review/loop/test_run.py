@@ -144,6 +144,28 @@ def test_a_foreign_folder_is_not_touched(people: Dataset, tmp_path: Path, force:
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("name", ["base", "round-7", "report.html"])
+def test_what_only_looks_like_a_loop_is_not_touched(people: Dataset, tmp_path: Path, name: str, force: bool) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "thesis.txt").write_text("mine")
+    with pytest.raises(ExistsError, match=f"holds {name}, which is no part of a loop"):
+        run_loop(people, tmp_path, configure(people, tmp_path), quiet, force=force)
+    assert (tmp_path / name / "thesis.txt").read_text() == "mine"
+
+
+def test_hidden_files_are_left_alone(people: Dataset, tmp_path: Path) -> None:
+    out = tmp_path / "loop"
+    (out / ".git").mkdir(parents=True)
+    (out / ".git" / "config").write_text("mine")
+    (out / "loop.json").write_text("{")
+    (out / "base").mkdir()
+    typo = loop_config(people, out, FIT | {"weights": "typo.safetensors"}, rounds=1, budget="1")
+    with pytest.raises(MissingError, match="no such weights"):
+        run_loop(people, out, typo, quiet, force=True)
+    assert (out / ".git" / "config").read_text() == "mine"
+
+
 @pytest.mark.parametrize("place", [".", "..", "inside"])
 def test_a_loop_never_stands_in_or_around_its_dataset(people: Dataset, place: str) -> None:
     before = sorted(people.root.rglob("*"))
@@ -187,10 +209,8 @@ def test_decisions_that_change_nothing_are_named(people: Dataset, tmp_path: Path
     (tmp_path / "decisions.jsonl").write_text('{"sample_id": "nobody", "verdict": "hard"}\n')
     command = ["loop", str(people.root), "--out", str(tmp_path / "loop"), "--weights", "typo.safetensors"]
     result = CliRunner().invoke(cli, [*command, "--decisions", str(tmp_path / "decisions.jsonl")])
-    assert (
-        "note: 1 decisions are about images outside the training split and change nothing here; the first: nobody"
-        in (result.stderr)
-    )
+    told = f"not learnt from change nothing here; the first: nobody is no sample of {people.root}"
+    assert f"note: 1 decision of images that are {told}\n" in result.stderr
 
 
 def start(arguments: list[str], folder: Path) -> subprocess.Popen[str]:
@@ -213,7 +233,8 @@ def test_a_killed_loop_goes_on_and_ends_as_if_nothing_had_happened(
     process.communicate()
     steps = dict(loop_status(tmp_path / "loop"))
     assert steps["base"] == "done"
-    assert steps["round 1: verdict"] == "to do"
+    assert steps["round 1: scores and verdict"] == "to do"
+    assert "next" in (steps["round 1: control"].split(",")[0], steps["round 1: candidate"].split(",")[0])
     again = start([*command, "--json"], tmp_path)
     shown, problems = again.communicate(timeout=120)
     assert again.returncode == 0, problems
@@ -248,12 +269,12 @@ def test_status_says_what_is_done(finished: tuple[Path, RoundResult]) -> None:
     result = CliRunner().invoke(cli, ["loop", "status", str(finished[0])])
     word = "promoted" if finished[1].promoted else "not promoted"
     assert result.output.splitlines() == [
-        "base                done",
-        "round 1: mined      done",
-        "round 1: control    done",
-        "round 1: candidate  done",
-        f"round 1: verdict    {word}",
-        "report              done",
+        "base                         done",
+        "round 1: mined               done",
+        "round 1: control             done",
+        "round 1: candidate           done",
+        f"round 1: scores and verdict  {word}",
+        "report                       done",
     ]
 
 
