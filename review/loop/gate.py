@@ -32,6 +32,35 @@ class Verdict(msgspec.Struct, frozen=True):
     """Those of FEWEST_IN_SLICE images and more, what lost most first."""
 
 
+PROPOSED = ("after", "labels")
+"""What may be promoted: the candidate, and what learnt corrected labels alone."""
+
+
+def choose(
+    scores: Mapping[str, pl.DataFrame], slices: pl.DataFrame, groups: Mapping[str, str], seed: int
+) -> tuple[str, Verdict]:
+    """Which of PROPOSED is promoted, or "", and the verdict on the candidate.
+
+    Of two that pass it is the one with the higher image mean IoU.
+
+    Args:
+        scores: Validation scores (schema.SCORES) of `before`, `control`, `after`, and of `labels` where there is that.
+        slices, groups, seed: As of `decide`.
+    """
+    verdicts = {
+        name: decide(scores["before"], scores["control"], scores[name], slices, groups, seed)
+        for name in PROPOSED
+        if name in scores
+    }
+    passed = [name for name, verdict in verdicts.items() if verdict.promoted]
+    promoted = max(passed, key=lambda name: mean_of(scores[name]["iou"]) or 0.0, default="")
+    verdict = verdicts["after"]
+    if promoted == "labels":
+        told = "the corrected labels alone pass, and are promoted without mining"
+        return promoted, msgspec.structs.replace(verdict, reasons=[*verdict.reasons, told])
+    return promoted, verdict
+
+
 def decide(
     before: pl.DataFrame,
     control: pl.DataFrame,

@@ -13,9 +13,11 @@ from curate.dataset import Dataset, read_table
 from curate.files import write_atomic
 from review.compare import SliceDifference, changes, gain_words, table_rows
 from review.loop.given import read_given, version_of
+from review.loop.offer import TO_LABEL
 from review.loop.pool import POOL
-from review.loop.round import TO_LABEL, RoundResult, round_folder
+from review.loop.round import RoundResult
 from review.loop.run import read_loop
+from review.loop.steps import round_folder
 from review.pages import Curve, Picture, curves_svg, funnel_rows, iou_words, page, photograph, picture
 from train.config import relative
 from train.monitoring.log import read_log

@@ -18,8 +18,8 @@ from review.loop.ahead import loop_bytes
 from review.loop.config import LoopConfig, read_config_of_loop, stored_config
 from review.loop.gate import FEWEST_IMAGES
 from review.loop.given import other_labels, read_given, take_in, tell_idle, version_of
-from review.loop.round import Round, RoundResult, finished_round, round_folder, run_round
-from review.loop.steps import Report, Told, train
+from review.loop.round import RoundResult, finished_round, run_round
+from review.loop.steps import Report, Round, Told, round_folder, train
 from train.claim import check_apart
 from train.config import relative
 from train.monitoring.disk import check_room

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from curate.files import is_held
 from review.loop.ahead import arm_folders
-from review.loop.round import TO_LABEL, round_folder
+from review.loop.offer import TO_LABEL
 from review.loop.run import read_loop
+from review.loop.steps import round_folder
 from train.config import read_config
 from train.monitoring.log import is_finished, read_log
 

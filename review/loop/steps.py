@@ -14,6 +14,7 @@ from curate.dataset import Dataset, read_table
 from curate.threads import Say, unwatched
 from review.loop.ahead import loop_work
 from review.loop.config import LoopConfig
+from review.loop.given import Given
 from train.config import FitConfig, read_config
 from train.engine.stages import stages
 from train.fit import fit
@@ -45,6 +46,37 @@ class Told:
     def base_config(self) -> FitConfig:
         """How that run was trained, its learning rate a number."""
         return read_config(self.base)
+
+
+@dataclass(frozen=True)
+class Round:
+    """What a round begins with."""
+
+    number: int
+    base: Path
+    """The run that its arms start from."""
+    before: Dataset
+    """The version that the control learns from."""
+    dataset: Dataset
+    """The version with the corrected labels, by which all are judged."""
+    corrected: frozenset[str]
+    """The images whose label is another one than when the loop began."""
+    given: Given
+    told: Told
+
+    @property
+    def folder(self) -> Path:
+        """Where all of it lies."""
+        return round_folder(self.told.out, self.number)
+
+    def say(self, line: str) -> None:
+        """Tell what the round is at."""
+        self.told.say(f"round {self.number}: {line}")
+
+
+def round_folder(out: Path, number: int) -> Path:
+    """Where a round lies."""
+    return out / f"round-{number}"
 
 
 def train(dataset: Dataset, run: Path, config: FitConfig, mined: pl.DataFrame | None, told: Told) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from review.loop.gate import Verdict, decide
+from review.loop.gate import Verdict, choose, decide
 
 
 def scores(values: list[float | None]) -> pl.DataFrame:
@@ -99,3 +99,17 @@ def test_what_is_worse_than_the_run_it_would_replace_is_not_promoted() -> None:
     verdict = decided(control, control + 0.1, before=control + 0.2)
     assert not verdict.promoted
     assert "the run it would replace has the better image mean IoU (0.700, it has 0.600)" in verdict.reasons
+
+
+@pytest.mark.parametrize(
+    ("after", "labels", "promoted"),
+    [(0.2, 0.1, "after"), (0.1, 0.2, "labels"), (-0.1, 0.1, "labels"), (-0.1, -0.1, ""), (0.1, None, "after")],
+)
+def test_the_better_of_the_arms_that_pass_is_promoted(after: float, labels: float | None, promoted: str) -> None:
+    control = np.linspace(0.2, 0.7, 60)
+    gains = {"before": 0.0, "control": 0.0, "after": after} | ({} if labels is None else {"labels": labels})
+    arms = {name: scores(list(control + gain)) for name, gain in gains.items()}
+    chosen, verdict = choose(arms, NO_SLICES, {one: one for one in arms["control"]["sample_id"]}, seed=0)
+    assert chosen == promoted
+    assert verdict.promoted is (after > 0), "the verdict is on the candidate"
+    assert ("the corrected labels alone pass" in "; ".join(verdict.reasons)) is (promoted == "labels")

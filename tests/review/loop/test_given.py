@@ -11,16 +11,13 @@ import polars as pl
 import pytest
 
 from curate import schema
-from curate.dataset import Dataset, open_dataset, read_table, write_table
+from curate.dataset import Dataset, open_dataset, read_table
 from curate.errors import ExistsError, FormatError, MissingError, UsageError, VersionError
 from label.importing import Request, import_labels
 from review.loop.config import RETRAIN_LR, arm_config, configured
-from review.loop.given import Given
 from review.loop.report import write_report
-from review.loop.round import Arms, Round, _decided
 from review.loop.run import read_loop, run_loop
 from review.loop.status import loop_status
-from review.loop.steps import Told
 from tests.review.loop.making import FIT, configure, of_split, quiet, write_labels
 from tests.train.making import make_dataset
 from train.config import encode_config, read_config, relative
@@ -204,34 +201,6 @@ def test_a_loop_from_an_arm_learns_as_the_arm_did(pooled: Dataset, run: Path, tm
     again = arm_config(config.fit, arm, epochs=1, number=1, images=12)
     assert again.lr == read_config(arm).lr == FIT["lr"] * RETRAIN_LR
     assert (config.fit.epoch_images, config.fit.folds) == (None, 0)
-
-
-@pytest.mark.parametrize(
-    ("after", "labels", "promoted"),
-    [(0.3, 0.3, "after"), (0.1, 0.3, "labels"), (0.3, 0.1, "after"), (-0.1, -0.1, ""), (-0.1, 0.2, "labels")],
-)
-def test_the_better_of_the_arms_that_pass_is_promoted(
-    pooled: Dataset, run: Path, tmp_path: Path, after: float, labels: float, promoted: str
-) -> None:
-    out = tmp_path / "loop"
-    version = pooled.samples.with_columns(
-        split=pl.when(pl.col("split") == "pool").then(pl.lit("pool")).otherwise(pl.lit("val"))
-    )
-    dataset = Dataset(pooled.root, pooled.header, pl.concat([version] * 2).unique("sample_id"), pooled.drops)
-    told = Told(out, configure(pooled, out, start=run), quiet, None, None)
-    begun = Round(1, run, dataset, dataset, frozenset(), Given(), told)
-    rows = [row["sample_id"] for row in dataset.rows("val")]
-    arms = {"before": 0.0, "control": 0.0, "labels": labels, "after": after}
-    for name, gain in arms.items():
-        scores = pl.DataFrame({"sample_id": rows, "iou": [0.4 + gain] * len(rows)}).with_columns(
-            split=pl.lit("val"), fold=pl.lit(-1), boundary_iou="iou"
-        )
-        filled = [pl.col(c) if c in scores.columns else pl.lit(0).alias(c) for c in schema.SCORES]
-        (tmp_path / name).mkdir()
-        write_table(tmp_path / name / "scores.parquet", scores.select(filled).cast(dict(schema.SCORES)))
-    found, verdict = _decided(begun, Arms(**{name: tmp_path / name for name in arms}))
-    assert found == ("" if len(rows) < 20 else promoted)
-    assert verdict.images == len(rows)
 
 
 def test_a_version_is_as_good_as_an_export(pooled: Dataset, run: Path, tmp_path: Path) -> None:

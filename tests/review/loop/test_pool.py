@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from curate.dataset import Dataset, open_dataset, read_table
-from review.loop import round as rounds
+from review.loop import offer as offers
 from review.loop.mine import Mining
 from review.loop.pool import POOL, accept_above, directions_of, disagreement, spread
 from review.loop.run import run_loop
@@ -77,7 +77,7 @@ def test_the_pool_is_searched_and_offered(pooled: Dataset, run: Path, tmp_path: 
 def test_what_the_model_is_sure_of_is_learnt_from(
     pooled: Dataset, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rounds, "accept_above", lambda confidences, ious: 0.0)  # so small a model is right in nothing
+    monkeypatch.setattr(offers, "accept_above", lambda confidences, ious: 0.0)  # so small a model is right in nothing
     out = tmp_path / "loop"
     config = configure(pooled, out, start=run, mining=Mining(pool="learn"), ensemble=True)
     (result,) = run_loop(pooled, out, config, quiet)

@@ -1,0 +1,85 @@
+"""What a round makes of images without a label it can trust: offered for labelling, or learnt from by guesses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from curate import schema
+from curate.dataset import Dataset, open_dataset, read_table, write_table
+from curate.terminal import counted
+from curate.threads import map_threads
+from label.guessing import guess_of
+from label.prelabel import prelabel
+from label.rules import build_recipe, split_ratios
+from label.tasks import send
+from review.loop.mine import doubted_labels, open_verdicts, with_findings
+from review.loop.pool import POOL, accept_above, guesser, search_pool
+from review.loop.steps import Round, scores_of
+from review.runs import read_prediction
+
+TO_LABEL = "to-label.zip"
+"""What a round offers for labelling, in the round's folder."""
+
+
+def offer(begun: Round, evidence: Path, mined: pl.DataFrame) -> int:
+    """Write what should be labelled next for the labelling tool; how many images that is.
+
+    First what a reviewer asked for and the labels in doubt, then what of the pool is most worth a label.
+    """
+    told, path, place = begun.told, begun.folder / "pool.parquet", begun.folder / TO_LABEL
+    count = told.config.mining.offer
+    if not path.is_file():
+        hard = mined.filter(pl.col("reason").str.starts_with("hard"))["sample_id"].to_list()
+        wanted = count and begun.dataset.rows("pool")
+        found = search_pool(begun.dataset, told.base, told.base_config, hard, count) if wanted else POOL.to_frame()
+        write_table(path, found)
+    failures, suspects = (
+        read_table(evidence / f"{name}.parquet", columns)
+        for name, columns in (("failures", schema.FAILURES), ("suspects", schema.SUSPECTS))
+    )
+    verdicts = open_verdicts(begun.given.verdicts, begun.corrected)
+    known = with_findings(begun.dataset.samples, scores_of(evidence, "train"), failures)
+    asked = [name for name, verdict in verdicts.items() if verdict == "relabel" and name in set(known["sample_id"])]
+    doubted = doubted_labels(known, suspects, verdicts, begun.corrected)
+    names = [*dict.fromkeys([*asked, *doubted]), *read_table(path, POOL)["sample_id"].head(count)]
+    if names and not place.is_file():
+        begun.say(f"write {counted(len(names), 'image')} to be labelled to {place}")
+        send(begun.dataset, place, told.config.to, names)
+    return len(names)
+
+
+def with_guesses(begun: Round, evidence: Path) -> Dataset:
+    """The version in which what the model is sure of in the pool is learnt from; the round's own without a pool.
+
+    No image is learnt from that its label, when it comes, would hold out.
+    """
+    dataset, out = begun.dataset, begun.folder / "guessed"
+    if not dataset.rows("pool"):
+        begun.say(f"note: --pool learn: {dataset.root} has no pool. Build it with some: curate build --pool DIR")
+        return dataset
+    threshold = accept_above(*_confidences(dataset, evidence))
+    if threshold is None:
+        begun.say(
+            "note: --pool learn: on training images the model is not right where it is sure; no guess is learnt from"
+        )
+        return dataset
+    model = guesser(begun.told.base, begun.told.base_config, ensemble=begun.told.config.ensemble)
+    found = prelabel(dataset, out, model, threshold, ratios=split_ratios(build_recipe(dataset.header)))
+    begun.say(f"{counted(len(found.accepted), 'guessed mask')} of the pool to learn from, surer than {threshold:.3f}")
+    return dataset if found.status == "unchanged" else open_dataset(out)
+
+
+def _confidences(dataset: Dataset, evidence: Path) -> tuple[Sequence[float], Sequence[float]]:
+    """How sure the model was of each training image, out-of-fold where there are folds, and its IoU."""
+    scores = scores_of(evidence, "train").drop_nulls("iou")
+    rows = {row["sample_id"]: row for row in dataset.rows("train")}
+
+    def sure(name: str) -> float:
+        prediction = read_prediction(evidence, name, (rows[name]["height"], rows[name]["width"]))
+        return guess_of(np.asarray(prediction / 255, np.float32)).confidence
+
+    return map_threads(sure, scores["sample_id"].to_list()), scores["iou"].to_list()
