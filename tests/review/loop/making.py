@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,9 @@ from curate.masks import PERSON
 from review.loop.config import LoopConfig, loop_config
 
 SPLITS = ("train",) * 12 + ("val",) * 4 + ("test",) * 3
-FIT: Mapping[str, Any] = {
-    "encoder": "resnet18",
+FIT: dict[str, Any] = {
+    "model": "pspnet",
+    "encoder": "mobilenet_v2",
     "weights": "none",
     "size": 32,
     "batch_size": 4,

@@ -32,7 +32,7 @@ def test_a_finished_run_is_the_base(pooled: Dataset, run: Path, tmp_path: Path) 
     assert (out / result.base).resolve() == run.resolve()
     control = read_config(out / "round-1/control")
     assert (out / "round-1/control" / control.weights).resolve() == (run / "best.safetensors").resolve()
-    assert (control.encoder, control.size, control.folds, control.seed) == ("resnet18", 32, 0, 1)
+    assert (control.encoder, control.size, control.folds, control.seed) == ("mobilenet_v2", 32, 0, 1)
     assert result.out_of_fold
     assert dict(loop_status(out))["base"] == "done"
 
@@ -40,7 +40,7 @@ def test_a_finished_run_is_the_base(pooled: Dataset, run: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"encoder": "mobilenet_v2"}, "--encoder mobilenet_v2: .*first has resnet18, and its weights fit no other"),
+        ({"encoder": "resnet18"}, "--encoder resnet18: .*first has mobilenet_v2, and its weights fit no other"),
         ({"folds": 3}, "--folds: is about the base, and --from .*first is one. Leave either out"),
         ({"epochs": 3}, "--epochs: is about the base"),
     ],

@@ -63,7 +63,7 @@ def test_what_is_given_beside_a_recipe_wins(pooled: Dataset, tmp_path: Path) -> 
 
 def test_with_a_run_only_what_is_said_differs_from_it(pooled: Dataset, run: Path, tmp_path: Path) -> None:
     config = from_recipe(pooled, 'augment = "strong"\n', tmp_path, start=run)
-    assert (config.fit.augment, config.fit.encoder, config.fit.size) == ("strong", "resnet18", 32)
+    assert (config.fit.augment, config.fit.encoder, config.fit.size) == ("strong", "mobilenet_v2", 32)
 
 
 @pytest.mark.parametrize(

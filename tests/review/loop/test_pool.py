@@ -14,8 +14,9 @@ from review.loop import offer as offers
 from review.loop.mine import Mining
 from review.loop.pool import POOL, accept_above, directions_of, disagreement, spread
 from review.loop.run import run_loop
-from tests.review.loop.making import configure, of_split, quiet
-from train.config import read_config
+from tests.review.loop.making import FIT, configure, of_split, quiet
+from train.config import FitConfig, read_config
+from train.fit import fit
 from train.monitoring.log import read_log
 
 
@@ -75,8 +76,10 @@ def test_the_pool_is_searched_and_offered(pooled: Dataset, run: Path, tmp_path: 
 
 
 def test_what_the_model_is_sure_of_is_learnt_from(
-    pooled: Dataset, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pooled: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    options = FIT | {"model": "unet", "encoder": "resnet18"}  # which sees somebody sooner
+    run = fit(pooled, tmp_path / "run", FitConfig(dataset="", digest="", **options))
     monkeypatch.setattr(offers, "accept_above", lambda confidences, ious: 0.0)  # so small a model is right in nothing
     out = tmp_path / "loop"
     config = configure(pooled, out, start=run, mining=Mining(pool="learn"), ensemble=True)

@@ -20,7 +20,7 @@ from curate import schema
 from curate.cli import cli
 from curate.dataset import Dataset, open_dataset, read_table
 from curate.errors import ExistsError, FormatError, MissingError, UsageError
-from review.loop.config import RETRAIN_LR, LoopConfig, arm_config, loop_config
+from review.loop.config import RETRAIN_LR, arm_config, loop_config
 from review.loop.mine import Mining
 from review.loop.report import write_report
 from review.loop.round import RoundResult
@@ -28,20 +28,27 @@ from review.loop.run import read_loop, run_loop
 from review.loop.status import loop_status
 from review.loop.steps import epochs_of
 from tests.conftest import REPOSITORY
+from tests.review.loop.making import FIT, SPLITS, configure, quiet
 from tests.train.making import make_dataset, quick
 from train.config import read_config
 from train.monitoring.log import read_log
 from train.scoring.metrics import summarise
 
-SPLITS = ("train",) * 12 + ("val",) * 4 + ("test",) * 3
-OPTIONS = ["--encoder", "resnet18", "--weights", "none", "--size", "32", "--batch-size", "4", "--folds", "2"]
+OPTIONS = [
+    "--model",
+    "pspnet",
+    "--encoder",
+    "mobilenet_v2",
+    "--weights",
+    "none",
+    "--size",
+    "32",
+    "--batch-size",
+    "4",
+    "--folds",
+    "2",
+]
 OPTIONS += ["--lr", "0.001"]
-FIT = {"encoder": "resnet18", "weights": "none", "size": 32, "batch_size": 4, "folds": 2, "epochs": 2, "lr": 0.001}
-
-
-def configure(dataset: Dataset, out: Path, **changes: object) -> LoopConfig:
-    options = {"rounds": 1, "budget": "1"} | changes
-    return loop_config(dataset, out, FIT, **options)  # type: ignore[arg-type]
 
 
 def test_arms_have_all_their_epochs_and_nothing_that_only_a_beginning_needs() -> None:
@@ -54,10 +61,6 @@ def test_arms_have_all_their_epochs_and_nothing_that_only_a_beginning_needs() ->
     patient = arm_config(quick(epochs=6, patience=2), Path("base"), epochs=1, number=1, images=8)
     growing = arm_config(quick(epochs=6, size=64, earlier_sizes=(32,)), Path("base"), epochs=1, number=1, images=8)
     assert (patient.patience, growing.size, growing.earlier_sizes) == (None, 64, ())
-
-
-def quiet(line: str) -> None:
-    """Say nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -250,6 +253,7 @@ def test_two_processes_do_not_work_in_one_loop(people: Dataset, tmp_path: Path) 
         time.sleep(0.02)
     second = start(command, tmp_path)
     _, problems = second.communicate(timeout=60)
+    assert dict(loop_status(tmp_path / "loop"))["base"].startswith("running")
     first.kill()
     first.communicate()
     assert second.returncode == 1
