@@ -48,7 +48,8 @@ def demo(out: Path, force: bool) -> None:
     say("2. train, see what fails, retrain on it and, as a control, without: curate loop")
     place, labels = out / "loop", out / "people-2"
     once, twice = (loop_config(dataset, place, TRAINING, rounds=rounds, budget=BUDGET) for rounds in (1, 2))
-    run_loop(dataset, place, once, say, say_epoch, force=force)
+    if force or not (place / "round-2").is_dir():
+        run_loop(dataset, place, once, say, say_epoch, force=force)
     say("3. fix labels: curate label import")
     click.echo(fix_labels(dataset, labels, force=force))
     say("4. retrain with them: curate loop --rounds 2 --labels")

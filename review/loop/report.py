@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import polars as pl
 
 from curate import schema
@@ -13,6 +14,7 @@ from curate.dataset import Dataset, read_table
 from curate.files import write_atomic
 from review.compare import SliceDifference, changes, gain_words, table_rows
 from review.loop.given import read_given, version_of
+from review.loop.mine import Mining
 from review.loop.offer import TO_LABEL
 from review.loop.pool import POOL
 from review.loop.round import RoundResult
@@ -21,6 +23,7 @@ from review.loop.steps import round_folder
 from review.pages import Curve, Picture, curves_svg, funnel_rows, iou_words, page, photograph, picture
 from train.config import relative
 from train.monitoring.log import read_log
+from train.presets import option_name
 from train.scoring.figures import number
 
 SHOWN = 6
@@ -52,6 +55,7 @@ def write_report(dataset: Dataset, out: Path) -> Path:
         funnel=funnel_rows(dataset),
         counts=dataset.header.counts,
         config=config,
+        mining=options_of(config.mining),
         rounds=stories,
         base_failures=failure_rows(base, ("train", "val")),
         suspects=suspect_gallery(version, last),
@@ -60,6 +64,13 @@ def write_report(dataset: Dataset, out: Path) -> Path:
     path = out / "report.html"
     write_atomic(path, html)
     return path
+
+
+def options_of(mining: Mining) -> str:
+    """What mining was told beside its defaults, as on the command line."""
+    told = msgspec.structs.asdict(mining).items()
+    changed = [(name, value) for name, value in told if value != getattr(Mining(), name)]
+    return " ".join(f"--{option_name(name)} {value}" for name, value in changed)
 
 
 def failure_rows(run: Path, splits: Sequence[str]) -> list[tuple[str, int, float]]:
@@ -86,6 +97,8 @@ def _round_story(dataset: Dataset, out: Path, result: RoundResult) -> dict[str, 
         "earned": {name: [(one.name, gain_words(one)) for one in found] for name, found in result.earned.items()},
         "slices": slice_rows(result.slices),
         "validation": [(one.name, number(one.first), number(one.second), gain_words(one)) for one in result.validation],
+        "version": dataset.header.digest,
+        "hard": hard_gallery(dataset, folder / "mined.parquet", out / result.evidence),
         "recipes": list(result.recipes.items()),
         "still": failure_rows(runs["after"], ("test",)),
         "to_label": f"{folder.name}/{TO_LABEL}" if (folder / TO_LABEL).is_file() else "",
@@ -104,6 +117,24 @@ def slice_rows(slices: Sequence[SliceDifference]) -> list[tuple[str, int, str, s
     """(slice, images, IoU of the control, of the candidate, their difference) of the validation split."""
     return [
         (one.slice, one.images, number(one.iou.first), number(one.iou.second), gain_words(one.iou)) for one in slices
+    ]
+
+
+def hard_gallery(dataset: Dataset, mined: Path, evidence: Path) -> list[Row]:
+    """The hardest of the images that are drawn more often, as the run saw them whose errors were mined."""
+    if not mined.is_file():
+        return []
+    samples = {row["sample_id"]: row for row in dataset.rows()}
+    hard = read_table(mined, schema.MINED).filter(pl.col("reason").str.starts_with("hard"))
+    ious = read_table(evidence / "scores.parquet", schema.SCORES).select("sample_id", "iou")
+    worst = hard.join(ious, on="sample_id", how="left").sort("iou", "sample_id").head(SHOWN)
+    return [
+        Row(
+            row["sample_id"],
+            f"drawn x{row['weight']:g} as {row['recipe']}",
+            [picture(dataset, samples[row["sample_id"]], evidence, row["reason"])],
+        )
+        for row in worst.iter_rows(named=True)
     ]
 
 
