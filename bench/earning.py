@@ -41,6 +41,7 @@ RECIPES: Mapping[str, Mining] = {
     "hard x2, by kind": Mining(hard_weight=2.0, offer=0),
     "hard x3, copy-paste": Mining(hard_augment="copy-paste", offer=0),
     "half of all copy-paste": Mining(hard_share=0.5, hard_weight=1.0, hard_augment="copy-paste", offer=0),
+    "all copy-paste": Mining(hard_share=1.0, hard_weight=1.0, hard_augment="copy-paste", offer=0),
     "all strong": Mining(hard_share=1.0, hard_weight=1.0, hard_augment="strong", offer=0),
     "half of all by kind": Mining(hard_share=0.5, hard_weight=1.0, offer=0),
     "rare slices to 10 %": Mining(hard_share=0.0, rare_share=0.1, offer=0),
