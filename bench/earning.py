@@ -36,14 +36,13 @@ from train.scoring.figures import groups_of
 FIT = ("--encoder", "mobilenet_v2", "--weights", "none", "--size", "128", "--folds", "2")
 RECIPES: Mapping[str, Mining] = {
     "suspects left out alone": Mining(hard_share=0.0, offer=0),
-    "hard x3, by kind": Mining(offer=0),
-    "hard x3": Mining(hard_augment="own", offer=0),
-    "hard x2, by kind": Mining(hard_weight=2.0, offer=0),
-    "hard x3, copy-paste": Mining(hard_augment="copy-paste", offer=0),
-    "half of all copy-paste": Mining(hard_share=0.5, hard_weight=1.0, hard_augment="copy-paste", offer=0),
-    "all copy-paste": Mining(hard_share=1.0, hard_weight=1.0, hard_augment="copy-paste", offer=0),
+    "hard x3, by kind": Mining(hard_share=0.25, hard_weight=3.0, hard_augment="by-kind", offer=0),
+    "hard x3": Mining(hard_share=0.25, hard_weight=3.0, hard_augment="own", offer=0),
+    "hard x3, copy-paste": Mining(hard_share=0.25, hard_weight=3.0, offer=0),
+    "hard half, copy-paste": Mining(hard_share=0.5, hard_weight=1.0, offer=0),
+    "hard half, by kind": Mining(hard_share=0.5, hard_weight=1.0, hard_augment="by-kind", offer=0),
+    "all copy-paste": Mining(hard_share=1.0, hard_weight=1.0, offer=0),
     "all strong": Mining(hard_share=1.0, hard_weight=1.0, hard_augment="strong", offer=0),
-    "half of all by kind": Mining(hard_share=0.5, hard_weight=1.0, offer=0),
     "rare slices to 10 %": Mining(hard_share=0.0, rare_share=0.1, offer=0),
     "learn the pool": Mining(hard_share=0.0, pool="learn", offer=0),
 }

@@ -21,8 +21,7 @@ from bench.mending import trained, version
 from curate import schema
 from curate.dataset import Dataset, open_dataset, read_table
 from review.compare import gain_words
-from review.loop.mine import Mining
-from review.loop.pool import search_pool
+from review.loop.pool import FAILING_SHARE, search_pool
 from review.paired import differences
 from train.config import read_config
 from train.scoring.figures import groups_of
@@ -44,8 +43,8 @@ def labelled(whole: Dataset, names: Sequence[str], out: Path) -> Dataset:
 def offered(dataset: Dataset, run: Path, count: int) -> list[str]:
     """The images of the pool that a loop from this run would offer."""
     scores = read_table(run / "scores.parquet", schema.SCORES).filter(split="train").sort("iou", "sample_id")
-    hard = scores["sample_id"].head(math.ceil(Mining().hard_share * scores.height)).to_list()
-    return search_pool(dataset, run, read_config(run), hard, count)["sample_id"].head(count).to_list()
+    failing = scores["sample_id"].head(math.ceil(FAILING_SHARE * scores.height)).to_list()
+    return search_pool(dataset, run, read_config(run), failing, count)["sample_id"].head(count).to_list()
 
 
 def curve(whole: Dataset, work: Path, seed: int, epochs: int) -> dict[tuple[str, float], Path]:

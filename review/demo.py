@@ -25,6 +25,8 @@ TRAINING = {
 """Small enough for a laptop without a GPU, and from a random start, so that nothing is downloaded."""
 
 BUDGET = "4"
+EMPTY_SCENES = 20
+"""Learnt from as they are, and people of other images are put before them."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -43,7 +45,7 @@ def demo(out: Path, force: bool) -> None:
     from review.loop.run import run_loop
 
     start = time.monotonic()
-    say("1. choose: curate build --min-area 0.2 --max-area 0.7 --max-people 2")
+    say("1. choose: curate build --min-area 0.2 --max-area 0.7 --max-people 2 --backgrounds 20")
     dataset = choose(out / "people", force=force)
     say("2. train, see what fails, retrain on it and, as a control, without: curate loop")
     place, labels = out / "loop", out / "people-2"
@@ -80,6 +82,7 @@ def choose(out: Path, *, force: bool) -> Dataset:
             "min_area": 0.2,
             "max_area": 0.7,
             "max_people": 2,
+            "backgrounds": EMPTY_SCENES,
         }
     )
     built = build_dataset(recipe, out, force=force)

@@ -23,13 +23,13 @@ TOOLS = ("cvat", "labelstudio", "labelme", "coco", "png")
 
 MINING_OPTIONS = (
     click.option(
-        "--hard-share", type=float, default=0.25, metavar="X", help="The worst of the training images that are hard."
+        "--hard-share", type=float, default=0.5, metavar="X", help="The worst of the training images that are hard."
     ),
-    click.option("--hard-weight", type=float, default=3.0, metavar="X", help="Times as often a hard image is drawn."),
+    click.option("--hard-weight", type=float, default=1.0, metavar="X", help="Times as often a hard image is drawn."),
     click.option(
         "--hard-augment",
         type=click.Choice(["by-kind", "own", *RECIPES]),
-        default="by-kind",
+        default="copy-paste",
         metavar="by-kind|own|NAME",
         help="How hard images are augmented: by how they fail, as the others, or by an augmentation of fit's.",
     ),

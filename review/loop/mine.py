@@ -41,12 +41,13 @@ class Mining(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         UsageError: A value is out of range; the message names the option.
     """
 
-    hard_share: float = 0.25
+    hard_share: float = 0.5
     """The share of the training images that counts as hard: the worst by IoU, labels in doubt aside."""
-    hard_weight: float = 3.0
-    """How many times as often a hard image is drawn: with a quarter hard, half of every epoch is."""
-    hard_augment: str = BY_KIND
-    """How hard images are augmented: `by-kind`, by RECIPE_OF_KIND; `own`, as the others; or one of train's recipes."""
+    hard_weight: float = 1.0
+    """How many times as often a hard image is drawn."""
+    hard_augment: str = "copy-paste"
+    """How hard images are augmented: `by-kind`, by RECIPE_OF_KIND; `own`, as the others; or one of train's recipes.
+    What is default here earned most where it was measured (docs/results.md)."""
     suspects: str = "leave-out"
     """What becomes of labels in doubt: `leave-out`, `halve` (drawn half as often) or `keep`."""
     rare_share: float = 0.0
@@ -110,7 +111,7 @@ def mine(
     known = with_findings(samples, scores, failures)
     verdicts = open_verdicts(verdicts, corrected)
     doubted = doubted_labels(known, suspects, verdicts, corrected) if mining.suspects != "keep" else {}
-    hard = hard_images(known, doubted, verdicts, mining)
+    hard = hard_images(known, doubted, verdicts, mining.hard_share)
     rows = [_mined_row(row, doubted, hard, verdicts, mining, augment) for row in known.iter_rows(named=True)]
     return raise_rare(schema.table(rows, schema.MINED), known, slices, mining.rare_share)
 
@@ -148,17 +149,15 @@ def doubted_labels(
     return dict(ranked[: math.floor(SUSPECT_SHARE * known.height)])
 
 
-def hard_images(
-    known: pl.DataFrame, doubted: Mapping[str, str], verdicts: Mapping[str, str], mining: Mining
-) -> set[str]:
-    """The worst `hard_share` of the training images by IoU, and those a person called hard.
+def hard_images(known: pl.DataFrame, doubted: Mapping[str, str], verdicts: Mapping[str, str], share: float) -> set[str]:
+    """The worst share of the training images by IoU, and those a person called hard.
 
     Where two models disagree about an image that nobody labelled, nothing says which is right: it is not hard.
     """
     gone = set(doubted) | {sample_id for sample_id, verdict in verdicts.items() if verdict != "hard"}
     labelled = known.filter(~pl.col("guessed"))
     scored = labelled.filter(pl.col("iou").is_not_null() & ~pl.col("sample_id").is_in(sorted(gone)))
-    worst = scored.sort("iou", "sample_id").head(math.ceil(mining.hard_share * scored.height))["sample_id"]
+    worst = scored.sort("iou", "sample_id").head(math.ceil(share * scored.height))["sample_id"]
     return set(worst) | {sample_id for sample_id, verdict in verdicts.items() if verdict == "hard"}
 
 

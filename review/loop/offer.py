@@ -16,8 +16,8 @@ from label.guessing import guess_of
 from label.prelabel import prelabel
 from label.rules import build_recipe, split_ratios
 from label.tasks import send
-from review.loop.mine import doubted_labels, open_verdicts, with_findings
-from review.loop.pool import POOL, accept_above, guesser, search_pool
+from review.loop.mine import doubted_labels, hard_images, open_verdicts, with_findings
+from review.loop.pool import FAILING_SHARE, POOL, accept_above, guesser, search_pool
 from review.loop.steps import Round, scores_of
 from review.runs import read_prediction
 
@@ -25,18 +25,12 @@ TO_LABEL = "to-label.zip"
 """What a round offers for labelling, in the round's folder."""
 
 
-def offer(begun: Round, evidence: Path, mined: pl.DataFrame) -> int:
+def offer(begun: Round, evidence: Path) -> int:
     """Write what should be labelled next for the labelling tool; how many images that is.
 
     First what a reviewer asked for and the labels in doubt, then what of the pool is most worth a label.
     """
-    told, path, place = begun.told, begun.folder / "pool.parquet", begun.folder / TO_LABEL
-    count = told.config.mining.offer
-    if not path.is_file():
-        hard = mined.filter(pl.col("reason").str.starts_with("hard"))["sample_id"].to_list()
-        wanted = count and begun.dataset.rows("pool")
-        found = search_pool(begun.dataset, told.base, told.base_config, hard, count) if wanted else POOL.to_frame()
-        write_table(path, found)
+    place, count = begun.folder / TO_LABEL, begun.told.config.mining.offer
     failures, suspects = (
         read_table(evidence / f"{name}.parquet", columns)
         for name, columns in (("failures", schema.FAILURES), ("suspects", schema.SUSPECTS))
@@ -45,11 +39,23 @@ def offer(begun: Round, evidence: Path, mined: pl.DataFrame) -> int:
     known = with_findings(begun.dataset.samples, scores_of(evidence, "train"), failures)
     asked = [name for name, verdict in verdicts.items() if verdict == "relabel" and name in set(known["sample_id"])]
     doubted = doubted_labels(known, suspects, verdicts, begun.corrected)
-    names = [*dict.fromkeys([*asked, *doubted]), *read_table(path, POOL)["sample_id"].head(count)]
+    failing = hard_images(known, doubted, verdicts, FAILING_SHARE)
+    pool = _searched(begun, sorted(failing), count)["sample_id"].head(count)
+    names = [*dict.fromkeys([*asked, *doubted]), *pool]
     if names and not place.is_file():
         begun.say(f"write {counted(len(names), 'image')} to be labelled to {place}")
-        send(begun.dataset, place, told.config.to, names)
+        send(begun.dataset, place, begun.told.config.to, names)
     return len(names)
+
+
+def _searched(begun: Round, failing: Sequence[str], count: int) -> pl.DataFrame:
+    """The round's pool.parquet, made where it is not there yet."""
+    path, told = begun.folder / "pool.parquet", begun.told
+    if not path.is_file():
+        wanted = count and begun.dataset.rows("pool")
+        found = search_pool(begun.dataset, told.base, told.base_config, failing, count) if wanted else POOL.to_frame()
+        write_table(path, found)
+    return read_table(path, POOL)
 
 
 def with_guesses(begun: Round, evidence: Path) -> Dataset:

@@ -33,12 +33,16 @@ POOL = pl.Schema(
     }
 )
 """`pool.parquet`, in the order in which labels are worth most. `similarity` is the highest cosine of the image's
-embedding and one of a hard image, which `like` names; `disagreement` is 1 - the mean IoU of what two models say;
+embedding and one of a failing image, which `like` names; `disagreement` is 1 - the mean IoU of what two models say;
 `worth` is the mean of both as ranks, [0, 1]. What is offered is chosen one after the other, each unlike those before.
 """
 
 ACCEPTED_IOU, FEWEST_ACCEPTED = 0.9, 10
 """Guesses are learnt from where the IoU of training images of that confidence is as high, on average of so many."""
+
+
+FAILING_SHARE = 0.25
+"""The worst of the training images by IoU, which unlabelled ones are compared with."""
 
 
 def accept_above(confidences: Sequence[float], ious: Sequence[float]) -> float | None:
@@ -59,7 +63,7 @@ def accept_above(confidences: Sequence[float], ious: Sequence[float]) -> float |
 
 
 def search_pool(
-    dataset: Dataset, run: Path, config: FitConfig, hard: Sequence[str], offer: int, watch: Watch = unwatched
+    dataset: Dataset, run: Path, config: FitConfig, failing: Sequence[str], offer: int, watch: Watch = unwatched
 ) -> pl.DataFrame:
     """POOL, a row for every image of the dataset's pool: first what is offered, then the rest by its worth.
 
@@ -67,7 +71,7 @@ def search_pool(
         dataset: The version.
         run: The base; its fold models are asked too. Each model says what it sees in an image and in its mirror image.
         config: Of the base.
-        hard: The sample_ids of the hard images; without any, similarity says nothing.
+        failing: The sample_ids of the images that the base fails on; without any, similarity says nothing.
         offer: How many are offered.
         watch: Shown what is being done and how far it is.
     """
@@ -75,7 +79,7 @@ def search_pool(
     if not rows:
         return POOL.to_frame()
     known = {row["sample_id"]: row for row in dataset.rows()}
-    both = [*rows, *(known[name] for name in hard)]
+    both = [*rows, *(known[name] for name in failing)]
     embeddings = embedded(Run(run, dataset, pl.DataFrame()), both, watch("embeddings", len(both)))
     directions = directions_of(embeddings)
     cosines = directions[: len(rows)] @ directions[len(rows) :].T
@@ -85,7 +89,7 @@ def search_pool(
     table = {
         "sample_id": [row["sample_id"] for row in rows],
         "similarity": similarity,
-        "like": [hard[number] for number in cosines.argmax(1)] if hard else [""] * len(rows),
+        "like": [failing[number] for number in cosines.argmax(1)] if failing else [""] * len(rows),
         "disagreement": disagreement,
         "worth": worth,
     }

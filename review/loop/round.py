@@ -96,7 +96,7 @@ def run_round(begun: Round) -> RoundResult:
     evidence = _evidence(begun)
     learnt = with_guesses(begun, evidence) if begun.told.config.mining.pool == "learn" else begun.dataset
     mined = _mined(begun, evidence, learnt)
-    offered = offer(begun, evidence, mined)
+    offered = offer(begun, evidence)
     epochs = epochs_of(begun.told.config.budget, begun.told.base)
     _train_arms(begun, epochs, mined, learnt)
     judging = {name: scores_of(run, "val") for name, run in _judged_arms(begun, "val").items()}
@@ -213,7 +213,7 @@ def _result(
 
 
 def mined_counts(mined: pl.DataFrame) -> dict[str, int]:
-    """How many training images a round weights up, leaves out and leaves alone."""
+    """How many training images a round treats as hard, weights up, leaves out and leaves alone."""
     reason = pl.col("reason")
     return {
         "hard": mined.filter(reason.str.starts_with("hard")).height,
@@ -227,7 +227,7 @@ def mined_counts(mined: pl.DataFrame) -> dict[str, int]:
 def in_words(mined: pl.DataFrame, suspects: str) -> str:
     """What mining did, for a line of progress; `suspects` says what becomes of labels in doubt."""
     counts = mined_counts(mined)
-    told = [f"{counted(counts['hard'], 'hard image')} drawn more often"]
+    told = [f"{counted(counts['hard'], 'hard image')} augmented or drawn otherwise"]
     if counts["rare"]:
         told.append(f"{counts['rare']} of rare slices")
     if counts["suspected"] and SUSPECT_FACTORS[suspects]:

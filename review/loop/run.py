@@ -70,7 +70,7 @@ def run_loop(
             needed = loop_bytes(dataset, config)
             check_room(out, needed)
         told = Told(out, config, say, report, needed)
-        _tell_few(dataset, say)
+        _tell_lacks(dataset, config, say)
         tell_idle(dataset, verdicts or {}, say)
         if not config.start and not is_finished(base):
             folds = f", {config.fit.folds} folds" if config.fit.folds else ""
@@ -91,14 +91,17 @@ def run_loop(
     return results
 
 
-def _tell_few(dataset: Dataset, say: Say) -> None:
-    """Say beforehand that nothing can be promoted, or tested."""
+def _tell_lacks(dataset: Dataset, config: LoopConfig, say: Say) -> None:
+    """Say beforehand that nothing can be promoted, or tested, or that there are no scenes to put people before."""
     groups = dataset.samples.filter(split="val")["group"].n_unique()
     if groups < FEWEST_IMAGES:
         told = f"{dataset.root} has {counted(groups, 'group')} of validation images, and {FEWEST_IMAGES} are needed"
         say(f"note: nothing will be promoted: {told}. Build it with a larger share: curate build --split")
     if not dataset.rows("test"):
         say(f"note: {dataset.root} has no test images; the table will be empty")
+    if config.mining.hard_augment == "copy-paste" and not dataset.rows("background"):
+        told = f"{dataset.root} has no empty scenes to put people before, other images will serve"
+        say(f"note: {told}. Build it with some: curate build --backgrounds 50")
 
 
 def _tell_unused(out: Path, config: LoopConfig, labels: Path | None, verdicts: Mapping[str, str], say: Say) -> None:

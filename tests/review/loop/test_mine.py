@@ -9,7 +9,8 @@ from curate import schema
 from curate.errors import UsageError
 from review.loop.mine import Mining, mine
 
-HARD_WEIGHT = Mining().hard_weight
+HARD_WEIGHT = 3.0
+OFTEN = Mining(hard_share=0.25, hard_weight=HARD_WEIGHT, hard_augment="by-kind")
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def rows(mined: pl.DataFrame) -> dict[str, dict[str, object]]:
 
 
 def test_suspects_leave_and_the_worst_quarter_is_drawn_more_often(tables: dict[str, pl.DataFrame]) -> None:
-    mined = mine(**tables, verdicts={}, corrected=(), mining=Mining(), augment="standard")
+    mined = mine(**tables, verdicts={}, corrected=(), mining=OFTEN, augment="standard")
     assert mined.schema == schema.MINED
     assert mined["sample_id"].to_list() == [*(f"s-{n:02}" for n in range(40)), "zb"]
     left_out = mined.filter(pl.col("weight") == 0)["sample_id"].to_list()
@@ -69,7 +70,7 @@ def test_suspects_leave_and_the_worst_quarter_is_drawn_more_often(tables: dict[s
 def test_a_persons_verdict_goes_first(
     tables: dict[str, pl.DataFrame], verdict: str, weight: float, reason: str
 ) -> None:
-    row = rows(mine(**tables, verdicts={"s-00": verdict}, corrected=(), mining=Mining(), augment="standard"))["s-00"]
+    row = rows(mine(**tables, verdicts={"s-00": verdict}, corrected=(), mining=OFTEN, augment="standard"))["s-00"]
     assert (row["weight"], row["reason"]) == (weight, reason)
 
 
@@ -77,7 +78,7 @@ def test_a_models_guess_is_never_hard(tables: dict[str, pl.DataFrame]) -> None:
     guessed = pl.col("sample_id").is_in(["s-07", "s-08"])
     origin = pl.when(guessed).then(pl.lit("model")).otherwise("origin").alias("origin")
     tables["samples"] = tables["samples"].with_columns(origin)
-    mined = rows(mine(**tables, verdicts={"s-08": "hard"}, corrected=(), mining=Mining(), augment="standard"))
+    mined = rows(mine(**tables, verdicts={"s-08": "hard"}, corrected=(), mining=OFTEN, augment="standard"))
     assert (mined["s-07"]["weight"], mined["s-07"]["reason"]) == (1.0, "")
     assert mined["s-08"]["weight"] == HARD_WEIGHT, "but for a person's word"
     assert mined["s-09"]["weight"] == HARD_WEIGHT
@@ -85,25 +86,25 @@ def test_a_models_guess_is_never_hard(tables: dict[str, pl.DataFrame]) -> None:
 
 def test_a_weight_the_dataset_gives_is_kept(tables: dict[str, pl.DataFrame]) -> None:
     tables["samples"] = tables["samples"].with_columns(weight=pl.lit(2.0, pl.Float32))
-    mined = rows(mine(**tables, verdicts={}, corrected=(), mining=Mining(), augment="standard"))
+    mined = rows(mine(**tables, verdicts={}, corrected=(), mining=OFTEN, augment="standard"))
     assert mined["s-39"]["weight"] == 2.0
     assert mined["s-10"]["weight"] == 2.0 * HARD_WEIGHT
 
 
 def test_inputs_stay_as_they_were(tables: dict[str, pl.DataFrame]) -> None:
     before = {name: frame.clone() for name, frame in tables.items()}
-    mine(**tables, verdicts={"s-00": "ok"}, corrected=(), mining=Mining(), augment="standard")
+    mine(**tables, verdicts={"s-00": "ok"}, corrected=(), mining=OFTEN, augment="standard")
     assert all(before[name].equals(frame) for name, frame in tables.items())
 
 
 @pytest.mark.parametrize(
     ("mining", "weight", "recipe", "hard"),
     [
-        (Mining(suspects="halve"), 0.5, "standard", 9),
-        (Mining(suspects="keep"), 3.0, "low-contrast", 10),
+        (Mining(suspects="halve", hard_share=0.25), 0.5, "standard", 9),
+        (Mining(suspects="keep", hard_share=0.25, hard_weight=3.0, hard_augment="by-kind"), 3.0, "low-contrast", 10),
         (Mining(hard_share=0.5), 0.0, "standard", 18),
-        (Mining(suspects="keep", hard_weight=2.0, hard_augment="own"), 2.0, "standard", 10),
-        (Mining(suspects="keep", hard_augment="copy-paste"), 3.0, "copy-paste", 10),
+        (Mining(suspects="keep", hard_share=0.25, hard_weight=2.0, hard_augment="own"), 2.0, "standard", 10),
+        (Mining(suspects="keep"), 1.0, "copy-paste", 20),
         (Mining(suspects="keep", hard_share=0.0), 1.0, "standard", 0),
     ],
 )
@@ -157,7 +158,7 @@ def test_an_option_of_mining_out_of_range(options: dict[str, object], message: s
 
 def test_a_corrected_label_is_settled(tables: dict[str, pl.DataFrame]) -> None:
     verdicts = {"s-00": "relabel", "s-01": "relabel", "s-02": "exclude"}
-    mined = rows(mine(**tables, verdicts=verdicts, corrected={"s-00", "s-02", "s-03"}, mining=Mining(), augment="none"))
+    mined = rows(mine(**tables, verdicts=verdicts, corrected={"s-00", "s-02", "s-03"}, mining=OFTEN, augment="none"))
     assert mined["s-00"]["reason"] == "hard: bite, IoU 0.000", "neither asked for nor doubted"
     assert mined["s-01"]["reason"] == "a reviewer said relabel"
     assert mined["s-02"]["reason"] == "a reviewer said exclude"

@@ -100,7 +100,7 @@ def test_mining_weights_up_the_worst_out_of_fold_images(finished: tuple[Path, Ro
     mined = read_table(out / "round-1" / "mined.parquet", schema.MINED)
     training = scores(out / "base", "train")
     assert set(training["fold"]) == {0, 1}
-    hard = set(mined.filter(pl.col("weight") == Mining().hard_weight)["sample_id"])
+    hard = set(mined.filter(pl.col("reason").str.starts_with("hard"))["sample_id"])
     left = training.filter(~pl.col("sample_id").is_in(mined.filter(pl.col("weight") == 0)["sample_id"].implode()))
     assert hard == set(left.sort("iou", "sample_id").head(len(hard))["sample_id"])
     assert result.mined["hard"] == len(hard) > 0
@@ -284,10 +284,11 @@ def test_status_says_what_is_done(finished: tuple[Path, RoundResult]) -> None:
 
 def test_a_reviewers_verdicts_reach_the_mining(people: Dataset, finished: tuple[Path, RoundResult]) -> None:
     out = people.root.parent / "decided"
-    run_loop(people, out, configure(people, out), quiet, verdicts={"drawn-000": "exclude", "drawn-001": "hard"})
+    config = configure(people, out, mining=Mining(hard_weight=3.0))
+    run_loop(people, out, config, quiet, verdicts={"drawn-000": "exclude", "drawn-001": "hard"})
     mined = read_table(out / "round-1" / "mined.parquet", schema.MINED)
     weights = dict(mined.select("sample_id", "weight").iter_rows())
-    assert (weights["drawn-000"], weights["drawn-001"]) == (0.0, Mining().hard_weight)
+    assert (weights["drawn-000"], weights["drawn-001"]) == (0.0, 3.0)
 
 
 def test_a_budget_in_minutes_buys_the_epochs_that_fit(finished: tuple[Path, RoundResult]) -> None:
