@@ -115,9 +115,10 @@ def loop(
 ) -> None:
     """Retrain on the hard images, and from the same base with the same epochs a control without mining.
 
-    A base model is trained with fit's options; its failures say which images are drawn more often, how they are
-    augmented, which labels are left out and what should be labelled next. All arms are compared on the validation
-    split, which alone decides; then they are scored once on the test split. A killed loop goes on when called again.
+    A base model is trained with fit's options; its failures say which images are hard, how often they are drawn and
+    how they are augmented, which labels are left out and what should be labelled next. All arms are compared on the
+    validation split, which alone decides; then they are scored once on the test split. A killed loop goes on when
+    called again.
 
     \b
     Example:

@@ -121,7 +121,7 @@ def slice_rows(slices: Sequence[SliceDifference]) -> list[tuple[str, int, str, s
 
 
 def hard_gallery(dataset: Dataset, mined: Path, evidence: Path) -> list[Row]:
-    """The hardest of the images that are drawn more often, as the run saw them whose errors were mined."""
+    """The hardest images, as the run saw them whose errors were mined."""
     if not mined.is_file():
         return []
     samples = {row["sample_id"]: row for row in dataset.rows()}
