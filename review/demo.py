@@ -24,8 +24,8 @@ TRAINING = {
 }
 """Small enough for a laptop without a GPU, and from a random start, so that nothing is downloaded."""
 
-BUDGET = "4"
-EMPTY_SCENES = 20
+BUDGET = "3"
+EMPTY_SCENES = 12
 """Learnt from as they are, and people of other images are put before them."""
 
 
@@ -45,7 +45,7 @@ def demo(out: Path, force: bool) -> None:
     from review.loop.run import run_loop
 
     start = time.monotonic()
-    say("1. choose: curate build --min-area 0.2 --max-area 0.7 --max-people 2 --backgrounds 20")
+    say("1. choose: curate build --min-area 0.2 --max-area 0.7 --max-people 2 --backgrounds 12")
     dataset = choose(out / "people", force=force)
     say("2. train, see what fails, retrain on it and, as a control, without: curate loop")
     place, labels = out / "loop", out / "people-2"
