@@ -7,8 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from bench.labelling import labelled, offered
-from tests.train.making import make_dataset
-from train.config import FitConfig
+from tests.train.making import make_dataset, quick
 from train.fit import fit
 
 
@@ -19,8 +18,7 @@ def test_what_is_not_labelled_is_the_pool_and_the_tool_chooses_from_it(tmp_path:
     counts = dict(dataset.samples.group_by("split").len().iter_rows())
     assert counts == {"train": 6, "pool": 10, "val": 3, "test": 3}, "the dataset's own pool has no labels to reveal"
     assert [row["sample_id"] for row in dataset.rows("train")] == names
-    options = FitConfig(dataset="", digest="", encoder="resnet18", weights="none", size=32, epochs=1, lr=0.001, folds=2)
-    run = fit(dataset, tmp_path / "run", options)
+    run = fit(dataset, tmp_path / "run", quick(epochs=1, folds=2))
     found = offered(dataset, run, 4)
     assert len(set(found)) == 4
     assert set(found) <= set(dataset.samples.filter(pl.col("split") == "pool")["sample_id"])

@@ -95,10 +95,13 @@ def test_a_recipe_that_is_not_there(tmp_path: Path) -> None:
 def test_a_loop_from_a_run_by_the_command(pooled: Dataset, run: Path, tmp_path: Path) -> None:
     (tmp_path / "weekly.toml").write_text('budget = 1\nhard-augment = "copy-paste"\noffer = 0\n')
     command = ["loop", str(pooled.root), "--from", str(run), "--out", str(tmp_path / "loop")]
-    result = CliRunner().invoke(cli, [*command, "--recipe", str(tmp_path / "weekly.toml"), "--hard-share", "0.5"])
+    result = CliRunner().invoke(
+        cli, [*command, "--recipe", str(tmp_path / "weekly.toml"), "--hard-share", "0.4", "--ensemble"]
+    )
     assert result.exit_code == 0, result.output
     config, (found,) = read_loop(tmp_path / "loop")
-    assert config.mining == Mining(hard_augment="copy-paste", hard_share=0.5, offer=0)
+    assert config.mining == Mining(hard_augment="copy-paste", hard_share=0.4, offer=0)
     assert found.offered == found.mined["suspected"]
+    assert list(found.table) == ["before", "control", "after", "ensemble"]
     assert f"round 1: {'promoted' if found.promoted else 'not promoted'} on 4 validation images" in result.output
     assert "4 validation images are too few to tell" in result.output

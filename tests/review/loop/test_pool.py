@@ -78,11 +78,11 @@ def test_the_pool_is_searched_and_offered(pooled: Dataset, run: Path, tmp_path: 
 def test_what_the_model_is_sure_of_is_learnt_from(
     pooled: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = FIT | {"model": "unet", "encoder": "resnet18"}  # which sees somebody sooner
+    options = FIT | {"model": "unet", "folds": 0}  # which sees somebody sooner
     run = fit(pooled, tmp_path / "run", FitConfig(dataset="", digest="", **options))
     monkeypatch.setattr(offers, "accept_above", lambda confidences, ious: 0.0)  # so small a model is right in nothing
     out = tmp_path / "loop"
-    config = configure(pooled, out, start=run, mining=Mining(pool="learn"), ensemble=True)
+    config = configure(pooled, out, start=run, mining=Mining(pool="learn"))
     (result,) = run_loop(pooled, out, config, quiet)
     learnt = open_dataset(out / "round-1/guessed")
     assert learnt.header.parent == pooled.header.digest
@@ -91,4 +91,3 @@ def test_what_the_model_is_sure_of_is_learnt_from(
     assert (control.digest, candidate.digest) == (pooled.header.digest, learnt.header.digest)
     images = [[line.images for line in read_log(out / "round-1" / arm)] for arm in ("control", "candidate")]
     assert images[0] == images[1] == [12], "both arms draw as many"
-    assert "ensemble" in result.table
