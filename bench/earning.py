@@ -20,7 +20,7 @@ import polars as pl
 
 from bench.measure import ROOT, BenchError, curate
 from curate import schema
-from curate.dataset import Dataset, open_dataset, read_table
+from curate.dataset import Dataset, open_dataset, read_table, write_table
 from curate.files import write_atomic
 from review.compare import gain_words, slice_differences
 from review.loop.config import loop_config
@@ -40,6 +40,7 @@ RECIPES: Mapping[str, Mining] = {
     "hard x3": Mining(hard_share=0.25, hard_weight=3.0, hard_augment="own", offer=0),
     "hard x3, copy-paste": Mining(hard_share=0.25, hard_weight=3.0, offer=0),
     "hard half, copy-paste": Mining(hard_share=0.5, hard_weight=1.0, offer=0),
+    "random half, copy-paste": Mining(hard_share=0.5, hard_weight=1.0, offer=0),
     "hard half, by kind": Mining(hard_share=0.5, hard_weight=1.0, hard_augment="by-kind", offer=0),
     "all copy-paste": Mining(hard_share=1.0, hard_weight=1.0, offer=0),
     "all strong": Mining(hard_share=1.0, hard_weight=1.0, hard_augment="strong", offer=0),
@@ -47,6 +48,9 @@ RECIPES: Mapping[str, Mining] = {
     "learn the pool": Mining(hard_share=0.0, pool="learn", offer=0),
 }
 """Labels in doubt are left out in all of them."""
+
+SHUFFLED = {"random half, copy-paste": "hard half, copy-paste"}
+"""Recipe -> the one of which it treats as many images alike, drawn at random: what is left is the augmentation's."""
 
 
 def build(data: Path, work: Path) -> Dataset:
@@ -85,10 +89,23 @@ def loop_of(dataset: Dataset, work: Path, base: Path, recipe: str, budget: str) 
         write_atomic(out / "loop.json", encoded(config))
         shutil.copytree(trained, out / "round-1/.control", dirs_exist_ok=True)
         (out / "round-1/.control").rename(out / "round-1/control")
+    if recipe in SHUFFLED and not (out / "round-1/mined.parquet").exists():
+        mined = read_table(loop_of(dataset, work, base, SHUFFLED[recipe], budget) / "mined.parquet", schema.MINED)
+        (out / "round-1").mkdir(parents=True, exist_ok=True)
+        write_atomic(out / "loop.json", encoded(config))
+        write_table(out / "round-1/mined.parquet", shuffled(mined))
     begun = time.perf_counter()
     run_loop(dataset, out, config, lambda line: print(f"  {line}", file=sys.stderr))
     print(f"{out.name}: {(time.perf_counter() - begun) / 60:.1f} min", file=sys.stderr)
     return out / "round-1"
+
+
+def shuffled(mined: pl.DataFrame) -> pl.DataFrame:
+    """A mined table whose images that stay have changed places: weights, augmentations and reasons are drawn anew."""
+    stays = pl.col("weight") > 0
+    kept = mined.filter(stays)
+    told = kept.drop("sample_id").sample(fraction=1.0, shuffle=True, seed=0)
+    return pl.concat([mined.filter(~stays), kept.select("sample_id").hstack(told)]).sort("sample_id")
 
 
 def mean_scores(runs: Sequence[Path], split: str) -> pl.DataFrame:
