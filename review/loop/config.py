@@ -27,6 +27,8 @@ RETRAIN_LR = 0.25
 """The arms' learning rate, as a share of the base's: at the full rate they first forget what the base has learnt."""
 
 ROUND_FOLDER = re.compile(r"round-\d+")
+"""What a round's folder is called."""
+
 MODEL_FIELDS = ("model", "encoder", "classes", "position_channels")
 """What an arm cannot have otherwise than the run whose weights it starts from."""
 
@@ -82,7 +84,7 @@ def read_config_of_loop(out: Path) -> LoopConfig:
 
 
 LOOP_OPTIONS = ("rounds", "budget", "to", "ensemble")
-MINING_OPTIONS = Mining.__struct_fields__
+MINING_FIELDS = Mining.__struct_fields__
 FIT_OPTIONS = (*OPTIONS, "earlier_sizes", "earlier_batch_sizes")
 
 
@@ -116,7 +118,7 @@ def configured(
         dataset,
         out,
         fit_given if start else _only(whole, FIT_OPTIONS),
-        mining=Mining(**_only(whole, MINING_OPTIONS)),
+        mining=Mining(**_only(whole, MINING_FIELDS)),
         start=start,
         **_only(whole, LOOP_OPTIONS),
     )
@@ -136,7 +138,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
     """
     with readable_faults(path):
         data = path.read_bytes()
-    known = (*LOOP_OPTIONS, *MINING_OPTIONS, *OPTIONS)
+    known = (*LOOP_OPTIONS, *MINING_FIELDS, *OPTIONS)
     try:
         found = {key.replace("-", "_"): value for key, value in tomllib.loads(data.decode("utf-8")).items()}
         if isinstance(found.get("budget"), int):  # epochs, which the command line gives as a word
@@ -144,7 +146,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
         if unknown := [key for key in found if key not in known]:
             told = f"{option_name(unknown[0])} is no option of a loop. There are: {', '.join(map(option_name, known))}"
             raise FormatError(path, told)
-        msgspec.convert(_only(found, MINING_OPTIONS), Mining)
+        msgspec.convert(_only(found, MINING_FIELDS), Mining)
         msgspec.convert(_only(found, LOOP_OPTIONS), _LoopOptions)
         make_config(combine(_only(found, OPTIONS), {})[0])
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
@@ -254,9 +256,8 @@ def as_before_an_arm(run: Path) -> FitConfig:
 def arm_config(trained: FitConfig, base: Path, epochs: int, number: int, images: int) -> FitConfig:
     """What all arms of a round share: the loop's options and the base's best weights, RETRAIN_LR, a seed of their own.
 
-    The dataset is left open: arms may learn from several versions.
-
-    What helps a model to begin (frozen epochs, small images first) has done so, and the arms have all their epochs.
+    The dataset is left open: arms may learn from several versions. What helps a model to begin (frozen epochs, small
+    images first) has done so, and the arms have all their epochs.
 
     Args:
         trained: How the loop's first base was trained, its learning rate a number.

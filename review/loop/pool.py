@@ -19,9 +19,9 @@ from review.embeddings import batches, embedded
 from review.runs import Run
 from train.config import FitConfig
 from train.inference.predict import predict_batch, predict_image
-from train.models import Loaded, device, load, load_weights
+from train.models import Loaded, device, load
 from train.models.ensemble import Ensemble
-from train.scoring.score import weights_path
+from train.scoring.score import models_of, weights_path
 
 POOL = pl.Schema(
     {
@@ -39,7 +39,6 @@ embedding and one of a failing image, which `like` names; `disagreement` is 1 - 
 
 ACCEPTED_IOU, FEWEST_ACCEPTED = 0.9, 10
 """Guesses are learnt from where the IoU of training images of that confidence is as high, on average of so many."""
-
 
 FAILING_SHARE = 0.25
 """The worst of the training images by IoU, which unlabelled ones are compared with."""
@@ -161,11 +160,6 @@ def disagreement(said: NDArray[np.bool_]) -> NDArray[np.float64]:
         both = (said[one] & said[other]).sum((1, 2))
         ious += np.where(either > 0, both / np.maximum(either, 1), 1.0)
     return 1 - ious / max(1, len(pairs))
-
-
-def models_of(run: Path, config: FitConfig) -> list[Any]:
-    """The model of a run and its fold models, in evaluation mode."""
-    return [load_weights(config, weights_path(run, fold)) for fold in (-1, *range(config.folds))]
 
 
 def guesser(run: Path, config: FitConfig, *, ensemble: bool) -> Model:

@@ -134,7 +134,7 @@ def _claim(out: Path, config: LoopConfig, force: bool) -> None:
     A loop that has not finished a single epoch holds nothing that could be lost, and is begun anew.
     """
     path = out / "loop.json"
-    stored, begun = stored_config(out), sum((out / f"round-{number}").is_dir() for number in range(1, 101))
+    stored, begun = stored_config(out), sum(round_folder(out, number).is_dir() for number in range(1, 101))
     if stored is not None and not force and msgspec.structs.replace(stored, rounds=config.rounds) == config:
         if config.rounds < begun:
             raise UsageError(

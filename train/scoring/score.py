@@ -230,8 +230,13 @@ def read_rows(out: Path) -> pl.DataFrame:
 def _model_of(run: Path, config: FitConfig, fold: int, manner: Manner) -> nn.Module:
     """The model of a fold with its best weights, or all of a run's as one."""
     if manner.ensemble:
-        return Ensemble([load_weights(config, weights_path(run, one)) for one in (-1, *range(config.folds))])
+        return Ensemble(models_of(run, config))
     return load_weights(config, weights_path(run, fold))
+
+
+def models_of(run: Path, config: FitConfig) -> list[nn.Module]:
+    """The model of a run and its fold models with their best weights, in evaluation mode on the CPU."""
+    return [load_weights(config, weights_path(run, fold)) for fold in (-1, *range(config.folds))]
 
 
 def weights_path(run: Path, fold: int) -> Path:
