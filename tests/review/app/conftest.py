@@ -23,8 +23,14 @@ def app(database: str) -> ModuleType:
 
 @pytest.fixture
 def emptied(app: ModuleType) -> Iterator[None]:
-    """Every test finds a FiftyOne without datasets."""
+    """Every test finds a FiftyOne without datasets, whichever tests its worker ran before, and leaves it so."""
+    delete_datasets(app)
     yield
+    delete_datasets(app)
+
+
+def delete_datasets(app: ModuleType) -> None:
+    """All of them: the database is the tests' own."""
     for name in app.dataset.fo.list_datasets():
         app.dataset.fo.delete_dataset(name)
 
