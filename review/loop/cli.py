@@ -34,6 +34,13 @@ MINING_OPTIONS = (
         help="How hard images are augmented: by how they fail, as the others, or by an augmentation of fit's.",
     ),
     click.option(
+        "--other-augment",
+        type=click.Choice(["own", *RECIPES]),
+        default="own",
+        metavar="own|NAME",
+        help="How all other images are augmented: as in the base, or by an augmentation of fit's.",
+    ),
+    click.option(
         "--suspects",
         type=click.Choice(["leave-out", "halve", "keep"]),
         default="leave-out",

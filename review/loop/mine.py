@@ -48,6 +48,8 @@ class Mining(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     hard_augment: str = "copy-paste"
     """How hard images are augmented: `by-kind`, by RECIPE_OF_KIND; `own`, as the others; or one of train's recipes.
     What is default here earned most where it was measured (docs/results.md)."""
+    other_augment: str = "own"
+    """How all other images are augmented: `own`, as in the base; or one of train's recipes."""
     suspects: str = "leave-out"
     """What becomes of labels in doubt: `leave-out`, `halve` (drawn half as often) or `keep`."""
     rare_share: float = 0.0
@@ -63,6 +65,7 @@ class Mining(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "hard_share": (0 <= self.hard_share <= 1, "a share from 0 to 1"),
             "hard_weight": (0 <= self.hard_weight <= 1000, "a number from 0 to 1000"),
             "hard_augment": (self.hard_augment in (BY_KIND, OWN, *RECIPES), f"{BY_KIND}, {OWN} or an augmentation"),
+            "other_augment": (self.other_augment in (OWN, *RECIPES), f"{OWN} or an augmentation"),
             "suspects": (self.suspects in SUSPECT_FACTORS, ", ".join(SUSPECT_FACTORS)),
             "rare_share": (0 <= self.rare_share < 1, "a share from 0 to less than 1"),
             "pool": (self.pool in POOL_USES, ", ".join(POOL_USES)),
@@ -170,7 +173,7 @@ def _mined_row(
     augment: str,
 ) -> dict[str, object]:
     sample_id, weight, kind = str(row["sample_id"]), float(str(row["weight"])), row["kind"]
-    recipe, reason = augment, ""
+    recipe, reason = augment if mining.other_augment == OWN else mining.other_augment, ""
     if verdicts.get(sample_id) in ("exclude", "relabel"):
         weight, reason = 0.0, f"a reviewer said {verdicts[sample_id]}"
     elif sample_id in doubted:

@@ -117,6 +117,14 @@ def test_what_mining_does_is_an_option(
     assert mined.filter(pl.col("reason").str.starts_with("hard")).height == hard
 
 
+def test_images_that_are_not_hard_have_an_augmentation_of_their_own(tables: dict[str, pl.DataFrame]) -> None:
+    mining = Mining(hard_share=0.25, other_augment="strong")
+    mined = mine(**tables, verdicts={}, corrected=(), mining=mining, augment="standard")
+    hard = pl.col("reason").str.starts_with("hard")
+    assert mined.filter(hard)["recipe"].unique().to_list() == ["copy-paste"]
+    assert mined.filter(~hard)["recipe"].unique().to_list() == ["strong"]
+
+
 def test_a_rare_slice_that_does_badly_is_raised_to_its_share(tables: dict[str, pl.DataFrame]) -> None:
     plain = Mining(suspects="keep", hard_share=0.0)
     raised = Mining(suspects="keep", hard_share=0.0, rare_share=0.2)
@@ -145,6 +153,7 @@ def test_a_rare_slice_that_does_badly_is_raised_to_its_share(tables: dict[str, p
         ({"hard_share": 1.5}, "--hard-share 1.5: expected a share from 0 to 1"),
         ({"hard_weight": float("nan")}, "--hard-weight nan: expected a number from 0 to 1000"),
         ({"hard_augment": "more"}, "--hard-augment more: expected by-kind, own or an augmentation"),
+        ({"other_augment": "by-kind"}, "--other-augment by-kind: expected own or an augmentation"),
         ({"suspects": "burn"}, "--suspects burn: expected leave-out, halve, keep"),
         ({"rare_share": 1.0}, "--rare-share 1.0: expected a share from 0 to less than 1"),
         ({"pool": "drain"}, "--pool drain: expected offer, learn"),
