@@ -40,6 +40,7 @@ class Curve:
     lines: Sequence[EpochLine]
     colour: str
     begin: int = 0
+    opacity: float = 1.0
 
 
 def page(template: str, **values: object) -> bytes:
@@ -99,9 +100,10 @@ def curves_svg(curves: Sequence[Curve]) -> str:
     for curve in curves:
         epochs = [curve.begin + number for number in range(1, len(curve.lines) + 1)]
         dot = "o" if len(epochs) == 1 else ""  # of one epoch there is no line to draw
-        losses.plot(epochs, [line.train_loss for line in curve.lines], ":", color=curve.colour, marker=dot)
-        losses.plot(epochs, [line.val_loss for line in curve.lines], color=curve.colour, marker=dot)
-        ious.plot(epochs, [line.val_iou for line in curve.lines], color=curve.colour, label=curve.label, marker=dot)
+        look = {"color": curve.colour, "marker": dot, "alpha": curve.opacity}
+        losses.plot(epochs, [line.train_loss for line in curve.lines], ":", **look)
+        losses.plot(epochs, [line.val_loss for line in curve.lines], **look)
+        ious.plot(epochs, [line.val_iou for line in curve.lines], label=curve.label, **look)
     losses.set(xlabel="epoch", title="loss (dotted: training, solid: validation)")
     ious.set(xlabel="epoch", title="validation IoU")
     ious.legend(frameon=False)

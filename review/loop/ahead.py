@@ -60,10 +60,10 @@ def _arm_work(dataset: Dataset, run: Path, fit: FitConfig, budget: str) -> Work:
     return epochs_work(arm, images, len(dataset.rows("val")), done=len(read_log(run)))
 
 
-def loop_bytes(dataset: Dataset, config: LoopConfig) -> float:
-    """Bytes that are taken at most while a whole loop runs, about."""
+def loop_bytes(dataset: Dataset, config: LoopConfig, *, labels: bool) -> float:
+    """Bytes that are taken at most while a whole loop runs, about; labels that come in mean an arm more, once."""
     model = build_model(msgspec.structs.replace(config.fit, weights="none"))
     arm = msgspec.structs.replace(config.fit, folds=0)
     scored = prediction_bytes(dataset, "train", "val", "test")
     base = 0.0 if config.start else fit_bytes(model, config.fit, dataset)
-    return base + 2 * config.rounds * (run_bytes(model, arm, dataset) + scored)
+    return base + (2 * config.rounds + labels) * (run_bytes(model, arm, dataset) + scored)

@@ -194,7 +194,10 @@ ARM_COLOURS = {"control": "#94a3b8", "labels": "#0284c7", "candidate": "#e11d48"
 
 
 def loop_curves(out: Path, base: Path, results: list[RoundResult]) -> list[Curve]:
-    """Every training of the loop, the epochs of the arms continuing those of the run that they start from."""
+    """Every training of the loop, the epochs of the arms continuing those of the run that they start from.
+
+    The last round's arms are drawn in full, those of the rounds before the paler the older they are.
+    """
     lines = read_log(base)
     curves, ends = [Curve("base", lines, "#334155")], {relative(base, out): len(lines)}
     for result in results:
@@ -202,5 +205,6 @@ def loop_curves(out: Path, base: Path, results: list[RoundResult]) -> list[Curve
         for arm, colour in ARM_COLOURS.items():
             if arm_lines := read_log(round_folder(out, result.round) / arm):
                 ends[f"round-{result.round}/{arm}"] = begin + len(arm_lines)
-                curves.append(Curve(f"{arm} {result.round}" if len(results) > 1 else arm, arm_lines, colour, begin))
+                label = f"{arm} {result.round}" if len(results) > 1 else arm
+                curves.append(Curve(label, arm_lines, colour, begin, opacity=result.round / len(results)))
     return curves

@@ -67,7 +67,7 @@ def run_loop(
         _claim(out, config, force)
         base, needed = config.base_of(out), None
         if not (base / "config.json").is_file():
-            needed = loop_bytes(dataset, config)
+            needed = loop_bytes(dataset, config, labels=labels is not None)
             check_room(out, needed)
         told = Told(out, config, say, report, needed)
         _tell_lacks(dataset, config, say)

@@ -50,8 +50,10 @@ def test_a_loop_that_does_not_fit_is_refused_before_it_begins(
 ) -> None:
     options = {"model": "pspnet", "encoder": "mobilenet_v2", "weights": "none", "size": 32, "epochs": 1}
     config = loop_config(people, tmp_path / "loop", options, rounds=2, budget="1")
-    needed = loop_bytes(people, config)
-    assert needed > 4 * run_bytes(build_model(config.fit), quick(), people)
+    needed = loop_bytes(people, config, labels=False)
+    arm = run_bytes(build_model(config.fit), quick(), people)
+    assert needed > 4 * arm
+    assert loop_bytes(people, config, labels=True) > needed + arm
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=int(needed) - 10_000_000))
     with pytest.raises(MachineError, match=r"loop: \d+ MB of disk are needed, \d+ MB are free"):
         run_loop(people, tmp_path / "loop", config, lambda line: None)
