@@ -48,7 +48,7 @@ def write_report(dataset: Dataset, out: Path) -> Path:
         given = read_given(folder)
         version = version if given is None else version_of(version, folder, given)
         stories.append(_round_story(version, out, result))
-    last = out / (results[-1].evidence if results else base)
+    first, last = (out / (results[place].evidence if results else base) for place in (0, -1))
     html = page(
         "loop.html",
         dataset=dataset,
@@ -57,7 +57,7 @@ def write_report(dataset: Dataset, out: Path) -> Path:
         config=config,
         mining=options_of(config.mining),
         rounds=stories,
-        base_failures=failure_rows(base, ("train", "val")),
+        base_failures=failure_rows(first, ("train", "val")),
         suspects=suspect_gallery(version, last),
         curves=curves_svg(loop_curves(out, base, results)),
     )

@@ -212,6 +212,18 @@ def test_a_version_is_as_good_as_an_export(pooled: Dataset, run: Path, tmp_path:
     assert read_config(out / "round-1/labels").digest == open_dataset(tmp_path / "people-2").header.digest
 
 
+def test_labels_in_the_first_round_are_told_of_a_base_nobody_looked_at(
+    pooled: Dataset, run: Path, tmp_path: Path
+) -> None:
+    base = Path(shutil.copytree(run, run.parent / "nobody-looked"))
+    (base / "failures.parquet").unlink(missing_ok=True)
+    names = [of_split(pooled, split)[0] for split in ("train", "test")]
+    labels, out = write_labels(pooled, tmp_path / "labels", names), tmp_path / "loop"
+    run_loop(pooled, out, configure(pooled, out, start=base), quiet, labels=labels)
+    assert "What earned it" in write_report(pooled, out).read_text()
+    assert not (base / "failures.parquet").exists()
+
+
 def test_labels_that_are_there_already_change_nothing(pooled: Dataset, run: Path, tmp_path: Path) -> None:
     out, said = tmp_path / "loop", list[str]()
     (result,) = run_loop(pooled, out, configure(pooled, out, start=run), said.append, labels=pooled.root)
