@@ -12,6 +12,7 @@ from curate import schema
 from curate.errors import UsageError
 from curate.guesses import is_guessed
 from train.config import RECIPES
+from train.presets import option_name
 
 RECIPE_OF_KIND: Mapping[str, str] = {
     "missed-person": "scale",
@@ -77,6 +78,13 @@ class Mining(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 POOL_USES = ("offer", "learn")
+
+
+def options_of(mining: Mining) -> str:
+    """What mining was told beside its defaults, as on the command line."""
+    told = msgspec.structs.asdict(mining).items()
+    changed = [(name, value) for name, value in told if value != getattr(Mining(), name)]
+    return " ".join(f"--{option_name(name)} {value}" for name, value in changed)
 
 
 def mine(

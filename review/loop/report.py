@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
 import polars as pl
 
 from curate import schema
@@ -14,7 +13,7 @@ from curate.dataset import Dataset, read_table
 from curate.files import write_atomic
 from review.compare import SliceDifference, changes, gain_words, table_rows
 from review.loop.given import read_given, version_of
-from review.loop.mine import Mining
+from review.loop.mine import options_of
 from review.loop.offer import TO_LABEL
 from review.loop.pool import POOL
 from review.loop.round import RoundResult
@@ -23,7 +22,6 @@ from review.loop.steps import round_folder
 from review.pages import Curve, Picture, curves_svg, funnel_rows, iou_words, page, photograph, picture
 from train.config import relative
 from train.monitoring.log import read_log
-from train.presets import option_name
 from train.scoring.figures import number
 
 SHOWN = 6
@@ -64,13 +62,6 @@ def write_report(dataset: Dataset, out: Path) -> Path:
     path = out / "report.html"
     write_atomic(path, html)
     return path
-
-
-def options_of(mining: Mining) -> str:
-    """What mining was told beside its defaults, as on the command line."""
-    told = msgspec.structs.asdict(mining).items()
-    changed = [(name, value) for name, value in told if value != getattr(Mining(), name)]
-    return " ".join(f"--{option_name(name)} {value}" for name, value in changed)
 
 
 def failure_rows(run: Path, splits: Sequence[str]) -> list[tuple[str, int, float]]:

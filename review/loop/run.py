@@ -15,6 +15,7 @@ from curate.files import held_folder, write_atomic
 from curate.terminal import counted
 from curate.threads import Say
 from review.loop.ahead import loop_bytes
+from review.loop.card import write_card
 from review.loop.config import LoopConfig, read_config_of_loop, stored_config
 from review.loop.gate import FEWEST_IMAGES
 from review.loop.given import other_labels, read_given, take_in, tell_idle, version_of
@@ -84,6 +85,7 @@ def run_loop(
             newer = version_of(version, folder, given)
             begun = Round(number, base, version, newer, other_labels(dataset, newer), given, told)
             results.append(finished_round(out, number) or run_round(begun))
+            write_card(newer, out, results[-1], config.mining)
             base, version = out / results[-1].promotes, newer
             finished()
         if (labels or verdicts) and not fresh:

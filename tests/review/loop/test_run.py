@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,12 +15,15 @@ from pathlib import Path
 import msgspec
 import polars as pl
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from curate import schema
 from curate.cli import cli
 from curate.dataset import Dataset, open_dataset, read_table
 from curate.errors import ExistsError, FormatError, MissingError, UsageError
+from review.compare import table_rows
+from review.loop.card import CARD, write_card
 from review.loop.config import RETRAIN_LR, arm_config, loop_config
 from review.loop.mine import Mining
 from review.loop.report import write_report
@@ -267,6 +271,27 @@ def test_the_report_is_one_self_contained_file(finished: tuple[Path, RoundResult
     assert html.count("data:image/jpeg;base64,") >= 3
     for word in ("before", "control", "after", "What was chosen", "How it learned", "Labels to look at next"):
         assert word in html
+
+
+def test_what_is_promoted_has_a_card(people: Dataset, finished: tuple[Path, RoundResult], tmp_path: Path) -> None:
+    out, mining = Path(shutil.copytree(finished[0], tmp_path / "loop")), Mining(hard_share=0.3)
+    write_card(people, out, finished[1], mining)
+    assert not [*out.rglob(CARD)], "nothing was promoted"
+    promoted = msgspec.structs.replace(finished[1], promoted=True, promotes="round-1/candidate")
+    write_card(people, out, promoted, mining)
+    (card,) = out.rglob(CARD)
+    assert card.parent == out / "round-1/candidate"
+    _, head, text = card.read_text().split("---\n", 2)
+    assert yaml.safe_load(head)["pipeline_tag"] == "image-segmentation"
+    for row in table_rows(promoted.table, promoted.test):
+        assert f"| {' | '.join(row)} |" in text
+    for told in (
+        people.header.digest,
+        "`--hard-share 0.3`",
+        "3 test images",
+        "| 19 | not stated (19) |",
+    ):
+        assert told in text
 
 
 def test_status_says_what_is_done(finished: tuple[Path, RoundResult]) -> None:

@@ -1,0 +1,54 @@
+"""`MODEL_CARD.md` of a promoted run: what a stranger has to know before using it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from curate.dataset import Dataset
+from curate.files import write_atomic
+from curate.show import source_figures, split_parts
+from review.compare import table_rows
+from review.loop.mine import Mining, options_of
+from review.loop.round import FOLDERS, RoundResult
+from review.loop.steps import scores_of
+from review.pages import page
+from review.slices import FEWEST_GROUPS, conditions_of, figures_by_slice, slices_of
+from train.config import read_config
+from train.scoring.figures import groups_of, with_interval
+
+CARD = "MODEL_CARD.md"
+WEAK = 5
+"""Slices shown at most."""
+
+
+def write_card(dataset: Dataset, out: Path, result: RoundResult, mining: Mining) -> None:
+    """Write the card of what a round promoted into that run's folder, unless one is there.
+
+    It is what Hugging Face's hub shows of a model: a YAML head, then Markdown.
+
+    Args:
+        dataset: The version by which the round is judged.
+        out: The loop.
+        result: The round.
+        mining: What it did with what it found.
+    """
+    run = out / result.promotes
+    if not result.promoted or (run / CARD).is_file():
+        return
+    name = next(name for name, folder in FOLDERS.items() if folder == run.name)
+    scores = scores_of(out / result.runs[name], "test")
+    slices = slices_of(dataset.samples, conditions_of(dataset))
+    known = [one for one in figures_by_slice(scores, slices, groups_of(dataset)) if one.groups >= FEWEST_GROUPS]
+    text = page(
+        "card.md",
+        config=read_config(run),
+        dataset=dataset,
+        sources=source_figures(dataset.samples, dataset.drops, dataset.header),
+        splits=[one for one in split_parts(dataset.samples) if one.images],
+        result=result,
+        name=name,
+        table=table_rows(result.table, result.test),
+        weak=[(one.slice, one.images, with_interval(one.iou, one.iou_interval)) for one in known[:WEAK]],
+        mining=options_of(mining) if name == "after" else "",
+    )
+    write_atomic(run / CARD, text + b"\n")
