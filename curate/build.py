@@ -13,11 +13,12 @@ import polars as pl
 from curate import schema
 from curate.choose import choose
 from curate.classes import FOLDER as CLASSES
-from curate.dataset import Dataset, FunnelStep, Header, finish_dataset, open_dataset
+from curate.dataset import Dataset, FunnelStep, Header, open_dataset
 from curate.diff import changed_sources
 from curate.errors import CurateError, ExistsError
 from curate.examples import drop_strips, kept_strip, sheet_page, version_words
 from curate.files import link_or_copy, readable_faults, staged_folder
+from curate.finish import finish_dataset
 from curate.recipe import Recipe, option_words, recipe_options
 from curate.revise import lay_prelabels
 from curate.selection import Selection, select

@@ -226,35 +226,3 @@ def counts_of(samples: pl.DataFrame) -> dict[str, int]:
     """Number of images in all and in each split that has any, in the order of schema.SPLITS."""
     per_split = {split: samples.filter(pl.col("split") == split).height for split in schema.SPLITS}
     return {"images": samples.height} | {split: count for split, count in per_split.items() if count}
-
-
-def finish_dataset(
-    staging: Path,
-    *,
-    name: str,
-    version: int,
-    parent: str | None,
-    recipe: dict[str, Any],
-    sources: list[Source],
-    funnel: list[FunnelStep],
-    samples: pl.DataFrame,
-    drops: pl.DataFrame,
-) -> Header:
-    """Write the tables and, last, the header into a staged folder that already holds `images/` and `masks/`."""
-    samples, drops = samples.sort("sample_id"), drops.sort("sample_id", "rule")
-    write_table(staging / "samples.parquet", samples)
-    write_table(staging / "drops.parquet", drops)
-    header = Header(
-        format=schema.FORMAT,
-        name=name,
-        version=version,
-        parent=parent,
-        digest=digest_of(samples),
-        recipe=recipe,
-        sources=sources,
-        funnel=funnel,
-        counts=counts_of(samples),
-    )
-    encoded = msgspec.json.format(msgspec.json.encode(header), indent=2)
-    write_atomic(staging / "dataset.json", encoded + b"\n")
-    return header

@@ -16,13 +16,13 @@ from curate.dataset import (
     Header,
     Source,
     digest_of,
-    finish_dataset,
     open_dataset,
     read_edits,
     write_table,
 )
 from curate.errors import ExistsError, MissingError, UsageError
 from curate.files import link_or_copy, readable_faults, sha256_file, staged_folder
+from curate.finish import finish_dataset
 from curate.guesses import TABLE, handed_down
 
 REPLACED = "replaced"

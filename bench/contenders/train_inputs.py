@@ -10,8 +10,8 @@ import numpy as np
 from bench.contenders.score_inputs import SIZE_HW, draw_person
 from bench.photos import QUALITY, canvases, draw_photo
 from curate import schema
-from curate.dataset import finish_dataset
 from curate.files import sha256_file, staged_folder
+from curate.finish import finish_dataset
 from curate.images import target_png
 from curate.masks import PERSON, area_fraction
 from curate.threads import map_threads

@@ -9,7 +9,8 @@ import polars as pl
 
 from bench.contenders.sentence import MAX_AREA, MAX_PEOPLE, MIN_AREA
 from curate import schema
-from curate.dataset import FunnelStep, Source, finish_dataset
+from curate.dataset import FunnelStep, Source
+from curate.finish import finish_dataset
 
 DROPS_PER_SAMPLE = 0.2
 

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from curate import masks
+from curate.card import CARD
 from curate.checks import REBUILD, Finding
 from curate.classes import FOLDER as CLASSES
 from curate.classes import class_hash, class_path, read_class_mask
@@ -37,7 +38,7 @@ READABLE = {
     "classes": "a mask of 0, 1 and 2",
 }
 """What each kind of file should be."""
-KNOWN = frozenset({*TABLES, *FOLDERS, CLASSES, "sheet.png", REPLACED})
+KNOWN = frozenset({*TABLES, *FOLDERS, CLASSES, CARD, "sheet.png", REPLACED})
 """What belongs at the top of a dataset."""
 
 

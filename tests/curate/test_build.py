@@ -16,6 +16,7 @@ from curate.build import build_dataset, tell_apart
 from curate.check import verify
 from curate.dataset import open_dataset
 from curate.errors import CurateError, ExistsError, MissingError, UsageError
+from curate.finish import finish_dataset
 from curate.recipe import Recipe, make_recipe, recipe_options
 from curate.selection import select
 from tests.curate.scenes import SIZE_HW, box, coco_file, coco_set, image, mask_png, person, photo, voc_image
@@ -359,7 +360,7 @@ def test_a_version_from_a_version_is_split_anew_only_by_seed(tmp_path: Path) -> 
 
 
 def test_images_without_people_on_purpose_are_left_alone(tmp_path: Path, coco: str) -> None:
-    from curate.dataset import finish_dataset
+
     from curate.files import staged_folder
 
     build_dataset(recipe(coco=[coco]), tmp_path / "one")

@@ -10,8 +10,9 @@ import numpy as np
 import polars as pl
 
 from curate import schema
-from curate.dataset import Dataset, FunnelStep, Source, finish_dataset, open_dataset
+from curate.dataset import Dataset, FunnelStep, Source, open_dataset
 from curate.files import sha256_bytes, sha256_file
+from curate.finish import finish_dataset
 from curate.images import png_bytes
 from curate.masks import SizeHW, Target, area_fraction
 from tests.curate.scenes import photo

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from curate import schema
-from curate.dataset import Dataset, FunnelStep, finish_dataset, open_dataset
+from curate.dataset import Dataset, FunnelStep, open_dataset
 from curate.errors import CurateError
 from curate.files import staged_folder
+from curate.finish import finish_dataset
 from curate.images import read_size_hw, target_png
 from curate.masks import PERSON, Target, area_fraction, touched_edges
 from label.formats import read_labels

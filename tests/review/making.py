@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from curate import schema
-from curate.dataset import Dataset, finish_dataset, open_dataset, write_table
+from curate.dataset import Dataset, open_dataset, write_table
 from curate.files import sha256_file, staged_folder
+from curate.finish import finish_dataset
 from curate.images import png_bytes
 from curate.masks import IGNORE, PERSON, Mask, Target, area_fraction, band_width_px, boundary_band
 

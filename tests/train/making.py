@@ -19,8 +19,9 @@ from PIL import Image
 
 from curate import schema
 from curate.classes import FOLDER, class_png, class_tag
-from curate.dataset import Dataset, finish_dataset, open_dataset
+from curate.dataset import Dataset, open_dataset
 from curate.files import sha256_file, staged_folder
+from curate.finish import finish_dataset
 from curate.images import png_bytes
 from curate.masks import PERSON, Target, area_fraction
 from tests.conftest import REPOSITORY

@@ -1,0 +1,78 @@
+"""`DATASET_CARD.md` of a version: what a stranger has to know before using it. From its tables alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from curate.dataset import Header
+from curate.funnel import funnel_table
+from curate.show import counted, source_figures, split_parts
+
+CARD = "DATASET_CARD.md"
+
+HEAD = """\
+---
+task_categories: [image-segmentation]
+tags: [person-segmentation, background-removal]
+---
+"""
+
+LABELS = """
+## Labels
+
+One mask for each photograph, 8-bit PNG of its size: 0 is background, 255 person, 128 not counted (crowds, borders that
+nobody drew, what was to be ignored). All people of a photograph are one mask; nothing tells one from another. Images of
+`pool` have no label, or a model's guess; those of `background` show nobody.
+"""
+
+LIMITS = """
+## Limits
+
+- Who is in the photographs, and whether they were asked, the sources do not say; nor does anything here tell their age,
+  sex or colour of skin, so how well these are mixed is not known.
+- Licences are as the sources state them, and bind whoever uses or passes on the photographs. Where none is stated, none
+  is known.
+- Labels are as good as their sources: `curate label check DATASET` looks at each, and a run's `suspects.parquet` says
+  which a model doubts.
+"""
+
+
+def dataset_card(header: Header, samples: pl.DataFrame, drops: pl.DataFrame) -> str:
+    """The card as Hugging Face's hub shows it: a YAML head, then Markdown. The same version has the same card.
+
+    Args:
+        header: Of the version.
+        samples, drops: Its tables (schema.SAMPLES, schema.DROPS).
+    """
+    return "\n".join(
+        [HEAD, *_what(header, samples), *_choice(header), LABELS, *_sources(header, samples, drops), LIMITS]
+    )
+
+
+def _what(header: Header, samples: pl.DataFrame) -> Iterator[str]:
+    yield f"# Photographs of people with masks: {header.name}, version {header.version}\n"
+    came = f" It was made from version `{header.parent}`." if header.parent else ""
+    yield f"{samples.height} images for training and testing person segmentation. Digest `{header.digest}`.{came}\n"
+    yield "| split | images | share of the image that people cover |\n| --- | ---: | ---: |"
+    for part in split_parts(samples):
+        yield f"| {part.name} | {part.images} | {'-' if part.mean_area is None else f'{part.mean_area:.1%}'} |"
+    yield "\nLook-alikes are in one split together. Silhouette's docs/formats.md says what stands in `samples.parquet`."
+
+
+def _choice(header: Header) -> Iterator[str]:
+    if not header.funnel:
+        return
+    yield "\n## How it was chosen\n\nImage by image, by rules; `drops.parquet` has every other one with its reason.\n"
+    yield f"```\n{funnel_table(header.funnel)}\n```"
+
+
+def _sources(header: Header, samples: pl.DataFrame, drops: pl.DataFrame) -> Iterator[str]:
+    yield "## Sources\n\n| source | kind | kept | dropped | licences as stated |\n| --- | --- | ---: | ---: | --- |"
+    for one in source_figures(samples, drops, header):
+        licences = ", ".join(f"{name} ({count})" for name, count in one.licences.items())
+        cells = [one.name, one.kind, str(one.kept), str(one.dropped), licences]
+        yield f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
+    made = ", ".join(f"{origin} ({count})" for origin, count in counted(samples["origin"]).items())
+    yield f"\nMasks were made from: {made}."

@@ -1,0 +1,39 @@
+"""The dataset card says what the tables say, and no more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from curate.build import build_dataset
+from curate.card import CARD
+from curate.check import verify
+from curate.dataset import open_dataset
+from curate.recipe import make_recipe
+from tests.curate.scenes import coco_set
+from tests.curate.versions import write_version
+
+
+def test_the_card_tells_splits_choice_sources_and_licences(tmp_path: Path) -> None:
+    source = coco_set(tmp_path / "coco", [0.05, 0.3, 0.4, 0.5])
+    build_dataset(make_recipe({"coco": [str(source)], "min_area": 0.2}), tmp_path / "people")
+    dataset = open_dataset(tmp_path / "people")
+    assert list(verify(dataset)) == [], "the card belongs there"
+    _, head, text = (dataset.root / CARD).read_text().split("---\n", 2)
+    assert yaml.safe_load(head)["task_categories"] == ["image-segmentation"]
+    assert "3 images for training and testing" in text
+    assert dataset.header.digest in text
+    assert "area 20 % to 100 %  3  -1" in text
+    [licences] = [line for line in text.splitlines() if line.startswith("| coco | coco |")]
+    assert licences.startswith("| coco | coco | 3 | 1 | ")
+    assert str(tmp_path) not in text, "no path of this machine"
+    for split, images in dataset.header.counts.items():
+        assert split == "images" or f"| {split} | {images} | " in text
+
+
+def test_a_version_of_nothing_known_has_a_card(tmp_path: Path) -> None:
+    version = write_version(tmp_path / "people", [], funnel=[], parent="0" * 64)
+    text = (version.root / CARD).read_text()
+    assert "How it was chosen" not in text
+    assert f"It was made from version `{'0' * 64}`." in text
