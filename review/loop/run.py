@@ -71,7 +71,7 @@ def run_loop(
             needed = loop_bytes(dataset, config, labels=labels is not None)
             check_room(out, needed)
         told = Told(out, config, say, report, needed)
-        _tell_lacks(dataset, config, say)
+        _tell_lacks(dataset, config, labels, say)
         tell_idle(dataset, verdicts or {}, say)
         if not config.start and not is_finished(base):
             folds = f", {config.fit.folds} folds" if config.fit.folds else ""
@@ -93,12 +93,13 @@ def run_loop(
     return results
 
 
-def _tell_lacks(dataset: Dataset, config: LoopConfig, say: Say) -> None:
+def _tell_lacks(dataset: Dataset, config: LoopConfig, labels: Path | None, say: Say) -> None:
     """Say beforehand that nothing can be promoted, or tested, or that there are no scenes to put people before."""
     groups = dataset.samples.filter(split="val")["group"].n_unique()
     if groups < FEWEST_IMAGES:
         told = f"{dataset.root} has {counted(groups, 'group')} of validation images, and {FEWEST_IMAGES} are needed"
-        say(f"note: nothing will be promoted: {told}. Build it with a larger share: curate build --split")
+        unless = ", unless the labels bring more" if labels else ""
+        say(f"note: nothing will be promoted{unless}: {told}. Build it with a larger share: curate build --split")
     if not dataset.rows("test"):
         say(f"note: {dataset.root} has no test images; the table will be empty")
     if config.mining.hard_augment == "copy-paste" and not dataset.rows("background"):
