@@ -9,9 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
-from curate.dataset import Dataset
+from curate.build import build_dataset
+from curate.dataset import Dataset, open_dataset
 from curate.masks import PERSON, Mask, band_width_px
-from review.demo import choose
+from curate.packaged import data_folder
+from curate.recipe import make_recipe
 from review.geometry import name_failure, tolerance_px, widened
 
 Plant = Callable[[Mask, np.random.Generator], Mask | None]
@@ -23,7 +25,11 @@ LEAST = 0.08
 
 @pytest.fixture(scope="module")
 def people(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    return choose(tmp_path_factory.mktemp("planted") / "people", force=False)
+    sample, out = data_folder() / "sample", tmp_path_factory.mktemp("planted") / "people"
+    coco = [str(sample / f"coco/annotations/instances_{part}2017.json") for part in ("train", "val")]
+    recipe = {"coco": coco, "voc": [str(sample / "VOC2012")], "min_area": 0.2, "max_area": 0.7, "max_people": 2}
+    build_dataset(make_recipe(recipe), out)
+    return open_dataset(out)
 
 
 def disc(size_hw: tuple[int, int], row: int, column: int, radius: float) -> Mask:
