@@ -225,7 +225,7 @@ def round_text(result: RoundResult) -> str:
 
 
 EARNED: Mapping[str, str] = {
-    "labels": "what the corrected labels earned (labels - control)",
+    "labels": "what the new and corrected labels earned (labels - control)",
     "mining": "what mining earned beside them (after - labels)",
 }
 

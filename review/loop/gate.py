@@ -56,7 +56,7 @@ def choose(
     promoted = max(passed, key=lambda name: mean_of(scores[name]["iou"]) or 0.0, default="")
     verdict = verdicts["after"]
     if promoted == "labels":
-        told = "the corrected labels alone pass, and are promoted without mining"
+        told = "the new and corrected labels alone pass, and are promoted without mining"
         return promoted, msgspec.structs.replace(verdict, reasons=[*verdict.reasons, told])
     return promoted, verdict
 

@@ -152,7 +152,7 @@ def _train_arms(begun: Round, epochs: int, mined: pl.DataFrame, learnt: Dataset)
     begun.say(f"control, {length} without mining")
     train(begun.before, begun.folder / "control", arm, None, begun.told)
     if begun.given.dataset:
-        begun.say(f"{length} with {counted(begun.given.corrected, 'corrected label')}, without mining")
+        begun.say(f"{length} with {counted(begun.given.corrected, 'new or corrected label')}, without mining")
         train(begun.dataset, begun.folder / "labels", arm, None, begun.told)
     begun.say(f"candidate, {length} with {in_words(mined, begun.told.config.mining.suspects)}")
     train(learnt, begun.folder / "candidate", arm, mined, begun.told)

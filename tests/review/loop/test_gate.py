@@ -112,4 +112,4 @@ def test_the_better_of_the_arms_that_pass_is_promoted(after: float, labels: floa
     chosen, verdict = choose(arms, NO_SLICES, {one: one for one in arms["control"]["sample_id"]}, seed=0)
     assert chosen == promoted
     assert verdict.promoted is (after > 0), "the verdict is on the candidate"
-    assert ("the corrected labels alone pass" in "; ".join(verdict.reasons)) is (promoted == "labels")
+    assert ("the new and corrected labels alone pass" in "; ".join(verdict.reasons)) is (promoted == "labels")

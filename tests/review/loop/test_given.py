@@ -128,7 +128,7 @@ def test_the_report_tells_labels_from_mining(pooled: Dataset, corrected: Path) -
     assert by_labels.difference == pytest.approx(means["labels"] - means["control"])  # type: ignore[operator]
     assert by_mining.difference == pytest.approx(means["after"] - means["labels"])  # type: ignore[operator]
     html = write_report(pooled, corrected).read_text()
-    for words in ("What earned it", "corrected labels (labels − control)", "4 corrected labels", "What to label next"):
+    for words in ("What earned it", "the labels (labels − control)", "4 new or corrected labels", "What to label next"):
         assert words in html
 
 
