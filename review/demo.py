@@ -27,7 +27,7 @@ TRAINING = {
 
 BUDGET = "40"
 RULES = {"min_area": 0.2, "max_area": 0.7, "max_people": 2, "backgrounds": 6, "split": "50/30/20"}
-"""The first source document's, with empty scenes, which people of other images are put before, and a wide split to test on."""
+"""The first source document's; people are put before the empty scenes, and much is kept to test on."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
