@@ -94,16 +94,16 @@ def loop_of(dataset: Dataset, work: Path, base: Path, recipe: str, budget: str) 
         mined = read_table(loop_of(dataset, work, base, SHUFFLED[recipe], budget) / "mined.parquet", schema.MINED)
         (out / "round-1").mkdir(parents=True, exist_ok=True)
         write_atomic(out / "loop.json", encoded(config))
-        write_table(out / "round-1/mined.parquet", shuffled(mined))
+        write_table(out / "round-1/mined.parquet", shuffled(mined, [row["sample_id"] for row in dataset.rows("train")]))
     begun = time.perf_counter()
     run_loop(dataset, out, config, lambda line: print(f"  {line}", file=sys.stderr))
     print(f"{out.name}: {(time.perf_counter() - begun) / 60:.1f} min", file=sys.stderr)
     return out / "round-1"
 
 
-def shuffled(mined: pl.DataFrame) -> pl.DataFrame:
-    """A mined table whose images that stay have changed places: weights, augmentations and reasons are drawn anew."""
-    stays = pl.col("weight") > 0
+def shuffled(mined: pl.DataFrame, people: Sequence[str]) -> pl.DataFrame:
+    """A mined table in which those of some images that stay have changed places: what each is given is drawn anew."""
+    stays = (pl.col("weight") > 0) & pl.col("sample_id").is_in(people)
     kept = mined.filter(stays)
     told = kept.drop("sample_id").sample(fraction=1.0, shuffle=True, seed=0)
     return pl.concat([mined.filter(~stays), kept.select("sample_id").hstack(told)]).sort("sample_id")
