@@ -42,9 +42,9 @@ def _gain(figure: Difference | None) -> str:
     return f"{figure.difference:+.3f}  [{figure.low:+.3f}, {figure.high:+.3f}]"
 
 
-def plain_table(table: Mapping[str, Summary], figures: Sequence[Difference]) -> str:
+def plain_table(table: Mapping[str, Summary], figures: Sequence[Difference], compared: str = "after") -> str:
     """The table as aligned text for a terminal."""
-    lines = [["", *table, "after - control [95 %]"], *table_rows(table, figures)]
+    lines = [["", *table, f"{compared} - control [95 %]"], *table_rows(table, figures)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     return "\n".join(
         "  ".join(

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import polars as pl
+
 from curate.dataset import Dataset
 from curate.files import write_atomic
 from curate.show import source_figures, split_parts
 from review.compare import table_rows
 from review.loop.mine import Mining, options_of
-from review.loop.round import FOLDERS, RoundResult
+from review.loop.round import RoundResult
 from review.loop.steps import scores_of
 from review.pages import page
-from review.slices import FEWEST_GROUPS, conditions_of, figures_by_slice, slices_of
+from review.slices import conditions_of, figures_by_slice, figures_of, is_worse, slices_of
 from train.config import read_config
 from train.scoring.figures import groups_of, with_interval
 
 CARD = "MODEL_CARD.md"
-WEAK = 5
-"""Slices shown at most."""
 
 
 def write_card(dataset: Dataset, out: Path, result: RoundResult, mining: Mining) -> None:
@@ -35,20 +35,21 @@ def write_card(dataset: Dataset, out: Path, result: RoundResult, mining: Mining)
     run = out / result.promotes
     if not result.promoted or (run / CARD).is_file():
         return
-    name = next(name for name, folder in FOLDERS.items() if folder == run.name)
-    scores = scores_of(out / result.runs[name], "test")
+    scores = scores_of(out / result.runs[result.proposed], "test")
     slices = slices_of(dataset.samples, conditions_of(dataset))
-    known = [one for one in figures_by_slice(scores, slices, groups_of(dataset)) if one.groups >= FEWEST_GROUPS]
+    groups = groups_of(dataset)
+    whole = figures_of("all", scores, groups)
+    weak = [one for one in figures_by_slice(scores, slices, groups) if is_worse(one, whole)]
+    learnt = dataset.samples.filter(pl.col("split").is_in(["train", "background"]))
     text = page(
         "card.md",
         config=read_config(run),
         dataset=dataset,
-        sources=source_figures(dataset.samples, dataset.drops, dataset.header),
+        sources=source_figures(learnt, dataset.drops, dataset.header),
         splits=[one for one in split_parts(dataset.samples) if one.images],
         result=result,
-        name=name,
-        table=table_rows(result.table, result.test),
-        weak=[(one.slice, one.images, with_interval(one.iou, one.iou_interval)) for one in known[:WEAK]],
-        mining=options_of(mining) if name == "after" else "",
+        table=table_rows(result.table, result.gains),
+        weak=[(one.slice, one.images, with_interval(one.iou, one.iou_interval)) for one in (*weak, whole)],
+        mining=options_of(mining) if result.proposed == "after" else "",
     )
     write_atomic(run / CARD, text + b"\n")

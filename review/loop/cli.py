@@ -175,7 +175,7 @@ def start_loop(
     given = given_options(options)
     dataset = open_dataset(folder)
     verdicts = {key: one.verdict for key, one in read_decisions(decisions).items()} if decisions else {}
-    config, notes = configured(dataset, out, options, given, recipe)
+    config, notes = configured(dataset, out, options, given, recipe, force=force)
     for told in notes:
         say(f"note: {told}")
     results = run_loop(
@@ -215,7 +215,7 @@ def round_text(result: RoundResult) -> str:
 
     word = "promoted" if result.promoted else "not promoted"
     decision = f"round {result.round}: {word} on {result.validation_images} validation images: "
-    table = plain_table(result.table, result.test)
+    table = plain_table(result.table, result.gains, result.proposed)
     lines = [f"\n{decision}{'; '.join(result.reasons)}", "", f"{result.test_images} test images, scored once", table]
     for name, words in EARNED.items():
         if name in result.earned:

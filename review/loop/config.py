@@ -89,9 +89,17 @@ FIT_OPTIONS = (*OPTIONS, "earlier_sizes", "earlier_batch_sizes")
 
 
 def configured(
-    dataset: Dataset, out: Path, options: Mapping[str, Any], given: Mapping[str, Any], recipe: Path | None
+    dataset: Dataset,
+    out: Path,
+    options: Mapping[str, Any],
+    given: Mapping[str, Any],
+    recipe: Path | None,
+    *,
+    force: bool = False,
 ) -> tuple[LoopConfig, list[str]]:
     """A loop's configuration from the options of its command, and what of a recipe file does not stay as it was.
+
+    What is not given is as in the loop that is there already, else as by default.
 
     Args:
         dataset: The dataset.
@@ -99,6 +107,7 @@ def configured(
         options: All options by name, defaults included; `start` is that of --from.
         given: Those that were given, which go before a recipe's.
         recipe: A TOML file of further options.
+        force: Pass over a loop that is there.
 
     Raises:
         UsageError: As `loop_config`.
@@ -109,20 +118,33 @@ def configured(
         found = read_recipe(recipe)
         fit, notes = combine({name: found.pop(name) for name in OPTIONS if name in found}, _only(given, FIT_OPTIONS))
         kept = {name: value for name, value in found.items() if name not in given} | fit
+    notes = [f"--recipe {recipe}: {told}" for told in notes]
+    said, stored = {**given, **kept}, None if force else stored_config(out)
+    if stored is not None:
+        return _going_on(stored, dataset, out, said), notes
     start, whole = options.get("start"), {**options, **kept}
-    if whole.get("rounds") is None:  # of a loop that is there already, as many as it has
-        stored = stored_config(out)
-        whole["rounds"] = 1 if stored is None else stored.rounds
-    fit_given = {**_only(given, FIT_OPTIONS), **_only(kept, FIT_OPTIONS)}
     config = loop_config(
         dataset,
         out,
-        fit_given if start else _only(whole, FIT_OPTIONS),
+        _only(said if start else whole, FIT_OPTIONS),
         mining=Mining(**_only(whole, MINING_FIELDS)),
         start=start,
-        **_only(whole, LOOP_OPTIONS),
+        **_only(whole, LOOP_OPTIONS) | {"rounds": whole.get("rounds") or 1},
     )
-    return config, [f"--recipe {recipe}: {told}" for told in notes]
+    return config, notes
+
+
+def _going_on(stored: LoopConfig, dataset: Dataset, out: Path, said: Mapping[str, Any]) -> LoopConfig:
+    """The configuration of a loop that is there, but for what is said now."""
+    changed: dict[str, Any] = {
+        "dataset": relative(dataset.root, out),
+        "digest": dataset.header.digest,
+        "fit": msgspec.structs.replace(stored.fit, **_only(said, FIT_OPTIONS)),
+        "mining": Mining(**msgspec.structs.asdict(stored.mining) | _only(said, MINING_FIELDS)),
+    }
+    if said.get("start"):
+        changed["start"] = relative(said["start"], out)
+    return msgspec.structs.replace(stored, **changed, **_only(said, LOOP_OPTIONS))
 
 
 def _only(options: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:

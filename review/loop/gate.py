@@ -9,10 +9,11 @@ import polars as pl
 
 from review.compare import SliceDifference, slice_differences
 from review.paired import Difference, differences
+from train.scoring.figures import number
 from train.scoring.metrics import mean_of
 
-FEWEST_IMAGES = 20
-"""With fewer groups of validation images the worst tenth is one or two of them, and its interval says nothing."""
+FEWEST_IMAGES = 50
+"""With fewer groups of validation images the worst tenth is less than five of them, and its interval says little."""
 
 FEWEST_IN_SLICE = 20
 """A slice of fewer validation images has no vote."""
@@ -39,7 +40,7 @@ PROPOSED = ("after", "labels")
 def choose(
     scores: Mapping[str, pl.DataFrame], slices: pl.DataFrame, groups: Mapping[str, str], seed: int
 ) -> tuple[str, Verdict]:
-    """Which of PROPOSED is promoted, or "", and the verdict on the candidate.
+    """One of PROPOSED and the verdict on it: what is promoted, or else the candidate.
 
     Of two that pass it is the one with the higher image mean IoU.
 
@@ -53,12 +54,13 @@ def choose(
         if name in scores
     }
     passed = [name for name, verdict in verdicts.items() if verdict.promoted]
-    promoted = max(passed, key=lambda name: mean_of(scores[name]["iou"]) or 0.0, default="")
-    verdict = verdicts["after"]
-    if promoted == "labels":
-        told = "the new and corrected labels alone pass, and are promoted without mining"
-        return promoted, msgspec.structs.replace(verdict, reasons=[*verdict.reasons, told])
-    return promoted, verdict
+    best = max(passed, key=lambda name: mean_of(scores[name]["iou"]) or 0.0, default="after")
+    verdict = verdicts[best]
+    if best == "labels":
+        after = "passes too, with a lower image mean IoU" if "after" in passed else "does not pass"
+        told = f"it learnt the new and corrected labels without mining; what learnt with both {after}"
+        return best, msgspec.structs.replace(verdict, reasons=[*verdict.reasons, told])
+    return best, verdict
 
 
 def decide(
@@ -71,8 +73,8 @@ def decide(
 ) -> Verdict:
     """Promote only where the mean does not fall, the worst tenth rises with an interval above zero, and no slice loses.
 
-    All of that is against the control; besides, the mean is not below that of the run that would be replaced, which
-    both arms may have spoiled.
+    All of that is against the control; besides, mean and worst tenth are not below those of the run that would be
+    replaced, which both arms may have spoiled.
 
     Args:
         before: Validation scores (schema.SCORES) of the run that the arms start from.
@@ -89,18 +91,18 @@ def decide(
         told = "no two groups of validation images show a person, so nothing can be decided"
         return Verdict(False, [told], control.height, figures, by_slice)
     mean_holds, worst_rises = mean.difference >= 0, worst.low > 0
-    replaced, now = mean_of(before["iou"]), mean.second
-    improves = replaced is not None and now is not None and now >= replaced
+    replaced = [one for one in differences(before, candidate, groups, seed) if one.name in (mean.name, worst.name)]
+    spoiled = [one for one in replaced if one.difference is None or one.difference < 0]
     independent = len({groups[sample_id] for sample_id in control["sample_id"]})
     enough = independent >= FEWEST_IMAGES
     reasons = [
         f"the image mean IoU {'does not fall' if mean_holds else 'falls'} ({_with_interval(mean)})",
         f"the worst tenth {'rises' if worst_rises else 'does not rise beyond chance'} ({_with_interval(worst)})",
     ]
-    if not improves:
-        reasons.append(
-            f"the run it would replace has the better image mean IoU ({_three(replaced)}, it has {_three(now)})"
-        )
+    reasons += [
+        f"the run it would replace has the better {one.name} ({number(one.first)}, it has {number(one.second)})"
+        for one in spoiled
+    ]
     lost = [one for one in by_slice if one.iou.high is not None and one.iou.high < -LOSS]
     if by_slice:
         told = "; ".join(f"{one.slice} loses ({_with_interval(one.iou)})" for one in lost)
@@ -109,12 +111,8 @@ def decide(
         of = "" if independent == control.height else f" in {independent} groups"
         told = f"{control.height} validation images{of} are too few to tell, at least {FEWEST_IMAGES} are needed"
         reasons.append(told)
-    passes = mean_holds and worst_rises and improves and enough and not lost
+    passes = mean_holds and worst_rises and enough and not spoiled and not lost
     return Verdict(passes, reasons, control.height, figures, by_slice)
-
-
-def _three(value: float | None) -> str:
-    return "none" if value is None else f"{value:.3f}"
 
 
 def _with_interval(figure: Difference) -> str:

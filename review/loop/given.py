@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
+import polars as pl
 
+from curate import schema
 from curate.dataset import Dataset, open_dataset
 from curate.errors import FormatError, MissingError, VersionError
 from curate.files import write_atomic
+from curate.revise import revise
 from curate.terminal import counted
 from curate.threads import Say
 from label.importing import Request, import_labels
@@ -122,6 +125,24 @@ def _version_with(dataset: Dataset, folder: Path, labels: Path, say: Say) -> tup
         say(f"note: --labels {labels}: every label equals the mask that is there; the round goes on without")
         return dataset, 0
     return open_dataset(folder / "dataset"), len(made.intake.edited)
+
+
+def learnt_before(before: Dataset, newer: Dataset, out: Path) -> Dataset:
+    """A later version with the training images and labels of the one before, made in `out` where it is not there.
+
+    The control learns from it: nothing of what came in, but its epochs are judged by the images that judge the others'.
+    """
+    if before is newer:
+        return before
+    if not (out / "dataset.json").is_file():
+        learnt = pl.col("split").is_in(["train", "background"])
+        own = before.samples.filter(learnt)
+        others = newer.samples.filter(~learnt).join(own, on="sample_id", how="anti")
+        changed = own.join(newer.samples, on=["sample_id", "mask_sha256"], how="anti")
+        masks = {name: before.root / mask for name, mask in changed.select("sample_id", "mask").iter_rows()}
+        samples, edits = pl.concat([own, others]).sort("sample_id"), schema.EDITS.to_frame()
+        revise(newer, out, samples=samples, masks=masks, recipe={}, sources=[], edits=edits)
+    return open_dataset(out)
 
 
 def other_labels(before: Dataset, after: Dataset) -> frozenset[str]:

@@ -79,19 +79,19 @@ def _round_story(dataset: Dataset, out: Path, result: RoundResult) -> dict[str, 
     folder = round_folder(out, result.round)
     runs = {name: out / place for name, place in result.runs.items()}
     scores = {name: _test_scores(run) for name, run in runs.items()}
-    moved = changes(scores["control"], scores["after"])
-    shown = {name: runs[name] for name in ("before", "control", "after")}
+    moved = changes(scores["control"], scores[result.proposed])
+    shown = {name: runs[name] for name in ("before", "control", result.proposed)}
     return {
         "result": result,
         "names": list(result.table),
-        "table": table_rows(result.table, result.test),
+        "table": table_rows(result.table, result.gains),
         "earned": {name: [(one.name, gain_words(one)) for one in found] for name, found in result.earned.items()},
         "slices": slice_rows(result.slices),
         "validation": [(one.name, number(one.first), number(one.second), gain_words(one)) for one in result.validation],
         "version": dataset.header.digest,
         "hard": hard_gallery(dataset, folder / "mined.parquet", out / result.evidence),
         "recipes": list(result.recipes.items()),
-        "still": failure_rows(runs["after"], ("test",)),
+        "still": failure_rows(runs[result.proposed], ("test",)),
         "to_label": f"{folder.name}/{TO_LABEL}" if (folder / TO_LABEL).is_file() else "",
         "pool": pool_gallery(dataset, folder),
         "improved": _gallery(dataset, shown, moved.filter(pl.col("change") > 0).reverse().head(SHOWN), scores),

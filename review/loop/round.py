@@ -17,6 +17,7 @@ from review.compare import SliceDifference
 from review.failures import bring_up_to_date
 from review.loop.config import arm_config
 from review.loop.gate import Verdict, choose
+from review.loop.given import learnt_before
 from review.loop.mine import SUSPECT_FACTORS, mine
 from review.loop.offer import offer, with_guesses
 from review.loop.steps import Round, epochs_of, judged, round_folder, scores_of, train
@@ -42,11 +43,13 @@ class RoundResult(msgspec.Struct, frozen=True):
     promoted: bool
     promotes: str
     """The run that the next round starts from, relative to the loop's folder."""
+    proposed: str
+    """What the decision is about: `after`, or `labels` where that is promoted."""
     reasons: list[str]
-    """For and against the candidate."""
+    """For and against what is proposed."""
     epochs: int
     validation: list[Difference]
-    """The control first, the candidate second."""
+    """The control first, what is proposed second."""
     validation_images: int
     slices: list[SliceDifference]
     """Of the validation images."""
@@ -71,6 +74,11 @@ class RoundResult(msgspec.Struct, frozen=True):
     """Images offered for labelling."""
     guessed: int = 0
     """Images of the pool that the candidate learnt from under the model's guesses."""
+
+    @property
+    def gains(self) -> list[Difference]:
+        """By how much what is proposed exceeds the control on the test split."""
+        return self.test if self.proposed == "after" else self.earned["labels"]
 
 
 @dataclass(frozen=True)
@@ -101,12 +109,12 @@ def run_round(begun: Round) -> RoundResult:
     _train_arms(begun, epochs, mined, learnt)
     judging = {name: scores_of(run, "val") for name, run in _judged_arms(begun, "val").items()}
     slices = slices_of(begun.dataset.samples, conditions_of(begun.dataset))
-    promotes, verdict = choose(judging, slices, groups_of(begun.dataset), begun.told.config.fit.seed)
-    begun.say(f"{'promoted' if promotes else 'not promoted'} on validation; now the test split, once")
+    proposed, verdict = choose(judging, slices, groups_of(begun.dataset), begun.told.config.fit.seed)
+    begun.say(f"{'promoted' if verdict.promoted else 'not promoted'} on validation; now the test split, once")
     arms = _judged_arms(begun, "test")
     for _, run in arms.items():
         bring_up_to_date(open_run(run))
-    result = _result(begun, evidence, mined, epochs, promotes, verdict, arms)
+    result = _result(begun, evidence, mined, epochs, proposed, verdict, arms)
     result = msgspec.structs.replace(
         result, offered=offered, guessed=len(learnt.rows("train")) - len(begun.dataset.rows("train"))
     )
@@ -150,7 +158,8 @@ def _train_arms(begun: Round, epochs: int, mined: pl.DataFrame, learnt: Dataset)
     """The control, with corrected labels these alone, and the candidate."""
     length, arm = counted(epochs, "epoch"), arm_of(begun, epochs)
     begun.say(f"control, {length} without mining")
-    train(begun.before, begun.folder / "control", arm, None, begun.told)
+    learns = learnt_before(begun.before, begun.dataset, begun.folder / "control-dataset")
+    train(learns, begun.folder / "control", arm, None, begun.told)
     if begun.given.dataset:
         begun.say(f"{length} with {counted(begun.given.corrected, 'new or corrected label')}, without mining")
         train(begun.dataset, begun.folder / "labels", arm, None, begun.told)
@@ -183,7 +192,7 @@ def _judged_arms(begun: Round, split: str) -> Arms:
 
 
 def _result(
-    begun: Round, evidence: Path, mined: pl.DataFrame, epochs: int, promotes: str, verdict: Verdict, arms: Arms
+    begun: Round, evidence: Path, mined: pl.DataFrame, epochs: int, proposed: str, verdict: Verdict, arms: Arms
 ) -> RoundResult:
     out, groups, seed = begun.told.out, groups_of(begun.dataset), begun.told.config.fit.seed
     test = {name: scores_of(run, "test") for name, run in arms.items()}
@@ -192,8 +201,9 @@ def _result(
     return RoundResult(
         round=begun.number,
         base=relative(begun.base, out),
-        promoted=bool(promotes),
-        promotes=relative(begun.folder / FOLDERS[promotes] if promotes else begun.base, out),
+        promoted=verdict.promoted,
+        promotes=relative(begun.folder / FOLDERS[proposed] if verdict.promoted else begun.base, out),
+        proposed=proposed,
         reasons=verdict.reasons,
         epochs=epochs,
         validation=verdict.figures,

@@ -149,7 +149,8 @@ def _claim(out: Path, config: LoopConfig, force: bool) -> None:
     if path.is_file() and not force and (begun or (out / "base" / "log.jsonl").exists()):
         damaged = "a loop with a damaged loop.json"
         found = damaged if stored is None else f"a loop begun with {_first_difference(stored, config)}"
-        raise ExistsError(f"{out}: holds {found}. Choose another --out, or pass --force to begin anew there")
+        mend = "Repeat its options or leave them out, or choose another --out; --force deletes it and begins anew"
+        raise ExistsError(f"{out}: holds {found}. {mend}")
     for old in sorted(path for path in out.iterdir() if LOOP_FILES.fullmatch(path.name)):
         shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
     write_atomic(path, encoded(config))

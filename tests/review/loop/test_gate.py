@@ -19,9 +19,9 @@ def scores(values: list[float | None]) -> pl.DataFrame:
 NO_SLICES = pl.DataFrame(schema={"sample_id": pl.String, "slice": pl.String})
 
 
-def decided(control: object, candidate: object, slices: pl.DataFrame = NO_SLICES, before: object = (0.1,)) -> Verdict:
+def decided(control: object, candidate: object, slices: pl.DataFrame = NO_SLICES, before: object = None) -> Verdict:
     first, second = scores(list(control)), scores(list(candidate))  # type: ignore[call-overload]
-    replaced = scores(list(before))  # type: ignore[call-overload]
+    replaced = first if before is None else scores(list(before))  # type: ignore[call-overload]
     return decide(replaced, first, second, slices, {one: one for one in first["sample_id"]}, seed=0)
 
 
@@ -47,10 +47,10 @@ def test_decision(candidate: object, promoted: bool, reason: str) -> None:
 
 
 def test_a_handful_of_images_decides_nothing() -> None:
-    control = [0.5] * 19
+    control = [0.5] * 49
     verdict = decided(control, [value + 0.1 for value in control])
     assert not verdict.promoted
-    assert verdict.reasons[-1] == "19 validation images are too few to tell, at least 20 are needed"
+    assert verdict.reasons[-1] == "49 validation images are too few to tell, at least 50 are needed"
 
 
 def test_nothing_to_decide_on_is_not_promoted() -> None:
@@ -60,13 +60,13 @@ def test_nothing_to_decide_on_is_not_promoted() -> None:
 
 
 def test_frames_of_one_clip_decide_nothing() -> None:
-    first = scores([0.2 + 0.02 * n for n in range(25)])
+    first = scores([0.2 + 0.01 * n for n in range(60)])
     second = first.with_columns(pl.col("iou", "boundary_iou") + 0.02)
     assert not decide(first, first, second, NO_SLICES, dict.fromkeys(first["sample_id"], "clip"), seed=0).promoted
     pairs = {one: f"clip {n // 2}" for n, one in enumerate(first["sample_id"])}
     told = decide(first, first, second, NO_SLICES, pairs, seed=0)
     assert not told.promoted
-    assert told.reasons[-1] == "25 validation images in 13 groups are too few to tell, at least 20 are needed"
+    assert told.reasons[-1] == "60 validation images in 30 groups are too few to tell, at least 50 are needed"
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,20 @@ def test_what_is_worse_than_the_run_it_would_replace_is_not_promoted() -> None:
     control = np.linspace(0.2, 0.8, 60)
     verdict = decided(control, control + 0.1, before=control + 0.2)
     assert not verdict.promoted
-    assert "the run it would replace has the better image mean IoU (0.700, it has 0.600)" in verdict.reasons
+    for name, had, has in (("image mean IoU", 0.7, 0.6), ("worst tenth IoU", 0.425, 0.325)):
+        told = f"the run it would replace has the better {name} ({had:.3f}, it has {has:.3f})"
+        assert told in verdict.reasons
+
+
+def test_a_worst_tenth_that_both_arms_have_spoiled_is_not_promoted() -> None:
+    before = np.linspace(0.2, 0.8, 60)
+    worst = np.arange(60) < 6
+    control = before - np.where(worst, 0.15, 0.0)
+    verdict = decided(control, before + np.where(worst, -0.05, 0.05), before=before)
+    assert not verdict.promoted
+    assert [one for one in verdict.reasons if "replace" in one] == [
+        "the run it would replace has the better worst tenth IoU (0.225, it has 0.175)"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -109,7 +122,10 @@ def test_the_better_of_the_arms_that_pass_is_promoted(after: float, labels: floa
     control = np.linspace(0.2, 0.7, 60)
     gains = {"before": 0.0, "control": 0.0, "after": after} | ({} if labels is None else {"labels": labels})
     arms = {name: scores(list(control + gain)) for name, gain in gains.items()}
-    chosen, verdict = choose(arms, NO_SLICES, {one: one for one in arms["control"]["sample_id"]}, seed=0)
-    assert chosen == promoted
-    assert verdict.promoted is (after > 0), "the verdict is on the candidate"
-    assert ("the new and corrected labels alone pass" in "; ".join(verdict.reasons)) is (promoted == "labels")
+    proposed, verdict = choose(arms, NO_SLICES, {one: one for one in arms["control"]["sample_id"]}, seed=0)
+    assert proposed == (promoted or "after")
+    assert verdict.promoted is bool(promoted)
+    assert verdict.figures[0].difference == pytest.approx(gains[proposed]), "the figures are those of what is proposed"
+    told = "passes too" if after > 0 else "does not pass"
+    assert ("without mining" in verdict.reasons[-1]) is (promoted == "labels")
+    assert (told in verdict.reasons[-1]) is (promoted == "labels")

@@ -13,6 +13,7 @@ import pytest
 from curate import schema
 from curate.dataset import Dataset, open_dataset, read_table
 from curate.errors import ExistsError, FormatError, MissingError, UsageError, VersionError
+from curate.files import sha256_file
 from label.importing import Request, import_labels
 from review.loop.config import RETRAIN_LR, arm_config, configured
 from review.loop.report import write_report
@@ -86,8 +87,9 @@ def test_labels_come_in_between_rounds(pooled: Dataset, corrected: Path) -> None
     version = open_dataset(corrected / "round-2/dataset")
     assert version.header.parent == pooled.header.digest
     digests = {arm: read_config(corrected / "round-2" / arm).digest for arm in ("control", "labels", "candidate")}
-    new, old = version.header.digest, pooled.header.digest
-    assert digests == {"control": old, "labels": new, "candidate": new}
+    learnt = open_dataset(corrected / "round-2/control-dataset")
+    new = version.header.digest
+    assert digests == {"control": learnt.header.digest, "labels": new, "candidate": new}
     _, (first, second) = read_loop(corrected)
     assert (first.corrected, second.corrected) == (0, 4)
     assert list(second.table) == ["before", "control", "labels", "after"]
@@ -115,8 +117,20 @@ def test_all_arms_are_judged_by_the_corrected_labels(pooled: Dataset, corrected:
             )
             expected = score_image(version.target(row), grey)["fn"]
             assert scores.filter(sample_id=row["sample_id"])["fn"][0] == expected, (name, row["sample_id"])
-    own = read_table(corrected / "round-2/control/scores.parquet", schema.SCORES)
-    assert own.filter(split="test").is_empty(), "by its own labels the control is not asked about the test split"
+
+
+def test_the_control_learns_the_labels_as_they_were_and_is_judged_by_the_new_ones(
+    pooled: Dataset, corrected: Path
+) -> None:
+    learnt, version = (open_dataset(corrected / "round-2" / name) for name in ("control-dataset", "dataset"))
+
+    def masks(dataset: Dataset, *splits: str) -> dict[str, str]:
+        return {row["sample_id"]: row["mask_sha256"] for row in dataset.rows(*splits)}
+
+    assert masks(learnt, "train", "background") == masks(pooled, "train", "background")
+    assert masks(learnt, "val", "test") == masks(version, "val", "test") != masks(pooled, "val", "test")
+    for row in learnt.rows("train"):
+        assert sha256_file(learnt.root / row["mask"]) == row["mask_sha256"]
 
 
 def test_the_report_tells_labels_from_mining(pooled: Dataset, corrected: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
@@ -15,7 +16,7 @@ from label.cli import TOOLS as LABEL_TOOLS
 from review.loop.cli import MINING_OPTIONS, TOOLS, loop
 from review.loop.config import LoopConfig, configured, read_recipe
 from review.loop.mine import Mining
-from review.loop.run import read_loop
+from review.loop.run import encoded, read_loop
 
 
 def defaults() -> dict[str, Any]:
@@ -105,3 +106,22 @@ def test_a_loop_from_a_run_by_the_command(pooled: Dataset, run: Path, tmp_path: 
     assert list(found.table) == ["before", "control", "after", "ensemble"]
     assert f"round 1: {'promoted' if found.promoted else 'not promoted'} on 4 validation images" in result.output
     assert "4 validation images are too few to tell" in result.output
+    goes_on = CliRunner().invoke(cli, ["loop", str(pooled.root), "--out", str(tmp_path / "loop")])
+    assert (goes_on.exit_code, goes_on.stdout) == (0, result.stdout), "what is not said is as the loop has it"
+    other = CliRunner().invoke(cli, ["loop", str(pooled.root), "--out", str(tmp_path / "loop"), "--hard-share", "0.3"])
+    assert other.exit_code == 1
+    assert "holds a loop begun with --hard-share 0.4, not 0.3. Repeat its options or leave them out" in str(
+        other.exception
+    )
+
+
+def test_a_loop_that_is_there_keeps_what_is_not_said(pooled: Dataset, tmp_path: Path) -> None:
+    options = {"size": 64, "earlier_sizes": (32,), "earlier_batch_sizes": (4,), "epochs": 3, "budget": "2"}
+    begun, _ = configured(pooled, tmp_path, {**options, "rounds": None, "offer": 7}, options, None)
+    (tmp_path / "loop.json").write_bytes(encoded(begun))
+    defaults = {"size": 224, "epochs": 20, "budget": "4", "rounds": None, "offer": 50}
+    assert configured(pooled, tmp_path, defaults, {}, None) == (begun, [])
+    more, _ = configured(pooled, tmp_path, {**defaults, "rounds": 2}, {"rounds": 2}, None)
+    assert more == msgspec.structs.replace(begun, rounds=2)
+    anew, _ = configured(pooled, tmp_path, defaults, {}, None, force=True)
+    assert (anew.fit.size, anew.fit.epochs, anew.mining.offer) == (224, 20, 50)

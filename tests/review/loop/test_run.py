@@ -139,7 +139,7 @@ def test_the_test_split_decides_nothing(people: Dataset, finished: tuple[Path, R
 
 
 def test_another_loop_is_not_overwritten(people: Dataset, finished: tuple[Path, RoundResult]) -> None:
-    with pytest.raises(ExistsError, match=r"holds a loop begun with --budget 1, not 2\. Choose"):
+    with pytest.raises(ExistsError, match=r"holds a loop begun with --budget 1, not 2\. Repeat its options"):
         run_loop(people, finished[0], configure(people, finished[0], budget="2"), quiet)
 
 
@@ -289,7 +289,7 @@ def test_what_is_promoted_has_a_card(people: Dataset, finished: tuple[Path, Roun
         people.header.digest,
         "`--hard-share 0.3`",
         "3 test images",
-        "| 19 | not stated (19) |",
+        "| 12 | not stated (12) |",
     ):
         assert told in text
 
