@@ -106,7 +106,9 @@ def decide(
     lost = [one for one in by_slice if one.iou.high is not None and one.iou.high < -LOSS]
     if by_slice:
         told = "; ".join(f"{one.slice} loses ({_with_interval(one.iou)})" for one in lost)
-        reasons.append(told or f"none of {len(by_slice)} slices loses more than half a point beyond chance")
+        who = "the one slice" if len(by_slice) == 1 else f"each of the {len(by_slice)} slices"
+        holds = f"{who} of {FEWEST_IN_SLICE} images and more keeps within half a point, or within chance"
+        reasons.append(told or holds)
     if not enough:
         of = "" if independent == control.height else f" in {independent} groups"
         told = f"{control.height} validation images{of} are too few to tell, at least {FEWEST_IMAGES} are needed"
