@@ -69,13 +69,21 @@ def build(data: Path, work: Path) -> Dataset:
 
 def base_of(dataset: Dataset, work: Path, seed: int, epochs: int) -> Path:
     """The base run of a seed."""
-    run = work / f"base-{seed}"
-    if is_finished(run) and read_config(run).epochs != epochs:
+    return fitted(dataset.root, work / f"base-{seed}", [*FIT, "--seed", str(seed)], epochs)
+
+
+def fitted(dataset: Path, run: Path, options: Sequence[str], epochs: int) -> Path:
+    """A finished run of so many epochs, trained or gone on with where it is not there yet.
+
+    Raises:
+        BenchError: It is there with another number of epochs.
+    """
+    if (run / "config.json").is_file() and read_config(run).epochs != epochs:
         raise BenchError(f"{run}: has {read_config(run).epochs} epochs, not {epochs}. Pass another --work")
     if not is_finished(run):
-        options = [*FIT, "--epochs", str(epochs), "--seed", str(seed), "--out", str(run)]
         resumed = ["--resume"] if run.is_dir() else []
-        subprocess.run(curate("train", "fit", dataset.root, *options, *resumed), cwd=ROOT, check=True)
+        further = ["--epochs", str(epochs), "--out", str(run), *resumed]
+        subprocess.run(curate("train", "fit", dataset, *options, *further), cwd=ROOT, check=True)
     return run
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from bench.earning import build, mean_scores
+from bench.earning import build, fitted, mean_scores
 from bench.measure import ROOT, curate
 from bench.suspects import spoil
 from curate import schema
@@ -27,21 +27,18 @@ from curate.revise import revise
 from review.failures import bring_up_to_date
 from review.paired import FIGURES
 from review.runs import open_run
-from train.monitoring.log import is_finished
 from train.scoring.figures import groups_of
 from train.scoring.intervals import resampled
 
 FIT = ("--encoder", "mobilenet_v2", "--weights", "none", "--size", "96")
 FOLDS = ("--folds", "2")
-ARMS = ("as they came", "spoiled", "mended", "left out")
+MENDED = ("mended", "left out")
+ARMS = ("as they came", "spoiled", *MENDED)
 
 
 def trained(dataset: Path, run: Path, seed: int, epochs: int, further: Sequence[str] = ()) -> Path:
     """A run, its test split scored."""
-    options = [*FIT, *further, "--epochs", str(epochs), "--seed", str(seed), "--out", str(run)]
-    if not is_finished(run):
-        resumed = ["--resume"] if run.is_dir() else []
-        subprocess.run(curate("train", "fit", dataset, *options, *resumed), cwd=ROOT, check=True)
+    fitted(dataset, run, [*FIT, *further, "--seed", str(seed)], epochs)
     if read_table(run / "scores.parquet", schema.SCORES).filter(split="test").is_empty():
         subprocess.run(curate("train", "score", run, "--split", "test"), cwd=ROOT, check=True)
     return run
@@ -103,11 +100,13 @@ def runs_of(clean: Dataset, work: Path, seed: int, epochs: int) -> dict[str, Pat
 
 
 def table(dataset: Dataset, runs: Sequence[dict[str, Path]]) -> Iterator[str]:
-    """Each figure of each arm, what the faults cost, and how much of that came back."""
+    """Each figure of each arm, what the faults cost, and what of that came back."""
     scores = {arm: mean_scores([one[arm] for one in runs], "test") for arm in ARMS}
     groups = groups_of(dataset)
     number = np.unique([groups[name] for name in scores["spoiled"]["sample_id"]], return_inverse=True)[1]
-    yield f"| {len(number)} test images | {' | '.join(ARMS)} | cost [95 %] | back by mending | by leaving out |"
+    columns = ["as they came", *MENDED]
+    gains = " | ".join(f"{arm} - spoiled [95 %]" for arm in columns)
+    yield f"| {len(number)} test images | {' | '.join(ARMS)} | {gains} |"
     yield f"| --- |{' ---: |' * 7}"
     for name, (column, statistic) in FIGURES.items():
         values = {arm: scores[arm][column].to_numpy() for arm in ARMS}
@@ -116,12 +115,22 @@ def table(dataset: Dataset, runs: Sequence[dict[str, Path]]) -> Iterator[str]:
             for weights in resampled(number, np.random.default_rng(0))
         ]
         whole = {arm: float(statistic(values[arm], np.ones((1, len(number))))[0]) for arm in ARMS}
-        cost = np.concatenate([one["as they came"] - one["spoiled"] for one in drawn])
-        low, high = np.nanquantile(cost, [0.025, 0.975])
-        lost = whole["as they came"] - whole["spoiled"]
-        back = [f"{(whole[arm] - whole['spoiled']) / lost:.0%}" if lost > 0 else "-" for arm in ("mended", "left out")]
-        cells = [f"{whole[arm]:.3f}" for arm in ARMS]
-        yield f"| {name} | {' | '.join(cells)} | {lost:+.3f} [{low:+.3f}, {high:+.3f}] | {' | '.join(back)} |"
+        gained = []
+        for arm in ("as they came", *MENDED):
+            low, high = np.nanquantile(np.concatenate([one[arm] - one["spoiled"] for one in drawn]), [0.025, 0.975])
+            gained.append(f"{whole[arm] - whole['spoiled']:+.3f} [{low:+.3f}, {high:+.3f}]")
+        yield f"| {name} | {' | '.join([*(f'{whole[arm]:.3f}' for arm in ARMS), *gained])} |"
+
+
+def by_seed(runs: Sequence[dict[str, Path]]) -> Iterator[str]:
+    """What the faults cost each seed in the image mean IoU, and the share of it that came back."""
+    for number, arms in enumerate(runs):
+        means = {
+            arm: float(mean_scores([run], "test")["iou"].drop_nulls().to_numpy().mean()) for arm, run in arms.items()
+        }
+        lost = means["as they came"] - means["spoiled"]
+        back = [f"{(means[arm] - means['spoiled']) / lost:.0%} by {arm}" if lost > 0 else "-" for arm in MENDED]
+        yield f"seed {number + 1} of {len(runs)}: cost {lost:+.3f}, back {', '.join(back)}"
 
 
 def main() -> None:
@@ -136,7 +145,7 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     clean = build(given.data.resolve(), work)
     runs = [runs_of(clean, work, seed, given.epochs) for seed in given.seeds]
-    print("\n".join(table(open_dataset(clean.root), runs)))
+    print("\n".join([*table(open_dataset(clean.root), runs), *by_seed(runs)]))
 
 
 if __name__ == "__main__":

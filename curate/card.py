@@ -71,6 +71,8 @@ def _choice(header: Header) -> Iterator[str]:
 def _sources(header: Header, samples: pl.DataFrame, drops: pl.DataFrame) -> Iterator[str]:
     yield "## Sources\n\n| source | kind | kept | dropped | licences as stated |\n| --- | --- | ---: | ---: | --- |"
     for one in source_figures(samples, drops, header):
+        if not one.kept + one.dropped:  # labels that came later, of images that are here already
+            continue
         licences = ", ".join(f"{name} ({count})" for name, count in one.licences.items())
         cells = [one.name, one.kind, str(one.kept), str(one.dropped), licences]
         yield f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"

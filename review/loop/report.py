@@ -122,7 +122,7 @@ def hard_gallery(dataset: Dataset, mined: Path, evidence: Path) -> list[Row]:
     return [
         Row(
             row["sample_id"],
-            f"drawn x{row['weight']:g} as {row['recipe']}",
+            row["recipe"] if row["weight"] == 1 else f"{row['recipe']}, drawn {row['weight']:g} times as often",
             [picture(dataset, samples[row["sample_id"]], evidence, row["reason"])],
         )
         for row in worst.iter_rows(named=True)

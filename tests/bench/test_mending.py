@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
-from bench.mending import ARMS, left_out, mended, table
+from bench.mending import ARMS, by_seed, left_out, mended, table
 from bench.suspects import spoil
 from curate import schema
 from curate.dataset import Dataset, open_dataset, write_table
@@ -54,6 +55,11 @@ def test_the_table_tells_what_came_back(clean: Dataset, tmp_path: Path) -> None:
     mean = next(line for line in lines if line.startswith("| image mean IoU"))
     cells = [cell.strip() for cell in mean.split("|")[2:-1]]
     assert cells[0] == "1.000"
-    by_mending, by_leaving_out = (int(cell.rstrip("%")) for cell in cells[-2:])
-    assert by_mending == pytest.approx(80, abs=5)
-    assert by_leaving_out == pytest.approx(50, abs=5)
+    cost, by_mending, by_leaving_out = (float(cell.split()[0]) for cell in cells[-3:])
+    assert cost == pytest.approx(0.5, abs=0.03)
+    assert by_mending == pytest.approx(0.4, abs=0.03)
+    assert by_leaving_out == pytest.approx(0.25, abs=0.03)
+    [told] = by_seed([runs])
+    found = re.fullmatch(r"seed 1 of 1: cost \+0\.\d+, back (\d+)% by mended, (\d+)% by left out", told)
+    assert found is not None, told
+    assert [int(share) for share in found.groups()] == pytest.approx([80, 50], abs=5)
