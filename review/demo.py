@@ -51,7 +51,7 @@ def demo(out: Path, seed: int, force: bool) -> None:
     start = time.monotonic()
     say("1. choose: curate build --min-area 0.2 --max-area 0.7 --max-people 2 --split 50/30/20 --pool PHOTOGRAPHS")
     dataset = choose(out / "people", force=force)
-    say("2. train, see what fails, retrain on it and, as a control, without: curate loop")
+    say("2. train, see what fails, retrain on it and, as a control, without, and say what to label: curate loop")
     place = out / "loop"
     once, twice = (
         loop_config(dataset, place, TRAINING | {"seed": seed}, rounds=rounds, budget=BUDGET) for rounds in (1, 2)
