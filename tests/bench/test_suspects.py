@@ -11,12 +11,12 @@ import pytest
 from bench.suspects import KINDS, SHARE, figures, known_faults, planted, spoil, table, with_blob
 from curate.dataset import Dataset, open_dataset
 from curate.masks import PERSON
-from review.demo import choose
+from tests.sample import sample_people
 
 
 @pytest.fixture(scope="module")
 def people(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    return choose(tmp_path_factory.mktemp("suspects") / "people", force=False)
+    return sample_people(tmp_path_factory.mktemp("suspects") / "people")
 
 
 def test_a_twentieth_is_spoiled_in_every_way_and_no_known_fault_once_more(people: Dataset) -> None:

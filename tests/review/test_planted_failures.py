@@ -9,12 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
-from curate.build import build_dataset
-from curate.dataset import Dataset, open_dataset
+from curate.dataset import Dataset
 from curate.masks import PERSON, Mask, band_width_px
-from curate.packaged import data_folder
-from curate.recipe import make_recipe
 from review.geometry import name_failure, tolerance_px, widened
+from tests.sample import sample_people
 
 Plant = Callable[[Mask, np.random.Generator], Mask | None]
 """From a person (H, W) to the prediction with the failure; None where this person cannot have it."""
@@ -25,11 +23,7 @@ LEAST = 0.08
 
 @pytest.fixture(scope="module")
 def people(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    sample, out = data_folder() / "sample", tmp_path_factory.mktemp("planted") / "people"
-    coco = [str(sample / f"coco/annotations/instances_{part}2017.json") for part in ("train", "val")]
-    recipe = {"coco": coco, "voc": [str(sample / "VOC2012")], "min_area": 0.2, "max_area": 0.7, "max_people": 2}
-    build_dataset(make_recipe(recipe), out)
-    return open_dataset(out)
+    return sample_people(tmp_path_factory.mktemp("planted") / "people")
 
 
 def disc(size_hw: tuple[int, int], row: int, column: int, radius: float) -> Mask:
