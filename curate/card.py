@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterator
 
 import polars as pl
@@ -57,7 +58,8 @@ def _what(header: Header, samples: pl.DataFrame) -> Iterator[str]:
     yield f"{samples.height} images for training and testing person segmentation. Digest `{header.digest}`.{came}\n"
     yield "| split | images | share of the image that people cover |\n| --- | ---: | ---: |"
     for part in split_parts(samples):
-        yield f"| {part.name} | {part.images} | {'-' if part.mean_area is None else f'{part.mean_area:.1%}'} |"
+        area = "-" if part.mean_area is None else f"{100 * part.mean_area:.1f} %"
+        yield f"| {part.name} | {part.images} | {area} |"
     yield "\nLook-alikes are in one split together. Silhouette's docs/formats.md says what stands in `samples.parquet`."
 
 
@@ -75,6 +77,11 @@ def _sources(header: Header, samples: pl.DataFrame, drops: pl.DataFrame) -> Iter
             continue
         licences = ", ".join(f"{name} ({count})" for name, count in one.licences.items())
         cells = [one.name, one.kind, str(one.kept), str(one.dropped), licences]
-        yield f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
+        yield f"| {' | '.join(map(_cell, cells))} |"
     made = ", ".join(f"{origin} ({count})" for origin, count in counted(samples["origin"]).items())
     yield f"\nMasks were made from: {made}."
+
+
+def _cell(text: str) -> str:
+    """What sources call themselves and their licences, so that it stays in its cell and is no HTML."""
+    return html.escape(" ".join(text.split()).replace("|", "/"))

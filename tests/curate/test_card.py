@@ -12,7 +12,7 @@ from curate.check import verify
 from curate.dataset import open_dataset
 from curate.recipe import make_recipe
 from tests.curate.scenes import coco_set
-from tests.curate.versions import write_version
+from tests.curate.versions import row, write_version
 
 
 def test_the_card_tells_splits_choice_sources_and_licences(tmp_path: Path) -> None:
@@ -37,3 +37,10 @@ def test_a_version_of_nothing_known_has_a_card(tmp_path: Path) -> None:
     text = (version.root / CARD).read_text()
     assert "How it was chosen" not in text
     assert f"It was made from version `{'0' * 64}`." in text
+
+
+def test_a_hostile_licence_stays_in_its_cell(tmp_path: Path) -> None:
+    hostile = row("coco-1", licence="CC | BY\n<script>alert(1)</script>")
+    text = (write_version(tmp_path / "people", [hostile]).root / CARD).read_text()
+    assert "<script>" not in text
+    assert "| CC / BY &lt;script&gt;alert(1)&lt;/script&gt; (1) |" in text
