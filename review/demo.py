@@ -47,9 +47,11 @@ def demo(out: Path, seed: int, force: bool) -> None:
     from review.loop.config import loop_config
     from review.loop.report import write_report
     from review.loop.run import run_loop
+    from train.presets import option_name
 
     start = time.monotonic()
-    say("1. choose: curate build --min-area 0.2 --max-area 0.7 --max-people 2 --split 50/30/20 --pool PHOTOGRAPHS")
+    rules = " ".join(f"--{option_name(name)} {value}" for name, value in RULES.items())
+    say(f"1. choose: curate build {rules} --pool PHOTOGRAPHS")
     dataset = choose(out / "people", force=force)
     say("2. train, see what fails, retrain on it and, as a control, without, and say what to label: curate loop")
     place = out / "loop"

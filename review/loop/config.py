@@ -32,6 +32,9 @@ ROUND_FOLDER = re.compile(r"round-\d+")
 MODEL_FIELDS = ("model", "encoder", "classes", "position_channels")
 """What an arm cannot have otherwise than the run whose weights it starts from."""
 
+ABOUT_BASE = ("folds", "weights", "epochs")
+"""What is said of a base that is to be trained, and of none that is there."""
+
 
 class LoopConfig(msgspec.Struct, frozen=True, kw_only=True):
     """`loop.json`. A loop goes on with another number of rounds; all else stays as it was begun."""
@@ -129,22 +132,21 @@ def configured(
         _only(said if start else whole, FIT_OPTIONS),
         mining=Mining(**_only(whole, MINING_FIELDS)),
         start=start,
-        **_only(whole, LOOP_OPTIONS) | {"rounds": whole.get("rounds") or 1},
+        **{"rounds": 1} | {name: whole[name] for name in LOOP_OPTIONS if whole.get(name) is not None},
     )
     return config, notes
 
 
 def _going_on(stored: LoopConfig, dataset: Dataset, out: Path, said: Mapping[str, Any]) -> LoopConfig:
-    """The configuration of a loop that is there, but for what is said now."""
-    changed: dict[str, Any] = {
-        "dataset": relative(dataset.root, out),
-        "digest": dataset.header.digest,
-        "fit": msgspec.structs.replace(stored.fit, **_only(said, FIT_OPTIONS)),
-        "mining": Mining(**msgspec.structs.asdict(stored.mining) | _only(said, MINING_FIELDS)),
-    }
-    if said.get("start"):
-        changed["start"] = relative(said["start"], out)
-    return msgspec.structs.replace(stored, **changed, **_only(said, LOOP_OPTIONS))
+    """The configuration of a loop that is there, but for what is said now, checked as that of a new one."""
+    start = said.get("start") or (out / stored.start if stored.start else None)
+    then = {name: getattr(stored.fit, name) for name in FIT_OPTIONS}
+    if start:  # only what the loop changes of the run
+        plain = _started(start, {})
+        then = {name: value for name, value in then.items() if name not in ABOUT_BASE and value != getattr(plain, name)}
+    loop = {name: getattr(stored, name) for name in LOOP_OPTIONS} | _only(said, LOOP_OPTIONS)
+    mining = Mining(**msgspec.structs.asdict(stored.mining) | _only(said, MINING_FIELDS))
+    return loop_config(dataset, out, then | _only(said, FIT_OPTIONS), mining=mining, start=start, **loop)
 
 
 def _only(options: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
@@ -220,6 +222,8 @@ def loop_config(
     options = {name: value for name, value in fit.items() if value is not None}
     if not re.fullmatch(r"0*[1-9][0-9]{0,6}m?", budget):
         raise UsageError(f"--budget {budget}: expected epochs (4) or minutes (30m), at least 1")
+    if not 1 <= rounds <= 100:
+        raise UsageError(f"--rounds {rounds}: expected 1 to 100")
     base = _started(start, options) if start else _to_train(dataset, options, budget)
     if ensemble and base.folds < 2:
         advice = f"{start} has none. Begin with a run that has" if start else "there are none. Pass --folds 3"
@@ -256,7 +260,7 @@ def _started(start: Path, options: Mapping[str, Any]) -> FitConfig:
         if name in options and options[name] != getattr(trained, name):
             told = f"--{option_name(name)} {options[name]}: {start} has {getattr(trained, name)}"
             raise UsageError(f"{told}, and its weights fit no other. Leave the option out")
-    for name in ("folds", "weights", "epochs"):
+    for name in ABOUT_BASE:
         if name in options:
             raise UsageError(f"--{name}: is about the base, and --from {start} is one. Leave either out")
     return msgspec.structs.replace(trained, dataset="", weights="none", **options)

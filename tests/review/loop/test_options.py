@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from curate.cli import cli
 from curate.dataset import Dataset
-from curate.errors import FormatError, MissingError
+from curate.errors import CurateError, FormatError, MissingError, UsageError
 from label.cli import TOOLS as LABEL_TOOLS
 from review.loop.cli import MINING_OPTIONS, TOOLS, loop
 from review.loop.config import LoopConfig, configured, read_recipe
@@ -113,6 +113,33 @@ def test_a_loop_from_a_run_by_the_command(pooled: Dataset, run: Path, tmp_path: 
     assert "holds a loop begun with --hard-share 0.4, not 0.3. Repeat its options or leave them out" in str(
         other.exception
     )
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"budget": "soon"}, "--budget soon: expected epochs"),
+        ({"rounds": 0}, "--rounds 0: expected 1 to 100"),
+        ({"hard_share": 2.0}, "--hard-share 2.0: expected a share"),
+        ({"encoder": "resnet18"}, "--encoder resnet18: .* has mobilenet_v2"),
+        ({"folds": 3}, "--folds: is about the base"),
+        ({"start": Path("nowhere")}, "--from nowhere: is not finished"),
+    ],
+)
+def test_what_is_said_of_a_loop_that_is_there_is_checked_as_of_a_new_one(
+    pooled: Dataset, run: Path, tmp_path: Path, said: dict[str, Any], message: str
+) -> None:
+    begun, _ = configured(pooled, tmp_path, {**defaults(), "start": run}, {"start": run}, None)
+    (tmp_path / "loop.json").write_bytes(encoded(begun))
+    with pytest.raises(CurateError, match=message):
+        configured(pooled, tmp_path, {**defaults(), **said}, said, None)
+
+
+def test_an_ensemble_of_a_loop_that_is_there_needs_fold_models(pooled: Dataset, tmp_path: Path) -> None:
+    begun, _ = configured(pooled, tmp_path, {**defaults(), "folds": 0}, {"folds": 0}, None)
+    (tmp_path / "loop.json").write_bytes(encoded(begun))
+    with pytest.raises(UsageError, match="--ensemble: is the mean of fold models"):
+        configured(pooled, tmp_path, defaults(), {"ensemble": True}, None)
 
 
 def test_a_loop_that_is_there_keeps_what_is_not_said(pooled: Dataset, tmp_path: Path) -> None:
