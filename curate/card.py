@@ -10,6 +10,7 @@ import polars as pl
 from curate.dataset import Header
 from curate.funnel import funnel_table
 from curate.show import counted, source_figures, split_parts
+from curate.terminal import percent
 
 CARD = "DATASET_CARD.md"
 
@@ -58,7 +59,7 @@ def _what(header: Header, samples: pl.DataFrame) -> Iterator[str]:
     yield f"{samples.height} images for training and testing person segmentation. Digest `{header.digest}`.{came}\n"
     yield "| split | images | share of the image that people cover |\n| --- | ---: | ---: |"
     for part in split_parts(samples):
-        area = "-" if part.mean_area is None else f"{100 * part.mean_area:.1f} %"
+        area = "-" if part.mean_area is None else percent(part.mean_area)
         yield f"| {part.name} | {part.images} | {area} |"
     yield "\nLook-alikes are in one split together. Silhouette's docs/formats.md says what stands in `samples.parquet`."
 
