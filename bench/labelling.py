@@ -2,8 +2,9 @@
 
 Of the training images of humanseg, ccp, coco-mini and voc2012 a tenth is labelled at first, the same for both; then as
 many more are as make a quarter and a half of them: at random, or those that a loop would offer, of which the model
-trained so far knows least. Each model starts from random weights and sees as many images as any other. What is in
-`--work` is not done again, so seeds can be added one by one.
+trained so far knows least. Each model starts from random weights and sees as many images as any other; empty scenes,
+of which there would be more than labels at first, are left out. What is in `--work` is not done again, so seeds can be
+added one by one.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ WAYS = ("random", "tool")
 
 
 def labelled(whole: Dataset, names: Sequence[str], out: Path) -> Dataset:
-    """The version in which of the training images only some are labelled, and the others are the pool."""
+    """The version in which of the training images only some are labelled, and the others, alone, are the pool."""
     others = (pl.col("split") == "train") & ~pl.col("sample_id").is_in(names)
-    kept = whole.samples.filter(pl.col("split") != "pool")
+    kept = whole.samples.filter(~pl.col("split").is_in(["pool", "background"]))
     split = pl.when(others).then(pl.lit("pool")).otherwise("split")
     samples = whole.samples.join(kept, on="sample_id", how="semi", maintain_order="left").with_columns(split=split)
     return open_dataset(version(whole, samples, {}, out))
@@ -53,7 +54,7 @@ def curve(whole: Dataset, work: Path, seed: int, epochs: int) -> dict[tuple[str,
     order = [training[place] for place in np.random.default_rng(seed).permutation(len(training))]
     counts = [round(share * len(order)) for share in SHARES]
     steps = ("--epoch-images", str(len(order)))
-    full = trained(whole.root, work / f"run-full-{seed}", seed, epochs, steps)
+    full = trained(labelled(whole, training, work / "set-full").root, work / f"run-full-{seed}", seed, epochs, steps)
     runs: dict[tuple[str, float], Path] = {}
     for way in WAYS:
         names = order[: counts[0]]
