@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from curate.commands import FOLDER, watching
+from curate.engine_cli import engine_options
 
 if TYPE_CHECKING:
     from curate.check import Report
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("dataset", type=FOLDER)
+@engine_options
 @click.option("--all", "everything", is_flag=True, help="Print every finding, not the first 20 of each kind.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object; it lists every finding.")
 def check(dataset: Path, everything: bool, as_json: bool) -> int:

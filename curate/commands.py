@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from curate.engine_cli import engine_options
 from curate.foreground import HELD
 
 FOLDER = click.Path(path_type=Path)
@@ -158,6 +159,7 @@ def decorated(command: Callable[..., None], options: Sequence[Any]) -> Callable[
 @rule_options
 @mask_options
 @split_options
+@engine_options
 @option("--out", type=FOLDER, metavar="DATASET", help="Folder to write.  [default: datasets/built/<recipe>]")
 @click.option("--dry-run", is_flag=True, help="Print the funnel, write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")

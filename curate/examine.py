@@ -14,11 +14,11 @@ from curate import masks, schema
 from curate.classes import FOLDER, class_tag
 from curate.decisions import WEIGHTS
 from curate.duplicates import signature
+from curate.engine import map_rows
 from curate.errors import CurateError
 from curate.files import sha256_bytes, sha256_file
 from curate.images import examine_image, target_png
 from curate.masks import Mask
-from curate.processes import map_processes
 from curate.sources import Label, Read
 from curate.sources.lookup import IMAGE_SUFFIXES
 from curate.sources.outlines import spacing_px
@@ -49,7 +49,7 @@ DRAWN = pl.Schema(
 def read_photos(frame: pl.DataFrame, reads: Sequence[Read], tick: Tick) -> pl.DataFrame:
     """The frame with the columns of PHOTO: every photograph found, read to its end and hashed."""
     rows = frame.to_dicts()
-    found = map_processes(lambda part: [read_photo(row, reads[row["read"]]) for row in part], rows, tick)
+    found = map_rows(lambda part: [read_photo(row, reads[row["read"]]) for row in part], rows, tick)
     return frame.hstack(pl.DataFrame(found, schema=PHOTO, orient="row"))
 
 
@@ -98,7 +98,7 @@ def draw_masks(
         tick: Told of progress.
     """
     rows = frame.to_dicts()
-    found = map_processes(lambda part: [draw_mask(row, reads[row["read"]], folder, traits) for row in part], rows, tick)
+    found = map_rows(lambda part: [draw_mask(row, reads[row["read"]], folder, traits) for row in part], rows, tick)
     drawn = pl.DataFrame(found, schema=DRAWN, orient="row")
     return frame.drop(column for column in DRAWN if column in frame.columns).hstack(drawn)
 

@@ -76,6 +76,11 @@ class PersonModel:
     mean: NDArray[np.float32]
     std: NDArray[np.float32]
 
+    def __reduce__(self) -> tuple[Callable[..., PersonModel], tuple[Any, ...]]:
+        """What goes to another process, which opens the file for itself."""
+        settings = (self.input_name, self.size_hw, self.channels_first, self.stretched, self.mean, self.std)
+        return reopened, (self.path, *settings)
+
     def predict(self, image: Photo) -> Probability:
         """The probability of person (H, W) in [0, 1] of an image (H, W, 3) uint8 RGB, at the image's own size.
 
@@ -136,15 +141,7 @@ def open_model(path: Path, spec: InputSpec = InputSpec()) -> PersonModel:
         FormatError: It is damaged, or no model of one image.
         UsageError: Neither `spec` nor the file says what its input looks like.
     """
-    import onnxruntime
-
-    if not path.is_file():
-        raise MissingError(f"{path}: no such model. Name an .onnx file")
-    onnxruntime.set_default_logger_severity(4)
-    try:
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's errors have no common class
-        raise FormatError(path, f"is no ONNX model that can be run ({first_line(error)})") from error
+    session = session_of(path)
     inputs = session.get_inputs()
     if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type != "tensor(float)":
         found = ", ".join(f"{one.name} {one.type} {one.shape}" for one in inputs)
@@ -154,6 +151,29 @@ def open_model(path: Path, spec: InputSpec = InputSpec()) -> PersonModel:
     mean, std = normalisation_of(spec.normalise or metadata.get("normalise"), path)
     stretched = metadata.get("fit") == "stretch"
     return PersonModel(path, session, inputs[0].name, size_hw, channels_first, stretched, mean, std)
+
+
+def session_of(path: Path) -> onnxruntime.InferenceSession:
+    """A file's model, ready to run on the CPU.
+
+    Raises:
+        MissingError: No such file.
+        FormatError: It is damaged.
+    """
+    import onnxruntime
+
+    if not path.is_file():
+        raise MissingError(f"{path}: no such model. Name an .onnx file")
+    onnxruntime.set_default_logger_severity(4)
+    try:
+        return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors have no common class
+        raise FormatError(path, f"is no ONNX model that can be run ({first_line(error)})") from error
+
+
+def reopened(path: Path, *settings: Any) -> PersonModel:
+    """A model that was opened elsewhere, its file opened again."""
+    return PersonModel(path, session_of(path), *settings)
 
 
 def size_told(text: str) -> SizeHW | None:

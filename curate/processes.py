@@ -53,7 +53,7 @@ def map_processes(
     Raises:
         MachineError: A process was ended from outside.
     """
-    _keep_freed_memory()
+    keep_freed_memory()
     parts = [items[start : start + part] for start in range(0, len(items), part)]
     workers = (
         min(os.cpu_count() or 1, len(parts))
@@ -87,7 +87,7 @@ def map_processes(
     return [result for found in results for result in found]
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Keep arrays of a photograph's size, once freed, for the next ones, here and in forked processes.
 
     Else glibc gives each back to the system and asks for it anew, and a third of the time goes into fresh pages.

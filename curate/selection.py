@@ -11,9 +11,9 @@ import polars as pl
 from curate import schema
 from curate.dataset import Dataset, FunnelStep, Source, open_dataset
 from curate.decisions import Decision, read_decisions
+from curate.engine import engine, map_rows
 from curate.errors import UsageError
 from curate.foreground import ANIMALS, HELD
-from curate.processes import map_processes
 from curate.recipe import Recipe
 from curate.rules import (
     Rule,
@@ -115,7 +115,7 @@ def select(
     reads = (
         read_versions(parent, recipe.merge, resplit=recipe.resplits)
         if parent
-        else read_sources(recipe, watch, mapped=not exact_drops)
+        else read_sources(recipe, watch, mapped=not exact_drops and engine() == "local")
     )
     decisions = read_decisions(Path(recipe.decisions)) if recipe.decisions is not None else {}
     start = start_with(recipe, reads, parent, decisions)
@@ -244,7 +244,7 @@ def measure(
     limits = Limits(recipe.min_people, recipe.max_people, None if exact_drops else (recipe.min_area, recipe.max_area))
     rows = list(wanted.select("read", "row").iter_rows())
     tick = watch("measuring", len(rows))
-    found = map_processes(lambda part: measure_part(part, reads, limits), rows, tick, AT_ONCE)
+    found = map_rows(lambda part: measure_part(part, reads, limits), rows, tick, AT_ONCE)
     told = dict(zip(MEASURED, zip(*(one or UNMEASURED for one in found), strict=True), strict=False))
     table = wanted.select("sample_id").hstack(pl.DataFrame(told or None, schema=MEASURED))
     joined = candidates.join(table, on="sample_id", how="left", maintain_order="left")

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate import images
+from curate.engine import map_rows
 from curate.errors import CurateError, FormatError
 from curate.masks import PERSON, SizeHW, Target, iou
-from curate.processes import map_processes
 from curate.threads import Watch, map_threads, unwatched
 from label.findings import ADVICE, SUSPECT, Box, Fault, severity
 from label.findings.opinion import faults_by_model
@@ -130,7 +130,7 @@ def check_labels(
     """
     tick = watch("checking labels", len(pictures))
     if opinion is None:
-        looked = map_processes(lambda part: [look_at(one, None) for one in part], pictures, tick, PART)
+        looked = map_rows(lambda part: [look_at(one, None) for one in part], pictures, tick, PART)
     else:  # a model has threads of its own, which do not live on in a fork
         looked = map_threads(lambda one: look_at(one, opinion), pictures, tick)
     findings = [refused(refusal) for refusal in refusals]

@@ -13,6 +13,7 @@ import msgspec
 from curate.checks import SHOWN, one_line
 from curate.commands import watching
 from curate.dataset import Header, open_dataset
+from curate.engine_cli import engine_options
 from curate.errors import UsageError
 from curate.person_cli import input_options, spec_of
 from curate.person_model import InputSpec
@@ -59,6 +60,7 @@ from label.pictures import Export, Gathered, pictures_in, pictures_of
     help="EXPORT: folder with its photographs, beside those in it; repeatable.",
 )
 @click.option("--all", "everything", is_flag=True, help=f"Print every finding, not the first {SHOWN} of each kind.")
+@engine_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object; it lists every finding.")
 @click.option("--force", is_flag=True, help="Replace the dataset at --out.")
 def check_command(

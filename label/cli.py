@@ -15,6 +15,7 @@ import msgspec
 from curate.checks import SHOWN
 from curate.commands import watching
 from curate.dataset import open_dataset
+from curate.engine_cli import engine_options
 from curate.errors import FormatError, UsageError
 from curate.terminal import counted
 from curate.threads import unwatched
@@ -70,6 +71,7 @@ def label() -> None:
 @click.option(
     "--confirmed", is_flag=True, help="Labels equal to a model's guess were looked at: take them as labels too."
 )
+@engine_options
 @click.option("--dry-run", is_flag=True, help="Say what would come in; write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--force", is_flag=True, help="Replace the dataset at --out.")

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from curate import schema
 from curate.dataset import Dataset, Source, read_edits
 from curate.duplicates import near_pairs, signature
+from curate.engine import map_rows
 from curate.errors import CurateError
 from curate.files import sha256_bytes, sha256_file, sha256_files
 from curate.guesses import MODEL
 from curate.images import examine_image, read_size_hw, target_png
 from curate.masks import PERSON, SizeHW, Target, iou
-from curate.processes import map_processes
 from curate.sources.names import sample_keys
 from curate.splits import RATIOS
 from curate.threads import Watch, unwatched
@@ -210,7 +210,7 @@ def take_in(labels: Iterable[HandLabel | Refusal], meeting: Meeting, watch: Watc
 
     tick, numbers = watch("taking in labels", len(read)), range(len(read))
     # A forked process has no terminal to ask at.
-    outcome = outcomes(numbers) if meeting.policy == "ask" else map_processes(outcomes, numbers, tick, PART)
+    outcome = outcomes(numbers) if meeting.policy == "ask" else map_rows(outcomes, numbers, tick, PART)
     names = new_names([one for one in outcome if isinstance(one, Made)], rows)
     place = placement(dataset)
     intake, contested = Intake(), set[str]()

@@ -11,9 +11,9 @@ import numpy as np
 
 from curate import schema
 from curate.dataset import Dataset, Header
+from curate.engine import map_rows
 from curate.errors import CurateError
 from curate.masks import BACKGROUND, PERSON, Target
-from curate.processes import map_processes
 from curate.revise import check_place, existing_revision, revise
 from curate.schema import UNLABELLED
 from curate.threads import Watch, unwatched
@@ -64,7 +64,7 @@ def mend(
         def part(some: Sequence[dict[str, Any]]) -> list[Mended | None]:
             return [mended_sample(dataset, row, kinds, spool) for row in some]
 
-        made = map_processes(part, rows, watch("mending labels", len(rows)), PART)
+        made = map_rows(part, rows, watch("mending labels", len(rows)), PART)
         mended = {one.row["sample_id"]: one for one in made if one is not None}
         if not mended:
             return None, []

@@ -21,6 +21,7 @@ from curate.commands import watching
 from curate.dataset import Dataset, open_dataset
 from curate.decisions import read_decisions
 from curate.doctor import require_database
+from curate.engine_cli import engine_options
 from curate.errors import CurateError, MachineError, UsageError
 from curate.terminal import counted
 from review.decisions import decisions_of_marks, write_decisions
@@ -57,6 +58,7 @@ review.add_command(report)
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("others", nargs=-1, metavar="[OTHER]...", type=click.Path(path_type=Path))
 @dataset_option
+@engine_options
 def failures(run: Path, others: tuple[Path, ...], dataset: Path | None) -> None:
     """Name what is wrong in every scored image and which labels are in doubt.
 

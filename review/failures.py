@@ -11,9 +11,9 @@ import polars as pl
 
 from curate import schema
 from curate.dataset import write_table
+from curate.engine import map_rows
 from curate.errors import MismatchError, UsageError
 from curate.files import readable_faults
-from curate.processes import map_processes
 from curate.threads import PART, Watch, unwatched
 from label.findings import SUSPECT
 from review.geometry import Failure, name_failure
@@ -75,7 +75,7 @@ def find_failures(run: Run, others: Sequence[Run] = (), watch: Watch = unwatched
         heard = [one for one in blind if row["sample_id"] in one.ranks] or [itself]
         return look_at(run, heard, row)
 
-    seen = map_processes(lambda part: [look(row) for row in part], rows, watch("failures", len(rows)), PART)
+    seen = map_rows(lambda part: [look(row) for row in part], rows, watch("failures", len(rows)), PART)
     ranks = anew([rank for _, _, rank in seen], run.scores["split"])
     findings = [
         judge(failure, evidence, rank, *gravest.get(row["sample_id"], (0.0, "")))

@@ -10,6 +10,7 @@ import polars as pl
 
 from curate.commands import watching
 from curate.dataset import Dataset
+from curate.engine_cli import engine_options
 from curate.errors import UsageError
 from review.compare import changes, compare_runs, comparison_lines, verdict
 from review.failures import bring_up_to_date
@@ -27,6 +28,7 @@ SHOWN = 5
 @click.argument("run", type=click.Path(path_type=Path))
 @dataset_option
 @split_option
+@engine_options
 @json_option
 def slices(run: Path, dataset: Path | None, splits: tuple[str, ...], as_json: bool) -> None:
     """Print how the run does on each kind of photograph, worst first.

@@ -13,9 +13,9 @@ import msgspec
 import polars as pl
 
 from curate.dataset import Dataset
+from curate.engine import map_rows
 from curate.foreground import ANIMALS, HELD
 from curate.images import jpeg_quality
-from curate.processes import map_processes
 from curate.threads import PART, Watch, unwatched
 from review.conditions import Conditions, measure
 from review.measured import kept
@@ -73,7 +73,7 @@ def conditions_now(dataset: Dataset, watch: Watch) -> pl.DataFrame:
     """CONDITIONS, measured now."""
     rows = dataset.rows("train", "val", "test")
     tick = watch("conditions", len(rows))
-    found = map_processes(lambda part: [look_at(dataset, row) for row in part], rows, tick, PART)
+    found = map_rows(lambda part: [look_at(dataset, row) for row in part], rows, tick, PART)
     return pl.DataFrame(found, schema=CONDITIONS)
 
 

@@ -36,7 +36,7 @@ def main(folder: Path) -> None:
     rows = dataset.rows()
     with tempfile.TemporaryDirectory(dir=folder) as out:
         begun, worked = time.perf_counter(), time.process_time()
-        predict_and_score(Still().eval(), SIZE_PX, dataset, rows, Path(out), lambda steps: None)
+        predict_and_score(Still().eval(), SIZE_PX, dataset, rows, lambda steps: None, Path(out))
         seconds = {"wall_s": time.perf_counter() - begun, "cpu_s": time.process_time() - worked}
     print(json.dumps({"images": len(rows)} | seconds))
 

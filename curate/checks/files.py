@@ -18,13 +18,13 @@ from curate.checks import REBUILD, Finding
 from curate.classes import FOLDER as CLASSES
 from curate.classes import class_hash, class_path, read_class_mask
 from curate.duplicates import signature
+from curate.engine import map_rows
 from curate.errors import CurateError, FormatError, MismatchError
 from curate.files import sha256_file
 from curate.guesses import MODEL
 from curate.guesses import TABLE as PRELABELS
 from curate.images import examine_image, read_target
 from curate.masks import Target
-from curate.processes import map_processes
 from curate.revise import REPLACED
 from curate.threads import Tick
 
@@ -68,7 +68,7 @@ def look_at_files(root: Path, rows: Sequence[dict[str, Any]], traits: Iterable[s
         tick: Told of progress.
     """
     real, wanted = os.path.realpath(root), frozenset(traits)
-    return map_processes(lambda part: [look_at(root, real, row, wanted) for row in part], rows, tick)
+    return map_rows(lambda part: [look_at(root, real, row, wanted) for row in part], rows, tick)
 
 
 def look_at(root: Path, real: str, row: dict[str, Any], traits: frozenset[str]) -> Looked:

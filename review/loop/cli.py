@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curate.commands import FOLDER
+from curate.engine_cli import engine_options
 from curate.errors import UsageError
 from train.commands.options import fit_options
 from train.commands.preset import given_options, with_preset
@@ -106,6 +107,7 @@ def mining_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--ensemble", is_flag=True, help="Score the mean of the base and its fold models too, and guess the pool with it."
 )
+@engine_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--force", is_flag=True, help="Begin anew where another loop stands.")
 @with_preset

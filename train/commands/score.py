@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 from msgspec.structs import asdict
 
+from curate.engine_cli import engine_options
 from curate.errors import UsageError
 from curate.person_cli import input_options, spec_of
 from curate.person_model import InputSpec
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 @click.option(
     "--out", metavar="RUN", type=click.Path(path_type=Path), help="Folder for predictions and scores.  [default: RUN]"
 )
+@engine_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, split -> figures.")
 def score(
     model: str,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from curate.dataset import Dataset
+from curate.engine import map_parts
 from curate.errors import UsageError
 from curate.files import held_folder, readable_faults, sha256_file
 from curate.person_model import InputSpec, Photo, Predict, Probability, both_views, open_model
@@ -136,4 +138,5 @@ def score_peer(
         claim_folder(out, encode_config(config))
         rows = dataset.rows(*splits)
         kept = read_rows(out).filter(~pl.col("split").is_in(splits))
-        return write_scores(out, kept, map_threads(score, rows, watch("score", len(rows))))
+        found = map_parts(partial(map_threads, score), rows, watch("score", len(rows)))
+        return write_scores(out, kept, found)

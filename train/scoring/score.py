@@ -13,11 +13,13 @@ from typing import Any
 import msgspec
 import numpy as np
 import polars as pl
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from curate import schema
 from curate.dataset import Dataset, open_dataset, read_table, write_table
+from curate.engine import map_parts
 from curate.errors import MissingError, UsageError, VersionError
 from curate.files import held_folder, readable_faults, sha256_file, sync_tree, write_atomic
 from curate.images import prediction_png
@@ -38,7 +40,12 @@ from train.scoring.scored import PLAIN, RUN, Manner, identity_of, read_manner, r
 SCORED_SPLITS = ("train", "val", "test", "background")
 """Splits that have labels to score against."""
 
-BATCH = 16
+BATCH, BATCHES_OF_PART = 16, 16
+"""Images that are predicted at once, and how many times as many a machine of a cluster is handed at once: an image so
+is in the same batch everywhere, and a batch's size can change the last bit of what is predicted."""
+
+
+Figures = Mapping[str, int | float | None]
 
 
 def score(
@@ -193,23 +200,29 @@ def score_into(
     tick = watch("score", sum(map(len, jobs.values())))
     rows: list[dict[str, object]] = []
     for fold, samples in jobs.items():
-        model = models[fold].to(device())
-        figures = predict_and_score(
-            model,
-            config.size,
-            dataset,
-            samples,
-            out / "predictions",
-            tick,
+        predict = partial(
+            _predict_and_score_with,
+            torch.get_num_threads(),
+            model=models[fold],
+            size=config.size,
+            dataset=dataset,
+            folder=out / "predictions",
             manner=manner,
             name=str(weights_path(run, fold)),
             precision=config.precision,
         )
+        figures = map_parts(predict, samples, tick, BATCHES_OF_PART * BATCH)
         rows += [
             {"sample_id": sample["sample_id"], "split": sample["split"], "fold": fold, **own}
             for sample, own in zip(samples, figures, strict=True)
         ]
     return write_scores(out, kept, rows)
+
+
+def _predict_and_score_with(threads: int, rows: Sequence[dict[str, Any]], tick: Tick, **options: Any) -> list[Figures]:
+    """`predict_and_score` with so many of torch's threads, on whatever machine: the last bits of sums depend on it."""
+    torch.set_num_threads(threads)
+    return predict_and_score(rows=rows, tick=tick, **options)
 
 
 def write_scores(out: Path, kept: pl.DataFrame, rows: list[dict[str, object]]) -> pl.DataFrame:
@@ -282,16 +295,13 @@ def _refuse_loss(out: Path, lost: pl.DataFrame) -> None:
     )
 
 
-Figures = Mapping[str, int | float | None]
-
-
 def predict_and_score(
     model: nn.Module,
     size: int,
     dataset: Dataset,
     rows: Sequence[dict[str, Any]],
-    folder: Path,
     tick: Tick,
+    folder: Path,
     *,
     manner: Manner = PLAIN,
     name: str = "the model",
@@ -301,6 +311,7 @@ def predict_and_score(
 
     Reading, resizing, writing and counting run in threads beside the model.
     """
+    model = model.to(device())
     finishing: list[Future[Figures]] = []
     predict = partial(predict_both_views if manner.flip else predict_batch, precision=precision)
     # Filters for warnings are global to the process: threads that set and reset them would undo each other.

@@ -1,0 +1,74 @@
+"""Where work on many rows is done: on this machine's cores, or with Ray on those of many machines.
+
+One seam for both: whoever works through rows calls `map_rows` with a pure function, and gets the same results in the
+same order from either engine.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from curate.errors import UsageError
+from curate.processes import PART, map_processes
+from curate.threads import Tick
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+ENGINES = ("local", "ray")
+ENGINE, ADDRESS = "CURATE_ENGINE", "CURATE_RAY_ADDRESS"
+"""Variables of the environment; the options set them, so that processes that are started work alike."""
+
+
+def engine() -> str:
+    """The engine that is asked for.
+
+    Raises:
+        UsageError: There is none of that name.
+    """
+    name = os.environ.get(ENGINE) or ENGINES[0]
+    if name not in ENGINES:
+        raise UsageError(f"{ENGINE}={name}: expected {' or '.join(ENGINES)}")
+    return name
+
+
+def map_rows(
+    function: Callable[[Sequence[Item]], list[Result]], items: Sequence[Item], tick: Tick, part: int = PART
+) -> list[Result]:
+    """The results in the order of the items; the first error stops the rest.
+
+    Args:
+        function: From some items to one picklable result for each. It may write files, each by itself and under a name
+            that depends on its item alone: where a machine is lost, its parts are done again.
+        items: What it is called with, `part` of them at a time.
+        tick: Told how many more items are done.
+        part: Number of items of a part.
+
+    Raises:
+        MachineError: A process was ended from outside, or the cluster cannot be reached.
+    """
+    if engine() == "ray":
+        from curate.ray_engine import map_ray
+
+        return map_ray(function, items, tick, part)
+    return map_processes(function, items, tick, part)
+
+
+def map_parts(
+    function: Callable[[Sequence[Item], Tick], list[Result]], items: Sequence[Item], tick: Tick, part: int = PART
+) -> list[Result]:
+    """As `map_rows`, for work that spreads itself over cores, or over a GPU: here it gets all items at once.
+
+    Args:
+        function: From items and a Tick for them to one picklable result for each.
+        items: What it is called with.
+        tick: Told how many more items are done.
+        part: Number of items of a part, where a cluster does it.
+    """
+    if engine() == "ray":
+        from curate.ray_engine import map_ray
+
+        return map_ray(lambda some: function(some, lambda steps: None), items, tick, part, gpus=True)
+    return function(items, tick)

@@ -1,0 +1,142 @@
+"""Work spread over the machines of a Ray cluster, as a Ray Data map over parts of the rows.
+
+All machines see the same files under the same paths, and have this program installed. What a lost machine was at is
+done again by another.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import socket
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from curate.engine import ADDRESS
+from curate.errors import MachineError, UsageError
+from curate.processes import keep_freed_memory
+from curate.threads import Tick
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+PATIENCE_S = 10.0
+"""A cluster that does not answer within this is not there."""
+
+
+def map_ray(
+    function: Callable[[Sequence[Item]], list[Result]], items: Sequence[Item], tick: Tick, part: int, gpus: bool = False
+) -> list[Result]:
+    """`curate.engine.map_rows` on a cluster.
+
+    Args:
+        function: From some items to one result for each.
+        items: What it is called with.
+        tick: Told how many more items are done.
+        part: Number of items of a part.
+        gpus: The function runs a model: each process that calls it has a GPU to itself, where the cluster has any.
+    """
+    if not items:
+        return []
+    ray = connect()
+    parts = [items[start : start + part] for start in range(0, len(items), part)]
+    with_gpu = gpus and ray.cluster_resources().get("GPU", 0) >= 1
+    rows = [{"number": number, "part": _dumped(some)} for number, some in enumerate(parts)]
+    shared, folder = ray.put(_dumped(function)), str(Path.cwd())
+    works = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
+        lambda row: {"number": row["number"], "result": _result(shared, folder, row["part"])},
+        num_cpus=0 if with_gpu else 1,
+        num_gpus=1 if with_gpu else None,
+    )
+    found: list[list[Result]] = [[] for _ in parts]
+    with redirect_stdout(sys.stderr):  # where Ray tells of lost processes; stdout is for results
+        for row in works.iter_rows():
+            result = pickle.loads(row["result"])
+            if isinstance(result, BaseException):
+                raise result
+            found[row["number"]] = result
+            tick(len(result))
+    return [result for results in found for result in results]
+
+
+def _result(shared: Any, folder: str, part: bytes) -> bytes:
+    """On a machine of the cluster: the results of a part, or the error that ended it."""
+    try:
+        return _dumped(_loaded(shared, folder)(pickle.loads(part)))
+    except Exception as error:
+        return _dumped(error)
+
+
+@lru_cache(maxsize=1)
+def _loaded(shared: Any, folder: str) -> Callable[[Any], list[Any]]:
+    """The function that all parts are worked on with, once a process; relative paths are from `folder` on.
+
+    Raises:
+        MachineError: There is no such folder here.
+    """
+    import ray
+
+    warnings.simplefilter("ignore")
+    keep_freed_memory()
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        advice = "All machines of a cluster need the same files under the same paths"
+        raise MachineError(f"{folder}: is not there on {socket.gethostname()} ({error.strerror}). {advice}") from error
+    function: Callable[[Any], list[Any]] = pickle.loads(ray.get(shared))
+    return function
+
+
+def connect() -> Any:
+    """Ray, connected to the cluster that is asked for, or to one of this machine alone.
+
+    Raises:
+        MachineError: Ray is not installed, or the cluster cannot be reached.
+    """
+    try:
+        import ray
+        import ray.data
+    except ModuleNotFoundError as error:
+        raise MachineError("--engine ray: Ray is not installed. pip install 'silhouette-curate[ray]'") from error
+    if ray.is_initialized():
+        return ray
+    address = os.environ.get(ADDRESS) or os.environ.get("RAY_ADDRESS") or None
+    if address is not None:
+        _check_reachable(address)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = context.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        advice = f"It must run Ray {ray.__version__}, as here; if it wants a token, set RAY_AUTH_MODE=token"
+        raise MachineError(f"--engine ray: {' '.join(str(error).split())}. {advice}") from error
+    return ray
+
+
+def _check_reachable(address: str) -> None:
+    """Raise an error at once where nobody listens: Ray itself would ask on for minutes."""
+    host, _, port = address.rpartition(":")
+    if address == "auto":
+        return
+    if not host or not port.isdigit():
+        raise UsageError(f"--ray-address {address}: expected HOST:PORT, such as 10.0.0.5:6379")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), PATIENCE_S).close()
+    except (OSError, OverflowError) as error:
+        advice = "Is the cluster up, and is that the address which `ray start --head` printed?"
+        raise MachineError(f"--ray-address {address}: cannot be reached ({error}). {advice}") from error
+
+
+def _dumped(what: Any) -> bytes:
+    """Pickled, functions inside functions too."""
+    from ray import cloudpickle
+
+    data: bytes = cloudpickle.dumps(what)
+    return data
