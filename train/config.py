@@ -86,6 +86,8 @@ class FitConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     batch_size: int = 16
     earlier_batch_sizes: tuple[int, ...] = ()
     """Images a step of the stages before; empty where all have `batch_size`."""
+    micro_batch: int | None = None
+    """Most images that a process learns from at once, a batch's gradients being added up; None for all of its own."""
     lr: float | Literal["auto", "usual"] = "usual"
     """The highest learning rate; `auto` until a range test has found one. `usual` becomes `auto` where weights are
     random, else PRETRAINED_LR."""
@@ -176,6 +178,8 @@ def _check_stages(config: FitConfig) -> None:
             raise UsageError(f"--size {size}: expected a multiple of {SIZE_STEP_PX} from 32 to {MAX_SIZE_PX} px")
     for batch_size in (*config.earlier_batch_sizes, config.batch_size):
         _check_at_least("--batch-size", batch_size, 2 if config.model in POOLING_MODELS else 1)
+    if config.micro_batch is not None:
+        _check_at_least("--micro-batch", config.micro_batch, 2 if config.model in POOLING_MODELS else 1)
     count, given = len(config.earlier_sizes) + 1, len(config.earlier_batch_sizes) + 1
     if given not in (1, count):
         raise UsageError(f"--batch-size: {given} numbers for {count} sizes. Pass one for all, or one for each --size")

@@ -40,6 +40,8 @@ REFUSED = [
     ({"seed": -1}, "--seed -1: expected at least 0"),
     ({"folds": 1}, "--folds 1: expected 2 to 100, or 0"),
     ({"folds": 101}, "--folds 101: "),
+    ({"micro_batch": 0}, "--micro-batch 0: expected at least 1"),
+    ({"micro_batch": 1, "model": "deeplabv3"}, "--micro-batch 1: expected at least 2"),
     ({"epoch_images": 0}, "--epoch-images 0: expected at least 1"),
     ({"lr": 0.1, "lr_min": 0.2, "schedule": "triangular"}, "--lr-min 0.2: expected less than --lr 0.1"),
     ({"lr_min": 1e-4}, "--lr-min 0.0001: goes with --schedule triangular or polynomial, not with one-cycle"),

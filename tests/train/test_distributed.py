@@ -137,9 +137,9 @@ def fitted(root: Path, run: Path, config: FitConfig, team: Team, **options: Any)
 
 @pytest.mark.long
 def test_options_that_look_at_the_whole_run(drawn: Dataset, tmp_path: Path) -> None:
-    """Folds, an average, a frozen start, two sizes and a norm of all gradients: by one process and by two."""
+    """Folds, an average, a frozen start, two sizes, a norm of all gradients and batches in parts: by one and by two."""
     config = msgspec.structs.replace(
-        SAME, folds=2, ema=0.9, freeze_epochs=1, size=64, earlier_sizes=(32,), clip_norm=1.0
+        SAME, folds=2, ema=0.9, freeze_epochs=1, size=64, earlier_sizes=(32,), clip_norm=1.0, micro_batch=1
     )
     fit(drawn, tmp_path / "one", config)
     endings = together(partial(fitted, drawn.root, tmp_path / "two", config))

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from curate.errors import MachineError, UsageError
+from curate.masks import IGNORE
 from tests.train.making import quick
+from train.config import LOSSES
 from train.engine.ema import decay_at
 from train.engine.execution import cpu_has_bf16, executing, make_scaler, precision_on
 from train.engine.freezing import check_freezable, prepare_epoch
@@ -150,6 +152,26 @@ def test_clipping_bounds_the_step_and_leaves_small_gradients_alone() -> None:
         moved[norm] = sum(float((new.detach() - old).square().sum()) for new, old in zip(after, before, strict=True))
     assert moved[1e15] == moved[None]
     assert moved[1e-3] ** 0.5 == pytest.approx(1.9e-3, rel=0.01)  # Nesterov's first step is 1 + momentum gradients
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("micro_batch", [1, 2, 3])
+def test_a_batch_in_parts_is_the_batch(loss: str, micro_batch: int) -> None:
+    """Parts of unequal size, some pixels of which do not count; batch norms see no batch."""
+    images, targets = (torch.cat(part) for part in zip(*(a_batch(seed) for seed in range(3)), strict=True))
+    targets[0, :20] = IGNORE
+    whole, parts = (
+        learner_of(loss=loss, freeze_batch_norm=True, optimizer="sgd", micro_batch=most) for most in (None, micro_batch)
+    )
+    told = []
+    for learner in (whole, parts):
+        prepare_epoch(learner.model, learner.config, 1)
+        told.append(learner.step(images[:5], targets[:5], 0.1, 0))
+    assert float(told[1][0]) == pytest.approx(float(told[0][0]), rel=1e-5)
+    assert torch.allclose(told[1][1], told[0][1], atol=1e-5)
+    after = parts.model.state_dict()
+    for name, tensor in whole.model.state_dict().items():
+        assert torch.allclose(after[name], tensor, atol=1e-5), name
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "rmsprop", "sgd"])

@@ -78,6 +78,12 @@ FIT_OPTIONS = (
         help="Images per step; one number for each --size, or one for all.",
     ),
     click.option(
+        "--micro-batch",
+        type=int,
+        metavar="N",
+        help="Most images a GPU learns from at once; of a larger batch the gradients are added up.  [default: all]",
+    ),
+    click.option(
         "--lr",
         metavar="X|auto|usual",
         callback=_learning_rate,

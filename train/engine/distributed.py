@@ -105,6 +105,8 @@ class GradientSum:
     """
 
     def __init__(self, model: nn.Module, team: Team) -> None:
+        self.complete = True
+        """Whether the backward that comes is a batch's last: of several, each process adds up its own first."""
         self._coming: list[distributed.Work] = []
         if team.size > 1:
             for parameter in model.parameters():
@@ -112,6 +114,8 @@ class GradientSum:
                     parameter.register_post_accumulate_grad_hook(self._add)  # type: ignore[no-untyped-call]
 
     def _add(self, parameter: Tensor) -> None:
+        if not self.complete:
+            return
         assert parameter.grad is not None  # the hook is called once it is there
         work = distributed.all_reduce(parameter.grad, async_op=True)
         assert work is not None  # this process is one of the team

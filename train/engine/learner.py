@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from train.config import FitConfig
-from train.data.batches import to_input
+from train.data.batches import batch_bounds, to_input
 from train.engine.distributed import ALONE, GradientSum, Team, with_shared_norms
 from train.engine.ema import begin_average, decay_at, update_average
 from train.engine.execution import Forward, autocast, forward_of, make_scaler
@@ -54,11 +54,13 @@ class Learner:
             number: Steps taken before.
         """
         set_rate(self.optimizer, rate)
-        with autocast(self.place, self.config.precision):
-            logits = self.forward(to_input(images, self.place))
-        classes = self.config.classes
-        loss = segmentation_loss(self.config.loss, logits, targets, classes, self._shares(targets))
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        whole, passes = self._whole(targets)
+        losses, logits = list[Tensor](), list[Tensor]()
+        parts = zip(images.tensor_split(passes), targets.tensor_split(passes), strict=True)
+        for number_of_part, part in enumerate(parts, start=1):
+            loss, told = self._learn(*part, whole, last=number_of_part == passes)
+            losses.append(loss)
+            logits.append(told)
         self.gradients.wait()
         if self.config.clip_norm is not None:
             self.scaler.unscale_(self.optimizer)
@@ -68,14 +70,35 @@ class Learner:
         self.optimizer.zero_grad(set_to_none=True)
         if self.average is not None and self.config.ema is not None:
             update_average(self.average, self.model, decay_at(self.config.ema, number))
+        return torch.stack(losses).sum(), torch.cat(logits)
+
+    def _learn(self, images: Tensor, targets: Tensor, whole: Tensor | None, *, last: bool) -> tuple[Tensor, Tensor]:
+        """Add a part's gradients to those that are there: its part of the loss, and its logits.
+
+        Args:
+            images: (N, 3, S, S) uint8 RGB.
+            targets: (N, S, S) uint8.
+            whole: Sizes of the whole batch; None where this is all of it.
+            last: Whether this process has no further part of the batch.
+        """
+        with autocast(self.place, self.config.precision):
+            logits = self.forward(to_input(images, self.place))
+        classes = self.config.classes
+        shares = None if whole is None else sizes_of(targets, classes) / whole.clamp(min=1)
+        loss = segmentation_loss(self.config.loss, logits, targets, classes, shares)
+        self.gradients.complete = last
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         return loss.detach(), logits.detach()
 
-    def _shares(self, targets: Tensor) -> Tensor | None:
-        """What of the whole batch these targets are, as `segmentation_loss` takes it; None where they are all of it."""
-        if self.team.size == 1:
-            return None
-        own = sizes_of(targets, self.config.classes)
-        return own / self.team.total(own).clamp(min=1)
+    def _whole(self, targets: Tensor) -> tuple[Tensor | None, int]:
+        """Of the batch that these targets are this process's share of, the sizes, and in how many parts each process
+        learns from its share; None where it is all of the batch, and one part. For all.
+        """
+        most, team = self.config.micro_batch, self.team.size
+        if team == 1 and (most is None or len(targets) <= most):
+            return None, 1
+        whole = self.team.total(sizes_of(targets, self.config.classes))
+        return whole, 1 if most is None else len(batch_bounds(max(1, int(whole[-1]) // team), most))
 
 
 def make_learner(model: nn.Module, config: FitConfig, team: Team = ALONE) -> Learner:
