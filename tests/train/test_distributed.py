@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil
 import pytest
 import safetensors.torch
 import torch
@@ -270,3 +271,25 @@ def test_torchrun_starts_it(drawn: Dataset, tmp_path: Path) -> None:
     other = [*torchrun, "score", str(tmp_path / "run")]
     refused = subprocess.run(other, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=240)
     assert refused.stderr.count("error: torchrun: several processes train together with fit alone, not score") == 1
+
+
+@pytest.mark.long
+def test_torchrun_restarts_what_was_killed_and_it_goes_on(drawn: Dataset, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--max-restarts", "3"]
+    torchrun += ["--standalone", "-m", "curate", "train"]
+    told = ["--encoder", "mobilenet_v2", "--weights", "none", "--size", "32", "--epochs", "6", "--batch-size", "4"]
+    told += ["--lr", "0.001", "--freeze-batch-norm", "--precision", "fp32", "--augment", "none"]
+    one = [sys.executable, "-m", "curate", "train", "fit", str(drawn.root), "--out", str(tmp_path / "alone"), *told]
+    subprocess.run(one, cwd=REPOSITORY, check=True, capture_output=True)
+    with subprocess.Popen([*torchrun, "fit", str(drawn.root), "--out", str(run), *told], cwd=REPOSITORY) as started:
+        deadline = time.monotonic() + 240
+        while not (run / "last.ckpt").is_file():
+            assert started.poll() is None, "it ended by itself"
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        victim = psutil.Process(started.pid).children()[-1]
+        victim.kill()
+        assert started.wait(timeout=240) == 0
+    assert len(read_log(run)) == 6
+    check_same(run, tmp_path / "alone")

@@ -23,6 +23,11 @@ def is_started_together() -> bool:
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
+def is_started_again() -> bool:
+    """Whether torchrun (--max-restarts) started this process in the place of one that failed."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+
+
 def is_silent() -> bool:
     """Whether another of the processes that were started together speaks for this one."""
     return is_started_together() and os.environ.get("RANK") != "0"

@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from curate.errors import UsageError
-from train.commands.console import SETTINGS, is_silent, is_started_together, note, progress
+from train.commands.console import SETTINGS, is_silent, is_started_again, is_started_together, note, progress
 from train.commands.options import fit_options
 from train.commands.preset import with_preset
 from train.config import (
@@ -79,6 +79,8 @@ def fit(
       curate train fit people --out runs/first --encoder mobilenet_v2 --weights none --size 96 --epochs 12
       torchrun --nproc-per-node 8 -m curate train fit people --out runs/large --batch-size 128
     """
+    if team and is_started_again() and team.from_lead(lambda: (out / "config.json").is_file()):
+        resume, force = True, False
     config = _resumed(ctx, out, options) if resume else FitConfig(dataset="", digest="", **options)
     from curate.dataset import open_dataset
 

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.distributed import TCPStore  # type: ignore[attr-defined]  # exported, but not by name
+from torch.distributed import PrefixStore, TCPStore, rendezvous  # type: ignore[attr-defined]  # exported, not by name
 
 from curate.errors import MachineError
 
@@ -27,8 +27,9 @@ Made = TypeVar("Made")
 LONGEST_WAIT = timedelta(hours=1)
 """So long a process waits for the others: the lead may read all images, or judge an epoch, before they hear from it."""
 
-FAULTS = "curate/faults"
-"""How many processes have met a fault. The first tells of it; the others end without a word."""
+FAULTS = "curate/faults/{attempt}"
+"""How many processes have met a fault since torchrun started them, again where some failed. The first tells of it; the
+others end without a word."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,9 @@ def meet() -> Iterator[Team]:
         torch.cuda.set_device(team.local_rank)
         backend = "cpu:gloo,cuda:nccl"
     try:
-        distributed.init_process_group(backend, timeout=LONGEST_WAIT)
+        store, *place = next(rendezvous("env://", timeout=LONGEST_WAIT))
+        own = PrefixStore(f"curate/{_attempt()}", store)  # else they look for those who failed before
+        distributed.init_process_group(backend, store=own, rank=place[0], world_size=place[1], timeout=LONGEST_WAIT)
         faults = Faults(team)
     except (RuntimeError, ValueError) as error:
         raise MachineError(f"torchrun: the processes do not find each other ({str(error).splitlines()[0]})") from error
@@ -184,6 +187,7 @@ class Faults:
     def __init__(self, team: Team) -> None:
         self._team = team
         self._is_ours = threading.Event()
+        self._key = FAULTS.format(attempt=_attempt())
         self._store = _connect()
         threading.Thread(target=self._watch, args=[_connect()], daemon=True).start()
 
@@ -191,16 +195,21 @@ class Faults:
         """Tell the others that this process has met a fault; whether it is the first to."""
         self._is_ours.set()
         try:
-            return bool(self._store.add(FAULTS, 1) == 1)
+            return bool(self._store.add(self._key, 1) == 1)
         except RuntimeError:  # whoever keeps the store is gone
             return self._team.is_lead
 
     def _watch(self, store: TCPStore) -> None:
         with suppress(RuntimeError):  # whoever keeps the store is gone, which is a fault too
-            store.wait([FAULTS], timedelta(days=365))
+            store.wait([self._key], timedelta(days=365))
         time.sleep(1)  # the process that tells ends first, so that torchrun names it as the cause
         if not self._is_ours.is_set():
             os._exit(1)  # the main thread may be waiting for a process that is gone, where no exception reaches it
+
+
+def _attempt() -> str:
+    """How often torchrun (--max-restarts) has started the processes anew."""
+    return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
 
 
 def _connect() -> TCPStore:
