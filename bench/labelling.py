@@ -115,7 +115,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.labelling", description=(__doc__ or "").partition(":")[0])
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="Folder of the four collections.")
     parser.add_argument("--work", type=Path, required=True, metavar="DIR", help="Folder for the runs.")
-    parser.add_argument("--epochs", type=int, default=30, metavar="N", help="Of each run.  [default: %(default)s]")
+    parser.add_argument("--epochs", type=int, default=40, metavar="N", help="Of each run.  [default: %(default)s]")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="N", help="Of order and runs.")
     parser.add_argument("--plot", type=Path, metavar="PNG", help="Draw the curves.")
     given = parser.parse_args()
