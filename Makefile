@@ -74,5 +74,7 @@ gpu: $(if $(BARE),,$(VENV)/.tools)  ## Test and measure training on a GPU; BARE=
 sample: $(VENV)/.tools  ## Draw the embedded sample again, bit for bit
 	@$(BIN)/python -m tools.sample --out datasets/sample
 
-wheel: $(VENV)/.tools  ## Build the wheel into dist/
-	@$(BIN)/python -m pip wheel --quiet --no-deps -w dist .
+wheel: $(VENV)/.tools  ## Build wheel and sdist into dist/, check them, install each and run it
+	@$(BIN)/python -m hatchling build --clean -d dist
+	@$(BIN)/twine check --strict dist/*
+	@$(BIN)/python -m pytest -q --timeout 3600 tests/test_wheel.py
