@@ -79,7 +79,7 @@ def find_preset(name: str) -> Path:
         return path
     if shipped := shipped_file("presets", name):
         return shipped
-    names = f"{shipped_names('presets')}; for train sweep {TABLE1}"
+    names = f"{', '.join(shipped_names('presets'))}; for train sweep {TABLE1}"
     raise MissingError(f"--preset {name}: is neither a file nor a preset. There are: {names}")
 
 
