@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export FIFTYONE_DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test docs check format lint types long chromium sample wheel bench gpu
+.PHONY: help install demo test docs site check format lint types long chromium sample wheel bench gpu
 
 help:  ## Say what each command does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ chromium:
 
 docs: $(VENV)/.tools  ## Make docs/commands.md again from the help
 	@$(BIN)/python -m tools.commands_page
+
+site: $(VENV)/.tools  ## Build the documentation as web pages into site/
+	@$(BIN)/python -m sphinx -q -W --keep-going -c tools/site . site
 
 bench: $(VENV)/.tools  ## Measure speed and memory beside pycocotools (about 40 minutes, 25 GB of disk)
 	@$(BIN)/python -m bench $(BENCH)
