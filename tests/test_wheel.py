@@ -5,6 +5,7 @@ from __future__ import annotations
 import email
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -19,6 +20,7 @@ import pytest
 from tests.conftest import REPOSITORY
 
 ROOMS = {"curate", "label", "train", "review"}
+NOT_IGNORED = [line[1:] for line in (REPOSITORY / ".dockerignore").read_text().splitlines() if line[0] == "!"]
 NO_CODE = {".html", ".md", ".typed", ".yml"}
 """What lies in the rooms beside modules."""
 
@@ -89,9 +91,29 @@ def test_the_sdist_makes_the_same_wheel(published: tuple[Path, Path], tmp_path: 
     with tarfile.open(sdist) as archive:
         archive.extractall(tmp_path, filter="data")
     (source,) = tmp_path.iterdir()
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path / "again")]
+    assert hashes(built_again(source, wheel.name)) == hashes(wheel)
+
+
+def test_what_the_container_is_given_makes_the_same_wheel(published: tuple[Path, Path], tmp_path: Path) -> None:
+    for name in NOT_IGNORED:
+        source, copy = REPOSITORY / name, tmp_path / name
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copytree(source, copy) if source.is_dir() else shutil.copy(source, copy)
+    assert hashes(built_again(tmp_path, published[0].name)) == hashes(published[0])
+
+
+def test_what_the_container_takes_by_name_is_not_ignored() -> None:
+    lines = (REPOSITORY / "Dockerfile").read_text().splitlines()
+    named = {word for line in lines if line.startswith("COPY ") for word in line.split()[1:-1]} - {"."}
+    assert named
+    assert named <= set(NOT_IGNORED)
+
+
+def built_again(source: Path, name: str) -> Path:
+    """The wheel that a folder makes."""
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", "again"]
     subprocess.run(command, cwd=source, check=True, capture_output=True, text=True)
-    assert hashes(tmp_path / "again" / wheel.name) == hashes(wheel)
+    return source / "again" / name
 
 
 def hashes(wheel: Path) -> dict[str, int]:
