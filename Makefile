@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export FIFTYONE_DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test docs check format lint types long chromium sample wheel bench gpu
+.PHONY: help install demo test docs site check format lint types long chromium sample wheel bench gpu
 
 help:  ## Say what each command does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ chromium:
 docs: $(VENV)/.tools  ## Make docs/commands.md again from the help
 	@$(BIN)/python -m tools.commands_page
 
+site: $(VENV)/.tools  ## Build the documentation as web pages into site/
+	@$(BIN)/python -m sphinx -q -W --keep-going -c tools/site . site
+
 bench: $(VENV)/.tools  ## Measure speed and memory beside pycocotools (about 40 minutes, 25 GB of disk)
 	@$(BIN)/python -m bench $(BENCH)
 
@@ -74,5 +77,7 @@ gpu: $(if $(BARE),,$(VENV)/.tools)  ## Test and measure training on a GPU; BARE=
 sample: $(VENV)/.tools  ## Draw the embedded sample again, bit for bit
 	@$(BIN)/python -m tools.sample --out datasets/sample
 
-wheel: $(VENV)/.tools  ## Build the wheel into dist/
-	@$(BIN)/python -m pip wheel --quiet --no-deps -w dist .
+wheel: $(VENV)/.tools  ## Build wheel and sdist into dist/, check them, install each and run it
+	@$(BIN)/python -m hatchling build --clean -d dist
+	@$(BIN)/twine check --strict dist/*
+	@$(BIN)/python -m pytest -q --timeout 3600 tests/test_wheel.py

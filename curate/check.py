@@ -85,7 +85,9 @@ def read_parts(report: Report) -> None:
     report.drops = read_part(report, "drops.parquet", lambda path: read_table(path, schema.DROPS))
     edited = report.header is not None and str(report.header.recipe.get("command")).startswith("label ")
     if edited or os.path.lexists(root / "edits.parquet"):
-        report.edits = read_part(report, "edits.parquet", lambda path: read_table(path, schema.EDITS))
+        report.edits = read_part(
+            report, "edits.parquet", lambda path: read_table(path, schema.EDITS, later=schema.EDITS_LATER)
+        )
     if os.path.lexists(root / PRELABELS):
         report.prelabels = read_part(report, PRELABELS, lambda path: read_table(path, schema.PRELABELS))
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import click
+from click.shell_completion import CompletionItem
 
 from curate import __version__
 from curate.errors import CurateError
@@ -28,6 +29,7 @@ COMMANDS = {
     "loop": ("review.loop.cli:loop", "Retrain on what is hard, with a control."),
     "demo": ("review.demo:demo", "Run the whole loop on the embedded sample."),
     "doctor": ("curate.doctor:doctor", "Say whether this machine has all it needs, and mend it."),
+    "completion": ("curate.completion:completion", "Print the script that lets bash, zsh or fish complete."),
 }
 
 
@@ -43,6 +45,11 @@ class LazyGroup(click.Group):
         end_waits_when_interrupted()
         module, attribute = COMMANDS[name][0].split(":")
         return getattr(importlib.import_module(module), attribute)  # type: ignore[no-any-return]
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Commands, told by the lines above, and options; click itself would import every command for that."""
+        alike = [CompletionItem(name, help=line) for name, (_, line) in COMMANDS.items() if name.startswith(incomplete)]
+        return alike + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

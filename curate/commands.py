@@ -11,8 +11,10 @@ from typing import Any
 
 import click
 
+from curate.completion import complete_path, words_or_path
 from curate.engine_cli import engine_options
 from curate.foreground import HELD
+from curate.packaged import shipped_names
 
 FOLDER = click.Path(path_type=Path)
 
@@ -39,23 +41,36 @@ def source_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options that say where images come from."""
     options = [
         click.option(
-            "--coco", multiple=True, metavar="[NAME=]JSON",
+            "--coco", multiple=True, metavar="[NAME=]JSON", shell_complete=complete_path,
             help="COCO instances, person_keypoints or panoptic file; repeatable.",
         ),
-        click.option("--images", multiple=True, metavar="DIR", help="Folder with the photos of --coco; repeatable."),
-        click.option("--voc", multiple=True, metavar="[NAME=]ROOT", help="PASCAL VOC or SBD folder; repeatable."),
         click.option(
-            "--pairs", multiple=True, nargs=2, metavar="[NAME=]IMAGES MASKS",
+            "--images", multiple=True, metavar="DIR", shell_complete=complete_path,
+            help="Folder with the photos of --coco; repeatable.",
+        ),
+        click.option(
+            "--voc", multiple=True, metavar="[NAME=]ROOT", shell_complete=complete_path,
+            help="PASCAL VOC or SBD folder; repeatable.",
+        ),
+        click.option(
+            "--pairs", multiple=True, nargs=2, metavar="[NAME=]IMAGES MASKS", shell_complete=complete_path,
             help="Folders of images and of masks (PNG or .mat) with the same names; repeatable.",
         ),
         click.option(
-            "--pool", multiple=True, metavar="[NAME=]DIR", help="Folder of photos without masks; repeatable."
+            "--pool", multiple=True, metavar="[NAME=]DIR", shell_complete=complete_path,
+            help="Folder of photos without masks; repeatable.",
         ),
         click.option(
             "--zoo", multiple=True, metavar="NAME", help="Data set that FiftyOne downloads: coco-2017, voc-2012."
         ),
-        option("--from", "from_", metavar="DATASET", help="Choose among the images of a dataset version."),
-        option("--merge", metavar="DATASET", help="With --from: join a second dataset to it."),
+        option(
+            "--from", "from_", metavar="DATASET", shell_complete=complete_path,
+            help="Choose among the images of a dataset version.",
+        ),
+        option(
+            "--merge", metavar="DATASET", shell_complete=complete_path,
+            help="With --from: join a second dataset to it.",
+        ),
     ]  # fmt: skip
     return decorated(command, options)
 
@@ -99,7 +114,9 @@ def rule_options(command: Callable[..., None]) -> Callable[..., None]:
             help="Most images of a source, or of a kind (coco, voc, pairs, pool), a seeded sample; repeatable.",
         ),
         option("--backgrounds", type=int, metavar="N", help="Empty scenes to keep as negatives.  [default: 0]"),
-        option("--decisions", metavar="FILE", help="A reviewer's decisions.jsonl."),
+        option(
+            "--decisions", metavar="FILE", shell_complete=complete_path, help="A reviewer's decisions.jsonl."
+        ),
     ]  # fmt: skip
     return decorated(command, options)
 
@@ -136,7 +153,10 @@ def split_options(command: Callable[..., None]) -> Callable[..., None]:
             "--split", metavar="A/B/C",
             help="Ratios 70/20/10 of train, val and test, or numbers of images 1700/300.  [default: 70/20/10]",
         ),
-        option("--test-from", metavar="DATASET", help="Keep the test split of an earlier dataset as it is."),
+        option(
+            "--test-from", metavar="DATASET", shell_complete=complete_path,
+            help="Keep the test split of an earlier dataset as it is.",
+        ),
         option(
             "--group-by", metavar="COLUMN", help="Never split images with one value apart, such as of one folder."
         ),
@@ -155,7 +175,12 @@ def decorated(command: Callable[..., None], options: Sequence[Any]) -> Callable[
 
 @click.command()
 @source_options
-@option("--recipe", metavar="NAME|FILE", help="Shipped recipe, TOML or dataset.json; options go on top.")
+@option(
+    "--recipe",
+    metavar="NAME|FILE",
+    shell_complete=words_or_path(*shipped_names("recipes")),
+    help="Shipped recipe, TOML or dataset.json; options go on top.",
+)
 @rule_options
 @mask_options
 @split_options

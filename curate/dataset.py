@@ -6,11 +6,11 @@ import hashlib
 import io
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import polars as pl
@@ -20,6 +20,7 @@ from curate.classes import beside, class_path, read_class_mask
 from curate.errors import FormatError, MissingError, VersionError
 from curate.files import write_atomic
 from curate.foreground import CLASS_OPTIONS
+from curate.formats import check_format
 
 if TYPE_CHECKING:  # opening a dataset reads tables; what decodes pixels is imported where pixels are asked for
     import numpy as np
@@ -49,7 +50,7 @@ class FunnelStep(msgspec.Struct, frozen=True):
 class Header(msgspec.Struct, frozen=True):
     """`dataset.json`."""
 
-    format: int
+    format: Annotated[int, msgspec.Meta(ge=1)]
     name: str
     version: int
     parent: str | None
@@ -117,8 +118,8 @@ def open_dataset(root: Path | str, digest: str | None = None) -> Dataset:
 
     Raises:
         MissingError: No header, so this is no dataset (or one that was never finished).
-        FormatError: The header or a table is damaged, or of another format.
-        VersionError: The digest is another.
+        FormatError: The header or a table is damaged.
+        VersionError: The digest is another, or the format a newer one.
     """
     root = Path(root)
     header = read_header(root)
@@ -139,7 +140,7 @@ def read_edits(root: Path) -> pl.DataFrame:
         FormatError: The record is damaged.
     """
     path = root / "edits.parquet"
-    return read_table(path, schema.EDITS) if path.is_file() else schema.EDITS.to_frame()
+    return read_table(path, schema.EDITS, later=schema.EDITS_LATER) if path.is_file() else schema.EDITS.to_frame()
 
 
 def read_header(root: Path) -> Header:
@@ -147,24 +148,30 @@ def read_header(root: Path) -> Header:
 
     Raises:
         MissingError: There is none, so this is no dataset (or one that was never finished).
-        FormatError: It is damaged, or of another format.
+        FormatError: It is damaged.
+        VersionError: It is of a newer format.
     """
     header_path = root / "dataset.json"
     if not header_path.is_file():
         raise MissingError(
             f"{root}: is not a dataset (no dataset.json in it). Build one with: curate build --out {root}"
         )
+    content = header_path.read_bytes()
+    check_format(header_path, content)
     try:
-        header = msgspec.json.decode(header_path.read_bytes(), type=Header)
+        return msgspec.json.decode(content, type=Header)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise FormatError(header_path, f"is damaged ({error}). Build the dataset again with --force") from error
-    if header.format != schema.FORMAT:
-        raise FormatError(header_path, f"has format {header.format}, this program reads {schema.FORMAT}. Update it")
-    return header
 
 
-def read_table(path: Path, columns: pl.Schema) -> pl.DataFrame:
-    """A Parquet table with exactly these columns; anything else is a MissingError or FormatError."""
+def read_table(path: Path, columns: pl.Schema, later: Collection[str] = ()) -> pl.DataFrame:
+    """A Parquet table with exactly these columns; anything else is a MissingError or FormatError.
+
+    Args:
+        path: The file.
+        columns: Its columns, in order.
+        later: Those that were added to the format; a table from before has none of them, and null is what they hold.
+    """
     if not path.is_file():
         raise MissingError(f"{path}: is missing. Make it again with the command that writes it")
     try:
@@ -174,6 +181,8 @@ def read_table(path: Path, columns: pl.Schema) -> pl.DataFrame:
         raise FormatError(
             path, f"is not a readable Parquet table ({(str(error).splitlines() or [type(error).__name__])[0]})"
         ) from error
+    if frame.schema == {name: kind for name, kind in columns.items() if name not in later}:
+        frame = frame.with_columns(pl.lit(None, columns[name]).alias(name) for name in later).select(columns.names())
     if frame.schema != columns:
         wrong = sorted(set(columns.items()) ^ set(frame.schema.items()), key=str)
         raise FormatError(path, f"has other columns than expected, first: {wrong[0] if wrong else 'their order'}")

@@ -5,7 +5,7 @@ CurateError                 exit code 1
 ├── MismatchError           two things that must agree do not (sizes, counts)
 ├── MissingError            a path, image or part that should be there is not
 ├── ExistsError             an output is there already, or another process is writing it
-├── VersionError            a dataset or weight file is not the one a run was made with
+├── VersionError            a dataset or weight file is not the one a run was made with, or a format is newer
 └── MachineError            the machine lacks something: database, disk space, network
     │                       (named so that it does not shadow the builtin EnvironmentError)
     └── DownloadError       something is not here and cannot be downloaded
@@ -70,7 +70,7 @@ class ExistsError(CurateError):
 
 
 class VersionError(CurateError):
-    """A dataset, run or weight file is not the version that was asked for."""
+    """A dataset, run or weight file is not the version that was asked for, or none that this program reads."""
 
 
 class MachineError(CurateError):

@@ -19,6 +19,6 @@ def shipped_file(kind: str, name: str) -> Path | None:
     return path if path.is_file() else None
 
 
-def shipped_names(kind: str) -> str:
-    """What is shipped in `recipes` or `presets`, for a message."""
-    return ", ".join(sorted(path.stem for path in (data_folder() / kind).glob("*.toml")))
+def shipped_names(kind: str) -> list[str]:
+    """What is shipped in `recipes` or `presets`, in alphabetical order."""
+    return sorted(path.stem for path in (data_folder() / kind).glob("*.toml"))

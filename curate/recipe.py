@@ -144,7 +144,9 @@ def find_recipe(name: str) -> Path:
         return path
     if shipped := shipped_file("recipes", name):
         return shipped
-    raise MissingError(f"{name}: is neither a file nor a shipped recipe. There are: {shipped_names('recipes')}")
+    raise MissingError(
+        f"{name}: is neither a file nor a shipped recipe. There are: {', '.join(shipped_names('recipes'))}"
+    )
 
 
 def make_recipe(options: dict[str, Any], where: str = "recipe") -> Recipe:

@@ -7,7 +7,10 @@ from typing import Any
 import polars as pl
 
 FORMAT = 1
-"""Number of the on-disk format; a reader refuses any other."""
+"""Number of the on-disk format, in every file that heads a folder; a reader refuses a newer one.
+
+It rises where files of before could be misread. What is only added, a reader fills in where it is not there.
+"""
 
 SPLITS = ("train", "val", "test", "pool", "background")
 UNLABELLED = ("pool", "background")
@@ -91,6 +94,8 @@ EDITS = pl.Schema(
         "old_row": pl.String,
     }
 )
+EDITS_LATER = ("version", "time", "old_row")
+"""Columns that the first tables of edits were without."""
 
 REGIONS: Any = pl.List(pl.Struct({"bbox_xywh": BOX, "area_px": pl.Int64, "confidence": pl.Float64}))
 

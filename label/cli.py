@@ -14,6 +14,7 @@ import msgspec
 
 from curate.checks import SHOWN
 from curate.commands import watching
+from curate.completion import complete_path
 from curate.dataset import open_dataset
 from curate.engine_cli import engine_options
 from curate.errors import FormatError, UsageError
@@ -128,6 +129,7 @@ def import_command(
 @click.option(
     "--ids",
     metavar="IDS|FILE",
+    shell_complete=complete_path,
     help="Which images: sample_ids, comma-separated; a file of them; of decisions.jsonl those to be relabelled.  "
     "[default: those tagged relabel, then the pool]",
 )
@@ -199,7 +201,10 @@ label.add_command(prelabel_command)
 @label.command("undo", context_settings=SETTINGS)
 @click.argument("dataset", type=click.Path(path_type=Path))
 @click.option(
-    "--ids", metavar="IDS|FILE", help="Whose edits: sample_ids, comma-separated, or a file of them, one a line."
+    "--ids",
+    metavar="IDS|FILE",
+    shell_complete=complete_path,
+    help="Whose edits: sample_ids, comma-separated, or a file of them, one a line.",
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="NEW", help="Folder of the new version.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

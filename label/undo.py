@@ -53,6 +53,10 @@ def undo(
     rows = {row["sample_id"]: row for row in dataset.rows()}
     added = [name for name in chosen if is_addition(edits[name])]
     edited = [name for name in chosen if name not in set(added)]
+    for name in edited:
+        if edits[name]["old_row"] is None:
+            told = "its edit is from before edits could be taken back. The version before it has the old mask"
+            raise UsageError(f"--ids {name}: {told}")
     masks = {name: replaced_mask(dataset, edits[name], path) for name in edited}
     restored = {name: restored_row(rows[name], edits[name], path) for name in edited}
     samples = [restored.get(name, row) for name, row in rows.items() if name not in set(added)]

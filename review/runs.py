@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from curate import schema
 from curate.dataset import Dataset, open_dataset, read_table
 from curate.errors import FormatError, MissingError, UsageError
+from curate.formats import check_format
 from curate.images import read_grey
 from curate.masks import SizeHW
 
@@ -88,8 +89,10 @@ def read_run_header(root: Path) -> RunHeader:
     if not path.is_file():
         what = "is not a run (no config.json in it)" if root.is_dir() else "no such run"
         raise MissingError(f"{root}: {what}. Train one with: curate train fit DATASET --out {root}")
+    content = path.read_bytes()
+    check_format(path, content)
     try:
-        return msgspec.json.decode(path.read_bytes(), type=RunHeader)
+        return msgspec.json.decode(content, type=RunHeader)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise FormatError(path, f"is damaged ({error}). Train the run again, or restore the file") from error
 

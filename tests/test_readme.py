@@ -28,8 +28,3 @@ def test_the_readme_shows_what_is_printed(
 
 def test_something_is_shown() -> None:
     assert SHOWN
-
-
-@pytest.mark.parametrize("target", re.findall(r"\]\(([^)#]+)\)", README))
-def test_every_link_leads_somewhere(target: str) -> None:
-    assert (REPOSITORY / target).exists()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import polars as pl
 
 from curate import schema
@@ -62,11 +64,20 @@ def claim_folder(out: Path, config: bytes) -> None:
         ExistsError: It holds another run, or anything else.
     """
     path = out / "config.json"
-    if path.is_file() and path.read_bytes() != config:
+    if path.is_file() and not _is_same(path.read_bytes(), config):
         raise ExistsError(f"{out}: holds another run. Choose another --out")
     if not path.is_file():
         _check_free(out)
     write_atomic(path, config)
+
+
+def _is_same(stored: bytes, config: bytes) -> bool:
+    """Whether two config.json say the same; those of before files told their format are of the first."""
+    try:
+        first, second = (msgspec.json.decode(one, type=dict[str, Any]) for one in (stored, config))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return {"format": 1, **first} == {"format": 1, **second}
 
 
 def _check_free(folder: Path) -> None:

@@ -11,7 +11,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from curate import schema
 from curate.errors import CurateError, FormatError, MissingError, UsageError
+from curate.formats import check_format
 
 ENCODER_MODELS = (
     "unet",
@@ -125,6 +127,7 @@ class FitConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     precision: str = "auto"
     deterministic: bool = False
     compile: bool = False
+    format: int = schema.FORMAT
 
     def __post_init__(self) -> None:
         _check_choice("--model", self.model, MODELS)
@@ -262,6 +265,7 @@ class PeerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     settings: dict[str, Any]
     flip: bool
     """Whether each prediction is the mean of an image and its mirror image."""
+    format: int = schema.FORMAT
 
 
 def has_named_weights(weights: str) -> bool:
@@ -301,6 +305,7 @@ def read_config(run: Path) -> FitConfig:
         MissingError: The folder is no run.
         UsageError: It holds the scores of a peer.
         FormatError: `config.json` is damaged.
+        VersionError: It is of a newer format.
     """
     path = run / "config.json"
     if not path.is_file():
@@ -310,14 +315,16 @@ def read_config(run: Path) -> FitConfig:
             )
         what = "is not a run (no config.json in it)" if run.is_dir() else "no such run"
         raise MissingError(f"{run}: {what}. Train one with: curate train fit DATASET --out {run}")
+    content = path.read_bytes()
+    check_format(path, content)
     with suppress(msgspec.DecodeError, UnicodeDecodeError):
-        peer = msgspec.json.decode(path.read_bytes(), type=PeerConfig).peer
+        peer = msgspec.json.decode(content, type=PeerConfig).peer
         raise UsageError(
             f"{run}: holds the scores of {peer}, no trained model. "
             f"To score it: curate train score {peer} DATASET --out {run}"
         )
     try:
-        return msgspec.json.decode(path.read_bytes(), type=FitConfig)
+        return msgspec.json.decode(content, type=FitConfig)
     except (msgspec.DecodeError, UnicodeDecodeError, CurateError) as error:
         raise FormatError(path, f"is damaged ({error}). Restore it, or train again with --force") from error
 
@@ -337,7 +344,7 @@ def first_difference(stored: FitConfig, wanted: FitConfig) -> tuple[str, object,
     The dataset's place is not compared, it may move, nor is a learning rate that a range test found, where `auto` is
     wanted again.
     """
-    alike = {"dataset", "digest", "lr_from", *_STAGES_OF.values()}
+    alike = {"format", "dataset", "digest", "lr_from", *_STAGES_OF.values()}
     if stored.validation == "auto":  # of a run made before there was a choice
         alike |= {"validation"}
     if stored.lr_from and wanted.lr == "auto":

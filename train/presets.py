@@ -17,7 +17,7 @@ from train.config import FitConfig
 TABLE1 = "table1"
 """The preset of `train sweep` alone; train.sweeps.grid says what it is."""
 
-NOT_OPTIONS = ("dataset", "digest", "lr_from", "earlier_sizes", "earlier_batch_sizes")
+NOT_OPTIONS = ("format", "dataset", "digest", "lr_from", "earlier_sizes", "earlier_batch_sizes")
 """Fields of a FitConfig that no option sets by itself."""
 OPTIONS = tuple(name for name in FitConfig.__struct_fields__ if name not in NOT_OPTIONS)
 """fit's options, by the fields they set."""
@@ -79,7 +79,7 @@ def find_preset(name: str) -> Path:
         return path
     if shipped := shipped_file("presets", name):
         return shipped
-    names = f"{shipped_names('presets')}; for train sweep {TABLE1}"
+    names = f"{', '.join(shipped_names('presets'))}; for train sweep {TABLE1}"
     raise MissingError(f"--preset {name}: is neither a file nor a preset. There are: {names}")
 
 

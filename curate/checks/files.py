@@ -168,9 +168,10 @@ def measure(looked: Looked, target: Target, traits: frozenset[str]) -> None:
 def check_replaced(root: Path, edits: pl.DataFrame) -> Iterator[Finding]:
     """A Finding for every edit whose mask before it is not kept as it was, so that it cannot be taken back.
 
-    Of an image that was added, there is none.
+    Of an image that was added, there is none; nor was one kept when edits could not be taken back yet.
     """
-    for name, sha256 in edits.drop_nulls("old_mask_sha256").select("sample_id", "old_mask_sha256").iter_rows():
+    kept = edits.drop_nulls(["old_mask_sha256", "old_row"])
+    for name, sha256 in kept.select("sample_id", "old_mask_sha256").iter_rows():
         path = root / REPLACED / f"{name}.png"
         if not is_inside(path, os.path.realpath(root)) or not path.is_file() or sha256_file(path) != sha256:
             found, advice = "is not the mask of before the edit", "Copy it from the version before"

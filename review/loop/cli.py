@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curate.commands import FOLDER
+from curate.completion import words_or_path
 from curate.engine_cli import engine_options
 from curate.errors import UsageError
 from train.commands.options import fit_options
@@ -75,7 +76,14 @@ def mining_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
-@click.argument("what", nargs=-1, required=True, metavar="DATASET | status LOOP", type=FOLDER)
+@click.argument(
+    "what",
+    nargs=-1,
+    required=True,
+    metavar="DATASET | status LOOP",
+    type=FOLDER,
+    shell_complete=words_or_path("status"),
+)
 @click.option("--out", type=FOLDER, metavar="LOOP", help="Folder of the loop; an unfinished one goes on.")
 @click.option(
     "--rounds",

@@ -15,6 +15,7 @@ from curate import schema
 from curate.dataset import Dataset
 from curate.errors import CurateError, FormatError, MissingError, UsageError
 from curate.files import readable_faults
+from curate.formats import check_format
 from review.loop.mine import Mining
 from train.config import FitConfig, read_config, relative
 from train.monitoring.log import is_finished
@@ -62,10 +63,14 @@ class LoopConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def stored_config(out: Path) -> LoopConfig | None:
-    """The configuration of the loop in a folder; None where there is none or it is damaged."""
+    """The configuration of the loop in a folder; None where there is none or it is damaged.
+
+    Raises:
+        VersionError: It is of a newer format.
+    """
     try:
         return read_config_of_loop(out)
-    except CurateError:
+    except (MissingError, FormatError):
         return None
 
 
@@ -75,13 +80,16 @@ def read_config_of_loop(out: Path) -> LoopConfig:
     Raises:
         MissingError: The folder holds no loop.
         FormatError: Its loop.json is damaged.
+        VersionError: It is of a newer format.
     """
     path = out / "loop.json"
     if not path.is_file():
         start = f"Start one with: curate loop DATASET --out {out}"
         raise MissingError(f"{out}: is not a loop (no loop.json in it). {start}")
+    content = path.read_bytes()
+    check_format(path, content)
     try:
-        return msgspec.json.decode(path.read_bytes(), type=LoopConfig)
+        return msgspec.json.decode(content, type=LoopConfig)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise FormatError(path, f"is damaged ({error}). Run the loop again with --force") from error
 

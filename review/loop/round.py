@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +13,12 @@ from curate import schema
 from curate.dataset import Dataset, read_table, write_table
 from curate.errors import FormatError
 from curate.files import write_atomic
+from curate.formats import check_format
 from curate.terminal import counted
 from review.compare import SliceDifference
 from review.failures import bring_up_to_date
 from review.loop.config import arm_config
+from review.loop.first import FirstResult
 from review.loop.gate import Verdict, choose
 from review.loop.given import learnt_before
 from review.loop.mine import SUSPECT_FACTORS, mine
@@ -74,6 +77,7 @@ class RoundResult(msgspec.Struct, frozen=True):
     """Images offered for labelling."""
     guessed: int = 0
     """Images of the pool that the candidate learnt from under the model's guesses."""
+    format: int = schema.FORMAT
 
     @property
     def gains(self) -> list[Difference]:
@@ -250,11 +254,16 @@ def finished_round(out: Path, number: int) -> RoundResult | None:
 
     Raises:
         FormatError: The file is damaged.
+        VersionError: It is of a newer format.
     """
     path = round_folder(out, number) / "verdict.json"
     if not path.is_file():
         return None
+    content = path.read_bytes()
+    check_format(path, content)
     try:
-        return msgspec.json.decode(path.read_bytes(), type=RoundResult)
+        return msgspec.json.decode(content, type=RoundResult)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        with suppress(msgspec.DecodeError, UnicodeDecodeError):
+            return RoundResult(**msgspec.json.decode(content, type=FirstResult).today())
         raise FormatError(path, f"is damaged ({error}). Delete it and run the loop again") from error

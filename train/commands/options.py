@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from curate.completion import words_or_path
 from train.config import (
     LOSSES,
     MODELS,
@@ -53,7 +54,13 @@ FIT_OPTIONS = (
         default="auto",
         help="Encoder of segmentation-models-pytorch, or tu-NAME of timm; auto: resnet34, or the model's own.",
     ),
-    click.option("--weights", metavar="imagenet|none|FILE", default="imagenet", help="Weights to start from."),
+    click.option(
+        "--weights",
+        metavar="imagenet|none|FILE",
+        default="imagenet",
+        shell_complete=words_or_path("imagenet", "none"),
+        help="Weights to start from.",
+    ),
     click.option(
         "--classes",
         metavar="person[,held][,animal]",

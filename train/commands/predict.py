@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from curate.completion import words_or_path
 from curate.person_cli import input_options, spec_of
 from train.commands.console import SETTINGS, progress
 
@@ -17,13 +18,14 @@ refine_option = click.option(
 
 
 @click.command(context_settings=SETTINGS)
-@click.argument("model", metavar="RUN|FILE.onnx|grabcut")
+@click.argument("model", metavar="RUN|FILE.onnx|grabcut", shell_complete=words_or_path("grabcut"))
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", metavar="DIR", type=click.Path(path_type=Path), required=True, help="Folder for the masks.")
 @click.option("--cutout", is_flag=True, help="Write NAME-cutout.png too: the person alone, with alpha.")
 @click.option(
     "--background",
     metavar="FILE|COLOUR|blur",
+    shell_complete=words_or_path("blur"),
     help="Write NAME-composite.png too: the person before a picture, a colour (white, '#00ff00') or the blurred photo.",
 )
 @refine_option

@@ -9,12 +9,15 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from curate.completion import words_or_path
+from curate.packaged import shipped_names
 from train.commands.console import note
 
 PRESET = click.option(
     "--preset",
     metavar="NAME|FILE",
     default=None,
+    shell_complete=words_or_path(*shipped_names("presets")),
     help="Options from a TOML file or a preset (go-selfies, greenscreen); those given beside it win.",
 )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 from msgspec.structs import asdict
 
+from curate.completion import words_or_path
 from curate.engine_cli import engine_options
 from curate.errors import UsageError
 from curate.person_cli import input_options, spec_of
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @click.command(context_settings=SETTINGS)
-@click.argument("model", metavar="RUN|FILE.onnx|grabcut")
+@click.argument("model", metavar="RUN|FILE.onnx|grabcut", shell_complete=words_or_path("grabcut"))
 @click.argument("dataset", type=click.Path(path_type=Path), required=False)
 @click.option(
     "--split",

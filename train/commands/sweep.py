@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from curate.completion import words_or_path
+from curate.packaged import shipped_names
 from train.commands.console import SETTINGS, note, progress
 from train.commands.fit import in_words
 from train.commands.options import fit_options
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     "--preset",
     metavar="NAME|FILE",
     default=None,
+    shell_complete=words_or_path("table1", *shipped_names("presets")),
     help="As of fit; or table1, the eight models of the go-selfies paper, each trained by its preset.",
 )
 @fit_options

@@ -16,6 +16,7 @@ from curate import schema
 from curate.dataset import open_dataset, read_table
 from curate.errors import CurateError, MissingError
 from curate.files import is_held
+from curate.formats import check_format
 from curate.terminal import value_words
 from train.config import FitConfig, PeerConfig, as_given, has_named_weights, read_config
 from train.monitoring.log import EpochLine, is_trained, read_log
@@ -123,6 +124,7 @@ def read_run(path: Path, groups_of: GroupsOf) -> Run | None:
         keys = _keys(content)
         if keys is not None and not {"dataset", "digest"} <= keys:
             return None
+        check_format(path / "config.json", content)
         if keys is not None and "peer" in keys:
             return _peer_run(path, msgspec.json.decode(content, type=PeerConfig), groups_of)
         return _fit_run(path, read_config(path), groups_of)

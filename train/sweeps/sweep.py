@@ -25,6 +25,7 @@ from curate.errors import (
     VersionError,
 )
 from curate.files import held_folder, readable_faults, write_atomic
+from curate.formats import check_format
 from curate.threads import Say, Watch, unwatched
 from train.claim import check_apart
 from train.config import FitConfig, first_difference, has_named_weights
@@ -214,12 +215,15 @@ def read_sweep(out: Path) -> Sweep | None:
 
     Raises:
         FormatError: `sweep.json` is damaged.
+        VersionError: It is of a newer format.
     """
     path = out / "sweep.json"
     if not path.is_file():
         return None
+    content = path.read_bytes()
+    check_format(path, content)
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Sweep)
+        return msgspec.json.decode(content, type=Sweep)
     except (msgspec.DecodeError, UnicodeDecodeError, CurateError) as error:
         raise FormatError(path, f"is damaged ({error}). Restore it, or delete the folder and sweep anew") from error
 
