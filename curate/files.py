@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from mmap import ACCESS_READ, mmap
@@ -72,6 +73,17 @@ def write_atomic(path: Path, data: bytes, *, synced: bool = True) -> None:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
         raise
+
+
+def is_outdated(made: Path, source: Path) -> bool:
+    """Whether a file is missing, or was made before the one it is made of.
+
+    One from the future is, too, unless its source is as well: the clock was wrong, and the source may be newer.
+    """
+    if not made.is_file():
+        return True
+    made_ns, source_ns = made.stat().st_mtime_ns, source.stat().st_mtime_ns
+    return made_ns < source_ns or made_ns > time.time_ns() >= source_ns
 
 
 def link_or_copy(source: Path, target: Path) -> None:
