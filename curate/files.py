@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from curate.errors import CurateError, ExistsError, MachineError, MissingError, UsageError
 from curate.exchange import exchange
@@ -60,19 +60,31 @@ def write_atomic(path: Path, data: bytes, *, synced: bool = True) -> None:
         synced: Wait until they are on the disk, so that this holds after a crash of the machine too. Where many files
             are written, one `sync_tree` after them does the same for all in a fraction of the time.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
+    partial = path.with_name(f".{path.name}.partial")
+    with _open_alone(partial) as file:
+        try:
             file.write(data)
             file.flush()
             if synced:
                 os.fsync(file.fileno())
-        partial.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise
+            partial.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def _open_alone(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that nobody else writes meanwhile, emptied of what a killed process left in it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        with path.open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if _is_at(path, file.fileno()):  # else the one who held it has just put it in its place
+                file.truncate(0)
+                yield file
+                return
 
 
 def is_outdated(made: Path, source: Path) -> bool:

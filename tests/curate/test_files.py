@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -200,6 +201,38 @@ def test_an_atomic_write_keeps_the_old_bytes_when_the_disk_is_full(
     with pytest.raises(MachineError, match=r"a\.json: no space left"), files.readable_faults(path):
         files.write_atomic(path, b"new")
     assert path.read_bytes() == b"old"
+    assert leftovers(tmp_path) == []
+
+
+def test_what_a_killed_process_left_of_a_file_is_cleared_by_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    kill_while_written(path)
+    assert [path.name for path in tmp_path.iterdir()] == leftovers(tmp_path) != []
+    files.write_atomic(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert leftovers(tmp_path) == []
+
+
+def kill_while_written(path: Path) -> None:
+    """A process that is killed when it has written a file, before that is in its place."""
+    child = os.fork()
+    if not child:
+        os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
+        files.write_atomic(path, b"longer than what comes after it")
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+
+
+def test_of_many_who_write_one_file_at_once_one_stands_whole(tmp_path: Path) -> None:
+    path, sizes = tmp_path / "a.json", [1, 5_000, 100_000, 2_000_000]
+
+    def write(number: int) -> None:
+        for _ in range(20):
+            files.write_atomic(path, bytes([number]) * sizes[number], synced=False)
+            data = path.read_bytes()
+            assert data == bytes(data[:1]) * sizes[data[0]]
+
+    with ThreadPoolExecutor(len(sizes)) as pool:
+        list(pool.map(write, range(len(sizes))))
     assert leftovers(tmp_path) == []
 
 
