@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import signal
@@ -133,7 +134,8 @@ def main(arguments: list[str] | None = None) -> None:
     except OSError as error:
         if debug:
             raise
-        fail(str(explain_oserror(error, "the system")), 1)
+        where = "stdout" if error.errno == errno.ENOSPC else "the system"  # who writes a file names it
+        fail(str(explain_oserror(error, where)), 1)
     except Exception as error:  # a fault of ours: one line for the user, the traceback with --debug
         if debug:
             raise

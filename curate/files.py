@@ -61,7 +61,7 @@ def write_atomic(path: Path, data: bytes, *, synced: bool = True) -> None:
             are written, one `sync_tree` after them does the same for all in a fraction of the time.
     """
     partial = path.with_name(f".{path.name}.partial")
-    with _open_alone(partial) as file:
+    with _told_of(path), _open_alone(partial) as file:
         try:
             file.write(data)
             file.flush()
@@ -72,6 +72,17 @@ def write_atomic(path: Path, data: bytes, *, synced: bool = True) -> None:
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
             raise
+
+
+@contextmanager
+def _told_of(place: Path) -> Iterator[None]:
+    """The operating system's refusals name this place, not the hidden one beside it unless something odd is there."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOTDIR, errno.EISDIR, errno.ELOOP):
+            error.filename = str(place)
+        raise
 
 
 @contextmanager
@@ -157,7 +168,8 @@ def scratch_folder(out: Path, purpose: str) -> Iterator[Path]:
     if out.name in ("", ".."):
         raise UsageError(f"{out or '.'}: is the current folder or one above it. Name a folder of its own")
     folder = _scratch(out, purpose)
-    descriptor = _lock_new_folder(folder, out)
+    with _told_of(out):
+        descriptor = _lock_new_folder(folder, out)
     try:
         yield folder
     finally:
@@ -320,7 +332,9 @@ def explain_oserror(error: OSError, where: Path | str) -> CurateError:
         case errno.ENOSPC | errno.EDQUOT:
             place = error.filename2 or place  # of a copy, the file that is written
             return MachineError(f"{place}: no space left on the disk. Free some, or write elsewhere")
-        case errno.EROFS | errno.EACCES | errno.EPERM:
+        case errno.EROFS:
+            return MachineError(f"{place}: the disk can only be read. Choose a place on another one")
+        case errno.EACCES | errno.EPERM:
             return MachineError(f"{place}: permission denied. Check its owner and mode, or choose another folder")
         case errno.ENOENT:
             return MissingError(f"{place}: no such file or folder. Check the path")

@@ -290,7 +290,7 @@ def test_a_read_only_folder_is_one_line(folder: Path) -> None:
     with mounted(folder / "disk", "ro"):
         ended = striking.run(folder, [*NEW[:-3], "disk/out", *NEW[-2:]])
     assert (ended.code, len(ended.errors)) == (1, 1), ended
-    assert "permission denied. Check its owner and mode, or choose another folder" in ended.errors[0]
+    assert "the disk can only be read. Choose a place on another one" in ended.errors[0]
 
 
 def test_a_photograph_that_vanishes_meanwhile_is_one_line_and_the_rerun_goes_on(folder: Path, peace: Peace) -> None:
