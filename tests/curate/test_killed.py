@@ -7,10 +7,7 @@ import random
 import resource
 import shutil
 import signal
-import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +18,7 @@ from curate.errors import MissingError
 from curate.processes import WORTH_FORKING
 from tests.curate import striking
 from tests.curate.scenes import coco_set
-from tests.curate.striking import Ended
+from tests.curate.striking import Ended, mounted
 
 SHARES = [0.3, 0.5, 0.2, 0.4, 0.6, 0.1]
 OLD = ["build", "--coco", "set/annotations/instances_val2017.json", "--out", "out", "--seed", "1"]
@@ -261,19 +258,6 @@ def test_a_file_too_large_for_the_disk_is_one_line_and_harms_nothing(folder: Pat
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     check_hindered(striking.end(process), folder, peace, "out: File too large")
-
-
-@contextmanager
-def mounted(folder: Path, options: str) -> Iterator[None]:
-    """A small disk of memory at `folder`; a skip where none can be mounted."""
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
-    if os.geteuid() or subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("only root can mount a small disk")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.mark.parametrize("size_kb", [8, 24, 48, 100], ids="{} kB".format)
