@@ -7,6 +7,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterable, Iterator
@@ -61,28 +62,19 @@ def write_atomic(path: Path, data: bytes, *, synced: bool = True) -> None:
             are written, one `sync_tree` after them does the same for all in a fraction of the time.
     """
     partial = path.with_name(f".{path.name}.partial")
-    with _told_of(path), _open_alone(partial) as file:
+    with _open_alone(partial) as file:
         try:
             file.write(data)
             file.flush()
             if synced:
                 os.fsync(file.fileno())
             partial.replace(path)
-        except BaseException:
+        except BaseException as error:
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
+            if isinstance(error, OSError):
+                error.filename = str(path)  # a write names no file
             raise
-
-
-@contextmanager
-def _told_of(place: Path) -> Iterator[None]:
-    """The operating system's refusals name this place, not the hidden one beside it unless something odd is there."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOTDIR, errno.EISDIR, errno.ELOOP):
-            error.filename = str(place)
-        raise
 
 
 @contextmanager
@@ -168,8 +160,7 @@ def scratch_folder(out: Path, purpose: str) -> Iterator[Path]:
     if out.name in ("", ".."):
         raise UsageError(f"{out or '.'}: is the current folder or one above it. Name a folder of its own")
     folder = _scratch(out, purpose)
-    with _told_of(out):
-        descriptor = _lock_new_folder(folder, out)
+    descriptor = _lock_new_folder(folder, out)
     try:
         yield folder
     finally:
@@ -331,17 +322,26 @@ def explain_oserror(error: OSError, where: Path | str) -> CurateError:
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
             place = error.filename2 or place  # of a copy, the file that is written
-            return MachineError(f"{place}: no space left on the disk. Free some, or write elsewhere")
+            return MachineError(f"{_meant(place)}: no space left on the disk. Free some, or write elsewhere")
         case errno.EROFS:
-            return MachineError(f"{place}: the disk can only be read. Choose a place on another one")
+            return MachineError(f"{_meant(place)}: the disk can only be read. Choose a place on another one")
         case errno.EACCES | errno.EPERM:
-            return MachineError(f"{place}: permission denied. Check its owner and mode, or choose another folder")
+            advice = "Check its owner and mode, or choose another folder"
+            return MachineError(f"{_meant(place)}: permission denied. {advice}")
         case errno.ENOENT:
             return MissingError(f"{place}: no such file or folder. Check the path")
         case errno.ENOTDIR | errno.EISDIR:
             return MissingError(f"{place}: {error.strerror}. Check whether a file or a folder is wanted here")
         case _:
             return MachineError(f"{place}: {error.strerror or error}")
+
+
+def _meant(place: Path | str) -> Path | str:
+    """The place that was named by the user, of one that is staged for it."""
+    for path in (*reversed(Path(place).parents), Path(place)):
+        if staged := re.fullmatch(r"\.(.+)\.(partial|masks)", path.name):
+            return path.with_name(staged[1])
+    return place
 
 
 def cache_folder() -> Path:

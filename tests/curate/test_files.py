@@ -247,6 +247,13 @@ def test_a_copy_that_finds_no_space_names_the_file_it_writes() -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "photos/a.jpg", None, "out/b.jpg")
 
 
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+@pytest.mark.parametrize("hidden", [".out.zip.partial/.export.partial/images", ".out.zip.masks/1.png"])
+def test_what_is_refused_in_a_staged_folder_is_told_of_what_it_becomes(number: int, hidden: str) -> None:
+    with pytest.raises(MachineError, match=r"^a/out\.zip: "), files.readable_faults("there"):
+        raise OSError(number, os.strerror(number), f"a/{hidden}")
+
+
 def test_a_held_folder_refuses_a_second_process(tmp_path: Path) -> None:
     with (
         files.held_folder(tmp_path / "loop"),
