@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import signal
@@ -84,6 +85,11 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM: the program ends as it does at Ctrl-C, so that what was begun is cleared away."""
 
 
+def code_of(stop: BaseException) -> int:
+    """The exit code of a program that was asked to end: 143 by SIGTERM, 130 by Ctrl-C."""
+    return 143 if isinstance(stop, Terminated) else 130
+
+
 @contextmanager
 def termination_noticed() -> Iterator[None]:
     """SIGTERM raises Terminated, unless somebody else takes care of it already."""
@@ -114,8 +120,8 @@ def main(arguments: list[str] | None = None) -> None:
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except (click.Abort, KeyboardInterrupt) as stop:
-        terminated = isinstance(stop.__cause__ or stop, Terminated)  # click makes an Abort of it
-        fail("terminated", 143) if terminated else fail("interrupted", 130)
+        code = code_of(stop.__cause__ or stop)  # click makes an Abort of it
+        fail("terminated" if code == 143 else "interrupted", code)
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
@@ -135,7 +141,8 @@ def main(arguments: list[str] | None = None) -> None:
     except OSError as error:
         if debug:
             raise
-        fail(str(explain_oserror(error, "the system")), 1)
+        where = "stdout" if error.errno == errno.ENOSPC else "the system"  # who writes a file names it
+        fail(str(explain_oserror(error, where)), 1)
     except Exception as error:  # a fault of ours: one line for the user, the traceback with --debug
         if debug:
             raise

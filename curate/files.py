@@ -7,12 +7,14 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import shutil
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from curate.errors import CurateError, ExistsError, MachineError, MissingError, UsageError
 from curate.exchange import exchange
@@ -59,19 +61,44 @@ def write_atomic(path: Path, data: bytes, *, synced: bool = True) -> None:
         synced: Wait until they are on the disk, so that this holds after a crash of the machine too. Where many files
             are written, one `sync_tree` after them does the same for all in a fraction of the time.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
+    partial = path.with_name(f".{path.name}.partial")
+    with _open_alone(partial) as file:
+        try:
             file.write(data)
             file.flush()
             if synced:
                 os.fsync(file.fileno())
-        partial.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise
+            partial.replace(path)
+        except BaseException as error:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+            if isinstance(error, OSError):
+                error.filename = str(path)  # a write names no file
+            raise
+
+
+@contextmanager
+def _open_alone(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that nobody else writes meanwhile, emptied of what a killed process left in it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        with path.open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if _is_at(path, file.fileno()):  # else the one who held it has just put it in its place
+                file.truncate(0)
+                yield file
+                return
+
+
+def is_outdated(made: Path, source: Path) -> bool:
+    """Whether a file is missing, or was made before the one it is made of.
+
+    One from the future is, too, unless its source is as well: the clock was wrong, and the source may be newer.
+    """
+    if not made.is_file():
+        return True
+    made_ns, source_ns = made.stat().st_mtime_ns, source.stat().st_mtime_ns
+    return made_ns < source_ns or made_ns > time.time_ns() >= source_ns
 
 
 def link_or_copy(source: Path, target: Path) -> None:
@@ -295,15 +322,26 @@ def explain_oserror(error: OSError, where: Path | str) -> CurateError:
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
             place = error.filename2 or place  # of a copy, the file that is written
-            return MachineError(f"{place}: no space left on the disk. Free some, or write elsewhere")
-        case errno.EROFS | errno.EACCES | errno.EPERM:
-            return MachineError(f"{place}: permission denied. Check its owner and mode, or choose another folder")
+            return MachineError(f"{_meant(place)}: no space left on the disk. Free some, or write elsewhere")
+        case errno.EROFS:
+            return MachineError(f"{_meant(place)}: the disk can only be read. Choose a place on another one")
+        case errno.EACCES | errno.EPERM:
+            advice = "Check its owner and mode, or choose another folder"
+            return MachineError(f"{_meant(place)}: permission denied. {advice}")
         case errno.ENOENT:
             return MissingError(f"{place}: no such file or folder. Check the path")
         case errno.ENOTDIR | errno.EISDIR:
             return MissingError(f"{place}: {error.strerror}. Check whether a file or a folder is wanted here")
         case _:
             return MachineError(f"{place}: {error.strerror or error}")
+
+
+def _meant(place: Path | str) -> Path | str:
+    """The place that was named by the user, of one that is staged for it."""
+    for path in (*reversed(Path(place).parents), Path(place)):
+        if staged := re.fullmatch(r"\.(.+)\.(partial|masks)", path.name):
+            return path.with_name(staged[1])
+    return place
 
 
 def cache_folder() -> Path:

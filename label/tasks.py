@@ -32,6 +32,8 @@ from curate.sources import Note
 from curate.threads import Watch, unwatched
 from label.outlining import TOLERANCE_PX
 
+NO_CLOCK = (1980, 1, 1, 0, 0, 0)
+"""The time of every entry of a zip, the first it can have: the same export gives the same bytes."""
 HALF = 128
 """Of a prediction's 8 bits: from here on it says person."""
 
@@ -142,7 +144,9 @@ def write_zip(dataset: Dataset, out: Path, tool: str, fill: Fill, *, force: bool
         with zipfile.ZipFile(partial, "w") as archive:  # photographs and PNGs do not shrink
             for path in sorted(export.out.rglob("*")):
                 if path.is_file():
-                    archive.write(path, path.relative_to(export.out))
+                    entry = zipfile.ZipInfo.from_file(path, path.relative_to(export.out), strict_timestamps=False)
+                    entry.date_time = NO_CLOCK
+                    archive.writestr(entry, path.read_bytes())
         partial.replace(out)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from curate.dataset import Dataset
 from curate.errors import MachineError
-from curate.files import readable_faults, write_atomic
+from curate.files import is_outdated, readable_faults, write_atomic
 from curate.threads import Tick, Watch, map_threads, unwatched
 from review.runs import Run
 
@@ -31,7 +31,7 @@ def embeddings_of(run: Run, watch: Watch = unwatched) -> NDArray[np.float32] | N
     weights, path, rows = run.root / "best.safetensors", run.root / "embeddings.npy", run.dataset.rows()
     if not weights.is_file():
         return None
-    if path.is_file() and path.stat().st_mtime_ns >= weights.stat().st_mtime_ns:
+    if not is_outdated(path, weights):
         with suppress(ValueError, OSError, EOFError):
             kept: NDArray[np.float32] = np.load(path, allow_pickle=False)
             if len(kept) == len(rows):

@@ -13,7 +13,7 @@ from curate import schema
 from curate.dataset import write_table
 from curate.engine import map_rows
 from curate.errors import MismatchError, UsageError
-from curate.files import readable_faults
+from curate.files import is_outdated, readable_faults
 from curate.threads import PART, Watch, unwatched
 from label.findings import SUSPECT
 from review.geometry import Failure, name_failure
@@ -93,9 +93,8 @@ def bring_up_to_date(run: Run, watch: Watch = unwatched) -> None:
 
     Raises what `find_failures` raises.
     """
-    made, scores = run.root / "failures.parquet", run.root / "scores.parquet"
-    whole = made.is_file() and (run.root / "suspects.parquet").is_file() and is_current(made)
-    if not whole or made.stat().st_mtime_ns < scores.stat().st_mtime_ns:
+    made, suspects, scores = (run.root / f"{name}.parquet" for name in ("failures", "suspects", "scores"))
+    if is_outdated(made, scores) or not suspects.is_file() or not is_current(made):
         find_failures(run, watch=watch)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.dataset import Dataset
-from curate.files import readable_faults, write_atomic
+from curate.files import is_outdated, readable_faults, write_atomic
 from curate.images import png_bytes
 from curate.masks import IGNORE, PERSON, Mask, Target
 from curate.threads import Watch, map_threads, unwatched
@@ -54,20 +54,19 @@ def write_layers(run: Run, watch: Watch = unwatched) -> int:
 
 def write_if_outdated(run: Run, row: dict[str, Any]) -> bool:
     """Write one sample's masks where they are outdated; whether they were."""
-    outdated = is_outdated(run.root, run.dataset, row)
+    outdated = are_outdated(run.root, run.dataset, row)
     if outdated:
         write_sample_layers(run.root, run.dataset, row)
     return outdated
 
 
-def is_outdated(run: Path, dataset: Dataset, row: dict[str, Any]) -> bool:
+def are_outdated(run: Path, dataset: Dataset, row: dict[str, Any]) -> bool:
     """Whether a sample's masks are missing, or older than its prediction or its label."""
     made = (prediction_path(run, row["sample_id"]), errors_path(run, row["sample_id"]))
     sources = (probabilities_path(run, row["sample_id"]), dataset.root / row["mask"])
     if not all(path.is_file() for path in made):
         return True
-    oldest = min(path.stat().st_mtime_ns for path in made)
-    return any(path.stat().st_mtime_ns >= oldest for path in sources if path.is_file())
+    return any(is_outdated(path, source) for path in made for source in sources if source.is_file())
 
 
 def write_sample_layers(run: Path, dataset: Dataset, row: dict[str, Any]) -> None:

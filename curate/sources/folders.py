@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from curate.errors import FormatError
@@ -29,8 +30,10 @@ class Walk:
     files: list[str]
     notes: list[Note]
 
-    def note_closed(self, error: OSError) -> None:
-        """Note a folder that cannot be opened."""
+    def note_closed(self, folder: Path, error: OSError) -> None:
+        """Note a folder that cannot be opened; `folder` itself is what was asked for."""
+        if Path(error.filename) == folder:
+            raise error
         self.notes.append(Note("folders cannot be opened and were not searched", printable(str(error.filename))))
 
 
@@ -44,10 +47,13 @@ def files_below(folder: Path, suffixes: frozenset[str], without: Path | None = N
         folder: Where to look.
         suffixes: Lower-case endings with their dot.
         without: A folder that is not searched.
+
+    Raises:
+        OSError: `folder` itself cannot be opened.
     """
     walk = Walk([], [])
     barred = without.resolve() if without else None
-    for place, folders, names in os.walk(folder, onerror=walk.note_closed):
+    for place, folders, names in os.walk(folder, onerror=partial(walk.note_closed, folder)):
         at = Path(place).relative_to(folder).as_posix() + "/"
         at = "" if at == "./" else at
         if DATASET.issubset(names):

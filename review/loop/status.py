@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from curate.files import is_held
+from curate.files import is_held, is_outdated
 from review.loop.ahead import arm_folders
 from review.loop.offer import TO_LABEL
 from review.loop.run import read_loop
@@ -43,9 +43,7 @@ def _steps(out: Path) -> Iterator[tuple[str, str]]:
         state = "to do" if decided is None else "promoted" if decided.promoted else "not promoted"
         yield f"round {number}: scores and verdict", state
     verdicts = [round_folder(out, result.round) / "verdict.json" for result in results]
-    latest = max((path.stat().st_mtime_ns for path in verdicts), default=0)
-    report = out / "report.html"
-    is_whole = report.is_file() and report.stat().st_mtime_ns >= latest and len(results) == config.rounds
+    is_whole = len(results) == config.rounds and not any(is_outdated(out / "report.html", one) for one in verdicts)
     yield "report", "done" if is_whole else "to do"
 
 

@@ -7,56 +7,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.conftest import REPOSITORY
-
-PROGRAM = """
-import os, sys, threading, time
-
-strike, step, *words = sys.argv[1:]
-CHANGES = {"open", "os.mkdir", "os.rename", "os.link", "os.remove", "os.rmdir", "shutil.copyfile", "shutil.rmtree"}
-here, done, lock, first = os.getcwd(), 0, threading.Lock(), os.getpid()
-
-
-def notice(event, arguments):
-    global done
-    if event not in CHANGES or not isinstance(arguments[0], (str, os.PathLike)):
-        return
-    if event == "open" and not str(arguments[1]).startswith(("w", "x")):
-        return
-    if not os.path.abspath(arguments[0]).startswith(here):
-        return
-    with lock:
-        done += 1
-        mine = done
-    if strike.endswith("worker"):
-        reached = mine >= int(step) and os.getpid() != first  # it counts on from where its parent was
-    else:
-        reached = mine == int(step)
-    if reached and strike == "kill worker":
-        os.kill(os.getpid(), 9)
-    elif reached and strike.startswith("hold"):
-        os.close(os.open("held", os.O_CREAT))
-        while not os.path.exists("go on"):
-            time.sleep(0.01)
-    elif reached and strike.isdecimal():
-        os.kill(first, int(strike))
-
-
-sys.addaudithook(notice)
-from curate.cli import main
-
-try:
-    main(words)
-finally:
-    if strike == "count":
-        print(done)
-"""
-"""Counts the changes made below the current folder and strikes before the `step`-th is made."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +33,12 @@ class Ended:
 
 
 def start(folder: Path, words: list[str], strike: str = "none", step: int = 0) -> subprocess.Popen[str]:
-    """`curate WORDS` in `folder`, with PROGRAM's strike.
+    """`curate WORDS` in `folder`, struck before it makes its `step`-th change below it.
 
-    It is the number of a signal, `hold`, `count` or `none`; of a forked process that works for it `kill worker` or
-    `hold worker`.
+    A strike is the number of a signal, `hold`, `count` or `none`; of a forked process that works for it `kill worker`
+    or `hold worker`.
     """
-    command = [sys.executable, "-c", PROGRAM, strike, str(step), *words]
+    command = [sys.executable, "-P", "-m", "tests.curate.struck", strike, str(step), *words]
     environ = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     pipe = subprocess.PIPE
     return subprocess.Popen(
@@ -139,3 +98,16 @@ def let_go(folder: Path, process: subprocess.Popen[str]) -> Ended:
     for name in ("held", "go on"):
         (folder / name).unlink()
     return ended
+
+
+@contextmanager
+def mounted(folder: Path, options: str) -> Iterator[None]:
+    """A small disk of memory at `folder`; a skip where none can be mounted."""
+    folder.mkdir(exist_ok=True)
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    if os.geteuid() or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("only root can mount a small disk")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -203,6 +204,38 @@ def test_an_atomic_write_keeps_the_old_bytes_when_the_disk_is_full(
     assert leftovers(tmp_path) == []
 
 
+def test_what_a_killed_process_left_of_a_file_is_cleared_by_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    kill_while_written(path)
+    assert [path.name for path in tmp_path.iterdir()] == leftovers(tmp_path) != []
+    files.write_atomic(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert leftovers(tmp_path) == []
+
+
+def kill_while_written(path: Path) -> None:
+    """A process that is killed when it has written a file, before that is in its place."""
+    child = os.fork()
+    if not child:
+        os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
+        files.write_atomic(path, b"longer than what comes after it")
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+
+
+def test_of_many_who_write_one_file_at_once_one_stands_whole(tmp_path: Path) -> None:
+    path, sizes = tmp_path / "a.json", [1, 5_000, 100_000, 2_000_000]
+
+    def write(number: int) -> None:
+        for _ in range(20):
+            files.write_atomic(path, bytes([number]) * sizes[number], synced=False)
+            data = path.read_bytes()
+            assert data == bytes(data[:1]) * sizes[data[0]]
+
+    with ThreadPoolExecutor(len(sizes)) as pool:
+        list(pool.map(write, range(len(sizes))))
+    assert leftovers(tmp_path) == []
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
 def test_a_full_device_is_named() -> None:
     with pytest.raises(MachineError, match="no space left on the disk"), files.readable_faults("/dev/full"):
@@ -212,6 +245,13 @@ def test_a_full_device_is_named() -> None:
 def test_a_copy_that_finds_no_space_names_the_file_it_writes() -> None:
     with pytest.raises(MachineError, match=r"out/b\.jpg: no space left"), files.readable_faults("out"):
         raise OSError(errno.ENOSPC, "No space left on device", "photos/a.jpg", None, "out/b.jpg")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+@pytest.mark.parametrize("hidden", [".out.zip.partial/.export.partial/images", ".out.zip.masks/1.png"])
+def test_what_is_refused_in_a_staged_folder_is_told_of_what_it_becomes(number: int, hidden: str) -> None:
+    with pytest.raises(MachineError, match=r"^a/out\.zip: "), files.readable_faults("there"):
+        raise OSError(number, os.strerror(number), f"a/{hidden}")
 
 
 def test_a_held_folder_refuses_a_second_process(tmp_path: Path) -> None:
@@ -274,6 +314,7 @@ def test_the_hash_of_many_files_changes_with_any_name_or_byte(tmp_path: Path) ->
     [
         (errno.ENOSPC, MachineError, "no space left"),
         (errno.EACCES, MachineError, "permission denied"),
+        (errno.EROFS, MachineError, "there: the disk can only be read. Choose a place on another one"),
         (errno.ENOENT, MissingError, "no such file"),
         (errno.ENOTDIR, MissingError, "whether a file or a folder"),
         (errno.EIO, MachineError, "Input/output error"),

@@ -68,6 +68,11 @@ def test_a_folder_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     assert "cannot be opened" in walk.notes[0].what
 
 
+def test_where_the_folder_itself_cannot_be_opened_nothing_passes_for_its_files(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="gone"):
+        files_below(tmp_path / "gone", JPG)
+
+
 @pytest.mark.parametrize(
     ("content", "lines"),
     [

@@ -7,10 +7,7 @@ import random
 import resource
 import shutil
 import signal
-import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +18,7 @@ from curate.errors import MissingError
 from curate.processes import WORTH_FORKING
 from tests.curate import striking
 from tests.curate.scenes import coco_set
-from tests.curate.striking import Ended
+from tests.curate.striking import Ended, mounted
 
 SHARES = [0.3, 0.5, 0.2, 0.4, 0.6, 0.1]
 OLD = ["build", "--coco", "set/annotations/instances_val2017.json", "--out", "out", "--seed", "1"]
@@ -263,19 +260,6 @@ def test_a_file_too_large_for_the_disk_is_one_line_and_harms_nothing(folder: Pat
     check_hindered(striking.end(process), folder, peace, "out: File too large")
 
 
-@contextmanager
-def mounted(folder: Path, options: str) -> Iterator[None]:
-    """A small disk of memory at `folder`; a skip where none can be mounted."""
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
-    if os.geteuid() or subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("only root can mount a small disk")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-
-
 @pytest.mark.parametrize("size_kb", [8, 24, 48, 100], ids="{} kB".format)
 def test_a_full_disk_is_one_line_and_leaves_nothing(folder: Path, size_kb: int) -> None:
     with mounted(folder / "disk", f"size={size_kb}k"):
@@ -290,7 +274,7 @@ def test_a_read_only_folder_is_one_line(folder: Path) -> None:
     with mounted(folder / "disk", "ro"):
         ended = striking.run(folder, [*NEW[:-3], "disk/out", *NEW[-2:]])
     assert (ended.code, len(ended.errors)) == (1, 1), ended
-    assert "permission denied. Check its owner and mode, or choose another folder" in ended.errors[0]
+    assert "the disk can only be read. Choose a place on another one" in ended.errors[0]
 
 
 def test_a_photograph_that_vanishes_meanwhile_is_one_line_and_the_rerun_goes_on(folder: Path, peace: Peace) -> None:

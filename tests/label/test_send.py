@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import zipfile
 from pathlib import Path
@@ -145,6 +146,15 @@ def test_a_zip_is_what_the_folder_is(one: Dataset, tmp_path: Path) -> None:
         send(one, tmp_path / "out.zip", "cvat", ["pairs-a"])
     send(one, tmp_path / "out.zip", "cvat", ["pairs-b"], force=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "out.zip"]
+
+
+def test_a_zip_is_the_same_whatever_the_clock_says(one: Dataset, tmp_path: Path) -> None:
+    zips = []
+    for year in (1970, 2020, 2200):
+        for photo in (one.root / "images").iterdir():
+            os.utime(photo, ((year - 1970) * 365 * 86400,) * 2)
+        zips.append(send(one, tmp_path / f"{year}.zip", "png", ["pairs-a"]).out.read_bytes())
+    assert zips[0] == zips[1] == zips[2]
 
 
 def test_a_zip_that_is_no_export_alone_is_never_replaced(one: Dataset, tmp_path: Path) -> None:

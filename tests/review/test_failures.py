@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -387,6 +389,21 @@ def test_layers_hold_the_prediction_and_its_errors(run: Path) -> None:
         errors == np.where(PERSON & (sure_of(HOLE) < 128), 2, np.where(~PERSON & (sure_of(HOLE) >= 128), 1, 0))
     ).all()
     assert set(np.unique(errors)) == {0, 1, 2}
+
+
+def test_what_was_made_by_a_clock_that_was_ahead_does_not_pass_for_newer(run: Path) -> None:
+    opened = open_run(run)
+    bring_up_to_date(opened)
+    write_layers(opened)
+    ahead = time.time() + 86400
+    for path in [run / "failures.parquet", *(run / "overlays").rglob("*.png")]:
+        os.utime(path, (ahead, ahead))
+    bring_up_to_date(opened)
+    assert (run / "failures.parquet").stat().st_mtime < ahead
+    assert write_layers(opened) == opened.scores.height
+    for path in [*run.rglob("*"), *opened.dataset.root.rglob("*")]:
+        os.utime(path, (ahead, ahead))
+    assert write_layers(opened) == 0, "the clock was set back since: all of it has the same age"
 
 
 def test_layers_are_written_only_where_they_are_older(run: Path) -> None:

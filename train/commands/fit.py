@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from curate.cli import code_of
 from curate.errors import UsageError
 from train.commands.console import SETTINGS, is_silent, is_started_again, is_started_together, note, progress
 from train.commands.options import fit_options
@@ -120,10 +121,10 @@ def fit(
                 tensorboard=tensorboard,
                 team=team or ALONE,
             )
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         again = shlex.join(["curate", "train", "fit", str(dataset), "--out", str(out), "--resume"])
         note(f"stopped after {len(read_log(out))} finished epochs; go on with: {again}")
-        ctx.exit(130)
+        ctx.exit(code_of(stop))
     if not is_silent():
         _print_result(out, opened)
 

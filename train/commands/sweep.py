@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from curate.cli import code_of
 from curate.completion import words_or_path
 from curate.packaged import shipped_names
 from train.commands.console import SETTINGS, note, progress
@@ -80,9 +81,9 @@ def sweep(
             rows = run_sweep(
                 opened, out, wanted, force=force, say=say, report=lambda line: say(f"  {in_words(line)}"), watch=watch
             )
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         note(f"stopped; go on with: {again}")
-        ctx.exit(130)
+        ctx.exit(code_of(stop))
     if any(row.state != "done" for row in rows):
         note(f"not every run is trained; to try those again: {again}")
     click.echo(table_json(rows) if as_json else table_csv(rows) if as_csv else table_markdown(rows), nl=as_json)
