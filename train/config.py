@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from curate.errors import CurateError, FormatError, MissingError, UsageError
+from curate.errors import JSON_ERRORS, CurateError, FormatError, MissingError, UsageError
 
 ENCODER_MODELS = (
     "unet",
@@ -306,7 +306,7 @@ def read_config(run: Path) -> FitConfig:
             )
         what = "is not a run (no config.json in it)" if run.is_dir() else "no such run"
         raise MissingError(f"{run}: {what}. Train one with: curate train fit DATASET --out {run}")
-    with suppress(msgspec.DecodeError, UnicodeDecodeError):
+    with suppress(*JSON_ERRORS):
         peer = msgspec.json.decode(path.read_bytes(), type=PeerConfig).peer
         raise UsageError(
             f"{run}: holds the scores of {peer}, no trained model. "
@@ -314,7 +314,7 @@ def read_config(run: Path) -> FitConfig:
         )
     try:
         return msgspec.json.decode(path.read_bytes(), type=FitConfig)
-    except (msgspec.DecodeError, UnicodeDecodeError, CurateError) as error:
+    except (*JSON_ERRORS, CurateError) as error:
         raise FormatError(path, f"is damaged ({error}). Restore it, or train again with --force") from error
 
 

@@ -10,7 +10,7 @@ import polars as pl
 
 from curate import schema
 from curate.dataset import Dataset, read_table, write_table
-from curate.errors import FormatError
+from curate.errors import JSON_ERRORS, FormatError
 from curate.files import write_atomic
 from curate.terminal import counted
 from review.compare import SliceDifference
@@ -256,5 +256,5 @@ def finished_round(out: Path, number: int) -> RoundResult | None:
         return None
     try:
         return msgspec.json.decode(path.read_bytes(), type=RoundResult)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except JSON_ERRORS as error:
         raise FormatError(path, f"is damaged ({error}). Delete it and run the loop again") from error
