@@ -184,7 +184,7 @@ def spelt(text: str) -> str:
 class Plain:
     """A text stream to which all is written as `spelt` has it.
 
-    A carriage return that a text begins with passes: it is where a bar of another library is drawn anew.
+    A carriage return that a text begins or ends with passes: it is where a bar of another library is drawn anew.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -192,8 +192,9 @@ class Plain:
 
     def write(self, text: str) -> int:
         """Write the text; the number of its characters."""
-        start = "\r" * text.startswith("\r")
-        self.stream.write(start + spelt(text[len(start) :]))
+        inner = text.strip("\r")
+        start = text.index(inner)
+        self.stream.write(text[:start] + spelt(inner) + text[start + len(inner) :])
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:

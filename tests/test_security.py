@@ -15,7 +15,7 @@ NAMED = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE.read_text())
 PIN = re.compile(r"^([A-Za-z0-9][\w.-]*)==(\S+)", re.MULTILINE)
 
 
-def tested_in(path: Path) -> set[str]:
+def names_in(path: Path) -> set[str]:
     """The names of the tests in a module."""
     return {node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)}
 
@@ -23,7 +23,7 @@ def tested_in(path: Path) -> set[str]:
 @pytest.mark.parametrize(("module", "test"), NAMED, ids=lambda name: name.rpartition("/")[2])
 def test_a_claim_names_a_test_that_is_there(module: str, test: str) -> None:
     assert test.startswith("test_")
-    assert test in tested_in(REPOSITORY / module)
+    assert test in names_in(REPOSITORY / module)
 
 
 def test_every_threat_has_a_test() -> None:

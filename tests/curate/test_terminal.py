@@ -108,9 +108,9 @@ def test_what_is_printed_never_steers_the_terminal(steering: str, capsys: pytest
 
 def test_bars_headings_and_letters_of_any_script_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     with plain_output():
-        for text in ("\r 50 %", "\x1b[1mSources\x1b[0m\n", "Zoë 人 🧑\u200d🦱\tا\n"):
+        for text in ("\r 50 %", "again\r", "\x1b[1mSources\x1b[0m\n", "Zoë 人 🧑\u200d🦱\tا\n"):
             print(text, end="")
-    assert capsys.readouterr().out == "\r 50 %\x1b[1mSources\x1b[0m\nZoë 人 🧑\u200d🦱\tا\n"
+    assert capsys.readouterr().out == "\r 50 %again\r\x1b[1mSources\x1b[0m\nZoë 人 🧑\u200d🦱\tا\n"
 
 
 def test_a_name_from_a_stranger_does_not_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
