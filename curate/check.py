@@ -18,7 +18,7 @@ from curate.checks.rules import TRAITS, check_copies, check_counts, check_rules,
 from curate.checks.tables import check_drops, check_edits, check_header, check_prelabels, check_samples
 from curate.choose import traits_of
 from curate.classes import class_path
-from curate.dataset import Dataset, Header, read_header, read_table
+from curate.dataset import Dataset, Header, read_columns, read_header
 from curate.errors import FormatError, MissingError, UsageError
 from curate.guesses import TABLE as PRELABELS
 from curate.recipe import Recipe, make_recipe
@@ -81,15 +81,15 @@ def read_parts(report: Report) -> None:
     if not (root / "dataset.json").exists():
         read_header(root)
     report.header = read_part(report, "dataset.json", lambda path: read_header(path.parent))
-    report.samples = read_part(report, "samples.parquet", lambda path: read_table(path, schema.SAMPLES))
-    report.drops = read_part(report, "drops.parquet", lambda path: read_table(path, schema.DROPS))
+    report.samples = read_part(report, "samples.parquet", lambda path: read_columns(path, schema.SAMPLES))
+    report.drops = read_part(report, "drops.parquet", lambda path: read_columns(path, schema.DROPS))
     edited = report.header is not None and str(report.header.recipe.get("command")).startswith("label ")
     if edited or os.path.lexists(root / "edits.parquet"):
         report.edits = read_part(
-            report, "edits.parquet", lambda path: read_table(path, schema.EDITS, later=schema.EDITS_LATER)
+            report, "edits.parquet", lambda path: read_columns(path, schema.EDITS, later=schema.EDITS_LATER)
         )
     if os.path.lexists(root / PRELABELS):
-        report.prelabels = read_part(report, PRELABELS, lambda path: read_table(path, schema.PRELABELS))
+        report.prelabels = read_part(report, PRELABELS, lambda path: read_columns(path, schema.PRELABELS))
 
 
 def read_part(report: Report, name: str, read: Callable[[Path], Part]) -> Part | None:

@@ -16,6 +16,7 @@ from click.shell_completion import CompletionItem
 from curate import __version__
 from curate.errors import CurateError
 from curate.files import explain_oserror
+from curate.terminal import plain_output
 
 COMMANDS = {
     "build": ("curate.commands:build", "Choose images from COCO, VOC and pairs; write a dataset version."),
@@ -113,6 +114,12 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the program and exit: 0 done, 1 a data problem, 2 usage, 130 interrupted, 143 terminated."""
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments or bool(os.environ.get("CURATE_DEBUG"))
+    with plain_output():
+        run(arguments, debug)
+
+
+def run(arguments: list[str], debug: bool) -> None:
+    """Run the program and exit, as `main`; with `debug` errors are raised as they are."""
     try:
         with termination_noticed():
             code = cli.main(arguments, prog_name="curate", standalone_mode=False)

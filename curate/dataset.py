@@ -16,9 +16,10 @@ import msgspec
 import polars as pl
 
 from curate import schema
+from curate.classes import FOLDER as CLASSES
 from curate.classes import beside, class_path, read_class_mask
-from curate.errors import FormatError, MissingError, VersionError
-from curate.files import write_atomic
+from curate.errors import JSON_ERRORS, FormatError, MissingError, VersionError
+from curate.files import check_links, write_atomic
 from curate.foreground import CLASS_OPTIONS
 from curate.formats import check_format
 
@@ -27,6 +28,12 @@ if TYPE_CHECKING:  # opening a dataset reads tables; what decodes pixels is impo
     from numpy.typing import NDArray
 
     from curate.masks import Target
+
+
+MOST_ROWS_OF_SMALL = 1_000_000
+"""Rows of a table that may have less than a byte each."""
+SAMPLE_FOLDERS = ("images", "masks", CLASSES, "replaced")
+"""The folders of a dataset that hold files of samples."""
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -117,8 +124,8 @@ def open_dataset(root: Path | str, digest: str | None = None) -> Dataset:
         digest: The digest it must have, where a run names one.
 
     Raises:
-        MissingError: No header, so this is no dataset (or one that was never finished).
-        FormatError: The header or a table is damaged.
+        MissingError: No header, so this is no dataset (or one that was never finished); or a link leads out of it.
+        FormatError: The header or a table is damaged, or a row names a file outside.
         VersionError: The digest is another, or the format a newer one.
     """
     root = Path(root)
@@ -130,7 +137,25 @@ def open_dataset(root: Path | str, digest: str | None = None) -> Dataset:
         )
     samples = read_table(root / "samples.parquet", schema.SAMPLES)
     drops = read_table(root / "drops.parquet", schema.DROPS)
+    check_files_inside(root, samples)
     return Dataset(root, header, samples, drops)
+
+
+def check_files_inside(root: Path, samples: pl.DataFrame) -> None:
+    """Raise where a file of a sample would be one from outside: tables and links may be a stranger's.
+
+    Raises:
+        FormatError: A row names its image or mask otherwise than after its sample.
+        MissingError: A link leads out of the dataset.
+    """
+    for column, named in (("image", is_image_path()), ("mask", is_mask_path())):
+        for path in samples.filter(~named.fill_null(False))[column].head(1):
+            told = (
+                f"the {column} {str(path)!r} is not called after its sample. `curate check {root}` lists all such rows"
+            )
+            raise FormatError(root / "samples.parquet", told)
+    for name in SAMPLE_FOLDERS:
+        check_links(root, root / name)
 
 
 def read_edits(root: Path) -> pl.DataFrame:
@@ -160,22 +185,54 @@ def read_header(root: Path) -> Header:
     check_format(header_path, content)
     try:
         return msgspec.json.decode(content, type=Header)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except JSON_ERRORS as error:
         raise FormatError(header_path, f"is damaged ({error}). Build the dataset again with --force") from error
 
 
 def read_table(path: Path, columns: pl.Schema, later: Collection[str] = ()) -> pl.DataFrame:
-    """A Parquet table with exactly these columns; anything else is a MissingError or FormatError.
+    """A Parquet table with exactly these columns, whose samples can be names of files.
 
     Args:
         path: The file.
         columns: Its columns, in order.
         later: Those that were added to the format; a table from before has none of them, and null is what they hold.
+
+    Raises:
+        MissingError, FormatError: As `read_columns`; also where a file called after a sample would lie elsewhere.
     """
+    frame = read_columns(path, columns, later)
+    if "sample_id" in columns:
+        for name in frame.filter(~is_file_name("sample_id").fill_null(False))["sample_id"].head(1):
+            raise FormatError(path, f"the sample_id {name!r} is no file name")
+    return frame
+
+
+def is_file_name(column: str) -> pl.Expr:
+    """Whether a text can be the name of a file, and of one in no other folder."""
+    name = pl.col(column)
+    return name.str.contains(r"^[^/\\\p{Cc}]{1,240}$") & ~name.is_in([".", ".."])
+
+
+def is_image_path() -> pl.Expr:
+    """Whether the path of a row's photograph is `images/<sample_id>.<ext>`."""
+    start = pl.concat_str(pl.lit("images/"), pl.col("sample_id"), pl.lit("."))
+    return pl.col("image").str.strip_prefix(start).str.contains("^[a-z0-9]{1,5}$")
+
+
+def is_mask_path() -> pl.Expr:
+    """Whether the path of a row's mask is `masks/<sample_id>.png`."""
+    return pl.col("mask") == pl.concat_str(pl.lit("masks/"), pl.col("sample_id"), pl.lit(".png"))
+
+
+def read_columns(path: Path, columns: pl.Schema, later: Collection[str] = ()) -> pl.DataFrame:
+    """As `read_table`, whatever the samples are called; anything else is a MissingError or FormatError."""
     if not path.is_file():
         raise MissingError(f"{path}: is missing. Make it again with the command that writes it")
     try:
         with panics_unheard():
+            rows = pl.scan_parquet(path, glob=False, hive_partitioning=False).select(pl.len()).collect().item()
+            if rows > max(MOST_ROWS_OF_SMALL, path.stat().st_size):
+                raise FormatError(path, f"has {rows} rows in {path.stat().st_size} bytes, which looks like a bomb")
             frame = pl.read_parquet(path, glob=False, hive_partitioning=False)  # the path is a name, not a pattern
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise FormatError(

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from curate import schema
-from curate.errors import FormatError
+from curate.errors import JSON_ERRORS, FormatError
 from curate.files import readable_faults
 
 WEIGHTS = {"relabel": 0.0, "hard": 2.0}
@@ -41,7 +41,7 @@ def read_decisions(path: Path) -> dict[str, Decision]:
             continue
         try:
             decision = msgspec.json.decode(line, type=Decision)
-        except msgspec.DecodeError as error:
+        except JSON_ERRORS as error:
             raise FormatError(
                 path, f"{error}. Expected an object with sample_id and verdict", f"line {number}"
             ) from error

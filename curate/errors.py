@@ -17,6 +17,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
+JSON_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises of bytes that are no JSON of the kind wanted: a hundred thousand brackets are the last one."""
+
 
 class CurateError(Exception):
     """Base of all errors whose text is meant for the user."""

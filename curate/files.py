@@ -178,14 +178,46 @@ def held_folder(folder: Path) -> Iterator[None]:
 
     Raises:
         ExistsError: Another process holds it.
+        MissingError: As `check_linked_folders`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     _lock(descriptor, folder)
     try:
+        check_linked_folders(folder)
         yield
     finally:
         os.close(descriptor)
+
+
+def check_links(root: Path, folder: Path) -> None:
+    """Raise MissingError where `folder`, or anything in it, is a link that leads out of `root`.
+
+    A folder from a stranger may hold links to any file of this machine: what is read through one is sent around with
+    what is made of it. A folder that is not there holds none.
+    """
+    links = [str(folder)] if folder.is_symlink() else []
+    if folder.is_dir():
+        with os.scandir(folder) as entries:
+            links += [entry.path for entry in entries if entry.is_symlink()]
+    _check_lead_inside(root, links)
+
+
+def check_linked_folders(root: Path) -> None:
+    """Raise MissingError where a folder below `root` is a link that leads out: what is written in it lands elsewhere.
+
+    A link in place of a file does no harm: files are replaced, not written to.
+    """
+    for place, folders, _ in os.walk(root):
+        paths = [os.path.join(place, name) for name in folders]  # noqa: PTH118 (a Path for each would take longer)
+        _check_lead_inside(root, [path for path in paths if os.path.islink(path)])  # noqa: PTH114
+
+
+def _check_lead_inside(root: Path, links: Iterable[str]) -> None:
+    real = os.path.realpath(root).rstrip(os.sep) + os.sep
+    for link in sorted(links):
+        if not (to := os.path.realpath(link)).startswith(real):
+            raise MissingError(f"{link}: is a link that leads out of {root}, to {to}. Put a copy there")
 
 
 def is_held(folder: Path) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from curate import schema
-from curate.errors import VersionError
+from curate.errors import JSON_ERRORS, VersionError
 
 
 class _Numbered(msgspec.Struct):
@@ -23,7 +23,7 @@ def check_format(path: Path, content: bytes) -> None:
     """
     try:
         found = msgspec.json.decode(content, type=_Numbered).format
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except JSON_ERRORS:
         return
     if found > schema.FORMAT:
         told = f"has format {found}, this program reads up to {schema.FORMAT}"

@@ -24,6 +24,11 @@ Pixel = TypeVar("Pixel", bound=np.generic)
 MAX_PIXELS = 200_000_000
 """Images with more pixels are refused from their header alone, before anything is decoded."""
 
+MOST_OF_SMALL = 64_000_000
+"""Pixels of an image in colour that a small file may unfold to: at 14 bytes each while it is decoded, under 1 GiB."""
+MOST_FROM_BYTE = 100
+"""Pixels for each byte of a file, from which it is a small one. Photographs have up to 20; flat masks a thousand."""
+
 JPEG_LUMA_SUM = 3688
 """Of the 64 numbers of the standard luma quantisation table."""
 
@@ -38,6 +43,9 @@ Image.MAX_IMAGE_PIXELS = None  # the cap above is checked here, on the header, w
 UNDECODABLE = "the pixels cannot be decoded"
 
 _PHOTO_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr")
+
+FLAT = ("1", "L", "P")
+"""Modes of one byte a pixel."""
 
 _EXIF_ORIENTATION = 0x0112
 
@@ -209,6 +217,7 @@ def examine_image(path: Path, size_hw: SizeHW) -> NDArray[np.uint8]:
     with read_header(path) as image:
         check_photograph(path, image)
         check_size(path, image, size_hw)
+        check_unfolding(path, image)
         with _damage_told(path, UNDECODABLE):
             drafted = image.draft("L", (2 * THUMBNAIL_PX, 2 * THUMBNAIL_PX))
             # A drafted raster ends in a part of a pixel; leaving it out keeps the copies in register.
@@ -232,6 +241,14 @@ def check_photograph(path: Path, image: Image.Image) -> None:
         animated = image.format != "MPO" and getattr(image, "is_animated", False)
     if animated:
         raise FormatError(path, f"is animated or has several pages ({image.format}); save the picture that is meant")
+
+
+def check_unfolding(path: Path, image: Image.Image) -> None:
+    """Raise FormatError where a small file would take the machine's memory. Grey and palettes take little enough."""
+    pixels = image.width * image.height
+    if pixels > max(MOST_OF_SMALL, MOST_FROM_BYTE * path.stat().st_size):
+        told = f"has {image.width}x{image.height} pixels in {path.stat().st_size} bytes, as no photograph has"
+        raise FormatError(path, f"{told}. Scale it down, or save it in grey where it is a mask")
 
 
 def check_size(path: Path, image: Image.Image, size_hw: SizeHW) -> None:
@@ -284,6 +301,8 @@ def is_inverted_palette(path: Path) -> bool:
 
 def _decoded(path: Path, image: Image.Image, mode: str | None) -> NDArray[np.uint8]:
     """The pixels; any way a damaged file can fail is a FormatError."""
+    if mode is not None or image.mode not in FLAT:
+        check_unfolding(path, image)
     with _damage_told(path, UNDECODABLE):
         image.load()  # not left to numpy, which takes an AttributeError for an object that is no array
     with _damage_told(path, f"the pixels cannot be read as {mode}"):

@@ -18,6 +18,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from curate.terminal import unspelt_stderr
 from curate.threads import Tick, Watch
 
 PATIENCE_S = 2.0
@@ -61,7 +62,7 @@ def bars_with(unit: str = "") -> PatientProgress:
         TextColumn("left"),
         TimeRemainingColumn(compact=True),
     )
-    return PatientProgress(*columns, console=Console(stderr=True), transient=True)
+    return PatientProgress(*columns, console=Console(file=unspelt_stderr()), transient=True)
 
 
 @contextmanager

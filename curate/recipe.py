@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from curate import schema
-from curate.errors import FormatError, MissingError, UsageError
+from curate.errors import JSON_ERRORS, FormatError, MissingError, UsageError
 from curate.files import readable_faults
 from curate.foreground import ANIMALS, HELD, Foreground, Policy
 from curate.packaged import shipped_file, shipped_names
@@ -124,7 +124,7 @@ def load_recipe(name: str) -> dict[str, Any]:
             check_built(path, header["recipe"])
             return {"name": header["name"], **header["recipe"]}
         return {"name": path.stem, **tomllib.loads(data.decode("utf-8"))}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.DecodeError, KeyError, TypeError) as error:
+    except (tomllib.TOMLDecodeError, *JSON_ERRORS, KeyError, TypeError) as error:
         raise FormatError(path, f"is not a recipe ({error}). Expected TOML such as: min-area = 0.2") from error
 
 
@@ -183,6 +183,8 @@ KEYPOINTS = 17
 
 def check_ranges(recipe: Recipe) -> None:
     """Raise UsageError where a value is out of range or two contradict each other."""
+    if recipe.name in ("", "..") or Path(recipe.name).name != recipe.name:
+        raise UsageError(f"name {recipe.name!r}: is that of another folder. Call it by a word, such as people")
     for field in FRACTIONS:
         value = getattr(recipe, field)
         if value is not None and not 0 <= value <= 1:

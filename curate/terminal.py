@@ -1,11 +1,14 @@
-"""Tables and bars of text for a terminal of 80 columns; plain characters, no colours."""
+"""Tables and bars of text for a terminal of 80 columns; plain characters, no colours, and none that steer it."""
 
 from __future__ import annotations
 
 import re
+import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, TextIO
 
 WIDTH, LABEL = 80, 12
 GLUE = "\u00a0"
@@ -161,3 +164,59 @@ def printable(text: str, encoding: str | None) -> str:
     except (UnicodeEncodeError, LookupError):
         known = text.translate({ord(block): "#" for block in EIGHTHS[1:] + FULL})
         return known.encode("ascii", "replace").decode()
+
+
+STEERING = re.compile(
+    r"(?!\x1b\[[01]m)" "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""What moves the cursor, colours, sets titles, turns writing round or is no text; tab, line feed and bold aside."""
+
+
+def spelt(text: str) -> str:
+    r"""The text with what would steer a terminal spelt out, as JSON spells it, so that JSON stays what it is.
+
+    >>> print(spelt("a\x1b[2Jb"), spelt("\udcff.jpg"))
+    a\u001b[2Jb \udcff.jpg
+    """
+    return STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+class Plain:
+    """A text stream to which all is written as `spelt` has it.
+
+    A carriage return that a text begins or ends with passes: it is where a bar of another library is drawn anew.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        """Write the text; the number of its characters."""
+        inner = text.strip("\r")
+        start = text.index(inner)
+        self.stream.write(text[:start] + spelt(inner) + text[start + len(inner) :])
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write the lines."""
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+@contextmanager
+def plain_output() -> Iterator[None]:
+    """Nothing that is printed steers the terminal: names, licences and notes may be a stranger's."""
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (stream and Plain(stream) for stream in before)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+
+
+def unspelt_stderr() -> TextIO:
+    """Where our own bars are drawn."""
+    return sys.stderr.stream if isinstance(sys.stderr, Plain) else sys.stderr

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.errors import FormatError, MissingError
+from curate.errors import JSON_ERRORS, FormatError, MissingError
 from label.regions import folded
 
 UNKNOWN = -1
@@ -93,7 +93,7 @@ def read_colours(path: Path) -> Colours:
 def _from_json(path: Path, data: bytes) -> dict[str, tuple[int, int, int]]:
     try:
         named = msgspec.json.decode(data, type=dict[str, tuple[int, int, int]])
-    except msgspec.DecodeError as error:
+    except JSON_ERRORS as error:
         raise FormatError(path, f'{error}. Expected {{"person": [255, 0, 0], ...}}') from error
     for name, colour in named.items():
         _check(path, name, colour)

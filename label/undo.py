@@ -10,7 +10,7 @@ import msgspec
 
 from curate import images, schema
 from curate.dataset import Dataset, Header, read_edits
-from curate.errors import FormatError, UsageError
+from curate.errors import JSON_ERRORS, FormatError, UsageError
 from curate.files import sha256_file
 from curate.revise import REPLACED, check_place, revise
 from label.formats.record import Maker
@@ -107,7 +107,7 @@ def restored_row(row: dict[str, Any], edit: dict[str, Any], record: Path) -> dic
     """The row as it was before an edit."""
     try:
         was = msgspec.json.decode(edit["old_row"], type=dict[str, Any])
-    except msgspec.DecodeError as error:
+    except JSON_ERRORS as error:
         raise FormatError(record, f"old_row is damaged ({error})", row["sample_id"]) from error
     return row | {column: was[column] for column in RESTORED} | {"mask_sha256": edit["old_mask_sha256"]}
 

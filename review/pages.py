@@ -12,8 +12,10 @@ from typing import Any
 import cv2
 import jinja2
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
+from curate.card import plain
 from curate.dataset import Dataset
 from curate.funnel import shown_steps
 from review.overlays import data_uri, error_overlay
@@ -44,7 +46,10 @@ class Curve:
 
 
 def page(template: str, **values: object) -> bytes:
-    """A page made of a template in `templates/`; a value that it lacks is an error, and all values are escaped."""
+    """A page made of a template in `templates/`; a value that it lacks is an error, and all values are escaped.
+
+    Those in Markdown go through `plain`, since HTML is not all that Markdown reads.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).resolve().parent / "templates"),
         autoescape=True,
@@ -52,6 +57,7 @@ def page(template: str, **values: object) -> bytes:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["plain"] = lambda text: Markup(plain(text))
     return environment.get_template(template).render(**values).encode()
 
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from curate import schema
 from curate.dataset import Dataset, open_dataset, read_table
-from curate.errors import FormatError, MissingError, UsageError
+from curate.errors import JSON_ERRORS, FormatError, MissingError, UsageError
+from curate.files import check_linked_folders
 from curate.formats import check_format
 from curate.images import read_grey
 from curate.masks import SizeHW
@@ -67,11 +68,13 @@ def open_run(root: Path, dataset: Path | None = None) -> Run:
         dataset: Where its dataset lies now, if not where `config.json` says.
 
     Raises:
-        MissingError: It is no run, it is not scored yet, or its dataset is not there.
+        MissingError: It is no run, it is not scored yet, its dataset is not there, or a folder in it is a link that
+            leads out.
         FormatError: `config.json` or a table is damaged.
         VersionError: The dataset is another version than the run's.
     """
     header = read_run_header(root)
+    check_linked_folders(root)
     place = dataset or root / header.dataset
     if not place.is_dir():
         raise MissingError(f"{root}: its dataset is not at {place}. Pass its folder as --dataset")
@@ -93,7 +96,7 @@ def read_run_header(root: Path) -> RunHeader:
     check_format(path, content)
     try:
         return msgspec.json.decode(content, type=RunHeader)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except JSON_ERRORS as error:
         raise FormatError(path, f"is damaged ({error}). Train the run again, or restore the file") from error
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
 from curate import schema
-from curate.errors import CurateError, FormatError, MissingError, UsageError
+from curate.errors import JSON_ERRORS, CurateError, FormatError, MissingError, UsageError
 from curate.formats import check_format
 
 ENCODER_MODELS = (
@@ -317,7 +316,7 @@ def read_config(run: Path) -> FitConfig:
         raise MissingError(f"{run}: {what}. Train one with: curate train fit DATASET --out {run}")
     content = path.read_bytes()
     check_format(path, content)
-    with suppress(msgspec.DecodeError, UnicodeDecodeError):
+    with suppress(*JSON_ERRORS):
         peer = msgspec.json.decode(content, type=PeerConfig).peer
         raise UsageError(
             f"{run}: holds the scores of {peer}, no trained model. "
@@ -325,7 +324,7 @@ def read_config(run: Path) -> FitConfig:
         )
     try:
         return msgspec.json.decode(content, type=FitConfig)
-    except (msgspec.DecodeError, UnicodeDecodeError, CurateError) as error:
+    except (*JSON_ERRORS, CurateError) as error:
         raise FormatError(path, f"is damaged ({error}). Restore it, or train again with --force") from error
 
 

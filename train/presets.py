@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from curate.errors import CurateError, FormatError, MissingError
+from curate.errors import JSON_ERRORS, CurateError, FormatError, MissingError
 from curate.files import readable_faults
 from curate.packaged import shipped_file, shipped_names
 from train.config import FitConfig
@@ -65,7 +65,7 @@ def load_preset(name: str) -> dict[str, Any]:
             known = ", ".join(map(option_name, OPTIONS))
             raise FormatError(path, f"{option_name(unknown[0])} is no option of train fit. There are: {known}")
         make_config(combine(preset, {})[0])
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
+    except (tomllib.TOMLDecodeError, *JSON_ERRORS) as error:
         raise FormatError(path, f"is not a preset ({error}). Expected TOML such as: epochs = 20") from error
     except CurateError as error:
         raise error if isinstance(error, FormatError) else FormatError(path, str(error)) from error

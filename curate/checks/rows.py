@@ -10,6 +10,7 @@ import polars as pl
 from curate import schema
 from curate.checks import REBUILD, Finding
 from curate.classes import DIGITS, PREFIX, is_class_tags
+from curate.dataset import is_file_name, is_image_path, is_mask_path
 from curate.decisions import WEIGHTS
 from curate.guesses import ALLOWED, is_guessed
 from curate.images import MAX_PIXELS
@@ -58,15 +59,12 @@ def filled() -> Claim:
 
 def names() -> list[Claim]:
     """The sample_id is a file's name, and the files are called after it."""
-    name = pl.col("sample_id")
-    safe = name.str.contains(r"^[^/\\\x00]{1,240}$") & ~name.is_in([".", ".."])
-    image = pl.concat_str(pl.lit("images/"), name, pl.lit("."))
-    mask = pl.concat_str(pl.lit("masks/"), name, pl.lit(".png"))
-    suffixed = pl.col("image").str.strip_prefix(image).str.contains("^[a-z0-9]{1,5}$")
+    named = pl.concat_str(pl.lit("images/"), pl.col("sample_id"), pl.lit(".<ext>"))
+    mask = pl.concat_str(pl.lit("masks/"), pl.col("sample_id"), pl.lit(".png"))
     return [
-        cell("sample_id", safe, "a file name"),
-        Claim("image path", suffixed, shown("image"), image + "<ext>"),
-        Claim("mask path", pl.col("mask") == mask, shown("mask"), mask),
+        cell("sample_id", is_file_name("sample_id"), "a file name"),
+        Claim("image path", is_image_path(), shown("image"), named),
+        Claim("mask path", is_mask_path(), shown("mask"), mask),
     ]
 
 

@@ -22,7 +22,7 @@ from PIL import Image
 
 from curate import masks
 from curate.dataset import Dataset
-from curate.exports import Exported, Row, Splits, bbox_xywh, check_name, lay_image, samples_in, split_rows, write_export
+from curate.exports import Exported, Row, Splits, bbox_xywh, lay_image, samples_in, split_rows, write_export
 from curate.images import read_header
 from curate.masks import Target
 from curate.sources import Note
@@ -86,7 +86,6 @@ def image_sets(splits: Splits) -> dict[str, str]:
 
 def write_sample(staging: Path, dataset: Dataset, labelled: bool, row: Row) -> None:
     """A sample's photograph, its annotation and, where it has a label, its class mask."""
-    check_name(dataset, row["sample_id"])
     image = staging / "JPEGImages" / file_name(row)
     lay_image(dataset, row, image)
     target = dataset.target(row) if labelled else None

@@ -30,6 +30,8 @@ KNOWN_CLASSES, NUMERIC_CLASSES = range(1, 16), range(6, 16)
 """Of arrays with flags, sizes and a name; of those with a real part that is all there is."""
 COMPLEX = 0x0800
 MOST_BYTES = 8 * MAX_PIXELS + 4096
+MOST_OF_SMALL, MOST_FROM_BYTE = 2**28, 100
+"""Bytes that any compressed element may unfold to, and for each of its own bytes where those are many."""
 
 Matrix = NDArray[np.number]
 
@@ -166,11 +168,13 @@ def inflate(data: memoryview, order: str) -> memoryview:
     """A decompressed element, of the length that its own tag states.
 
     Raises:
-        ValueError: It is cut off, longer than it says, or longer than any matrix we read.
+        ValueError: It is cut off, longer than it says, longer than any matrix we read, or a bomb.
     """
     unpacker = zlib.decompressobj()
     tag = unpacker.decompress(data, TAG_BYTES)
-    length = struct.unpack(f"{order}2I", tag)[1] if len(tag) == TAG_BYTES else MOST_BYTES
+    length = struct.unpack(f"{order}2I", tag)[1] if len(tag) == TAG_BYTES else 0
+    if length > max(MOST_OF_SMALL, MOST_FROM_BYTE * len(data)):
+        raise ValueError(f"{len(data)} bytes that unfold to {length}, which looks like a bomb")
     if length < MOST_BYTES:
         tag += unpacker.decompress(unpacker.unconsumed_tail, length + 1)
     if len(tag) != TAG_BYTES + length or not unpacker.eof:

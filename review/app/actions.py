@@ -15,6 +15,7 @@ import polars as pl
 from fiftyone import ViewField as F
 
 from curate import schema
+from curate.card import plain
 from curate.dataset import open_dataset
 from curate.errors import MachineError, UsageError
 from review.app.known import Known
@@ -70,7 +71,7 @@ def next_worst(shown: fo.Dataset, lead: str, current: str | None) -> str | None:
 
 def beside_each_other(sample: fo.Sample, pair: Sequence[str]) -> str:
     """The figures of two runs on a sample, as a Markdown table."""
-    lines = [f"**{sample.sample_id}**", "", f"| | {pair[0]} | {pair[1]} |", "| --- | ---: | ---: |"]
+    lines = [f"**{plain(sample.sample_id)}**", "", f"| | {pair[0]} | {pair[1]} |", "| --- | ---: | ---: |"]
     for name in ("iou", "dice", "boundary_iou", "bce", "label_quality", "failure", "triage"):
         cells = [sample.get_field(f"{prefix}_{name}") for prefix in pair]
         shown = [f"{cell:.3f}" if isinstance(cell, float) else cell or "-" for cell in cells]

@@ -14,6 +14,7 @@ import fiftyone.operators as foo
 from fiftyone.operators import types
 
 from curate import schema
+from curate.card import plain
 from curate.errors import CurateError
 from review.app.actions import (
     beside_each_other,
@@ -85,7 +86,7 @@ class _Operator(foo.Operator, ABC):  # type: ignore[misc]
         try:
             return {"said": self.act(ctx, known_of(ctx.dataset))}
         except CurateError as error:
-            return {"said": f"**Not done.** {error}"}
+            return {"said": f"**Not done.** {plain(str(error))}"}
 
     @abstractmethod
     def act(self, ctx: Any, known: Known) -> str:
@@ -142,7 +143,7 @@ class NextWorst(_Operator):
         if found is None:
             return "Every scored image that is wrong has a verdict."
         ctx.ops.open_sample(id=found)
-        return f"opened {ctx.dataset[found].sample_id}"
+        return f"opened {plain(ctx.dataset[found].sample_id)}"
 
 
 class Compare(_Operator):
@@ -246,7 +247,7 @@ class Figures(foo.Panel):  # type: ignore[misc]
         try:
             said = review_tables(known_of(ctx.dataset))
         except CurateError as error:
-            said = str(error)
+            said = plain(str(error))
         ctx.panel.set_state("said", said)
 
     def render(self, ctx: Any) -> types.Property:

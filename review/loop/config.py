@@ -13,7 +13,7 @@ import polars as pl
 
 from curate import schema
 from curate.dataset import Dataset
-from curate.errors import CurateError, FormatError, MissingError, UsageError
+from curate.errors import JSON_ERRORS, CurateError, FormatError, MissingError, UsageError
 from curate.files import readable_faults
 from curate.formats import check_format
 from review.loop.mine import Mining
@@ -90,7 +90,7 @@ def read_config_of_loop(out: Path) -> LoopConfig:
     check_format(path, content)
     try:
         return msgspec.json.decode(content, type=LoopConfig)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except JSON_ERRORS as error:
         raise FormatError(path, f"is damaged ({error}). Run the loop again with --force") from error
 
 
@@ -181,7 +181,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
         msgspec.convert(_only(found, MINING_FIELDS), Mining)
         msgspec.convert(_only(found, LOOP_OPTIONS), _LoopOptions)
         make_config(combine(_only(found, OPTIONS), {})[0])
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
+    except (tomllib.TOMLDecodeError, *JSON_ERRORS) as error:
         raise FormatError(path, f"is no recipe of a loop ({error}). Expected TOML such as: rounds = 2") from error
     except CurateError as error:
         raise error if isinstance(error, FormatError) else FormatError(path, str(error)) from error

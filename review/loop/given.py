@@ -11,7 +11,7 @@ import polars as pl
 
 from curate import schema
 from curate.dataset import Dataset, open_dataset
-from curate.errors import FormatError, MissingError, VersionError
+from curate.errors import JSON_ERRORS, FormatError, MissingError, VersionError
 from curate.files import write_atomic
 from curate.revise import revise
 from curate.terminal import counted
@@ -47,7 +47,7 @@ def read_given(folder: Path) -> Given | None:
         return None
     try:
         return msgspec.json.decode(path.read_bytes(), type=Given)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except JSON_ERRORS as error:
         raise FormatError(path, f"is damaged ({error}). Delete the round's folder and run the loop again") from error
 
 

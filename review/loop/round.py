@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import polars as pl
 
 from curate import schema
 from curate.dataset import Dataset, read_table, write_table
-from curate.errors import FormatError
+from curate.errors import JSON_ERRORS, FormatError
 from curate.files import write_atomic
 from curate.formats import check_format
 from curate.terminal import counted
@@ -263,7 +262,7 @@ def finished_round(out: Path, number: int) -> RoundResult | None:
     check_format(path, content)
     try:
         return msgspec.json.decode(content, type=RoundResult)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        with suppress(msgspec.DecodeError, UnicodeDecodeError):
+    except JSON_ERRORS as error:
+        with suppress(*JSON_ERRORS):
             return RoundResult(**msgspec.json.decode(content, type=FirstResult).today())
         raise FormatError(path, f"is damaged ({error}). Delete it and run the loop again") from error

@@ -15,7 +15,7 @@ from curate import schema
 from curate.build import build_dataset
 from curate.check import check_dataset
 from curate.checks import Finding, kinds_of
-from curate.dataset import counts_of, digest_of, open_dataset, read_header, read_table, write_table
+from curate.dataset import counts_of, digest_of, open_dataset, read_columns, read_header, write_table
 from curate.files import sha256_file
 from curate.images import target_png
 from curate.recipe import make_recipe
@@ -60,7 +60,7 @@ def copy(built: Path, tmp_path: Path) -> Path:
 def change_samples(root: Path, *, header: bool = True, **columns: pl.Expr | str | float) -> None:
     """Overwrite columns of `samples.parquet` in its first training row, or as the expressions say; adapt the header."""
     path = root / "samples.parquet"
-    samples = read_table(path, schema.SAMPLES)
+    samples = read_columns(path, schema.SAMPLES)
     first = pl.col("sample_id") == samples.filter(pl.col("split") == "train")["sample_id"][0]
     changes = {
         name: value if isinstance(value, pl.Expr) else pl.when(first).then(pl.lit(value)).otherwise(name)
@@ -73,7 +73,7 @@ def change_samples(root: Path, *, header: bool = True, **columns: pl.Expr | str 
 
 def rewrite_header(root: Path, **changes: Any) -> None:
     """Write the header anew: digest and counts of the table as it is, and what is given."""
-    samples = read_table(root / "samples.parquet", schema.SAMPLES)
+    samples = read_columns(root / "samples.parquet", schema.SAMPLES)
     fields = msgspec.structs.asdict(read_header(root)) | {"digest": digest_of(samples), "counts": counts_of(samples)}
     (root / "dataset.json").write_bytes(msgspec.json.encode(fields | changes))
 

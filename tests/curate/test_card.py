@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import yaml
+from markdown_it import MarkdownIt
 
 from curate.build import build_dataset
 from curate.card import CARD
 from curate.check import verify
-from curate.dataset import open_dataset
+from curate.dataset import FunnelStep, open_dataset
 from curate.recipe import make_recipe
 from tests.curate.scenes import coco_set
 from tests.curate.versions import row, write_version
@@ -44,3 +46,21 @@ def test_a_hostile_licence_stays_in_its_cell(tmp_path: Path) -> None:
     text = (write_version(tmp_path / "people", [hostile]).root / CARD).read_text()
     assert "<script>" not in text
     assert "| CC / BY &lt;script&gt;alert(1)&lt;/script&gt; (1) |" in text
+
+
+def test_nothing_that_a_dataset_calls_itself_is_more_than_text(tmp_path: Path) -> None:
+    """Each of these opened a tag, a link or a line of its own, or steered the terminal that the card is read in."""
+    hostile = "a`\n```\n# b <script>alert(1)</script> [c](https://example.org) ![](x) | \x1b[2J"
+    said = {"name": hostile, "parent": hostile, "funnel": [FunnelStep("looked at", hostile, 1)]}
+    sample = row("coco-1", origin=hostile, source=hostile, licence=hostile)
+    shown = shown_by(write_version(tmp_path / "people", [sample], **said).root)
+    assert not re.search("<script|<a |<img|\x1b", shown)
+    tame = shown_by(write_version(tmp_path / "tame", [row("coco-1")], parent="0" * 64).root)
+    for tag in ("<h1", "<h2", "<pre", "<code", "<table", "<tr", "<td"):
+        assert shown.count(tag) == tame.count(tag)
+
+
+def shown_by(root: Path) -> str:
+    """The card of a version as HTML, as a reader of Markdown that lets HTML through makes it."""
+    text = (root / CARD).read_text().split("---\n", 2)[2]
+    return MarkdownIt("commonmark", {"html": True}).enable("table").render(text)

@@ -94,6 +94,56 @@ def test_a_table_that_is_gone_or_damaged_is_named(copy: Path, name: str) -> None
         open_dataset(copy)
 
 
+def test_a_small_table_of_very_many_rows_is_refused(copy: Path) -> None:
+    """A column of one value takes a few bytes however long it is, and gigabytes when it is read."""
+    nobody = pl.select(pl.repeat("", 1_000_001).alias(name) for name in schema.DROPS)
+    nobody.write_parquet(copy / "drops.parquet")
+    with pytest.raises(FormatError, match=r"drops\.parquet: has 1000001 rows in \d+ bytes, which looks like a bomb"):
+        open_dataset(copy)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "says"),
+    [
+        ("sample_id", "../../x", "the sample_id '../../x' is no file name"),
+        ("sample_id", "/etc/x", "the sample_id '/etc/x' is no file name"),
+        ("sample_id", "a\nb", r"the sample_id 'a\\nb' is no file name"),
+        ("image", "images/../../secret.png", "the image 'images/../../secret.png' is not called after its sample"),
+        ("image", "/etc/secret.png", "the image '/etc/secret.png' is not called after its sample"),
+        ("mask", "../secret.png", "the mask '../secret.png' is not called after its sample"),
+        ("mask", None, "the mask 'None' is not called after its sample"),
+    ],
+)
+def test_a_row_that_names_a_file_outside_is_refused(copy: Path, column: str, value: str | None, says: str) -> None:
+    samples = open_dataset(copy).samples
+    first = pl.when(pl.int_range(pl.len()) == 0).then(pl.lit(value, pl.String)).otherwise(column)
+    write_table(copy / "samples.parquet", samples.with_columns(first.alias(column)))
+    with pytest.raises(FormatError, match=rf"samples\.parquet: {says}"):
+        open_dataset(copy)
+
+
+@pytest.mark.parametrize("folder", ["images", "masks", "classes", "replaced"])
+@pytest.mark.parametrize("whole", [True, False], ids=["folder", "file"])
+def test_a_link_that_leads_out_is_refused(copy: Path, tmp_path: Path, folder: str, whole: bool) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    place = copy / folder
+    if whole:
+        shutil.rmtree(place, ignore_errors=True)
+        place.symlink_to(tmp_path / "elsewhere")
+    else:
+        place.mkdir(exist_ok=True)
+        (place / "x.png").symlink_to("../../elsewhere")
+    with pytest.raises(MissingError, match=rf"{folder}.*: is a link that leads out of .*, to .*elsewhere"):
+        open_dataset(copy)
+
+
+def test_a_link_inside_is_followed(copy: Path) -> None:
+    one = next((copy / "images").iterdir())
+    one.rename(copy / "images" / "other.png")
+    one.symlink_to("other.png")
+    assert open_dataset(copy).samples.height == 12
+
+
 def test_the_name_of_a_folder_is_no_pattern(built: Path, tmp_path: Path) -> None:
     for name in ("a[1]", "a*", "split=val"):
         shutil.copytree(built, tmp_path / name)

@@ -191,7 +191,7 @@ def renamed(root: Path) -> None:
         (lost_photo, MissingError, r"images/voc-1\.png: is missing\. `curate check .*people` lists what else is"),
         (lost_mask, MissingError, r"masks/voc-1\.png: cannot be opened"),
         (damaged_mask, FormatError, r"masks/voc-1\.png: is not an image"),
-        (led_astray, MissingError, r"images/voc-1\.png: leads out of the dataset, to .*secret\.png"),
+        (led_astray, MissingError, r"images/voc-1\.png: is a link that leads out of .*people, to .*secret\.png"),
         (renamed, FormatError, r"samples\.parquet: the sample_id '\.\./voc-1' is no file name"),
     ],
 )

@@ -333,3 +333,19 @@ def test_a_folder_without_a_name_of_its_own_is_refused(
     with pytest.raises(UsageError, match="Name a folder of its own"), files.staged_folder(Path(name)):
         pass
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_is_not_held_where_one_in_it_leads_out(tmp_path: Path) -> None:
+    """Predictions would be written, and old ones removed, among somebody's photographs."""
+    (tmp_path / "photographs").mkdir()
+    (tmp_path / "run" / "plots").mkdir(parents=True)
+    (tmp_path / "run" / "plots" / "epochs").symlink_to("../../photographs")
+    with (
+        pytest.raises(MissingError, match=r"plots/epochs: is a link that leads out of .*run, to .*photographs"),
+        files.held_folder(tmp_path / "run"),
+    ):
+        pass
+    (tmp_path / "run" / "plots" / "epochs").unlink()
+    (tmp_path / "run" / "plots" / "epochs").symlink_to("../plots")
+    with files.held_folder(tmp_path / "run"):
+        pass

@@ -88,6 +88,19 @@ def test_too_many_pixels_are_refused_on_the_header(tmp_path: Path, monkeypatch: 
         images.read_size_hw(path)
 
 
+def test_a_small_file_that_unfolds_to_gigabytes_is_refused(tmp_path: Path) -> None:
+    """24 kB took 2.7 GB: four bytes for each pixel of colour, and as many again for each form it goes through."""
+    path = tmp_path / "a.png"
+    Image.new("1", (8_001, 8_000)).save(path)
+    assert path.stat().st_size < 10_000
+    for read in (images.read_image, lambda path: images.examine_image(path, (8_000, 8_001))):
+        with pytest.raises(FormatError, match=r"has 8001x8000 pixels in \d+ bytes, as no photograph has"):
+            read(path)
+    assert images.read_indices(path).shape == (8_000, 8_001), "a mask of one value is no larger"
+    path.write_bytes(path.read_bytes() + bytes(8_001 * 8_000 // images.MOST_FROM_BYTE))
+    assert images.examine_image(path, (8_000, 8_001)).shape == (32, 32), "a file as long as a photograph's"
+
+
 def test_a_target_round_trips_and_its_bytes_are_stable(tmp_path: Path) -> None:
     drawing = target("##o\n..#")
     (tmp_path / "a.png").write_bytes(images.png_bytes(drawing))

@@ -78,6 +78,9 @@ def test_a_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("curate.sources.matlab.MOST_BYTES", 10_000)
     with pytest.raises(FormatError, match="cut off or too long"):
         read_matrix(path)
+    monkeypatch.setattr("curate.sources.matlab.MOST_OF_SMALL", 10_000)
+    with pytest.raises(FormatError, match=r"\d+ bytes that unfold to 2000048, which looks like a bomb"):
+        read_matrix(path)
 
 
 @pytest.mark.parametrize(

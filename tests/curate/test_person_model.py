@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from curate.errors import CurateError, FormatError, MissingError, UsageError
@@ -115,6 +116,24 @@ def test_what_is_not_known_of_the_input_is_asked_for(
         open_model(path, spec)
     assert told in str(raised.value)
     assert str(path) in str(raised.value)
+
+
+@pytest.mark.parametrize("place", ["../secret.bin", "/etc/passwd", "link.bin"])
+def test_weights_outside_the_models_folder_are_not_read(place: str, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "secret.bin").write_bytes(np.ones(3, np.float32).tobytes())
+    (tmp_path / "model" / "link.bin").symlink_to("../secret.bin")
+    outside = onnx.TensorProto(name="w", data_type=onnx.TensorProto.FLOAT, dims=[1, 3, 1, 1], data_location="EXTERNAL")
+    outside.external_data.add(key="location", value=place)
+    outside.external_data.add(key="length", value="12")
+    ends = [onnx.helper.make_tensor_value_info(name, 1, [1, depth, 8, 8]) for name, depth in (("x", 3), ("y", 1))]
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Conv", ["x", "w"], ["y"])], "g", ends[:1], ends[1:], [outside]
+    )
+    opset = [onnx.helper.make_opsetid("", 17)]
+    onnx.save_model(onnx.helper.make_model(graph, opset_imports=opset, ir_version=9), tmp_path / "model" / "m.onnx")
+    with pytest.raises(FormatError, match="External data path"):
+        open_model(tmp_path / "model" / "m.onnx", UNIT)
 
 
 def test_what_is_no_model_is_refused(tmp_path: Path) -> None:

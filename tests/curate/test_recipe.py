@@ -32,6 +32,15 @@ def test_the_shipped_recipes_select_what_their_documents_did() -> None:
     assert (second.min_area, second.max_area, second.max_people) == (0.3, 1.0, 2)
 
 
+@pytest.mark.parametrize("name", ["../../people", "/etc/people", "", ".."])
+def test_a_recipe_is_not_called_like_another_folder(tmp_path: Path, name: str) -> None:
+    """What is built from a stranger's recipe goes to datasets/built/<name> where no --out says otherwise."""
+    path = tmp_path / "mine.toml"
+    path.write_text(f'name = "{name}"')
+    with pytest.raises(UsageError, match="is that of another folder"):
+        make_recipe(load_recipe(str(path)))
+
+
 def test_a_recipe_file_may_name_everything(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
+import click
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.terminal import bar, beside, described, glued, histogram, paragraph, printable, shorten, table, words
+from curate.cli import main
+from curate.terminal import (
+    STEERING,
+    bar,
+    beside,
+    described,
+    glued,
+    histogram,
+    paragraph,
+    plain_output,
+    printable,
+    shorten,
+    table,
+    words,
+)
+from tests.curate.versions import drop, row, write_version
 
 
 @settings(derandomize=True, deadline=None, max_examples=150)
@@ -72,3 +91,35 @@ def test_an_output_without_blocks_gets_signs_it_has() -> None:
     assert printable("██▌ é", "ascii") == "### ?"
     assert printable("██▌ é", "utf-8") == "██▌ é"
     assert printable("██▌", None) == "██▌"
+
+
+@pytest.mark.parametrize(
+    "steering", ["\x1b[2J", "\x1b]0;title\x07", "\x9b31m", "a\rb", "\x08", "\u202e", "\u2028", "\udcff"]
+)
+def test_what_is_printed_never_steers_the_terminal(steering: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with plain_output():
+        print("name", steering)
+        click.echo(f"name {steering}", err=True, color=True)  # as it does on a terminal
+    out, err = capsys.readouterr()
+    assert out == err
+    assert out.removesuffix("\n").isprintable()
+    assert json.loads(f'"{out.strip()}"') == f"name {steering}"
+
+
+def test_bars_headings_and_letters_of_any_script_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    with plain_output():
+        for text in ("\r 50 %", "again\r", "\x1b[1mSources\x1b[0m\n", "Zoë 人 🧑\u200d🦱\tا\n"):
+            print(text, end="")
+    assert capsys.readouterr().out == "\r 50 %again\r\x1b[1mSources\x1b[0m\nZoë 人 🧑\u200d🦱\tا\n"
+
+
+def test_a_name_from_a_stranger_does_not_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hostile = "\x1b]0;title\x07\x1b[2J"
+    one = row("coco-1", source=hostile, licence=hostile, origin=hostile, touching=[hostile], tags=[hostile])
+    root = write_version(tmp_path / "people", [one], [drop("coco-2", "area", hostile)], name=hostile).root
+    for asked in (["show"], ["show", "coco-1"], ["show", "coco-2"], ["diff", str(root)], ["check"], ["show", "--json"]):
+        with pytest.raises(SystemExit):
+            main([asked[0], str(root), *asked[1:]])
+        said = "".join(capsys.readouterr())
+        assert "title" in said or asked[0] != "show"
+        assert not STEERING.search(said)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import tempfile
+import time
 import zipfile
 from pathlib import Path
 
@@ -70,3 +72,41 @@ def test_a_zip_is_unpacked_beside_the_new_version_where_the_next_import_clears_u
     (tmp_path / ".two.masks" / "unpacked").mkdir(parents=True)  # left by an import that was killed
     assert list(import_labels(parent, tmp_path / "two", Request(tmp_path / "export.zip")).intake.edited)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["export.zip", "one", "two"]
+
+
+def test_entries_that_share_their_bytes_count_as_often_as_they_stand(tmp_path: Path) -> None:
+    """Overlapping entries: a few kB once, which the directory names a thousand times."""
+    parent = make_dataset(tmp_path / "one", {"pairs-photo": Photo(np.full(SIZE, PERSON, np.uint8))})
+    archive = tmp_path / "export.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as opened:
+        opened.writestr("0.json", b"0" * 1_000_000)
+        (entry,) = opened.infolist()
+        for number in range(1, 1000):
+            again = copy.copy(entry)
+            again.filename = f"{number}.json"
+            opened.filelist.append(again)
+    with pytest.raises(FormatError, match=r"holds 1000 files of 1000000000 bytes in .*, which looks like a bomb"):
+        import_labels(parent, None, Request(archive))
+
+
+def test_a_zip_in_a_zip_stays_one(tmp_path: Path) -> None:
+    parent = make_dataset(tmp_path / "one", {"pairs-photo": Photo(np.full(SIZE, PERSON, np.uint8))})
+    archive, inner = tmp_path / "export.zip", tmp_path / "inner.zip"
+    with zipfile.ZipFile(inner, "w") as opened:
+        opened.writestr("photo.png", target_png(np.full(SIZE, PERSON, np.uint8)))
+    with zipfile.ZipFile(archive, "w") as opened:
+        opened.write(inner, "inner.zip")
+    with pytest.raises(FormatError, match="no label"):
+        import_labels(parent, None, Request(archive))
+
+
+def test_entities_in_the_very_first_tag_unfold_to_nothing(tmp_path: Path) -> None:
+    """To tell the format, an XML file is opened and read as far as its root."""
+    parent = make_dataset(tmp_path / "one", {"pairs-photo": Photo(np.full(SIZE, PERSON, np.uint8))})
+    parts = [f'<!ENTITY a{level} "{f"&a{level - 1};" * 10}">' for level in range(1, 10)]
+    bomb = f'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY a0 "{"a" * 999}">{"".join(parts)}]><annotations v="&a9;"/>'
+    (tmp_path / "annotations.xml").write_text(bomb)
+    begun = time.process_time()
+    with pytest.raises(FormatError):
+        import_labels(parent, None, Request(tmp_path / "annotations.xml"))
+    assert time.process_time() - begun < 5

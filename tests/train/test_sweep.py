@@ -37,7 +37,7 @@ from train.scoring.score import score
 from train.scoring.scored import PLAIN, read_manner
 from train.sweeps.grid import make_runs
 from train.sweeps.sweep import read_sweep, run_sweep, seconds_left, settle_sweep
-from train.sweeps.table import make_rows, run_figures, table_csv, table_markdown
+from train.sweeps.table import TITLES, Figure, Row, make_rows, run_figures, table_csv, table_markdown
 
 GRID = ["--over", "lr=0.001,0.01", "--over", "seed=0,1", *SMALL, "--epochs", "1", "--freeze-batch-norm"]
 NAMES = ["lr=0.001,seed=0", "lr=0.001,seed=1", "lr=0.01,seed=0", "lr=0.01,seed=1"]
@@ -333,6 +333,16 @@ def test_without_a_test_split_or_a_judge_there_is_a_table_without_them(tmp_path:
     assert "| loss=bce | " in table_markdown(rows)
     assert table_markdown(rows).splitlines()[2].count("| - ") == 7
     assert table_csv(rows).splitlines()[1].startswith("loss=bce,done,0,1,,")
+
+
+def test_a_name_is_no_formula() -> None:
+    """A spreadsheet would run it; numbers below zero stay numbers."""
+    figures = dict.fromkeys(TITLES, Figure(-0.5, None))
+    row = Row(
+        name="=HYPERLINK(A1)", state="done", best=True, runs=["a"], spread="", figures=figures,
+        testing_iou_interval=None, seconds=1.0,
+    )  # fmt: skip
+    assert table_csv([row]).splitlines()[1].startswith("'=HYPERLINK(A1),done,1,1,,-0.5,")
 
 
 def test_the_time_left_follows_the_pixels(drawn: Dataset, tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ def progress() -> Iterator[tuple[Watch, Callable[[str], None]]]:
         yield unwatched, note
         return
     from curate.progress import bars_with
+    from curate.terminal import spelt
 
     with bars_with("images") as bars:
 
@@ -69,4 +70,4 @@ def progress() -> Iterator[tuple[Watch, Callable[[str], None]]]:
                 bars.remove_task(done)
             return Bar(bars, bars.add_task(what, total=total or None, told=""))
 
-        yield watch, lambda text: bars.console.print(text, highlight=False, markup=False)
+        yield watch, lambda text: bars.console.print(spelt(text), highlight=False, markup=False)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from curate.classes import class_hash
 from curate.dataset import Dataset
-from curate.errors import ExistsError, MachineError
+from curate.errors import JSON_ERRORS, ExistsError, MachineError
 from curate.files import cache_folder, is_staged, staged_folder
 from curate.threads import Watch, map_threads
 from train.data.targets import resize_target
@@ -147,8 +147,8 @@ def _opened(folder: Path, wanted: _Header) -> Cache | None:
     try:
         if msgspec.json.decode(path.read_bytes(), type=_Header) != wanted:
             return None
-        images, targets = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "targets"))
-    except (OSError, ValueError, EOFError, msgspec.DecodeError):
+        images, targets = (open_memmap(folder / f"{name}.npy", "r") for name in ("images", "targets"))
+    except (OSError, ValueError, EOFError, *JSON_ERRORS):
         return None
     count, size = len(wanted.sample_ids), wanted.size
     if images.shape != (count, size, size, 3) or targets.shape != (count, size, size):
@@ -225,7 +225,7 @@ def _used_at(folder: Path) -> float | None:
     header = folder / "header.json"
     if folder.is_symlink():
         return None
-    with suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
+    with suppress(OSError, *JSON_ERRORS):
         found = msgspec.json.decode(header.read_bytes(), type=_Header)
         return header.stat().st_mtime if folder.name == _folder_name(found) else None
     return None

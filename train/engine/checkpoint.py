@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from curate.errors import FormatError
+from curate.errors import JSON_ERRORS, FormatError
 from curate.files import write_atomic
 from train.engine.learner import Learner
 from train.monitoring.log import EpochLine, encode_lines
@@ -75,7 +75,7 @@ def read_checkpoint(folder: Path) -> Saved | None:
                 msgspec.json.decode(metadata.get("scaler", "{}")),
                 {name: file.get_tensor(name) for name in file.keys()},  # noqa: SIM118 (it is no mapping)
             )
-    except (safetensors.SafetensorError, msgspec.DecodeError, OSError, KeyError, TypeError) as error:
+    except (safetensors.SafetensorError, *JSON_ERRORS, OSError, KeyError, TypeError) as error:
         raise _damaged(path, error) from error
 
 

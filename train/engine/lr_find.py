@@ -41,8 +41,8 @@ FALLEN_SHARE = 0.1
 """The loss begins to fall where it has fallen by this share of its whole fall."""
 
 HELD_SHARE = 0.3
-"""The loss is held as long as it has risen again by no more than this share of its whole fall: with a fifth, chance in a
-plateau passed for its end, with half, a net that has died for one that holds."""
+"""The loss is held as long as it has risen again by no more than this share of its whole fall. With a fifth, chance in
+a plateau passed for its end; with half, a net that has died for one that holds."""
 
 DIVISOR, MOST = 10.0, 0.01
 """The suggestion is the highest rate at which the loss is held divided by the first, and at most the second.

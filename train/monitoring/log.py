@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
-from curate.errors import FormatError
+from curate.errors import JSON_ERRORS, FormatError
 from train.config import FitConfig, read_config
 
 Line = TypeVar("Line", bound=msgspec.Struct)
@@ -52,7 +52,7 @@ def read_lines(path: Path, kind: type[Line], advice: str) -> list[Line]:
         return []
     try:
         return [msgspec.json.decode(line, type=kind) for line in path.read_bytes().splitlines()]
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except JSON_ERRORS as error:
         raise FormatError(path, f"is damaged ({error}). {advice}") from error
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from curate.errors import FormatError
+from curate.errors import JSON_ERRORS, FormatError
 from curate.files import write_atomic
 
 RUN = "run"
@@ -56,7 +56,7 @@ def read_origin(out: Path) -> dict[str, str]:
         return {}
     try:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except JSON_ERRORS as error:
         raise FormatError(path, f"is damaged ({error}). Delete it and score again") from error
 
 

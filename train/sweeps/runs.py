@@ -14,7 +14,7 @@ import polars as pl
 
 from curate import schema
 from curate.dataset import open_dataset, read_table
-from curate.errors import CurateError, MissingError
+from curate.errors import JSON_ERRORS, CurateError, MissingError
 from curate.files import is_held
 from curate.formats import check_format
 from curate.terminal import value_words
@@ -128,7 +128,7 @@ def read_run(path: Path, groups_of: GroupsOf) -> Run | None:
         if keys is not None and "peer" in keys:
             return _peer_run(path, msgspec.json.decode(content, type=PeerConfig), groups_of)
         return _fit_run(path, read_config(path), groups_of)
-    except (msgspec.DecodeError, CurateError, OSError) as error:
+    except (*JSON_ERRORS, CurateError, OSError) as error:
         return Run(path=str(path), state="damaged", changed=_changed(path), problem=str(error))
 
 
@@ -136,7 +136,7 @@ def _keys(content: bytes) -> set[str] | None:
     """The keys of a JSON object; None where it is none."""
     try:
         return set(msgspec.json.decode(content, type=dict[str, Any]))
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except JSON_ERRORS:
         return None
 
 

@@ -14,6 +14,7 @@ import msgspec
 
 from curate.dataset import Dataset
 from curate.errors import (
+    JSON_ERRORS,
     CurateError,
     DivergedError,
     DownloadError,
@@ -224,7 +225,7 @@ def read_sweep(out: Path) -> Sweep | None:
     check_format(path, content)
     try:
         return msgspec.json.decode(content, type=Sweep)
-    except (msgspec.DecodeError, UnicodeDecodeError, CurateError) as error:
+    except (*JSON_ERRORS, CurateError) as error:
         raise FormatError(path, f"is damaged ({error}). Restore it, or delete the folder and sweep anew") from error
 
 

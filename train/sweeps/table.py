@@ -194,8 +194,19 @@ def table_csv(rows: Sequence[Row]) -> str:
         values = [value for title in TITLES for value in (row.figures[title].mean, row.figures[title].deviation)]
         interval = row.testing_iou_interval
         bounds = (interval.low, interval.high) if interval else (None, None)
-        writer.writerow([row.name, row.state, int(row.best), len(row.runs), row.spread, *values, *bounds, row.seconds])
+        writer.writerow(
+            [no_formula(row.name), row.state, int(row.best), len(row.runs), row.spread, *values, *bounds, row.seconds]
+        )
     return text.getvalue()
+
+
+def no_formula(text: str) -> str:
+    """The text so that a spreadsheet does not take it for a formula.
+
+    >>> no_formula("=HYPERLINK(A1)"), no_formula("unet")
+    ("'=HYPERLINK(A1)", 'unet')
+    """
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def table_json(rows: Sequence[Row]) -> str:

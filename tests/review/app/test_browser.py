@@ -83,6 +83,15 @@ def first_line(stream: IO[str] | None, seconds: float) -> str:
         return ""
 
 
+def test_the_app_listens_to_this_machine_alone(address: str) -> None:
+    port = int(address.split(":")[2].partition("/")[0])
+    sockets = [
+        line.split() for name in ("tcp", "tcp6") for line in Path("/proc/net", name).read_text().splitlines()[1:]
+    ]
+    listening = [place for _, place, _, state, *_ in sockets if state == "0A" and place.endswith(f":{port:04X}")]
+    assert listening == [f"0100007F:{port:04X}"], "127.0.0.1, as the kernel writes it"
+
+
 def test_a_reviewer_sees_the_worst_images_picks_a_view_and_tags(address: str, run: Path, chromium: str) -> None:
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     expect = playwright.expect
