@@ -6,6 +6,7 @@ import hashlib
 import multiprocessing
 import os
 import re
+import shlex
 import shutil
 import time
 from collections.abc import Iterator
@@ -120,7 +121,7 @@ def start(
     told = work.parent / f"told-{time.monotonic_ns()}"
     told.mkdir()
     environ = os.environ | {"CURATE_CACHE": str(work / "cache"), "COLUMNS": "120"}
-    arguments = (work, told, words.split(), strike, step, reads, bound, environ)
+    arguments = (work, told, shlex.split(words), strike, step, reads, bound, environ)
     process = FORKS.Process(target=run_forked, args=arguments)
     process.start()
     return Running(process, told)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import shlex
 import shutil
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import REPOSITORY
+from tests.enduring import run, warm_up
 from tests.test_architecture import PROGRAMS
 
 IMAGES = 24
@@ -71,16 +68,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory, sample: Path) -> Path:
     return root
 
 
-def run(folder: Path, lines: list[str]) -> None:
-    """Run commands one after the other, each in a process of its own."""
-    code = "from curate.cli import main; import sys; main(sys.argv[1:])"
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+def run_all(folder: Path, lines: list[str]) -> None:
+    """Run commands one after the other, each in a process of its own, which has imported before what takes long."""
     for line in lines:
-        process = [sys.executable, "-c", code, *shlex.split(line)[1:]]
-        result = subprocess.run(process, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-        assert result.returncode == 0 or (result.returncode == 1 and line.startswith(FINDS) and not result.stderr), (
-            f"{line}\n{result.stdout}\n{result.stderr}"
-        )
+        code, out, err = astuple(run(folder, line.removeprefix("curate ")))
+        assert code == 0 or (code == 1 and line.startswith(FINDS) and not err), f"{line}\n{out}\n{err}"
 
 
 @pytest.mark.timeout(1200)
@@ -90,8 +82,9 @@ def test_every_example_runs(folder: Path, database: str) -> None:
     assert {command for command, _ in shown} == {command for command, _ in examples()} - NOT_RUN_HERE.keys()
     first = [line for command, line in shown if command == "build"]
     models = [line for command, line in shown if command in MODELS or command.split()[0] in MODELS]
-    run(folder, first)
-    with ThreadPoolExecutor() as chains:  # each waits for its own processes; most of their time is importing
+    warm_up()
+    run_all(folder, first)
+    with ThreadPoolExecutor() as chains:
         others = [line for _, line in shown if line not in first + models]
-        for chain in [chains.submit(run, folder, lines) for lines in (models, others)]:
+        for chain in [chains.submit(run_all, folder, lines) for lines in (models, others)]:
             chain.result()
