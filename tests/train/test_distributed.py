@@ -288,8 +288,13 @@ def test_torchrun_restarts_what_was_killed_and_it_goes_on(drawn: Dataset, tmp_pa
             assert started.poll() is None, "it ended by itself"
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        victim = psutil.Process(started.pid).children()[-1]
-        victim.kill()
-        assert started.wait(timeout=240) == 0
+        processes = psutil.Process(started.pid).children()
+        processes[-1].kill()
+        try:
+            assert started.wait(timeout=240) == 0
+        except subprocess.TimeoutExpired:
+            for process in [*psutil.Process(started.pid).children(), started]:
+                process.kill()
+            raise
     assert len(read_log(run)) == 6
     check_same(run, tmp_path / "alone")
