@@ -365,7 +365,7 @@ def explain_oserror(error: OSError, where: Path | str) -> CurateError:
         case errno.ENOTDIR | errno.EISDIR:
             return MissingError(f"{place}: {error.strerror}. Check whether a file or a folder is wanted here")
         case _:
-            return MachineError(f"{place}: {error.strerror or error}")
+            return MachineError(f"{_meant(place)}: {error.strerror or error}")
 
 
 def _meant(place: Path | str) -> Path | str:
