@@ -51,6 +51,7 @@ docs/results
 :caption: Work on it
 ARCHITECTURE
 CONTRIBUTING
+SECURITY
 CHANGELOG
 ```
 """
