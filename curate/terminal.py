@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TextIO
 
 WIDTH, LABEL = 80, 12
@@ -208,13 +210,17 @@ class Plain:
 
 @contextmanager
 def plain_output() -> Iterator[None]:
-    """Nothing that is printed steers the terminal: names, licences and notes may be a stranger's."""
+    """Nothing that is printed steers the terminal: names, licences and notes may be a stranger's.
+
+    A stream that is closed, which Python has as None, takes all and shows nothing.
+    """
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (stream and Plain(stream) for stream in before)
-    try:
-        yield
-    finally:
-        sys.stdout, sys.stderr = before
+    with Path(os.devnull).open("w") as nowhere:
+        sys.stdout, sys.stderr = (Plain(stream or nowhere) for stream in before)
+        try:
+            yield
+        finally:
+            sys.stdout, sys.stderr = before
 
 
 def unspelt_stderr() -> TextIO:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -25,6 +28,7 @@ from curate.terminal import (
     table,
     words,
 )
+from tests.conftest import REPOSITORY
 from tests.curate.versions import drop, row, write_version
 
 
@@ -123,3 +127,13 @@ def test_a_name_from_a_stranger_does_not_steer_the_terminal(tmp_path: Path, caps
         said = "".join(capsys.readouterr())
         assert "title" in said or asked[0] != "show"
         assert not STEERING.search(said)
+
+
+@pytest.mark.parametrize("closed", [1, 2])
+def test_a_closed_stream_takes_what_is_printed_and_shows_nothing(closed: int) -> None:
+    words = [sys.executable, "-m", "curate", "build", "--max-people", "1", "--dry-run"]
+    done = subprocess.run(
+        words, cwd=REPOSITORY, capture_output=True, text=True, check=False, preexec_fn=lambda: os.close(closed)
+    )
+    assert done.returncode == 0
+    assert "error" not in done.stderr
