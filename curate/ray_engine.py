@@ -69,7 +69,7 @@ def _result(shared: Any, folder: str, part: bytes) -> bytes:
     """On a machine of the cluster: the results of a part, or the error that ended it."""
     try:
         return _dumped(_loaded(shared, folder)(pickle.loads(part)))
-    except Exception as error:
+    except Exception as error:  # whatever it is, the command that asked raises it
         return _dumped(error)
 
 
