@@ -18,10 +18,10 @@ import polars as pl
 from curate import schema
 from curate.classes import FOLDER as CLASSES
 from curate.classes import beside, class_path, read_class_mask
-from curate.errors import JSON_ERRORS, FormatError, MissingError, VersionError
+from curate.errors import FormatError, MissingError, VersionError
 from curate.files import check_links, write_atomic
 from curate.foreground import CLASS_OPTIONS
-from curate.formats import check_format
+from curate.formats import read_head
 
 if TYPE_CHECKING:  # opening a dataset reads tables; what decodes pixels is imported where pixels are asked for
     import numpy as np
@@ -181,12 +181,7 @@ def read_header(root: Path) -> Header:
         raise MissingError(
             f"{root}: is not a dataset (no dataset.json in it). Build one with: curate build --out {root}"
         )
-    content = header_path.read_bytes()
-    check_format(header_path, content)
-    try:
-        return msgspec.json.decode(content, type=Header)
-    except JSON_ERRORS as error:
-        raise FormatError(header_path, f"is damaged ({error}). Build the dataset again with --force") from error
+    return read_head(header_path, Header, "Build the dataset again with --force")
 
 
 def read_table(path: Path, columns: pl.Schema, later: Collection[str] = ()) -> pl.DataFrame:

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from curate import schema
 from curate.dataset import Dataset, open_dataset, read_table
-from curate.errors import JSON_ERRORS, FormatError, MissingError, UsageError
+from curate.errors import MissingError, UsageError
 from curate.files import check_linked_folders
-from curate.formats import check_format
+from curate.formats import read_head
 from curate.images import read_grey
 from curate.masks import SizeHW
 
@@ -92,12 +92,7 @@ def read_run_header(root: Path) -> RunHeader:
     if not path.is_file():
         what = "is not a run (no config.json in it)" if root.is_dir() else "no such run"
         raise MissingError(f"{root}: {what}. Train one with: curate train fit DATASET --out {root}")
-    content = path.read_bytes()
-    check_format(path, content)
-    try:
-        return msgspec.json.decode(content, type=RunHeader)
-    except JSON_ERRORS as error:
-        raise FormatError(path, f"is damaged ({error}). Train the run again, or restore the file") from error
+    return read_head(path, RunHeader, "Train the run again, or restore the file")
 
 
 def read_scores(root: Path) -> pl.DataFrame:

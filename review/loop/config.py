@@ -15,7 +15,7 @@ from curate import schema
 from curate.dataset import Dataset
 from curate.errors import JSON_ERRORS, CurateError, FormatError, MissingError, UsageError
 from curate.files import readable_faults
-from curate.formats import check_format
+from curate.formats import read_head
 from review.loop.mine import Mining
 from train.config import FitConfig, read_config, relative
 from train.monitoring.log import is_finished
@@ -86,12 +86,7 @@ def read_config_of_loop(out: Path) -> LoopConfig:
     if not path.is_file():
         start = f"Start one with: curate loop DATASET --out {out}"
         raise MissingError(f"{out}: is not a loop (no loop.json in it). {start}")
-    content = path.read_bytes()
-    check_format(path, content)
-    try:
-        return msgspec.json.decode(content, type=LoopConfig)
-    except JSON_ERRORS as error:
-        raise FormatError(path, f"is damaged ({error}). Run the loop again with --force") from error
+    return read_head(path, LoopConfig, "Run the loop again with --force")
 
 
 LOOP_OPTIONS = ("rounds", "budget", "to", "ensemble")

@@ -14,19 +14,17 @@ import msgspec
 
 from curate.dataset import Dataset
 from curate.errors import (
-    JSON_ERRORS,
     CurateError,
     DivergedError,
     DownloadError,
     ExistsError,
-    FormatError,
     MachineError,
     MissingError,
     UsageError,
     VersionError,
 )
 from curate.files import held_folder, readable_faults, write_atomic
-from curate.formats import check_format
+from curate.formats import read_head
 from curate.threads import Say, Watch, unwatched
 from train.claim import check_apart
 from train.config import FitConfig, first_difference, has_named_weights
@@ -221,12 +219,7 @@ def read_sweep(out: Path) -> Sweep | None:
     path = out / "sweep.json"
     if not path.is_file():
         return None
-    content = path.read_bytes()
-    check_format(path, content)
-    try:
-        return msgspec.json.decode(content, type=Sweep)
-    except (*JSON_ERRORS, CurateError) as error:
-        raise FormatError(path, f"is damaged ({error}). Restore it, or delete the folder and sweep anew") from error
+    return read_head(path, Sweep, "Restore it, or delete the folder and sweep anew")
 
 
 def _check_place(dataset: Dataset, out: Path) -> None:
