@@ -18,6 +18,7 @@ from train.augment.colour import darkened, jittered, spoiled, tinted
 from train.augment.geometry import far_or_near, mirrored, moved, part_of_person, seed2_variant, turned, windowed
 from train.augment.pasting import camouflaged, copied, holding, occluded
 from train.augment.scene import Batch, Scene, Step
+from train.data.sending import sent
 
 
 @torch.no_grad()
@@ -42,11 +43,12 @@ def augment(
     for recipe in dict.fromkeys(recipes):
         if not STEPS[recipe]:
             continue
-        rows = [row for row, own in enumerate(recipes) if own == recipe]
+        numbers = [row for row, own in enumerate(recipes) if own == recipe]
+        rows = sent(torch.tensor(numbers), images.device)
         scene = Scene(
             images=batch[0][rows].float() / 255,
             targets=batch[1][rows],
-            rngs=[np.random.default_rng(seeds[row]) for row in rows],
+            rngs=[np.random.default_rng(seeds[row]) for row in numbers],
             other_images=other_images[rows].float() / 255,
             other_targets=other_targets[rows],
             held=held,
@@ -62,10 +64,11 @@ def sometimes(probability: float, step: Step) -> Step:
     """A step that happens to a share of the images."""
 
     def chosen(scene: Scene) -> Scene:
-        rows = scene.chance(probability).nonzero()[:, 0].tolist()
-        if not rows:
+        happens = [rng.uniform() < probability for rng in scene.rngs]
+        if not any(happens):
             return scene
-        changed = step(scene.rows(rows))
+        numbers = [row for row, own in enumerate(happens) if own]
+        changed, rows = step(scene.rows(numbers)), sent(torch.tensor(numbers), scene.images.device)
         images, targets = scene.images.clone(), scene.targets.clone()
         images[rows], targets[rows] = changed.images, changed.targets
         return replace(scene, images=images, targets=targets)

@@ -10,6 +10,7 @@ from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
 from train.augment.scene import Scene, Step, over_pixels
+from train.data.sending import constant
 
 GREY_RGB = (0.299, 0.587, 0.114)
 """Shares of the colours in brightness, as in ITU-R BT.601."""
@@ -29,7 +30,7 @@ def jittered(lowest: float, highest: float) -> Step:
 
 def grey(images: Tensor) -> Tensor:
     """The brightness of images (N, 3, H, W) as (N, 1, H, W)."""
-    shares = torch.tensor(GREY_RGB, device=images.device)[:, None, None]
+    shares = constant(GREY_RGB, images.device)[:, None, None]
     return (images * shares).sum(1, keepdim=True)
 
 

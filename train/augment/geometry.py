@@ -12,6 +12,7 @@ from torch.nn import functional as F  # noqa: N812 (its usual name)
 
 from curate.masks import IGNORE, PERSON
 from train.augment.scene import Batch, Move, Scene, Step, over_pixels, random_pixel
+from train.data.sending import constant
 
 
 def moved(*moves: Move, detail: int = 1) -> Step:
@@ -124,11 +125,11 @@ def far_or_near(scene: Scene) -> Tensor:
 def seed2_variant(scene: Scene) -> Scene:
     """One of eleven: as it is, turned by -60, -30, 30 or 60 degrees, mirrored either way, brightness 0.2 to 0.8."""
     variant = scene.each(lambda rng: int(rng.integers(11))).int()
-    angles = torch.tensor([0, -60, -30, 30, 60, *[0] * 6], device=variant.device) * (math.pi / 180)
+    angles = constant((0, -60, -30, 30, 60, *[0] * 6), variant.device) * (math.pi / 180)
     across, down = (torch.where(variant == which, -1.0, 1.0) for which in (5, 6))
     still = torch.zeros_like(across)
     images, targets = warp(
         scene.images, scene.targets, affine(across, down, still, still) @ rotation(angles[variant].float())
     )
-    factors = torch.tensor([*[1.0] * 7, 0.2, 0.4, 0.6, 0.8], device=variant.device)
+    factors = constant((*[1.0] * 7, 0.2, 0.4, 0.6, 0.8), variant.device)
     return replace(scene, images=images * over_pixels(factors[variant]), targets=targets)

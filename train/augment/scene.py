@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from train.data.sending import sent
+
 Batch = tuple[Tensor, Tensor]
 """Images (N, 3, S, S) uint8 and targets (N, S, S) uint8."""
 
@@ -29,7 +31,7 @@ class Scene:
 
     def each(self, draw: Callable[[np.random.Generator], float]) -> Tensor:
         """A number for each image, drawn from its own generator: (N,) float32."""
-        return torch.tensor([draw(rng) for rng in self.rngs], dtype=torch.float32, device=self.images.device)
+        return sent(torch.tensor([draw(rng) for rng in self.rngs], dtype=torch.float32), self.images.device)
 
     def uniform(self, low: float, high: float) -> Tensor:
         """A number between two for each image, (N,)."""
@@ -41,11 +43,11 @@ class Scene:
 
     def rows(self, rows: Sequence[int]) -> Scene:
         """Some of the images."""
-        chosen = list(rows)
+        chosen = sent(torch.tensor(rows), self.images.device)
         return Scene(
             self.images[chosen],
             self.targets[chosen],
-            [self.rngs[row] for row in chosen],
+            [self.rngs[row] for row in rows],
             self.other_images[chosen],
             self.other_targets[chosen],
             self.held,

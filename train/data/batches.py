@@ -17,6 +17,7 @@ from curate.masks import BACKGROUND
 from train.augment import PASTING, augment
 from train.augment.scene import Batch
 from train.data.cache import Cache
+from train.data.sending import constant, sent
 
 THREADS = min(8, os.cpu_count() or 1)
 """Threads that decode and write images; both spend their time outside Python's lock."""
@@ -104,19 +105,13 @@ def fetch(cache: Cache, draws: Sequence[Draw], place: torch.device) -> tuple[Bat
 
 
 def _stacked(cache: Cache, rows: Sequence[int], place: torch.device) -> Batch:
-    """Rows of the cache; a GPU copies them from locked memory while it computes."""
-    images, targets = (torch.from_numpy(part[rows]) for part in (cache.images, cache.targets))
-    if place.type == "cuda":
-        images, targets = images.pin_memory(), targets.pin_memory()
-    return (
-        images.to(place, non_blocking=True).permute(0, 3, 1, 2),
-        targets.to(place, non_blocking=True),
-    )
+    """Rows of the cache, on the device."""
+    images, targets = (sent(torch.from_numpy(part[rows]), place) for part in (cache.images, cache.targets))
+    return images.permute(0, 3, 1, 2), targets
 
 
 def to_input(images: Tensor, device: torch.device) -> Tensor:
     """Images (N, 3, S, S) uint8 as what a model takes: float32, ImageNet-normalised, channels innermost in memory."""
-    mean = torch.tensor(MEAN_RGB, device=device)[:, None, None]
-    deviation = torch.tensor(DEVIATION_RGB, device=device)[:, None, None]
+    mean, deviation = (constant(each, device)[:, None, None] for each in (MEAN_RGB, DEVIATION_RGB))
     scaled = images.to(device, non_blocking=True).float() / 255
     return ((scaled - mean) / deviation).contiguous(memory_format=torch.channels_last)

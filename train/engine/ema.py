@@ -6,6 +6,7 @@ import copy
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 def begin_average(model: nn.Module) -> nn.Module:
@@ -25,8 +26,9 @@ def decay_at(decay: float, step: int) -> float:
 @torch.no_grad()
 def update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
     """Move the average, its batch norms' statistics too, by 1 - decay towards the model; whole numbers are copied."""
-    for mean, latest in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
-        if mean.is_floating_point():
-            mean.lerp_(latest, 1 - decay)
-        else:
-            mean.copy_(latest)
+    pairs = list(zip(average.state_dict().values(), model.state_dict().values(), strict=True))
+    means, latest = zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True)
+    average_all = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    average_all(means, latest, 0)  # all at once: on a GPU in a few kernels
+    for count, now in (pair for pair in pairs if not pair[0].is_floating_point()):
+        count.copy_(now)

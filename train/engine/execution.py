@@ -73,10 +73,10 @@ def executing(config: FitConfig, place: torch.device) -> Iterator[None]:
     """
     wanted = config.deterministic and place.type == "cuda"
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = not wanted  # sizes hardly change, so looking for the fastest way pays
     if wanted:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only with such a workspace
         torch.use_deterministic_algorithms(True)
-        torch.backends.cudnn.benchmark = False
     try:
         yield
     except RuntimeError as error:

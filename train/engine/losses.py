@@ -49,7 +49,7 @@ def segmentation_loss(
 def sizes_of(targets: Tensor, classes: Sequence[str]) -> Tensor:
     """(C + 1,) float64: how many pixels of a batch teach each class, then how many images it has."""
     counted = [counts_for(name, targets).sum() for name in classes]
-    return torch.stack([*counted, counted[0].new_tensor(len(targets))]).double()
+    return torch.stack([*counted, torch.full_like(counted[0], len(targets))]).double()
 
 
 def loss_of_class(
