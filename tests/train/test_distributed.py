@@ -27,7 +27,7 @@ from tests.conftest import REPOSITORY
 from tests.train.making import one_thread, quick
 from tests.train.together import together
 from train.config import FitConfig, read_config
-from train.engine.distributed import ALONE, GradientSum, Team
+from train.engine.distributed import ALONE, GradientSum, Team, take_gpu
 from train.fit import fit, is_finished
 from train.monitoring.log import EpochLine, read_log
 
@@ -254,6 +254,12 @@ def test_a_fault_ends_all_and_is_told_once(member: object, error: type[BaseExcep
     with pytest.raises(error, match=message):
         raise told[0]
     assert all(ending.code for ending in endings)
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    with pytest.raises(UsageError, match=r"^torchrun: this machine has 4 GPUs. Pass --nproc-per-node 4, or fewer$"):
+        take_gpu(Team(rank=4, size=8, local_rank=4))
 
 
 @pytest.mark.long

@@ -198,15 +198,18 @@ def test_a_step_through_the_group_is_a_step(place: torch.device) -> None:
     assert is_shared == (place.type == "cuda")
 
 
+TWO = quick(model="unet", epochs=2, precision="fp32", lr="auto")
+
+
 def fitted(root: Path, run: Path, team: Team) -> None:
-    fit(open_dataset(root), run, quick(model="unet", epochs=2, precision="fp32"), team=team)
+    fit(open_dataset(root), run, TWO, team=team)
 
 
 @GPU
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
 def test_two_gpus_make_the_run_that_one_makes(drawn: Dataset, tmp_path: Path) -> None:
-    """With batch norms that normalise over both."""
-    fit(drawn, tmp_path / "one", quick(model="unet", epochs=2, precision="fp32"))
+    """With batch norms that normalise over both, and the rate of a range test of both."""
+    fit(drawn, tmp_path / "one", TWO)
     assert [ending.error for ending in together(partial(fitted, drawn.root, tmp_path / "two"))] == [None, None]
     for own, other in zip(read_log(tmp_path / "one"), read_log(tmp_path / "two"), strict=True):
         assert own.train_loss == pytest.approx(other.train_loss, rel=1e-2)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.distributed import PrefixStore, TCPStore, rendezvous  # type: ignore[attr-defined]  # exported, not by name
 
-from curate.errors import MachineError
+from curate.errors import MachineError, UsageError
 
 Made = TypeVar("Made")
 
@@ -160,7 +160,7 @@ def meet() -> Iterator[Team]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
     backend = "gloo"
     if torch.cuda.is_available():
-        torch.cuda.set_device(team.local_rank)
+        take_gpu(team)
         backend = "cpu:gloo,cuda:nccl"
     try:
         store, *place = next(rendezvous("env://", timeout=LONGEST_WAIT))
@@ -179,6 +179,18 @@ def meet() -> Iterator[Team]:
             raise MachineError(f"{lost} Go on with --resume") from error
         raise
     distributed.destroy_process_group()
+
+
+def take_gpu(team: Team) -> None:
+    """Make the GPU of this process's number its own.
+
+    Raises:
+        UsageError: There are fewer GPUs than processes.
+    """
+    gpus = torch.cuda.device_count()
+    if team.local_rank >= gpus:
+        raise UsageError(f"torchrun: this machine has {gpus} GPUs. Pass --nproc-per-node {gpus}, or fewer")
+    torch.cuda.set_device(team.local_rank)
 
 
 class Faults:

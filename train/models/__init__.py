@@ -220,7 +220,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, OSError) as error:
-        raise FormatError(path, f"is not a readable .safetensors file ({error})") from error
+        raise FormatError(path, f"is not a readable .safetensors file ({error}). Restore it, or train again") from error
 
 
 def _where_weights_are(folder: Path) -> str:
@@ -252,8 +252,13 @@ def _check_same(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], path: 
 
 
 def device() -> torch.device:
-    """The GPU where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """This process's GPU where there is one, else the CPU.
+
+    A GPU has its number with it: threads that are begun later would take the first one for theirs.
+    """
+    if torch.cuda.is_available():
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device("cpu")
 
 
 def device_name() -> str:
