@@ -362,7 +362,7 @@ def explain_oserror(error: OSError, where: Path | str) -> CurateError:
             return MachineError(f"{_meant(place)}: permission denied. {advice}")
         case errno.ENOENT:
             return MissingError(f"{place}: no such file or folder. Check the path")
-        case errno.ENOTDIR | errno.EISDIR:
+        case errno.ENOTDIR | errno.EISDIR | errno.EEXIST:
             return MissingError(f"{place}: {error.strerror}. Check whether a file or a folder is wanted here")
         case _:
             return MachineError(f"{_meant(place)}: {error.strerror or error}")

@@ -54,7 +54,7 @@ CLASSES = ("person", "held", "animal")
 SIZE_STEP_PX = 32
 """Encoders halve an image five times, so its side is a multiple of this."""
 
-MAX_SIZE_PX, MAX_FOLDS = 4096, 100
+MAX_SIZE_PX, MAX_FOLDS, MAX_SEED = 4096, 100, 2**63 - 1
 
 PRETRAINED_LR = 1e-3
 """The usual learning rate of a model that starts from weights; from random ones, models differ tenfold in theirs."""
@@ -152,7 +152,8 @@ class FitConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         if not has_named_weights(self.weights) and not self.weights.endswith(".safetensors"):
             raise UsageError(f"--weights {self.weights}: expected imagenet, none or a .safetensors file")
         _check_at_least("--epochs", self.epochs, 1)
-        _check_at_least("--seed", self.seed, 0)
+        if not 0 <= self.seed <= MAX_SEED:
+            raise UsageError(f"--seed {self.seed}: expected a whole number from 0 to {MAX_SEED}")
         if self.folds != 0 and not 2 <= self.folds <= MAX_FOLDS:
             raise UsageError(f"--folds {self.folds}: expected 2 to {MAX_FOLDS}, or 0 for no fold models")
         if self.epoch_images is not None:

@@ -178,6 +178,7 @@ def _train_and_score(
         found = range_test(materials[-1], _for_building(config, run), watch, steps, team)
         config = team.from_lead(functools.partial(with_suggestion, config, found))
         if team.is_lead:
+            say(f"learning rate {config.lr:g}, by a {config.lr_from}")
             write_range_test(run / "plots", found)
             write_atomic(run / "config.json", encode_config(config))
     for fold, material in materials.items():

@@ -317,6 +317,7 @@ def test_the_hash_of_many_files_changes_with_any_name_or_byte(tmp_path: Path) ->
         (errno.EROFS, MachineError, "there: the disk can only be read. Choose a place on another one"),
         (errno.ENOENT, MissingError, "no such file"),
         (errno.ENOTDIR, MissingError, "whether a file or a folder"),
+        (errno.EEXIST, MissingError, "there: File exists. Check whether a file or a folder"),
         (errno.EIO, MachineError, "Input/output error"),
     ],
 )

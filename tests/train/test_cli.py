@@ -72,6 +72,9 @@ def test_ctrl_c_says_how_to_resume_and_resume_needs_no_options(
     done = run("fit", drawn.root, "--out", out, "--resume")
     assert done.exit_code == 0
     assert "is finished already, nothing left to do" in done.stderr
+    refused = run("fit", drawn.root, "--out", out, "--resume", "--epochs", 9)
+    assert "--epochs 3, not 9" in str(refused.exception)
+    assert "nothing left to do" not in refused.stderr
 
 
 def test_resuming_with_another_model_names_the_model(drawn: Dataset, tmp_path: Path) -> None:
@@ -146,6 +149,9 @@ def test_score_prints_a_column_per_split(copied: Callable[[Path], Trained], fini
     assert intervals is not None
     told = next(line for line in result.stdout.splitlines() if line.startswith("image mean IoU"))
     assert f"[{intervals.low:.3f}, {intervals.high:.3f}]" in told
+    assert "was scored" not in result.stderr
+    flipped = run("score", trained.run, "--flip")
+    assert f"{trained.run}: was scored with neither --flip nor --refine; what is scored now" in flipped.stderr
 
 
 def test_score_of_a_run_with_folds_has_nothing_to_excuse(copied: Callable[[Path], Trained], folded: Path) -> None:

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 import train.inference.export
 from curate.cli import cli
 from curate.dataset import Dataset, read_table
-from curate.errors import ExistsError, MachineError, MissingError
+from curate.errors import ExistsError, MachineError, MissingError, UsageError
 from curate.files import sha256_file
 from curate.person_model import open_model
 from curate.schema import SCORES
@@ -96,6 +96,12 @@ def test_a_file_is_replaced_by_force_alone(finished: Path, tmp_path: Path) -> No
     with pytest.raises(ExistsError, match=r"exists already\. Choose another --out, or pass --force"):
         export_onnx(finished, out)
     assert out.read_bytes() == b"mine"
+
+
+def test_a_name_that_score_would_not_know_is_refused(finished: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--out .*model\.txt: expected a name that ends in \.onnx$"):
+        export_onnx(finished, tmp_path / "model.txt")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_file_that_is_off_is_not_written(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,6 +75,13 @@ def test_the_picture_marks_where_the_loss_begins_to_fall_not_what_is_suggested(
     assert marked[f"begins to fall {found.falls_at:.2g}"] == found.falls_at
 
 
+def test_a_loss_that_hardly_falls_is_said() -> None:
+    assert suggest(RATES, np.linspace(1, 0.97, 101).tolist()).explanation.startswith(
+        "a guess, since the loss fell by 3% alone: the loss begins to fall at "
+    )
+    assert suggest(RATES, np.linspace(1, 0.85, 101).tolist()).explanation.startswith("the loss begins to fall at ")
+
+
 def test_a_loss_that_never_rises_is_said() -> None:
     found = suggest(RATES, np.linspace(2, 1, 101).tolist())
     assert found.held_to == RATES[-1]
@@ -136,7 +143,7 @@ def test_auto_trains_with_what_it_found_and_goes_on_with_it(drawn: Dataset, tmp_
 
 def test_the_command_writes_the_curve_and_says_why(drawn: Dataset, tmp_path: Path) -> None:
     out = tmp_path / "lr"
-    options = ["--encoder", "resnet18", "--weights", "none", "--size", "32", "--batch-size", "4", "--steps", "30"]
+    options = ["--encoder", "resnet18", "--weights", "none", "--size", "32", "--batch-size", "4", "--steps", "40"]
     result = CliRunner().invoke(cli, ["train", "lr-find", str(drawn.root), "--out", str(out), *options])
     assert result.exit_code == 0, result.exception
     found = json.loads((out / "lr-find.json").read_bytes())

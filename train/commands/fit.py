@@ -101,9 +101,8 @@ def fit(
 
     for told in validation_notes(opened, config):
         note(told)
-    if resume and is_finished(out):
-        note(f"{out}: is finished already, nothing left to do")
-    else:
+    finished = resume and is_finished(out)
+    if not finished:
         note(f"training on {device_name()}" + (f", one of {team.size} processes" if team else ""))
     if team and not (_has_gpu() or config.freeze_batch_norm):
         note("batch norm sees each process's share alone: SyncBatchNorm needs GPUs. --freeze-batch-norm needs neither")
@@ -125,6 +124,8 @@ def fit(
         again = shlex.join(["curate", "train", "fit", str(dataset), "--out", str(out), "--resume"])
         note(f"stopped after {len(read_log(out))} finished epochs; go on with: {again}")
         ctx.exit(code_of(stop))
+    if finished:
+        note(f"{out}: is finished already, nothing left to do")
     if not is_silent():
         _print_result(out, opened)
 
@@ -190,8 +191,6 @@ def _print_result(run: Path, dataset: Dataset) -> None:
     from train.scoring.figures import groups_of, number, summary_table
 
     lines, config = read_log(run), read_config(run)
-    if config.lr_from:
-        note(f"--lr auto: {config.lr:g}, by a {config.lr_from}")
     if len(lines) < config.epochs:
         note(f"stopped early, after {len(lines)} of {config.epochs} epochs: --patience is over")
     best = [line for line in lines if line.best][-1]
@@ -205,7 +204,7 @@ def _print_result(run: Path, dataset: Dataset) -> None:
 @click.command("lr-find", context_settings=SETTINGS)
 @click.argument("dataset", type=click.Path(path_type=Path))
 @click.option("--out", metavar="DIR", type=click.Path(path_type=Path), required=True, help="Folder for the curve.")
-@click.option("--steps", metavar="N", type=click.IntRange(min=20), default=100, help="Batches to learn from, at most.")
+@click.option("--steps", metavar="N", type=click.IntRange(min=40), default=100, help="Batches to learn from, at most.")
 @with_preset
 @fit_options
 @click.option("--json", "as_json", is_flag=True, help="Print what lr-find.json holds.")

@@ -16,7 +16,7 @@ from curate.person_model import InputSpec
 from train.commands.console import SETTINGS, note, progress
 from train.commands.predict import refine_option
 from train.config import read_config
-from train.scoring.scored import Manner
+from train.scoring.scored import Manner, read_manner, read_origin
 
 if TYPE_CHECKING:
     import polars as pl
@@ -110,7 +110,10 @@ def _score_run(
     from train.scoring.score import score as score_run
 
     refuse_spec(run, spec)
-    opened = open_dataset(place) if place else dataset_of(run, config)
+    opened, into = open_dataset(place) if place else dataset_of(run, config), out or run
+    before = read_manner(into)
+    if read_origin(into) and before != manner:
+        note(f"{into}: was scored with {before}; what is scored now replaces that. Pass --out RUN to keep both")
     note(f"scoring on {device_name()}")
     with progress() as (watch, _):
         scores = score_run(run, opened, splits, out, watch, other_version=other_version, **asdict(manner))

@@ -40,6 +40,9 @@ LATEST, SMOOTHING = 5, 9
 FALLEN_SHARE = 0.1
 """The loss begins to fall where it has fallen by this share of its whole fall."""
 
+FALL_WORTH = 0.1
+"""A fall by less than this share of the loss may be chance, and what it suggests a guess: that is said."""
+
 HELD_SHARE = 0.3
 """The loss is held as long as it has risen again by no more than this share of its whole fall. With a fifth, chance in
 a plateau passed for its end; with half, a net that has died for one that holds."""
@@ -93,7 +96,7 @@ def range_test(
         learner = make_learner(build_model(config).to(place), config, team)
         prepare_epoch(learner.model, config, 1)
         parts = [draws[slice(*team.share(*whole))] for whole in batch_bounds(len(draws), stage.batch_size)]
-        made = batches(material.caches[stage.size], parts, place, material.held)
+        made = batches(material.caches[stage.size], parts, learner.place, material.held)
         for step, (images, targets) in enumerate(made):
             loss, _ = learner.step(images, targets, float(rates[step]), step)
             losses.append(float(team.total(loss)))
@@ -136,7 +139,8 @@ def suggest(rates: Sequence[float], losses: Sequence[float], most: float = math.
     lr_min = _rounded(min(rates[fallen], lr / 2))
     reason = "is a tenth of that" if rates[held] / DIVISOR <= most else "is the most that suits the optimizer"
     end = "beyond which it rises" if held < len(smoothed) - 1 else "where the test ended"
-    explanation = (
+    guessed = f"a guess, since the loss fell by {fall / smoothed[0]:.0%} alone: "
+    explanation = (guessed if fall < FALL_WORTH * smoothed[0] else "") + (
         f"the loss begins to fall at {rates[fallen]:.2g} and stays low up to {rates[held]:.2g}, {end}; "
         f"--lr {lr:g} {reason}, --lr-min {lr_min:g} suits --schedule triangular"
     )

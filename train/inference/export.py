@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from curate.errors import ExistsError, MachineError
+from curate.errors import ExistsError, MachineError, UsageError
 from curate.files import readable_faults, sha256_file, write_atomic
 from curate.person_model import first_line
 from train.config import SIZE_STEP_PX, FitConfig
@@ -87,10 +87,13 @@ def export_onnx(run: Path, out: Path, *, free_size: bool = False, force: bool = 
         force: Replace a file that is there.
 
     Raises:
+        UsageError: `out` does not end in .onnx, by which `score` and `predict` know such a file.
         ExistsError: `out` exists and `force` is false.
         MissingError, FormatError, MismatchError: As `train.models.load`.
         MachineError: The model cannot be written so, or gives something else then.
     """
+    if out.suffix != ".onnx":
+        raise UsageError(f"--out {out}: expected a name that ends in .onnx")
     if out.exists() and not force:
         raise ExistsError(f"{out}: exists already. Choose another --out, or pass --force to replace it")
     loaded = load(run)

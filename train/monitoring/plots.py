@@ -35,7 +35,7 @@ def curves_png(lines: Sequence[EpochLine], steps: Sequence[StepLine]) -> bytes:
         axes.set(title=title, xlabel="epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_ylim(0, 1 if name != "loss" else _loss_limit(lines, steps))
-    rate.plot([step.step for step in steps], [step.lr for step in steps], "-", color=VALIDATION)
+    rate.step([step.step for step in steps], [step.lr for step in steps], where="post", color=VALIDATION)
     rate.set(title="Learning rate", xlabel="step")
     rate.xaxis.set_major_locator(MaxNLocator(integer=True))
     rate.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
