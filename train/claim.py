@@ -21,9 +21,11 @@ from train.config import (
     read_config,
 )
 from train.monitoring.log import is_finished, read_log
-from train.monitoring.tensorboard import FOLDER as EVENTS
 
 FOLD_FOLDER = re.compile(r"fold-\d+")
+
+EVENTS = "tensorboard"
+"""Folder of a run's events for TensorBoard."""
 
 RUN_FILES = (
     "scores.parquet",

@@ -17,7 +17,7 @@ from curate.dataset import Dataset
 from curate.errors import ExistsError, MissingError, UsageError, VersionError
 from curate.files import held_folder, readable_faults, write_atomic
 from curate.threads import Say, Watch, unwatched
-from train.claim import check_apart, check_place, claim, resumed_mined
+from train.claim import EVENTS, check_apart, check_place, claim, resumed_mined
 from train.config import (
     POOLING_MODELS,
     FitConfig,
@@ -48,7 +48,6 @@ from train.monitoring.estimate import fit_work, foretelling
 from train.monitoring.fixed import read_fixed
 from train.monitoring.journal import keeping_journal
 from train.monitoring.log import EpochLine, is_finished, read_log
-from train.monitoring.tensorboard import FOLDER as EVENTS
 from train.monitoring.tensorboard import check_tensorboard
 from train.scoring.score import score_into
 

@@ -12,10 +12,11 @@ import pytest
 from curate.dataset import Dataset
 from curate.errors import MachineError
 from tests.train.making import fit_until_killed, quick
+from train.claim import EVENTS
 from train.fit import fit, is_finished
 from train.monitoring.log import read_log
 from train.monitoring.steps import read_steps
-from train.monitoring.tensorboard import FOLDER, EventLog
+from train.monitoring.tensorboard import EventLog
 
 TWO = quick(epochs=2)
 
@@ -92,7 +93,7 @@ def test_a_missing_package_is_said_before_anything_is_trained(
 @pytest.mark.parametrize("ahead_s", [0, 1000], ids=["the same second", "a clock that was ahead"])
 def test_what_is_written_anew_is_read_last(ahead_s: int, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard", reason="the package tensorboard is not installed")
-    place = tmp_path / FOLDER
+    place = tmp_path / EVENTS
     place.mkdir()
     # Readers go by the name: the second in which it was begun, the machine, the process.
     (place / f"events.out.tfevents.{int(time.time()) + ahead_s}.zzz.9999999.0").touch()

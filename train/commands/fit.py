@@ -86,6 +86,8 @@ def fit(
     from curate.dataset import open_dataset
 
     opened = open_dataset(dataset)
+    if not team:
+        _refuse_place(opened, out, resume=resume, force=force)
     if estimate:
         if team:
             raise UsageError("--estimate: is measured by one process. Leave torchrun out")
@@ -128,6 +130,15 @@ def fit(
         note(f"{out}: is finished already, nothing left to do")
     if not is_silent():
         _print_result(out, opened)
+
+
+def _refuse_place(dataset: Dataset, out: Path, *, resume: bool, force: bool) -> None:
+    """Raise where the folder may not be used, before torch is imported; `fit` looks again once it holds the folder."""
+    from train.claim import check_apart, check_place
+
+    check_apart(dataset, out)
+    if out.is_dir():
+        check_place(out, resume, force)
 
 
 def _print_estimate(dataset: Dataset, config: FitConfig, run: Path) -> None:

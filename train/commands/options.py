@@ -88,7 +88,7 @@ FIT_OPTIONS = (
         "--micro-batch",
         type=int,
         metavar="N",
-        help="Most images a GPU, or the CPU, learns from at once; of a larger batch the gradients are added up.  [default: all]",
+        help="Most images a process learns from at once; of a larger batch the gradients are added up.  [default: all]",
     ),
     click.option(
         "--lr",

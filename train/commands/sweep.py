@@ -18,7 +18,7 @@ from train.commands.preset import given_options
 
 if TYPE_CHECKING:
     from curate.dataset import Dataset
-    from train.sweeps.grid import Sweep
+    from train.sweeps.grid import Axes, Run, Sweep
 
 
 @click.command(context_settings=SETTINGS)
@@ -68,12 +68,13 @@ def sweep(
       curate train sweep people --out paper --preset table1 --encoder mobilenet_v2 --weights none --size 32 --epochs 1
     """
     from curate.dataset import open_dataset
+
+    opened, asked = open_dataset(dataset), _asked(over, preset, given_options(options))
     from train.models import device_name
     from train.sweeps.sweep import run_sweep
     from train.sweeps.table import table_csv, table_json, table_markdown
 
-    opened = open_dataset(dataset)
-    wanted = _wanted(opened, out, over, preset, given_options(options))
+    wanted = None if asked is None else _settled(opened, out, *asked)
     note(f"training on {device_name()}")
     again = shlex.join(["curate", "train", "sweep", str(dataset), "--out", str(out)])
     try:
@@ -89,15 +90,11 @@ def sweep(
     click.echo(table_json(rows) if as_json else table_csv(rows) if as_csv else table_markdown(rows), nl=as_json)
 
 
-def _wanted(
-    dataset: Dataset, out: Path, over: tuple[str, ...], preset: str | None, given: dict[str, Any]
-) -> Sweep | None:
-    """The sweep that is asked for; None where nothing is said of it but its folder."""
+def _asked(over: tuple[str, ...], preset: str | None, given: dict[str, Any]) -> tuple[Axes, list[Run]] | None:
+    """What varies, and the runs that are asked for; None where nothing is said but the folder. Imports no torch."""
     from curate.errors import UsageError
-    from train.data.folds import validation_notes
     from train.presets import TABLE1, load_preset
     from train.sweeps.grid import TABLE1_BASE, make_runs, parse_axes, preset_notes, table1_axes
-    from train.sweeps.sweep import settle_sweep
 
     if not over and preset is None and not given:
         return None
@@ -109,7 +106,15 @@ def _wanted(
         raise UsageError("nothing to vary. Pass --over OPTION=VALUE,VALUE or --preset table1, or train one with fit")
     for told in preset_notes(axes, base, given):
         note(f"--preset {preset}: {told}")
-    settled = settle_sweep(dataset, out, axes, make_runs(axes, base, given, table1=table1))
+    return axes, make_runs(axes, base, given, table1=table1)
+
+
+def _settled(dataset: Dataset, out: Path, axes: Axes, runs: list[Run]) -> Sweep:
+    """The sweep of these runs on a dataset."""
+    from train.data.folds import validation_notes
+    from train.sweeps.sweep import settle_sweep
+
+    settled = settle_sweep(dataset, out, axes, runs)
     for told in dict.fromkeys(told for run in settled.runs for told in validation_notes(dataset, run.config)):
         note(told)
     return settled

@@ -11,14 +11,13 @@ import numpy as np
 from PIL import Image
 
 from curate.errors import MachineError
+from train.claim import EVENTS
 from train.monitoring.fixed import strip_path
 from train.monitoring.log import EpochLine
 from train.monitoring.steps import StepLine
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
-
-FOLDER = "tensorboard"
 
 
 def check_tensorboard() -> None:
@@ -51,7 +50,7 @@ class EventLog:
         from torch.utils.tensorboard import SummaryWriter
 
         self._folder, self._written = folder, 0
-        place = folder / FOLDER
+        place = folder / EVENTS
         earlier = sorted(place.glob("events.out.tfevents.*")) if place.is_dir() else []
         if earlier and _begun_s(earlier[-1]) == int(time.time()):
             time.sleep(1)  # readers go by the names, in which the second stands: what is new has to come last
