@@ -27,6 +27,7 @@ from train.engine.execution import autocast, executing
 from train.engine.freezing import prepare_epoch
 from train.engine.learner import Learner, make_learner
 from train.engine.losses import count_pixels, mean_overlaps, segmentation_loss
+from train.engine.norms import SETTLING_IMAGES, follow_dropout, settle_norms
 from train.engine.schedule import learning_rate
 from train.engine.stages import Stage, stage_of, stages
 from train.models import build_model, device
@@ -98,6 +99,8 @@ def run_epoch(
     name = f"epoch {epoch}/{config.epochs}" + (f", fold {fold}" if fold >= 0 else "")
     tick = watch(name, material.epoch_images + len(material.validation))
     learnt, steps = train_epoch(learner, material, stage, (fold, epoch), tick)
+    if follow_dropout(learner.model):
+        settle_norms(learner, first_batches(learner, material, stage, (fold, epoch)))
     judged = learner.team.from_lead(lambda: validate(learner, material, stage, tick))
     check_sound(learner, judged, epoch)
     assert learnt.loss is not None  # an epoch has an image at least
@@ -166,6 +169,16 @@ def train_epoch(
                 tell(tick, f"loss {tally.loss():.3f}")
             tick(end - begin)
     return tally.outcome(), tally.steps(steps_before + first_step, rates)
+
+
+def first_batches(
+    learner: Learner, material: Material, stage: Stage, fold_and_epoch: tuple[int, int]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The first images of an epoch again, in whole batches even in a team."""
+    (fold, epoch), config = fold_and_epoch, learner.config
+    draws = epoch_draws(material, config.augment, (config.seed, fold + 1, epoch))[:SETTLING_IMAGES]
+    parts = [draws[slice(*bounds)] for bounds in batch_bounds(len(draws), stage.batch_size)]
+    return batches(material.caches[stage.size], parts, learner.place, material.held)
 
 
 def steps_of(some: Sequence[Stage], epoch_images: int) -> int:
