@@ -110,7 +110,7 @@ def test_a_test_ends_where_the_loss_is_lost(losses: list[float], lost: bool) -> 
 
 
 def test_a_range_test_repeats_itself_and_learns(drawn: Dataset) -> None:
-    config = quick(model="unet", encoder="resnet18")
+    config = quick(model="linknet")
     found = find_rate(drawn, config, steps=30)
     assert found == find_rate(drawn, config, steps=30)
     assert min(found.smoothed) < 0.9 * found.smoothed[0]
@@ -143,7 +143,20 @@ def test_auto_trains_with_what_it_found_and_goes_on_with_it(drawn: Dataset, tmp_
 
 def test_the_command_writes_the_curve_and_says_why(drawn: Dataset, tmp_path: Path) -> None:
     out = tmp_path / "lr"
-    options = ["--encoder", "resnet18", "--weights", "none", "--size", "32", "--batch-size", "4", "--steps", "40"]
+    options = [
+        "--model",
+        "linknet",
+        "--encoder",
+        "mobilenet_v2",
+        "--weights",
+        "none",
+        "--size",
+        "32",
+        "--batch-size",
+        "4",
+        "--steps",
+        "40",
+    ]
     result = CliRunner().invoke(cli, ["train", "lr-find", str(drawn.root), "--out", str(out), *options])
     assert result.exit_code == 0, result.exception
     found = json.loads((out / "lr-find.json").read_bytes())
