@@ -152,7 +152,7 @@ def test_a_preset_trains_on_the_embedded_sample(
 def test_a_range_test_follows_a_preset(drawn: Dataset, tmp_path: Path) -> None:
     path = tmp_path / "ours.toml"
     path.write_text('model = "pspnet"\nencoder = "mobilenet_v2"\nweights = "none"\nsize = 32\nepochs = 9\nfolds = 2\n')
-    found = run("lr-find", drawn.root, "--out", tmp_path / "lr", "--preset", path, "--steps", 20, "--batch-size", 2)
+    found = run("lr-find", drawn.root, "--out", tmp_path / "lr", "--preset", path, "--steps", 40, "--batch-size", 2)
     assert found.exit_code == 0, found.exception
     assert found.stdout.startswith("--lr ")
 
