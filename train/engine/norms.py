@@ -20,7 +20,7 @@ from train.engine.execution import autocast
 from train.engine.learner import Learner
 
 SETTLING_IMAGES = 64
-"""So many images the averages are taken over."""
+"""The averages are taken over the first batches of an epoch that hold so many images."""
 
 
 def follow_dropout(model: nn.Module) -> bool:

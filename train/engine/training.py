@@ -99,8 +99,6 @@ def run_epoch(
     name = f"epoch {epoch}/{config.epochs}" + (f", fold {fold}" if fold >= 0 else "")
     tick = watch(name, material.epoch_images + len(material.validation))
     learnt, steps = train_epoch(learner, material, stage, (fold, epoch), tick)
-    if follow_dropout(learner.model):
-        settle_norms(learner, first_batches(learner, material, stage, (fold, epoch)))
     judged = learner.team.from_lead(lambda: validate(learner, material, stage, tick))
     check_sound(learner, judged, epoch)
     assert learnt.loss is not None  # an epoch has an image at least
@@ -168,17 +166,10 @@ def train_epoch(
                     raise not_finite(epoch, config, cache, draws[slice(*bounds[broken])])
                 tell(tick, f"loss {tally.loss():.3f}")
             tick(end - begin)
+    if follow_dropout(learner.model):
+        again = bounds[: -(-SETTLING_IMAGES // stage.batch_size)]  # in whole batches, even in a team
+        settle_norms(learner, batches(cache, [draws[slice(*whole)] for whole in again], learner.place, material.held))
     return tally.outcome(), tally.steps(steps_before + first_step, rates)
-
-
-def first_batches(
-    learner: Learner, material: Material, stage: Stage, fold_and_epoch: tuple[int, int]
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """The first images of an epoch again, in whole batches even in a team."""
-    (fold, epoch), config = fold_and_epoch, learner.config
-    draws = epoch_draws(material, config.augment, (config.seed, fold + 1, epoch))[:SETTLING_IMAGES]
-    parts = [draws[slice(*bounds)] for bounds in batch_bounds(len(draws), stage.batch_size)]
-    return batches(material.caches[stage.size], parts, learner.place, material.held)
 
 
 def steps_of(some: Sequence[Stage], epoch_images: int) -> int:
