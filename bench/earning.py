@@ -23,7 +23,7 @@ from curate import schema
 from curate.dataset import Dataset, open_dataset, read_table, write_table
 from curate.files import write_atomic
 from review.compare import gain_words, slice_differences
-from review.loop.config import loop_config
+from review.loop.config import RETRAIN_LR, loop_config
 from review.loop.gate import FEWEST_IN_SLICE
 from review.loop.mine import Mining
 from review.loop.run import encoded, run_loop
@@ -47,8 +47,12 @@ RECIPES: Mapping[str, Mining] = {
     "hard half copy-paste, rest strong": Mining(hard_share=0.5, hard_weight=1.0, other_augment="strong", offer=0),
     "rare slices to 10 %": Mining(hard_share=0.0, rare_share=0.1, offer=0),
     "learn the pool": Mining(hard_share=0.0, pool="learn", offer=0),
+    "hard half, copy-paste, pool distilled": Mining(hard_share=0.5, hard_weight=1.0, pool="learn", offer=0),
 }
 """Labels in doubt are left out in all of them."""
+
+DISTILLED = ("hard half, copy-paste, pool distilled",)
+"""Recipes whose guesses of the pool are the mean of the base and its fold models."""
 
 SHUFFLED = {"random half, copy-paste": "hard half, copy-paste"}
 """Recipe -> the one of which it treats as many images alike, drawn at random: what is left is the augmentation's."""
@@ -87,11 +91,13 @@ def fitted(dataset: Path, run: Path, options: Sequence[str], epochs: int) -> Pat
     return run
 
 
-def loop_of(dataset: Dataset, work: Path, base: Path, recipe: str, budget: str) -> Path:
+def loop_of(dataset: Dataset, work: Path, base: Path, recipe: str, budget: str, rate: float) -> Path:
     """The loop of a recipe from a base; all recipes share one control, which the first of them trained."""
-    arms = f"{base.name}-{budget}"
+    arms = f"{base.name}-{budget}-rate-{rate:g}"
     out = work / f"{arms}-{recipe.replace(' ', '-').replace(',', '').replace('%', 'percent')}"
-    config = loop_config(dataset, out, {}, rounds=1, budget=budget, mining=RECIPES[recipe], start=base)
+    fit = {"lr": float(read_config(base).lr) * rate / RETRAIN_LR}
+    mining, ensemble = RECIPES[recipe], recipe in DISTILLED
+    config = loop_config(dataset, out, fit, rounds=1, budget=budget, mining=mining, start=base, ensemble=ensemble)
     trained = next((one for one in sorted(work.glob(f"{arms}-*/round-1/control")) if is_finished(one)), None)
     if trained is not None and not (out / "round-1/control").exists():
         (out / "round-1").mkdir(parents=True, exist_ok=True)
@@ -99,7 +105,7 @@ def loop_of(dataset: Dataset, work: Path, base: Path, recipe: str, budget: str) 
         shutil.copytree(trained, out / "round-1/.control", dirs_exist_ok=True)
         (out / "round-1/.control").rename(out / "round-1/control")
     if recipe in SHUFFLED and not (out / "round-1/mined.parquet").exists():
-        mined = read_table(loop_of(dataset, work, base, SHUFFLED[recipe], budget) / "mined.parquet", schema.MINED)
+        mined = read_table(loop_of(dataset, work, base, SHUFFLED[recipe], budget, rate) / "mined.parquet", schema.MINED)
         (out / "round-1").mkdir(parents=True, exist_ok=True)
         write_atomic(out / "loop.json", encoded(config))
         write_table(out / "round-1/mined.parquet", shuffled(mined, [row["sample_id"] for row in dataset.rows("train")]))
@@ -123,28 +129,32 @@ def mean_scores(runs: Sequence[Path], split: str) -> pl.DataFrame:
     return scores.group_by("sample_id").agg(pl.col("iou", "boundary_iou").mean()).sort("sample_id")
 
 
-def table(dataset: Dataset, rounds: Mapping[str, Sequence[Path]], split: str) -> Iterator[str]:
-    """A row for each recipe: what it earns over the control."""
+def table(dataset: Dataset, bases: Sequence[Path], rounds: Mapping[str, Sequence[Path]], split: str) -> Iterator[str]:
+    """A row for what the control earns over the base, and one for each recipe: what it earns over the control."""
     groups, slices = groups_of(dataset), slices_of(dataset.samples, conditions_of(dataset))
     yield "| recipe | image mean IoU | by seed | worst tenth IoU | mean Boundary IoU | good photos | worst slice |"
     yield "| --- | ---: | ---: | ---: | ---: | ---: | --- |"
-    for recipe, folders in rounds.items():
-        control, after = (mean_scores([folder / arm for folder in folders], split) for arm in ("control", "candidate"))
+    controls = [folder / "control" for folder in next(iter(rounds.values()))]
+    pairs = {"(control - base)": (bases, controls)} | {
+        recipe: (controls, [folder / "candidate" for folder in folders]) for recipe, folders in rounds.items()
+    }
+    for recipe, runs in pairs.items():
+        control, after = (mean_scores(arms, split) for arms in runs)
         by_name = {one.name: gain_words(one) for one in differences(control, after, groups)}
         by_slice = [one for one in slice_differences(control, after, slices, groups) if one.images >= FEWEST_IN_SLICE]
         worst = f"{by_slice[0].slice} {gain_words(by_slice[0].iou)}" if by_slice else "-"
         first, *others = (by_name[name] for name in NAMES)
-        by_seed = ", ".join(f"{gain_of(folder, split):+.3f}" for folder in folders)
+        by_seed = ", ".join(f"{gain_of(*pair, split):+.3f}" for pair in zip(*runs, strict=True))
         yield f"| {recipe} | {first} | {by_seed} | {' | '.join(others)} | {worst} |"
 
 
 NAMES = ("image mean IoU", "worst tenth IoU", "mean Boundary IoU", "good photos")
 
 
-def gain_of(folder: Path, split: str) -> float:
-    """By how much the candidate of a round exceeds its control in the image mean IoU."""
-    control, after = (mean_scores([folder / arm], split)["iou"].drop_nulls() for arm in ("control", "candidate"))
-    return float(after.to_numpy().mean() - control.to_numpy().mean())
+def gain_of(before: Path, after: Path, split: str) -> float:
+    """By how much a run exceeds another in the image mean IoU."""
+    ious = [mean_scores([run], split)["iou"].drop_nulls().to_numpy() for run in (before, after)]
+    return float(ious[1].mean() - ious[0].mean())
 
 
 def main() -> None:
@@ -154,6 +164,8 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, metavar="DIR", help="Folder for the runs.")
     parser.add_argument("--epochs", type=int, default=50, metavar="N", help="Of each base.  [default: %(default)s]")
     parser.add_argument("--budget", default="20", metavar="N|Nm", help="Of each arm.  [default: %(default)s]")
+    told = "Learning rate of the arms, as a share of the base's.  [default: %(default)s]"
+    parser.add_argument("--rate", type=float, default=RETRAIN_LR, metavar="X", help=told)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="N", help="Of the bases.  [default: 0]")
     parser.add_argument("--recipes", nargs="+", choices=[*RECIPES], default=[*RECIPES], metavar="NAME")
     parser.add_argument("--test", action="store_true", help="Print the test split, not the validation split.")
@@ -162,10 +174,11 @@ def main() -> None:
     dataset = build(given.data.resolve(), work)
     bases = [base_of(dataset, work, seed, given.epochs) for seed in given.seeds]
     rounds = {
-        recipe: [loop_of(dataset, work, base, recipe, given.budget) for base in bases] for recipe in given.recipes
+        recipe: [loop_of(dataset, work, base, recipe, given.budget, given.rate) for base in bases]
+        for recipe in given.recipes
     }
     split = "test" if given.test else "val"
-    print("\n".join(table(dataset, rounds, split)))
+    print("\n".join(table(dataset, bases, rounds, split)))
 
 
 if __name__ == "__main__":
