@@ -18,7 +18,7 @@ from pathlib import Path
 from bench.measure import BenchError
 from bench.parts import building, labelling, opening, scaling, scoring, searching, selecting
 from bench.reviewing import FULL as REVIEWED
-from bench.reviewing import reviewing
+from bench.reviewing import MANY, browsing, reviewing
 from bench.rows import Row, as_json, table
 from bench.training import training
 
@@ -27,7 +27,7 @@ FULL = 118_287
 BUILDS = (1_000, 10_000, 100_000)
 MULTIPLES = (1, 2, 5, 10)
 ROWS = 100_000
-PARTS = ("select", "scale", "open", "build", "search", "label", "score", "train", "review")
+PARTS = ("select", "scale", "open", "build", "search", "label", "score", "train", "review", "browse")
 
 
 def main() -> None:
@@ -85,6 +85,7 @@ def parts(given: argparse.Namespace, work: Path) -> Iterator[tuple[str, Callable
         "score": lambda: scoring(work, min(500, max(20, images // 10)), runs),
         "train": lambda: training(work, images // 10, runs),
         "review": lambda: reviewing(work, min(REVIEWED, images)),
+        "browse": lambda: browsing(work, min(MANY, images)),
     }
     yield from ((name, measurements[name]) for name in PARTS if name in given.only)
 

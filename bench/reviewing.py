@@ -1,4 +1,4 @@
-"""What a review of many images costs: failures, slices, the report, and opening the App's dataset twice."""
+"""What a review of many images costs: failures, slices, the report, and opening and searching the App's dataset."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from bench.rows import Row
 FAILURES_PER_S, REPORT_S, REPORT_MB, AGAIN_S = 150, 120, 25, 30
 """Of 10,000 images of 640x480 px: failures a second, seconds and size of a report, seconds to open them again."""
 FULL = 10_000
+PAGE_S, MANY_AGAIN_S = 2, 30
+"""Of 100,000 samples in the App's database: the slowest page that a reviewer asks for, and to open them again."""
+MANY = 100_000
 
 
 def reviewing(work: Path, images: int) -> list[Row]:
@@ -58,6 +61,23 @@ def reviewing(work: Path, images: int) -> list[Row]:
         Row(what="  its size", unit="MB", ours=size, target=REPORT_MB),
         Row(what=f"App's dataset of {of}: the first time", unit="s", ours=opened_s),
         Row(what="  again", unit="s", ours=again_s, target=AGAIN_S if whole else None),
+    ]
+
+
+def browsing(work: Path, samples: int) -> list[Row]:
+    """The App's dataset of many samples: made, opened again, and sorted and filtered through all saved views."""
+    folder = work / f"browse-{samples}"
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "database").mkdir(parents=True)
+    start_database(folder / "database")
+    took = run_fresh(contender("app_of_many", folder, samples)).printed
+    made_s, again_s = took.pop("made"), took.pop("opened again")
+    slowest = max(took, key=took.__getitem__)
+    of, whole = f"{samples:,} samples", samples >= MANY
+    return [
+        Row(what=f"App's dataset of {of}: the first time", unit="s", ours=made_s),
+        Row(what="  again", unit="s", ours=again_s, target=MANY_AGAIN_S if whole else None),
+        Row(what=f"  the slowest of {len(took)} pages ({slowest})", unit="s", ours=took[slowest], target=PAGE_S),
     ]
 
 

@@ -140,14 +140,13 @@ def add_samples(shown: fo.Dataset, dataset: Dataset) -> None:
     shown.create_index("sample_id", unique=True)
     there = set(shown.values("sample_id"))
     rows = {row["sample_id"]: row for row in dataset.rows()}
-    new = [new_sample(dataset, row) for sample_id, row in rows.items() if sample_id not in there]
-    if new:
-        shown.add_samples(new, progress=False)
-    alike = dataset.samples.select("sample_id", pl.len().over("group") - 1)
-    update(shown, "group", dict(dataset.samples.select("sample_id", "group").iter_rows()))
-    update(shown, "look_alikes", dict(alike.iter_rows()))
+    new = [row for sample_id, row in rows.items() if sample_id not in there]
+    if new:  # one by one: FiftyOne reads a sample that is alive again whenever a field is set
+        shown.add_samples((new_sample(dataset, row) for row in new), num_samples=len(new), progress=False)
     root = dataset.root.resolve()
-    update(shown, "filepath", {sample_id: str(root / row["image"]) for sample_id, row in rows.items()})
+    place = pl.concat_str(pl.lit(f"{root}/"), "image").alias("filepath")
+    alike = (pl.len().over("group") - 1).alias("look_alikes")
+    update(shown, dataset.samples.select("sample_id", "group", alike, place))
     update_masks(shown, "ground_truth", {sample_id: root / row["mask"] for sample_id, row in rows.items()})
 
 
@@ -164,19 +163,16 @@ def update_conditions(shown: fo.Dataset, dataset: Dataset, conditions: pl.DataFr
     """What each photograph is like, and the slices that puts it in."""
     declare(shown, PHOTO_FIELDS)
     declare_words(shown, "slices", "the kinds of photograph this one is of (docs/reviewing.md)")
-    for name in PHOTO_FIELDS:
-        update(shown, name, dict(conditions.select("sample_id", name).iter_rows()))
-    members = slices_of(dataset.samples, conditions).group_by("sample_id", maintain_order=True).agg("slice")
-    in_none: dict[str, list[str]] = {sample_id: [] for sample_id in conditions["sample_id"]}
-    update(shown, "slices", in_none | dict(members.iter_rows()))
+    members = slices_of(dataset.samples, conditions).group_by("sample_id", maintain_order=True).agg(slices="slice")
+    table = conditions.select("sample_id", *PHOTO_FIELDS).join(members, on="sample_id", how="left")
+    update(shown, table.with_columns(pl.col("slices").fill_null([])))
 
 
 def update_findings(shown: fo.Dataset, dataset: Dataset, findings: pl.DataFrame) -> None:
     """What the label check says: of each label the worst finding in words, and all that have a place as boxes."""
     worst = findings.unique("sample_id", keep="first", maintain_order=True)
-    said = worst.select("sample_id", pl.format("{}: {}. {}", "kind", "found", "advice"))
-    update(shown, "label_severity", dict(worst.select("sample_id", "severity").iter_rows()))
-    update(shown, "label_check", dict(said.iter_rows()))
+    said = pl.format("{}: {}. {}", "kind", "found", "advice")
+    update(shown, worst.select("sample_id", label_severity="severity", label_check=said))
     declare_boxes(shown, "label_findings")
     placed = findings.filter(pl.col("bbox_xywh").is_not_null()).join(
         dataset.samples.select("sample_id", "width", "height"), on="sample_id", maintain_order="left"
@@ -197,15 +193,14 @@ def box_of(row: Mapping[str, Any]) -> Box:
 def update_run(shown: fo.Dataset, prefix: str, run: Run) -> None:
     """Bring a run's fields up to date: two masks, the scores, the failure and its triage."""
     declare(shown, run_fields(prefix))
+    root = run.root.resolve()
     for name, path_of in zip(RUN_MASKS, (prediction_path, errors_path), strict=True):
         field = f"{prefix}_{name}"
         declare_mask(shown, field)
-        scored = run.scores["sample_id"]
-        update_masks(shown, field, {one: path_of(run.root.resolve(), one) for one in scored})
+        update_masks(shown, field, {one: path_of(root, one) for one in run.scores["sample_id"]})
     failures = read_table(run.root / "failures.parquet", schema.FAILURES).rename({"kind": "failure"})
     said = run.scores.join(failures.drop("area"), on="sample_id", how="left")
-    for name in (*RUN_NUMBERS, *RUN_WORDS):
-        update(shown, f"{prefix}_{name}", dict(said.select("sample_id", name).iter_rows()))
+    update(shown, said.select("sample_id", pl.col(*RUN_NUMBERS, *RUN_WORDS).name.prefix(f"{prefix}_")))
     for name in ("iou", "severity", "failure", "triage"):
         shown.create_index(f"{prefix}_{name}")
 
@@ -213,8 +208,7 @@ def update_run(shown: fo.Dataset, prefix: str, run: Run) -> None:
 def update_suspicion(shown: fo.Dataset, run: Run) -> None:
     """How doubtful each training label is, and why, as the leading run sees it."""
     suspects = read_table(run.root / "suspects.parquet", schema.SUSPECTS)
-    update(shown, "suspicion", dict(suspects.select("sample_id", "suspicion").iter_rows()))
-    update(shown, "suspicion_reason", dict(suspects.select("sample_id", "reason").iter_rows()))
+    update(shown, suspects.select("sample_id", "suspicion", suspicion_reason="reason"))
     shown.create_index("suspicion")
 
 

@@ -6,9 +6,10 @@ import hashlib
 import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import fiftyone as fo
+import polars as pl
 
 from curate.errors import UsageError
 
@@ -102,12 +103,20 @@ def declare_words(shown: fo.Dataset, name: str, meaning: str) -> None:
         shown.add_sample_field(name, fo.ListField, subfield=fo.StringField, description=meaning)
 
 
-def update(shown: fo.Dataset, field: str, values: Mapping[str, Any]) -> None:
-    """Set a field of every sample, by sample_id; a sample without a value gets None. Only what differs is written."""
-    ids, before = shown.values(["sample_id", field])
-    changed = {one: values.get(one) for one, old in zip(ids, before, strict=True) if old != values.get(one)}
-    if changed:
-        shown.set_values(field, changed, key_field="sample_id", progress=False)
+def update(shown: fo.Dataset, table: pl.DataFrame) -> None:
+    """Set fields of every sample, named as the table's columns, by sample_id; a sample without a row gets None.
+
+    Only what differs is written.
+    """
+    fields = [name for name in table.columns if name != "sample_id"]
+    ids, *before = shown.values(["sample_id", *fields])
+    wanted = pl.DataFrame({"sample_id": ids}, {"sample_id": pl.String}).join(
+        table, on="sample_id", how="left", maintain_order="left"
+    )
+    for field, old in zip(fields, before, strict=True):
+        rows = zip(ids, wanted[field].to_list(), old, strict=True)
+        if changed := {sample_id: value for sample_id, value, there in rows if value != there}:
+            shown.set_values(field, changed, key_field="sample_id", progress=False)
 
 
 def update_masks(shown: fo.Dataset, field: str, paths: Mapping[str, Path]) -> None:

@@ -64,7 +64,7 @@ def test_each_precision_learns(place: torch.device, precision: str, tmp_path: Pa
     assert all(line.val_loss is not None and np.isfinite(line.val_loss) for line in lines)
 
 
-def seen_after_steps(place: torch.device, precision: str, steps: int = 12) -> tuple[Tensor, Tensor]:
+def seen_after_steps(place: torch.device, precision: str, steps: int = 24) -> tuple[Tensor, Tensor]:
     """Logits of unseen images after some steps of learning: the model run in fp32, and in bf16."""
     learner = learner_on(place, precision=precision)
     for number in range(steps):
@@ -84,7 +84,8 @@ def overlap(one: Tensor, other: Tensor) -> float:
 def test_bf16_agrees_with_fp32(place: torch.device) -> None:
     """The same weights: logits to 2 % of their size, masks to an IoU of 0.99. Learnt in either: an IoU of 0.85.
 
-    On the CPU these were 0.3 %, 0.9997 and 0.91: twelve steps from a random start make much of a little rounding.
+    On the CPU these were 0.3 %, 0.9997 and 0.93 to 0.96. The first steps from a random start make much of a little
+    rounding: fp32 itself, on one thread and on two, comes to 0.95, and half as many steps to 0.92.
     """
     (full, as_half), (learnt_in_half, _) = (seen_after_steps(place, precision) for precision in ("fp32", "bf16"))
     assert float((full - as_half).norm() / full.norm()) < 0.02
