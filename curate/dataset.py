@@ -9,6 +9,7 @@ import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +23,7 @@ from curate.errors import FormatError, MissingError, VersionError
 from curate.files import check_links, write_atomic
 from curate.foreground import CLASS_OPTIONS
 from curate.formats import read_head
+from curate.rows import NamedRows, Rows
 
 if TYPE_CHECKING:  # opening a dataset reads tables; what decodes pixels is imported where pixels are asked for
     import numpy as np
@@ -83,10 +85,21 @@ class Dataset:
     samples: pl.DataFrame
     drops: pl.DataFrame
 
-    def rows(self, *splits: str) -> list[dict[str, Any]]:
+    def rows(self, *splits: str) -> Rows:
         """The rows of the named splits (all rows without a name), sorted by sample_id."""
-        chosen = self.samples.filter(pl.col("split").is_in(splits)) if splits else self.samples
-        return chosen.to_dicts()
+        return Rows(self._of(splits))
+
+    def sample_ids(self, *splits: str) -> list[str]:
+        """The names of the rows that `rows` gives."""
+        return self._of(splits)["sample_id"].to_list()
+
+    def _of(self, splits: Collection[str]) -> pl.DataFrame:
+        return self.samples.filter(pl.col("split").is_in(splits)) if splits else self.samples
+
+    @cached_property
+    def named(self) -> NamedRows:
+        """All rows by their sample_id."""
+        return NamedRows(self.samples)
 
     def image(self, row: dict[str, Any]) -> NDArray[np.uint8]:
         """The row's photograph, (H, W, 3) uint8 RGB."""

@@ -202,7 +202,7 @@ def take_in(labels: Iterable[HandLabel | Refusal], meeting: Meeting, watch: Watc
     """
     dataset = meeting.dataset
     index = index_samples(dataset.samples)
-    rows = {row["sample_id"]: row for row in dataset.rows()}
+    rows = dataset.named
     read = list(labels)
 
     def outcomes(part: Sequence[int]) -> list[Made | Refusal]:
@@ -294,7 +294,7 @@ def _settle(intake: Intake, change: Change, contested: set[str], *, newest: bool
 
 
 def outcome_of(
-    number: int, label: HandLabel | Refusal, rows: dict[str, dict[str, Any]], index: SampleIndex, meeting: Meeting
+    number: int, label: HandLabel | Refusal, rows: Mapping[str, dict[str, Any]], index: SampleIndex, meeting: Meeting
 ) -> Made | Refusal:
     """What one label, the export's `number`th, makes of its sample, or why it was left out."""
     if isinstance(label, Refusal):

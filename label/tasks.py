@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from curate import images, schema
 from curate.dataset import Dataset, read_table
@@ -28,6 +29,7 @@ from curate.exports import (
 from curate.files import readable_faults, scratch_folder
 from curate.guesses import MODEL, confidences
 from curate.masks import IGNORE, PERSON, Mask
+from curate.rows import Row, Rows
 from curate.sources import Note
 from curate.threads import Watch, unwatched
 from label.outlining import TOLERANCE_PX
@@ -114,7 +116,7 @@ def send(
     """
     from label.writers import WRITERS
 
-    rows = chosen_rows(dataset, names)
+    rows: Sequence[Row] = chosen_rows(dataset, names)
     if run is not None:
         rows = by_worth(rows, run)
     kept, left_out = list[float](), dict[str, str]()
@@ -169,29 +171,28 @@ def check_zip(out: Path, dataset: Dataset, *, force: bool) -> None:
     check_replaceable(out, marker, names, force=force)
 
 
-def chosen_rows(dataset: Dataset, names: Sequence[str] | None) -> list[dict[str, Any]]:
+def chosen_rows(dataset: Dataset, names: Sequence[str] | None) -> Rows:
     """The rows of the named samples, in the order of the names, each once.
 
     Raises:
         UsageError: One is not there, or none is asked for.
     """
-    rows = {row["sample_id"]: row for row in dataset.rows()}
     if names is None:
-        wanted = [name for name, row in rows.items() if "relabel" in row["tags"]]
+        wanted = dataset.samples.filter(pl.col("tags").list.contains("relabel"))["sample_id"]
         names = [*wanted, *least_sure_first(dataset)]
         if not names:
             raise UsageError(f"{dataset.root}: no image is tagged relabel, and the pool is empty. Name some with --ids")
-    if unknown := [name for name in names if name not in rows]:
+    if unknown := [name for name in names if name not in dataset.named]:
         raise UsageError(f"--ids {unknown[0]}: is no sample of {dataset.root}")
     if not names:
         raise UsageError("--ids: names no image")
-    return [rows[name] for name in dict.fromkeys(names)]
+    return dataset.named.of([*dict.fromkeys(names)])
 
 
 def least_sure_first(dataset: Dataset) -> list[str]:
     """The pool, those first whose masks the model was least sure of, and those last in which it saw nobody."""
     sure = confidences(dataset)
-    return sorted((row["sample_id"] for row in dataset.rows("pool")), key=lambda name: sure.get(name, math.inf))
+    return sorted(dataset.sample_ids("pool"), key=lambda name: sure.get(name, math.inf))
 
 
 def by_worth(rows: Sequence[dict[str, Any]], run: Path) -> list[dict[str, Any]]:

@@ -50,7 +50,7 @@ def undo(
     unknown = [name for name in chosen if name not in edits]
     if unknown:
         raise UsageError(f"--ids {unknown[0]}: has no edit in {dataset.root}. Those that have: {some(sorted(edits))}")
-    rows = {row["sample_id"]: row for row in dataset.rows()}
+    rows = dataset.named
     added = [name for name in chosen if is_addition(edits[name])]
     edited = [name for name in chosen if name not in set(added)]
     for name in edited:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from curate.dataset import Dataset
 from curate.errors import MachineError
 from curate.files import is_outdated, readable_faults, write_atomic
+from curate.rows import Rows
 from curate.threads import Tick, Watch, map_threads, unwatched
 from review.runs import Run
 
@@ -44,7 +44,7 @@ def embeddings_of(run: Run, watch: Watch = unwatched) -> NDArray[np.float32] | N
     return found
 
 
-def embedded(run: Run, rows: list[dict[str, Any]], tick: Tick) -> NDArray[np.float32]:
+def embedded(run: Run, rows: Rows, tick: Tick) -> NDArray[np.float32]:
     """The embeddings (n, D) of some rows, computed now."""
     import torch
 
@@ -60,7 +60,7 @@ def embedded(run: Run, rows: list[dict[str, Any]], tick: Tick) -> NDArray[np.flo
         raise MachineError(f"{run.root}: the GPU's memory does not hold what embeddings need. {advice}") from error
 
 
-def batches(dataset: Dataset, rows: list[dict[str, Any]], size: int, tick: Tick) -> Iterator[NDArray[np.uint8]]:
+def batches(dataset: Dataset, rows: Rows, size: int, tick: Tick) -> Iterator[NDArray[np.uint8]]:
     """The images of some rows at training size, (n, S, S, 3)."""
     from train.data.cache import resize_image
 

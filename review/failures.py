@@ -14,6 +14,7 @@ from curate.dataset import write_table
 from curate.engine import map_rows
 from curate.errors import MismatchError, UsageError
 from curate.files import is_outdated, readable_faults
+from curate.rows import Rows
 from curate.threads import PART, Watch, unwatched
 from label.findings import SUSPECT
 from review.geometry import Failure, name_failure
@@ -143,14 +144,14 @@ def gravest_findings(findings: pl.DataFrame) -> dict[str, tuple[float, str]]:
     return {name: (severity, found) for name, severity, found in first["sample_id", "severity", "found"].iter_rows()}
 
 
-def rows_of(run: Run) -> list[dict[str, Any]]:
+def rows_of(run: Run) -> Rows:
     """The dataset's rows of the scored images, in the order of the scores."""
-    known = {row["sample_id"]: row for row in run.dataset.rows()}
+    known = run.dataset.named
     strange = next((sample_id for sample_id in run.scores["sample_id"] if sample_id not in known), None)
     if strange is not None:
         advice = f"Score it again with: curate train score {run.root}"
         raise MismatchError(run.root / "scores.parquet", f"images of {run.dataset.root}", strange, advice)
-    return [known[sample_id] for sample_id in run.scores["sample_id"]]
+    return known.of(run.scores["sample_id"].to_list())
 
 
 def look_at(run: Run, heard: Sequence[Witness], row: dict[str, Any]) -> tuple[Failure, Evidence, float]:

@@ -46,8 +46,8 @@ def write_layers(run: Run, watch: Watch = unwatched) -> int:
     Returns:
         How many samples were written anew.
     """
-    known = {row["sample_id"]: row for row in run.dataset.rows()}
-    rows = [known[sample_id] for sample_id in run.scores["sample_id"] if sample_id in known]
+    known = run.dataset.named
+    rows = known.of([sample_id for sample_id in run.scores["sample_id"] if sample_id in known])
     with readable_faults(run.root / "overlays"):
         return sum(map_threads(lambda row: write_if_outdated(run, row), rows, watch("overlays", len(rows))))
 

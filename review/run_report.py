@@ -200,7 +200,7 @@ class Gallery:
         self, runs: Sequence[Run], scores: Sequence[pl.DataFrame], failures: pl.DataFrame, slices: pl.DataFrame
     ) -> None:
         self._runs, self._titles = runs, ["", ""] if len(runs) == 1 else ["A: ", "B: "]
-        self._samples = {row["sample_id"]: row for row in runs[0].dataset.rows()}
+        self._samples = runs[0].dataset.named
         self._failures = {row["sample_id"]: row for row in failures.iter_rows(named=True)}
         self._ious = [dict(frame.select("sample_id", "iou").iter_rows()) for frame in scores]
         self._slices = dict(slices.group_by("sample_id", maintain_order=True).agg("slice").iter_rows())

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
@@ -19,14 +19,13 @@ from curate.dataset import Dataset, counts_of
 from curate.errors import JSON_ERRORS, ExistsError, MissingError, UsageError
 from curate.files import link_or_copy, readable_faults, staged_folder, write_atomic
 from curate.masks import Mask
+from curate.rows import Row
 from curate.sources import Note
 from curate.threads import Watch
 
 MARKER = "curate-export.json"
 
-Row: TypeAlias = dict[str, Any]
-"""A row of samples.parquet."""
-Splits: TypeAlias = dict[str, list[Row]]
+Splits: TypeAlias = dict[str, Sequence[Row]]
 """The rows of each split, sorted by sample_id."""
 Fill: TypeAlias = Callable[[Path, Dataset, Splits, Watch], list[Note]]
 """Writes the rows of a dataset into a staged folder."""

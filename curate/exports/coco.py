@@ -21,7 +21,6 @@ from curate.classes import is_class_tag
 from curate.dataset import Dataset
 from curate.exports import (
     Exported,
-    Row,
     Splits,
     bbox_xywh,
     lay_image,
@@ -31,6 +30,7 @@ from curate.exports import (
     write_export,
 )
 from curate.masks import Mask, Target
+from curate.rows import Row
 from curate.sources import Note
 from curate.threads import Watch, map_threads, unwatched
 

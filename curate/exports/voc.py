@@ -22,9 +22,10 @@ from PIL import Image
 
 from curate import masks
 from curate.dataset import Dataset
-from curate.exports import Exported, Row, Splits, bbox_xywh, lay_image, samples_in, split_rows, write_export
+from curate.exports import Exported, Splits, bbox_xywh, lay_image, samples_in, split_rows, write_export
 from curate.images import read_header
 from curate.masks import Target
+from curate.rows import Row
 from curate.sources import Note
 from curate.sources.voc import CLASSES
 from curate.sources.voc_labels import VOID

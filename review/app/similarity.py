@@ -44,7 +44,7 @@ def update_similarity(shown: fo.Dataset, dataset: Dataset, prefix: str, embeddin
         shown.info.get("embeddings") == digest and set(keys) <= set(shown.list_brain_runs())
     ):
         return
-    place = {row["sample_id"]: number for number, row in enumerate(dataset.rows())}
+    place = {sample_id: number for number, sample_id in enumerate(dataset.sample_ids())}
     shown_ids = shown.values("sample_id")
     if not set(shown_ids) <= set(place):
         return

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from curate.dataset import Dataset
 from curate.files import sha256_file
+from curate.rows import Rows
 from curate.threads import Watch, unwatched
 from label.prelabel import Model
 from review.embeddings import batches, embedded
@@ -77,8 +77,8 @@ def search_pool(
     rows = dataset.rows("pool")
     if not rows:
         return POOL.to_frame()
-    known = {row["sample_id"]: row for row in dataset.rows()}
-    both = [*rows, *(known[name] for name in failing)]
+    names = dataset.sample_ids("pool")
+    both = dataset.named.of([*names, *failing])
     embeddings = embedded(Run(run, dataset, pl.DataFrame()), both, watch("embeddings", len(both)))
     directions = directions_of(embeddings)
     cosines = directions[: len(rows)] @ directions[len(rows) :].T
@@ -86,7 +86,7 @@ def search_pool(
     disagreement = _disagreements(dataset, run, config, rows, watch)
     worth = (rank_of(similarity) + rank_of(disagreement)) / 2
     table = {
-        "sample_id": [row["sample_id"] for row in rows],
+        "sample_id": names,
         "similarity": similarity,
         "like": [failing[number] for number in cosines.argmax(1)] if failing else [""] * len(rows),
         "disagreement": disagreement,
@@ -133,9 +133,7 @@ def rank_of(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(ranks / max(1, len(values) - 1), np.float64)
 
 
-def _disagreements(
-    dataset: Dataset, run: Path, config: FitConfig, rows: list[dict[str, Any]], watch: Watch
-) -> NDArray[np.float64]:
+def _disagreements(dataset: Dataset, run: Path, config: FitConfig, rows: Rows, watch: Watch) -> NDArray[np.float64]:
     """How far the models of a run disagree about each of some images, [0, 1]."""
     models = [model.to(device()) for model in models_of(run, config)]
     found = list[float]()

@@ -115,7 +115,7 @@ def hard_gallery(dataset: Dataset, mined: Path, evidence: Path) -> list[Row]:
     """The hardest images, as the run saw them whose errors were mined."""
     if not mined.is_file():
         return []
-    samples = {row["sample_id"]: row for row in dataset.rows()}
+    samples = dataset.named
     hard = read_table(mined, schema.MINED).filter(pl.col("reason").str.starts_with("hard"))
     ious = read_table(evidence / "scores.parquet", schema.SCORES).select("sample_id", "iou")
     worst = hard.join(ious, on="sample_id", how="left").sort("iou", "sample_id").head(SHOWN)
@@ -134,7 +134,7 @@ def pool_gallery(dataset: Dataset, folder: Path) -> list[Row]:
     path = folder / "pool.parquet"
     if not path.is_file():
         return []
-    samples = {row["sample_id"]: row for row in dataset.rows()}
+    samples = dataset.named
     rows = []
     for found in read_table(path, POOL).head(SHOWN).iter_rows(named=True):
         pictures = [photograph(dataset, samples[found["sample_id"]], "to label")]
@@ -152,7 +152,7 @@ def _test_scores(run: Path) -> pl.DataFrame:
 def _gallery(
     dataset: Dataset, runs: dict[str, Path], moved: pl.DataFrame, scores: dict[str, pl.DataFrame]
 ) -> list[Row]:
-    samples = {row["sample_id"]: row for row in dataset.rows()}
+    samples = dataset.named
     ious = {name: dict(frame.select("sample_id", "iou").iter_rows()) for name, frame in scores.items()}
     rows = []
     for change in moved.iter_rows(named=True):
@@ -169,7 +169,7 @@ def suspect_gallery(dataset: Dataset, run: Path) -> list[Row]:
     """The most suspected labels of a run, each with the run's own view of it."""
     suspects = read_table(run / "suspects.parquet", schema.SUSPECTS).head(SHOWN)
     ious = dict(read_table(run / "scores.parquet", schema.SCORES).select("sample_id", "iou").iter_rows())
-    samples = {row["sample_id"]: row for row in dataset.rows("train")}
+    samples = dataset.named
     return [
         Row(
             row["sample_id"],

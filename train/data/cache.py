@@ -97,7 +97,7 @@ def is_cached(dataset: Dataset, size: int) -> bool:
 
 def _place(dataset: Dataset, size: int) -> tuple[Path, _Header]:
     """The folder of a cache, and what it must hold."""
-    names = [row["sample_id"] for row in dataset.rows("train", "background", "val")]
+    names = dataset.sample_ids("train", "background", "val")
     header = _Header(MADE_BY, dataset.header.digest, size, names)
     return cache_folder() / _folder_name(header), header
 

@@ -40,7 +40,7 @@ def share_images(dataset: Dataset, config: FitConfig) -> dict[int, Share]:
     """
     fold_of = assign_folds(dataset, config.folds, config.seed)
     fold_ids = {fold: [sample_id for sample_id, own in fold_of.items() if own == fold] for fold in range(config.folds)}
-    val = [row["sample_id"] for row in dataset.rows("val")] if config.validation != "none" else []
+    val = dataset.sample_ids("val") if config.validation != "none" else []
     tenth = held_out_tenth(dataset, config.seed) if needs_tenth(dataset, config.validation) else []
     shares = {-1: Share(training_ids(dataset, tenth), tenth or val)}
     for fold, left_out in fold_ids.items():

@@ -78,7 +78,7 @@ def materials_of(
 ) -> dict[int, Material]:
     """`gather` from images that are read already."""
     place_of = caches[config.size].place
-    empty = {row["sample_id"] for row in dataset.rows("background")}
+    empty = set(dataset.sample_ids("background"))
     return {
         fold: Material(
             caches=caches,
