@@ -27,6 +27,7 @@ from tests.conftest import REPOSITORY
 from tests.train.making import one_thread, quick
 from tests.train.together import together
 from train.config import FitConfig, read_config
+from train.engine import distributed as engine
 from train.engine.distributed import ALONE, GradientSum, Team, take_gpu
 from train.fit import fit, is_finished
 from train.monitoring.log import EpochLine, read_log
@@ -78,7 +79,8 @@ def gradients_of(model: nn.Module, images: Tensor) -> list[Tensor | None]:
     return [None if parameter.grad is None else parameter.grad.clone() for parameter in model.parameters()]
 
 
-def gradients_together(images: Tensor, team: Team) -> list[Tensor | None]:
+def gradients_together(images: Tensor, bucket_values: int, team: Team) -> list[Tensor | None]:
+    engine.BUCKET_VALUES = bucket_values  # of this process alone
     model = network()
     total = GradientSum(model, team)
     gradients_of(model, images[slice(*team.share(0, len(images)))])
@@ -86,11 +88,12 @@ def gradients_together(images: Tensor, team: Team) -> list[Tensor | None]:
     return [parameter.grad for parameter in model.parameters()]
 
 
-def test_gradients_are_those_of_the_whole_batch() -> None:
+@pytest.mark.parametrize("bucket_values", [1, 8, 10**6], ids=["one by one", "some", "all at once"])
+def test_gradients_are_those_of_the_whole_batch(bucket_values: int) -> None:
     torch.manual_seed(1)
     images = torch.randn(5, 3, 8, 8)
     alone = gradients_of(network(), images)
-    for ending in together(partial(gradients_together, images)):
+    for ending in together(partial(gradients_together, images, bucket_values)):
         for own, expected in zip(ending.result, alone, strict=True):
             assert (own is None) == (expected is None)
             assert own is None or torch.allclose(own, expected, atol=1e-4)

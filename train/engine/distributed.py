@@ -98,8 +98,12 @@ class Team:
 ALONE = Team()
 
 
+BUCKET_VALUES = 2**22
+"""So many gradients go around together, 16 MiB: each message costs time of its own, and a model has hundreds."""
+
+
 class GradientSum:
-    """Adds the gradients of a model up over a team, each while backward is still making the next ones.
+    """Adds the gradients of a model up over a team, while backward is still making the next ones.
 
     Written out, since DistributedDataParallel divides by the number of processes, which is right for equal shares
     alone, and settles what learns when it is made, which --freeze-epochs changes.
@@ -108,7 +112,8 @@ class GradientSum:
     def __init__(self, model: nn.Module, team: Team) -> None:
         self.complete = True
         """Whether the backward that comes is a batch's last: of several, each process adds up its own first."""
-        self._coming: list[distributed.Work] = []
+        self._ready: list[Tensor] = []
+        self._coming: list[tuple[list[Tensor], Tensor, distributed.Work]] = []
         if team.size > 1:
             for parameter in model.parameters():
                 if parameter.requires_grad:
@@ -118,14 +123,28 @@ class GradientSum:
         if not self.complete:
             return
         assert parameter.grad is not None  # the hook is called once it is there
-        work = distributed.all_reduce(parameter.grad, async_op=True)
+        self._ready.append(parameter.grad)
+        if sum(gradient.numel() for gradient in self._ready) >= BUCKET_VALUES:
+            self._send()
+
+    def _send(self) -> None:
+        """Begin to add up the gradients that are ready, which every process has in the same order."""
+        bucket = torch.cat([gradient.flatten() for gradient in self._ready])
+        work = distributed.all_reduce(bucket, async_op=True)
         assert work is not None  # this process is one of the team
-        self._coming.append(work)
+        self._coming.append((self._ready, bucket, work))
+        self._ready = []
 
     def wait(self) -> None:
         """After backward: go on when every gradient is that of all processes."""
-        for work in self._coming:
+        if self._ready:
+            self._send()
+        for gradients, bucket, work in self._coming:
             work.wait()
+            for gradient, summed in zip(
+                gradients, torch.split(bucket, [one.numel() for one in gradients]), strict=True
+            ):
+                gradient.copy_(summed.view(gradient.shape))
         self._coming.clear()
 
 
