@@ -9,7 +9,7 @@ than a plain wall.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -143,7 +143,7 @@ def astray(edges: Edges, mask: Mask, scale: float) -> Fault | None:
     outline = thinned(outline_at(distance))
     if len(outline.rows) < LEAST_OUTLINE_PX:
         return None
-    moved = {move: mean_strength(edges, outline, move) for move in moves()}
+    moved = dict(zip(moves(), mean_strengths(edges, outline, moves()), strict=True))
     here = max(strength for move, strength in moved.items() if np.hypot(*move) <= HOME_PX)
     away = {move: strength for move, strength in moved.items() if np.hypot(*move) >= AWAY_PX}
     tried = [Elsewhere(strength, "shifted", told_move(move, scale)) for move, strength in away.items()]
@@ -295,7 +295,20 @@ def strengths(edges: Edges, outline: Outline, move_xy: tuple[int, int] = (0, 0))
     return np.asarray(np.minimum(np.sqrt(squares.clip(0)), STRONGEST), np.float32)
 
 
-def mean_strength(edges: Edges, outline: Outline, move_xy: tuple[int, int] = (0, 0)) -> float:
+def mean_strength(edges: Edges, outline: Outline) -> float:
     """The mean of `strengths`; 0.0 where hardly anything of the outline is left in the image."""
-    found = strengths(edges, outline, move_xy)
-    return float(found.mean()) if found.size >= LEAST_OUTLINE_PX else 0.0
+    return mean_strengths(edges, outline, [(0, 0)])[0]
+
+
+def mean_strengths(edges: Edges, outline: Outline, moves_xy: Sequence[tuple[int, int]]) -> list[float]:
+    """`mean_strength` of an outline moved by each of some px."""
+    right, down = np.array(moves_xy).T[:, :, None]
+    rows, columns = outline.rows + down, outline.columns + right
+    height, width = edges.xx.shape
+    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    pixels = np.where(inside, rows * width + columns, 0)
+    x, y = outline.across_x, outline.across_y
+    squares = edges.xx.take(pixels) * (x * x) + edges.yy.take(pixels) * (y * y) + edges.xy.take(pixels) * (2 * x * y)
+    found = np.minimum(np.sqrt(squares.clip(0)), STRONGEST) * inside
+    counts = inside.sum(1)
+    return np.where(counts >= LEAST_OUTLINE_PX, found.sum(1) / counts.clip(1), 0.0).tolist()  # type: ignore[no-any-return]

@@ -12,7 +12,7 @@ from curate.masks import IGNORE, PERSON, Mask
 from label.check import faults_of
 from label.findings import ADVICE, SUSPECT, Fault
 from label.findings.opinion import faults_by_model
-from label.findings.outline import edges_of, faults_beside, mean_strength, outline_at, signed_distance
+from label.findings.outline import edges_of, faults_beside, mean_strength, mean_strengths, outline_at, signed_distance
 from label.findings.shape import holes_of, pinholes, shape_faults, specks, take_apart
 from tests.drawing import mask as drawn
 from tests.label.scenes import HEIGHT, SPOILED, WIDTH, drawn_off, moved, person_mask, photograph, spotted, target
@@ -110,7 +110,7 @@ def test_an_outline_is_strongest_where_it_was_drawn() -> None:
     edges, distance = edges_of(photograph(person_mask())), signed_distance(person_mask())
     strengths = {radius: mean_strength(edges, outline_at(distance, radius)) for radius in range(-12, 13, 3)}
     assert max(strengths, key=lambda radius: strengths[radius]) == 0
-    assert mean_strength(edges, outline_at(distance), (2 * WIDTH, 0)) == 0
+    assert mean_strengths(edges, outline_at(distance), [(2 * WIDTH, 0)]) == [0]
 
 
 def test_the_distance_of_an_outline_is_signed_and_the_edge_of_the_image_is_none() -> None:

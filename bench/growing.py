@@ -1,0 +1,94 @@
+"""What a row costs in a small dataset and in a large one: `python -m bench.growing --rows 10000 100000 --work DIR`.
+
+Each command once for each number of rows, in a process of its own: seconds a row, and MiB of memory at its peak,
+together with the processes it forks. Both are compared with those of the smallest dataset, starting up taken off.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from bench.measure import Cost, contender, curate, run_fresh
+
+START_ROWS = 200
+"""Rows of the dataset whose cost is that of starting up."""
+FLAT = 1.1
+"""A row may cost so many times what it costs in the smallest dataset."""
+MOST_MIB = 4096
+
+
+def costs(work: Path, rows: int) -> dict[str, Cost]:
+    """What each command takes for so many rows, in the order of a dataset's life."""
+    folder = work / f"grown-{rows}"
+    shutil.rmtree(folder, ignore_errors=True)
+    run_fresh(contender("growing_inputs", "sources", folder, rows))
+    built, split, run = folder / "people", folder / "again", folder / "run"
+    coco: list[str | Path] = ["--coco", folder / "people.json", "--images", folder / "photos"]
+    found = {"build from annotations": measured("build", *coco, "--folds", "2", "--out", built)}
+    found["check"] = measured("check", built)
+    found["split again"] = measured("build", "--from", built, "--seed", "1", "--out", split)
+    found["diff"] = measured("diff", built, split, "--json")
+    run_fresh(contender("growing_inputs", "run", built, run))
+    found["failures"] = measured("review", "failures", run)
+    found["slices"] = measured("review", "slices", run)
+    found["mine"] = run_fresh(contender("mine_once", run), watched=True).cost
+    found["report"] = measured("review", "report", run)
+    shutil.rmtree(folder)
+    return found
+
+
+def measured(*words: str | Path) -> Cost:
+    """What a command of curate takes, memory with that of the processes it forks."""
+    return run_fresh(["sh", "-c", '"$@" > /dev/null', "sh", *map(str, curate(*words))], watched=True).cost
+
+
+def table(found: Mapping[int, Mapping[str, Cost]]) -> Iterator[str]:
+    """A row for each command and number of rows."""
+    start, (smallest, *_) = found[START_ROWS], sorted(rows for rows in found if rows != START_ROWS)
+    yield "| command | rows | s | ms a row | against the smallest | MiB | KiB a row | against the smallest |"
+    yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
+    for command in start:
+        first: tuple[float, float] | None = None
+        for rows in sorted(found)[1:]:
+            cost, begun = found[rows][command], start[command]
+            a_row = (
+                1e3 * (cost.wall_s - begun.wall_s) / (rows - START_ROWS),
+                1024 * (cost.peak_mib - begun.peak_mib) / (rows - START_ROWS),
+            )
+            first = first or a_row
+            time, memory = (own / least if least > 0 else 1.0 for own, least in zip(a_row, first, strict=True))
+            told = [f"{cost.wall_s:.1f}", f"{a_row[0]:.3f}", f"{time:.2f}{mark(time)}"]
+            told += [
+                f"{cost.peak_mib:.0f}{mark(cost.peak_mib / MOST_MIB)}",
+                f"{a_row[1]:.2f}",
+                f"{memory:.2f}{mark(memory)}",
+            ]
+            yield f"| {command if rows == smallest else ''} | {rows:,} | {' | '.join(told)} |"
+
+
+def mark(ratio: float) -> str:
+    """An exclamation mark where a ratio is beyond what is allowed."""
+    return " !" if ratio > FLAT else ""
+
+
+def main() -> None:
+    """Measure each number of rows and print the table."""
+    parser = argparse.ArgumentParser(prog="python -m bench.growing", description=(__doc__ or "").partition(":")[0])
+    parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000], metavar="N")
+    parser.add_argument(
+        "--work", type=Path, required=True, metavar="DIR", help="Folder for the datasets; 12 GB a million."
+    )
+    given = parser.parse_args()
+    work: Path = given.work.resolve()
+    work.mkdir(parents=True, exist_ok=True)
+    os.environ["CURATE_CACHE"] = str(work / "cache")
+    sizes: Sequence[int] = sorted({START_ROWS, *given.rows})
+    print("\n".join(table({rows: costs(work, rows) for rows in sizes})))
+
+
+if __name__ == "__main__":
+    main()
