@@ -1,0 +1,77 @@
+"""Fixtures of the tests of `curate/storage/`: a server that speaks S3, on this machine, and buckets on it."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from curate.build import build_dataset
+from curate.recipe import make_recipe
+from curate.storage import remote, stored
+from curate.storage.urls import parse_url
+from curate.threads import unwatched
+from tests.curate.storage.between import Between
+from tests.curate.storage.buckets import Bucket, new_bucket
+from tests.curate.storage.machines import copy_of, move_to
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """The address of a server that speaks S3."""
+    moto = pytest.importorskip("moto.server", reason="moto is not installed")
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    running = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    running.start()
+    host, port = running.get_host_and_port()
+    try:
+        yield f"http://{host}:{port}"
+    finally:
+        running.stop()
+
+
+@pytest.fixture
+def bucket(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """An empty bucket, which the program finds as users tell it; the cache is empty too."""
+    told = {"AWS_ACCESS_KEY_ID": "somebody", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
+    told |= {"AWS_ENDPOINT_URL": server, "AWS_EC2_METADATA_DISABLED": "true", "CURATE_CACHE": str(tmp_path / "cache")}
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    remote.disconnect()
+    return new_bucket(server)
+
+
+@pytest.fixture(scope="session")
+def made(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset of twelve images, in a folder."""
+    out = tmp_path_factory.mktemp("made") / "people"
+    build_dataset(make_recipe({"voc": [str(sample / "VOC2012")], "take": {"voc": 12}}), out)
+    return out
+
+
+@pytest.fixture
+def people(bucket: Bucket, made: Path) -> str:
+    """The URL of that dataset in the bucket; this machine sent it."""
+    url = bucket.url("people")
+    shutil.copytree(made, copy_of(url))
+    stored.push(parse_url(url), unwatched)
+    return url
+
+
+@pytest.fixture
+def elsewhere(people: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Another machine from now on; its cache."""
+    return move_to(tmp_path / "other cache", monkeypatch)
+
+
+@pytest.fixture
+def between(bucket: Bucket, server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Between]:
+    """What stands between the program and the server, and does harm when it is told to."""
+    with Between(server) as standing:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", standing.address)
+        remote.disconnect()
+        yield standing
