@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_numbers = itertools.count()
+NAME = "bucket"
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,21 @@ class Bucket:
         return str(self.client.head_object(Bucket=self.name, Key=key)["ETag"]).strip('"')
 
 
-def new_bucket(address: str) -> Bucket:
-    """A bucket that is empty."""
+def open_bucket(address: str) -> Bucket:
+    """The bucket of the tests, made where it is not there."""
     import boto3
 
     told = {"aws_access_key_id": "tests", "aws_secret_access_key": "tests", "region_name": "us-east-1"}
     client = boto3.client("s3", endpoint_url=address, **told)
-    name = f"bucket-{next(_numbers)}"
-    client.create_bucket(Bucket=name)
-    return Bucket(name, client)
+    client.create_bucket(Bucket=NAME)
+    return Bucket(NAME, client)
+
+
+def lay_out(objects: Mapping[str, bytes]) -> None:
+    """Make these all that is in the bucket, behind the server's back: a test takes a third of the time that way."""
+    from moto.s3.models import s3_backends
+
+    backend = s3_backends["123456789012"]["aws"]
+    backend.buckets[NAME].keys.clear()
+    for key, data in objects.items():
+        backend.put_object(NAME, key, data)

@@ -15,7 +15,7 @@ from curate.storage import remote, stored
 from curate.storage.urls import parse_url
 from curate.threads import unwatched
 from tests.curate.storage.between import Between
-from tests.curate.storage.buckets import Bucket, new_bucket
+from tests.curate.storage.buckets import Bucket, lay_out, open_bucket
 from tests.curate.storage.machines import copy_of, move_to
 
 
@@ -33,33 +33,60 @@ def server() -> Iterator[str]:
         running.stop()
 
 
-@pytest.fixture
-def bucket(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bucket:
-    """An empty bucket, which the program finds as users tell it; the cache is empty too."""
+def told_as_users_do(server: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be a machine with this cache, whose user told the program where the server is."""
     told = {"AWS_ACCESS_KEY_ID": "somebody", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
-    told |= {"AWS_ENDPOINT_URL": server, "AWS_EC2_METADATA_DISABLED": "true", "CURATE_CACHE": str(tmp_path / "cache")}
+    told |= {"AWS_ENDPOINT_URL": server, "AWS_EC2_METADATA_DISABLED": "true", "CURATE_CACHE": str(cache)}
     for name, value in told.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_PROFILE", raising=False)
     remote.disconnect()
-    return new_bucket(server)
+
+
+@pytest.fixture(scope="session")
+def opened(server: str) -> Bucket:
+    """The bucket of all tests."""
+    return open_bucket(server)
+
+
+@pytest.fixture
+def bucket(opened: Bucket, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """The bucket, empty, as is the cache."""
+    told_as_users_do(server, tmp_path / "cache", monkeypatch)
+    lay_out({})
+    return opened
 
 
 @pytest.fixture(scope="session")
 def made(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A dataset of twelve images, in a folder."""
+    """A dataset of ten images, in a folder."""
     out = tmp_path_factory.mktemp("made") / "people"
-    build_dataset(make_recipe({"voc": [str(sample / "VOC2012")], "take": {"voc": 12}}), out)
+    build_dataset(make_recipe({"voc": [str(sample / "VOC2012")], "take": {"voc": 10}}), out)
     return out
 
 
+@pytest.fixture(scope="session")
+def sent(
+    made: Path, opened: Bucket, server: str, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, bytes]]:
+    """The cache of a machine that has sent that dataset, and what is in the bucket then."""
+    cache = tmp_path_factory.mktemp("sent") / "cache"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        told_as_users_do(server, cache, monkeypatch)
+        lay_out({})
+        url = opened.url("people")
+        shutil.copytree(made, copy_of(url))
+        stored.push(parse_url(url), unwatched)
+    return cache, {key: opened.read(key) for key in opened.listed()}
+
+
 @pytest.fixture
-def people(bucket: Bucket, made: Path) -> str:
+def people(bucket: Bucket, sent: tuple[Path, dict[str, bytes]], tmp_path: Path) -> str:
     """The URL of that dataset in the bucket; this machine sent it."""
-    url = bucket.url("people")
-    shutil.copytree(made, copy_of(url))
-    stored.push(parse_url(url), unwatched)
-    return url
+    cache, objects = sent
+    shutil.copytree(cache, tmp_path / "cache")
+    lay_out(objects)
+    return bucket.url("people")
 
 
 @pytest.fixture

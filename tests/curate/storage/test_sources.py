@@ -157,7 +157,7 @@ def test_a_recipe_and_decisions_by_url(people: str, bucket: Bucket, run: Run, ma
     decision = {"sample_id": first, "verdict": "exclude", "note": "", "run": "first"}
     bucket.write("decisions.jsonl", json.dumps(decision).encode() + b"\n")
     built(run, "--from", people, "--decisions", bucket.url("decisions.jsonl"), "--out", "less")
-    assert open_dataset(Path("less")).samples.height == 11
+    assert open_dataset(Path("less")).samples.height == 9
     code, _, err = run("build", "--recipe", people, "--dry-run")
     assert code == 0, err
 
