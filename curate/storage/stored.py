@@ -129,6 +129,8 @@ def pull(url: Url, watch: Watch) -> Path:
         if there.version == known.version:
             if _only_lacks(here, known.files):
                 _fill(url, _read_remote(url, Known(str(url))), known, watch)
+        elif there.version and here and _holds(here, there.files):
+            _keep_known(url, Known(str(url), there.version, there.tag, here))
         elif here and not (_same(here, known.files) or _only_lacks(here, known.files)):
             raise _conflict(url)
         elif there.version:
@@ -231,6 +233,11 @@ def _same(one: Mapping[str, File], other: Mapping[str, File]) -> bool:
     return one.keys() == other.keys() and all(one[name].sha256 == other[name].sha256 for name in one)
 
 
+def _holds(here: Mapping[str, File], there: Mapping[str, Listed]) -> bool:
+    """Whether the copy is what the bucket holds, whoever made it that."""
+    return here.keys() == there.keys() and all(here[name].sha256 == one.sha256 for name, one in there.items())
+
+
 def _only_lacks(here: Mapping[str, File], known: Mapping[str, File]) -> bool:
     """Whether files are gone and nothing else has changed: somebody cleared the cache, no command did that."""
     return here.keys() < known.keys() and all(here[name].sha256 == known[name].sha256 for name in here)
@@ -278,10 +285,12 @@ def _read_remote(url: Url, known: Known) -> Remote:
     if known.tag == table.tag:
         return Remote(known.version, table.tag, {})
     partial = copy_home(url) / f".{TABLE}.partial"
-    remote.fetch(url.below(TABLE), table.size, partial)
-    version = sha256_file(partial)
-    files = decode_table(partial, url)
-    partial.unlink()
+    _check_room(copy_home(url), table.size)
+    try:
+        remote.fetch(url.below(TABLE), table.size, partial)
+        version, files = sha256_file(partial), decode_table(partial, url)
+    finally:
+        partial.unlink(missing_ok=True)
     if version == known.version:
         _keep_known(url, msgspec.structs.replace(known, tag=table.tag))
     return Remote(version, table.tag, files)
