@@ -98,19 +98,29 @@ def objects_in(url: Url) -> dict[str, Found]:
     Raises:
         MissingError, MachineError: As `look_up`.
     """
+    return {name: _found(known) for name, known in _listed(url) if known["type"] == "file" and not name.endswith("/")}
+
+
+def folders_in(url: Url) -> set[str]:
+    """The names right below a URL that objects lie further down at.
+
+    Raises:
+        MissingError, MachineError: As `look_up`.
+    """
+    return {name.rstrip("/") for name, known in _listed(url) if known["type"] == "directory"}
+
+
+def _listed(url: Url) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What is right below a URL, by its name; nothing where the URL is that of an object."""
     with told_in_a_line(url):
         try:
             listed = _filesystem(url.scheme).ls(_path(url), detail=True)
         except FileNotFoundError as error:
             if _code(error) == "NoSuchBucket":
                 raise
-            return {}
+            return
     start = _path(url) + "/"
-    return {
-        known["name"].removeprefix(start): _found(known)
-        for known in listed
-        if known["type"] == "file" and known["name"].startswith(start) and not known["name"].endswith("/")
-    }
+    yield from ((one["name"].removeprefix(start), one) for one in listed if one["name"].startswith(start))
 
 
 def fetch(url: Url, size: int, path: Path) -> None:

@@ -493,8 +493,9 @@ def _send_objects(url: Url, copy: Path, files: Mapping[str, File], known: Known,
 
 def _objects_there(url: Url, wanted: Collection[str]) -> dict[str, int]:
     """The sizes of the objects in the bucket, by their hash, in those folders that the wanted ones fall into."""
-    folders = sorted({sha256[:2] for sha256 in wanted})
-    listed = remote.many_at_once(
-        lambda two: remote.objects_in(url.parent.below(f"{OBJECTS}/{two}")), folders, lambda steps: None
-    )
+    if not wanted:
+        return {}
+    place = url.parent.below(OBJECTS)
+    folders = sorted({sha256[:2] for sha256 in wanted} & remote.folders_in(place))
+    listed = remote.many_at_once(lambda two: remote.objects_in(place.below(two)), folders, lambda steps: None)
     return {sha256: found.size for objects in listed for sha256, found in objects.items()}
