@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from curate.errors import FormatError, MissingError
-from curate.files import readable_faults
+from curate.files import cache_folder, readable_faults
 from curate.storage import remote
 from curate.storage.remote import Found
 from curate.storage.urls import Url, mirror_path, problem_of
@@ -115,7 +115,7 @@ def _bring(objects: Mapping[Url, Found], watch: Watch) -> None:
         finally:
             partial.unlink(missing_ok=True)
 
-    with readable_faults("the cache"):
+    with readable_faults(cache_folder()):
         small = [one for one in lacking if one[1].size < 2 * remote.PART_BYTES]
         tick = watch("fetching", len(lacking))
         remote.many_at_once(bring, small, tick)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from curate.errors import CurateError, MachineError, MismatchError, MissingError
-from curate.files import explain_oserror
+from curate.files import cache_folder, explain_oserror
 from curate.storage.urls import PACKAGES, Url
 from curate.threads import Tick
 
@@ -280,7 +280,7 @@ def _explained(error: Exception, url: Url) -> CurateError:
         advice = "Check the network and the server's address, and run it again: what came through is kept"
         return BrokenError(f"{url}: the connection failed ({words or type(error).__name__}). {advice}")
     if code == "" and isinstance(error, OSError) and error.errno in _LOCAL:
-        return explain_oserror(error, "the cache")
+        return explain_oserror(error, cache_folder())
     if isinstance(error, FileNotFoundError):
         return MissingError(f"{url}: is not there. Check the name; was it taken away just now?")
     return MachineError(f"{url}: the server refused it ({code or type(error).__name__}: {words})")

@@ -167,6 +167,7 @@ def push(url: Url, watch: Watch) -> str | None:
         told = _send_objects(url, copy, files, known, watch)
         table = encode_table(files, timeless="dataset.json" in files)
         version = sha256_bytes(table)
+        files = {name: msgspec.structs.replace(one, tag="") for name, one in files.items()}
         _keep_known(url, Known(str(url), version, "", files), pending=True)
         tag = remote.replace_bytes(table, url.below(TABLE), there.tag)
         if tag is None:
@@ -421,7 +422,7 @@ def _receive(objects: list[Listed], incoming: Path, tick: Tick) -> None:
         remote.fetch(one.url, one.size, partial)
         if one.sha256 and (got := sha256_file(partial)) != one.sha256:
             partial.unlink()
-            advice = "The object is damaged: put the folder into the bucket again from a whole copy"
+            advice = "The object is damaged. Put the right bytes there, from a copy of the folder that is whole"
             raise MismatchError(str(one.url), f"SHA-256 {one.sha256[:12]}", got[:12], advice)
         partial.replace(path)
 

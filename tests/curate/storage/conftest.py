@@ -40,7 +40,7 @@ def told_as_users_do(server: str, cache: Path, monkeypatch: pytest.MonkeyPatch) 
     for name, value in told.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_PROFILE", raising=False)
-    remote.disconnect()
+    monkeypatch.setattr(remote, "disconnect", lambda: None)  # a connection costs a quarter of a second; see `anew`
 
 
 @pytest.fixture(scope="session")
@@ -96,9 +96,16 @@ def elsewhere(people: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 
 
 @pytest.fixture
-def between(bucket: Bucket, server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Between]:
+def anew(bucket: Bucket) -> Iterator[None]:
+    """The program connects anew, as each process does: for tests in which the way to the server is another one."""
+    remote._filesystem.cache_clear()
+    yield
+    remote._filesystem.cache_clear()
+
+
+@pytest.fixture
+def between(anew: None, server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Between]:
     """What stands between the program and the server, and does harm when it is told to."""
     with Between(server) as standing:
         monkeypatch.setenv("AWS_ENDPOINT_URL", standing.address)
-        remote.disconnect()
         yield standing

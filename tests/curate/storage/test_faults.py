@@ -14,6 +14,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from curate.errors import MachineError
+from curate.files import cache_folder
 from curate.storage import remote, stored
 from curate.storage.urls import copy_home, parse_url
 from tests.conftest import REPOSITORY
@@ -70,7 +72,7 @@ def test_no_right_to_write(people: str, bucket: Bucket, run: Run, between: Betwe
     assert "1 new object" in run("show", people)[2], "what was not sent is sent the next time"
 
 
-def test_no_credentials(people: str, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_no_credentials(people: str, run: Run, anew: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
@@ -80,7 +82,7 @@ def test_no_credentials(people: str, run: Run, monkeypatch: pytest.MonkeyPatch, 
     assert told.endswith("Log in as for `aws s3 ls`, or set them in the environment")
 
 
-def test_no_server(people: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_server(people: str, run: Run, anew: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "TRIES", 2)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -202,6 +204,12 @@ def test_too_little_room_is_said_before_anything_is_fetched(
     assert "no space left on the disk (" in told
     assert told.endswith("Free some, or set CURATE_CACHE elsewhere")
     assert not any(is_object(request) for request in between.seen)
+
+
+def test_a_full_disk(people: str, bucket: Bucket) -> None:
+    key = bucket.listed("objects/")[0]
+    with pytest.raises(MachineError, match=f"{cache_folder()}: no space left on the disk"):
+        remote.fetch(parse_url(bucket.url(key)), len(bucket.read(key)), Path("/dev/full"))
 
 
 def start(*words: str) -> subprocess.Popen[str]:

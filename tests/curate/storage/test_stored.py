@@ -22,6 +22,8 @@ from tests.curate.exporting import tree
 from tests.curate.storage.buckets import Bucket
 from tests.curate.storage.machines import copy_of, move_to
 
+TINY = "--model pspnet --encoder mobilenet_v2 --weights none --size 32 --batch-size 4 --lr 0.001"
+
 
 def test_a_build_into_a_bucket_is_the_build_into_a_folder(
     bucket: Bucket, run: Run, sample: Path, tmp_path: Path
@@ -117,22 +119,7 @@ def test_only_what_changed_is_fetched(
 
 
 def test_a_run_says_by_url_what_it_was_trained_on(people: str, bucket: Bucket, run: Run, tmp_path: Path) -> None:
-    tiny = [
-        "--model",
-        "pspnet",
-        "--encoder",
-        "mobilenet_v2",
-        "--weights",
-        "none",
-        "--size",
-        "32",
-        "--batch-size",
-        "4",
-        "--lr",
-        "0.001",
-        "--epochs",
-        "1",
-    ]
+    tiny = f"{TINY} --epochs 1".split()
     first = bucket.url("runs/first")
     with pytest.MonkeyPatch.context() as monkeypatch:
         code, out, err = run("train", "fit", people, "--out", first, *tiny)
@@ -329,3 +316,26 @@ def test_modified_times_keep_their_order(bucket: Bucket, tmp_path: Path, monkeyp
     stored.pull(url, unwatched)
     times = [(copy_path(url) / name).stat().st_mtime_ns for name in ("scores.parquet", "failures.parquet")]
     assert times == [10**18, 10**18 + 1]
+
+
+@pytest.mark.long
+def test_a_loop_goes_on_where_another_machine_stopped(
+    people: str, bucket: Bucket, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny = TINY.split()
+    first, loop = bucket.url("runs/first"), bucket.url("loops/one")
+    assert run("train", "fit", people, "--out", first, *tiny, "--epochs", "1")[0] == 0
+    words = ("loop", people, "--out", loop, "--from", first, "--budget", "1")
+    code, _, err = run(*words)
+    assert code == 0, err
+    for name in ("loop.json", "round-1/verdict.json", "round-1/candidate/config.json", "report.html"):
+        assert str(tmp_path) not in (copy_of(loop) / name).read_text(), "nothing says where the cache lies"
+    move_to(tmp_path / "other cache", monkeypatch)
+    code, out, err = run("loop", "status", loop)
+    assert (code, out.splitlines()[-1].split()) == (0, ["report", "done"]), err
+    code, out, err = run(*words, "--rounds", "2")
+    assert code == 0, err
+    assert "round 2: " in out
+    move_to(tmp_path / "third cache", monkeypatch)
+    code, _, err = run("review", "compare", first, f"{loop}/round-2/candidate", "--split", "val")
+    assert code == 0, err
