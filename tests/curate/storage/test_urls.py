@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from curate.errors import UsageError
 from curate.files import cache_folder
 from curate.storage.urls import copy_path, file_path, mirror_path, mirrored_url, object_url, parse_url
+from tests.conftest import REPOSITORY
 from tests.curate.conftest import Run
 
 
@@ -93,3 +96,18 @@ def test_the_machines_of_a_cluster_do_not_see_the_cache(run: Run, monkeypatch: p
         code, _, err = run(*words)
         assert (code, err.count("\n")) == (2, 1)
         assert "Set CURATE_CACHE to a folder that all of them share, or use --engine local" in err
+
+
+def test_without_a_url_nothing_that_speaks_with_servers_is_imported(tmp_path: Path) -> None:
+    code = f"""
+import sys
+from curate.cli import main
+try:
+    main(["build", "--out", {str(tmp_path / "people")!r}])
+except SystemExit as stop:
+    assert not stop.code
+found = {{"fsspec", "s3fs", "botocore", "aiohttp"}} & sys.modules.keys()
+assert not found, found
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=REPOSITORY)
+    assert done.returncode == 0, done.stderr
