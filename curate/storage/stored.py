@@ -170,9 +170,10 @@ def push(url: Url, watch: Watch) -> str | None:
         files = {name: msgspec.structs.replace(one, tag="") for name, one in files.items()}
         _keep_known(url, Known(str(url), version, "", files), pending=True)
         tag = remote.replace_bytes(table, url.below(TABLE), there.tag)
-        if tag is None:
+        # Where it is what we put, the answer to a first try was lost.
+        if tag is None and _read_remote(url, Known(str(url))).version != version:
             raise _conflict(url)
-        _keep_known(url, Known(str(url), version, tag, files))
+        _keep_known(url, Known(str(url), version, tag or "", files))
         (copy_home(url) / "pending.json").unlink()
         _keep_objects(copy, files)
         return told

@@ -33,8 +33,8 @@ class Between:
     """Passes requests on, but for what `harm` says of each.
 
     `harm` may be: "cut" (half of what is sent or answered passes, then the connection closes), "refuse" (403),
-    "shorten" (an answer that is whole and lacks its last byte), "alter" (its first byte is another), "hold" (nothing
-    passes until the test ends; `holding` is set), and "" for no harm.
+    "shorten" (an answer that is whole and lacks its last byte), "alter" (its first byte is another), "swallow" (what is
+    asked for is done, and not answered), "hold" (nothing passes until the test ends; `holding` is set), "" (no harm).
     """
 
     def __init__(self, server: str) -> None:
@@ -95,6 +95,9 @@ class Between:
         got = connection.getresponse()
         data, headers = got.read(), {name.lower(): value for name, value in got.getheaders()}
         connection.close()
+        if harm == "swallow":
+            self.close(asked)
+            return
         if harm == "shorten":
             data = data[:-1]
         if harm == "alter":

@@ -147,6 +147,14 @@ def test_an_upload_that_breaks_off_is_tried_again(people: str, bucket: Bucket, r
     assert sum(request.method == "PUT" for request in between.seen) > 2
 
 
+def test_an_answer_that_is_lost(people: str, bucket: Bucket, run: Run, between: Between) -> None:
+    (copy_of(people) / "note.txt").write_text("mine")
+    between.harm = lambda request: "swallow" if request.method == "PUT" and not request.number else ""
+    code, _, err = run("show", people)
+    assert (code, "1 new object" in err) == (0, True), err
+    assert run("show", people)[2] == ""
+
+
 def test_an_upload_that_never_gets_through(
     people: str, bucket: Bucket, run: Run, between: Between, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -230,18 +230,18 @@ def test_who_comes_second_at_the_last_moment_is_told(
     people: str, bucket: Bucket, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (copy_of(people) / "note.txt").write_text("mine")
-    before = bucket.read("people/files.parquet")
+    theirs = stored.encode_table({}, timeless=True)
     plain = remote.replace_bytes
 
     def overtaken(data: bytes, url: object, tag: str) -> bool:
-        bucket.write("people/files.parquet", before + b" ")
+        bucket.write("people/files.parquet", theirs)
         return plain(data, parse_url(str(url)), tag)
 
     monkeypatch.setattr(remote, "replace_bytes", overtaken)
     code, _, err = run("show", people)
     assert code == 1
     assert "somebody else has changed it" in err
-    assert bucket.read("people/files.parquet") == before + b" "
+    assert bucket.read("people/files.parquet") == theirs
 
 
 def test_what_was_taken_away_there_is_gone_here(people: str, bucket: Bucket, run: Run) -> None:
