@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,6 +36,7 @@ from curate.schema import UNLABELLED
 from curate.selection import Selection
 from curate.sources import Note
 from curate.splits import Shares, fold_groups, fold_of, parse_split
+from curate.storage.copies import located
 from curate.threads import Tick, Watch, map_threads
 
 
@@ -70,7 +70,7 @@ def earlier_dataset(selection: Selection) -> Dataset | None:
     recipe = selection.recipe
     if recipe.test_from is None or selection.standing is not None:
         return None
-    dataset = open_dataset(Path(recipe.test_from))
+    dataset = open_dataset(located(recipe.test_from))
     if not dataset.rows("test"):
         raise UsageError(f"--test-from {recipe.test_from}: its test split is empty. Name a dataset that has one")
     return dataset

@@ -24,7 +24,7 @@ from curate.revise import lay_prelabels
 from curate.selection import Selection, select
 from curate.sheet import write_sheet
 from curate.sources import Note
-from curate.terminal import shorten
+from curate.terminal import renamed, shorten
 from curate.threads import Watch, map_threads, unwatched
 
 TOLD = 3
@@ -186,9 +186,14 @@ def fill(staging: Path, selection: Selection, watch: Watch) -> tuple[Header, Sel
         sources=selection.sources,
         funnel=funnel,
         samples=samples,
-        drops=chosen.drops,
+        drops=with_names(chosen.drops),
     )
     return header, chosen
+
+
+def with_names(drops: pl.DataFrame) -> pl.DataFrame:
+    """The drops with what was mirrored from a bucket by its URL: where the cache lies is nobody else's business."""
+    return drops.with_columns(detail=pl.Series([text and renamed(text) for text in drops["detail"]], dtype=pl.String))
 
 
 def lay_files(staging: Path, kept: pl.DataFrame, watch: Watch) -> None:

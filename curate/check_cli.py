@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from curate.commands import FOLDER, watching
+from curate.commands import watching
 from curate.engine_cli import engine_options
+from curate.place_cli import FOLDER
 
 if TYPE_CHECKING:
     from curate.check import Report

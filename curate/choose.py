@@ -40,6 +40,7 @@ from curate.selection import Selection
 from curate.sources import Note
 from curate.sources.lookup import rival_of
 from curate.splits import parse_split, place
+from curate.storage.copies import photos_at
 from curate.threads import Watch
 
 
@@ -84,6 +85,9 @@ def columns_of(where: str | None) -> set[str]:
 
 def with_photos(selection: Selection, watch: Watch) -> Selection:
     """Every photograph found, read to its end and hashed; those that cannot be are dropped."""
+    for index, source in enumerate(selection.reads):
+        if source.fetch is not None:
+            source.fetch(selection.kept.filter(read=index)["row"].to_list(), watch)
     tick = watch("reading photos", selection.kept.height)
     read = read_photos(selection.kept, selection.reads, tick).with_columns(unreadable=pl.col("damage"))
     notes = [*selection.notes, *rivals(read["path"].drop_nulls(), selection.recipe.images)]
@@ -93,7 +97,7 @@ def with_photos(selection: Selection, watch: Watch) -> Selection:
 
 def rivals(paths: Iterable[str], folders: Sequence[str]) -> Iterator[Note]:
     """A Note for each photograph of which another `--images` folder holds a different one; the first folder counts."""
-    roots = [Path(folder) for folder in folders]
+    roots = [photos_at(folder) for folder in folders]
     for path in paths if len(roots) > 1 else ():
         if other := rival_of(Path(path), roots):
             told = "photographs differ from one of their name in another --images folder; the first folder's is taken"

@@ -61,13 +61,29 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(__version__, prog_name="curate")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def cli(debug: bool) -> None:
+@click.pass_context
+def cli(ctx: click.Context, debug: bool) -> None:
     """Silhouette: the data-centric toolkit for person segmentation.
 
     \b
     Example:
       curate build --min-area 0.2 --max-people 2 --out people
     """
+    from curate.storage.copies import copies_taken
+
+    ctx.with_resource(copies_taken())
+
+
+@cli.result_callback()
+def send_copies_back(result: object, debug: bool) -> object:
+    """Send what the command has changed in folders that it was given by URL; the command's result."""
+    from curate.commands import watching
+    from curate.storage.copies import send_back
+
+    with watching() as watch:
+        for told in send_back(watch):
+            click.echo(told, err=True)
+    return result
 
 
 def end_waits_when_interrupted() -> None:

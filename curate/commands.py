@@ -15,8 +15,7 @@ from curate.completion import complete_path, words_or_path
 from curate.engine_cli import engine_options
 from curate.foreground import HELD
 from curate.packaged import shipped_names
-
-FOLDER = click.Path(path_type=Path)
+from curate.place_cli import FOLDER
 
 
 class Once(click.Option):

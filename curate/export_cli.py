@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from curate.commands import FOLDER, watching
+from curate.commands import watching
+from curate.place_cli import FOLDER, LOCAL
 
 if TYPE_CHECKING:
     from curate.dataset import Dataset
@@ -20,7 +21,7 @@ OPEN_WITH = {"coco": "annotations/instances_*.json", "voc": "ImageSets/Segmentat
 @click.command()
 @click.argument("dataset", type=FOLDER)
 @click.option("--format", "format_name", type=click.Choice(["coco", "voc"]), required=True, help="What to write.")
-@click.option("--out", type=FOLDER, metavar="DIR", required=True, help="Folder to write.")
+@click.option("--out", type=LOCAL, metavar="DIR", required=True, help="Folder to write.")
 @click.option("--split", multiple=True, metavar="NAME", help="Split to write; repeatable.  [default: all]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--force", is_flag=True, help="Replace the export at --out.")

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from curate.commands import FOLDER, watching
+from curate.commands import watching
 from curate.picks import ORDERS
+from curate.place_cli import FOLDER, INPUT, LOCAL
 from curate.schema import SPLITS
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def diff(a: Path, b: Path, everything: bool, as_json: bool) -> None:
 @click.argument("dataset", type=FOLDER)
 @click.option(
     "--out",
-    type=FOLDER,
+    type=LOCAL,
     metavar="FILE",
     help="File to write, .png or .jpg.  [default: DATASET/sheet.png, of a choice DATASET-CHOICE.png here]",
 )
@@ -95,7 +96,7 @@ def diff(a: Path, b: Path, everything: bool, as_json: bool) -> None:
     help="What comes first. worst is the smallest iou or the largest bce; of words, largest is the most frequent.  "
     "[default: worst where that is known, else largest]",
 )
-@click.option("--join", type=FOLDER, metavar="TABLE", help="Table with sample_id that --by is a column of.")
+@click.option("--join", type=INPUT, metavar="TABLE", help="Table with sample_id that --by is a column of.")
 @click.option("--split", "splits", multiple=True, type=click.Choice(SPLITS), help="Split to show; repeatable.")
 @click.option("--dropped", metavar="RULE", help="Show what this rule dropped, with the reasons.")
 @click.option("--seed", type=int, default=0, metavar="N", help="Seed of the random order.", show_default=True)

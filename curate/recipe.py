@@ -17,6 +17,7 @@ from curate.foreground import ANIMALS, HELD, Foreground, Policy
 from curate.packaged import shipped_file, shipped_names
 from curate.rules import parse_where
 from curate.splits import parse_split
+from curate.storage.copies import source_at
 
 
 def option_name(field: str) -> str:
@@ -137,7 +138,7 @@ def check_built(path: Path, options: dict[str, Any]) -> None:
 
 def find_recipe(name: str) -> Path:
     """The file of a recipe, by path, by the folder of a built dataset, or by the name of a shipped one."""
-    path = Path(name)
+    path = source_at(name)
     if (path / "dataset.json").is_file():
         return path / "dataset.json"
     if path.is_file():

@@ -145,6 +145,8 @@ FAILURES = pl.Schema(
 
 SUSPECTS = pl.Schema({"sample_id": pl.String, "suspicion": pl.Float64, "reason": pl.String})
 
+FILES = pl.Schema({"path": pl.String, "sha256": pl.String, "bytes": pl.Int64, "modified_ns": pl.Int64})
+
 MINED = pl.Schema({"sample_id": pl.String, "weight": pl.Float32, "recipe": pl.String, "reason": pl.String})
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import polars as pl
 
@@ -31,6 +30,7 @@ from curate.sources.coco_json import collection_paused
 from curate.sources.reading import read_sources, with_usual_sources
 from curate.sources.version import read_versions
 from curate.splits import place
+from curate.storage.copies import located, source_at
 from curate.threads import Watch, unwatched
 
 AT_ONCE = 1024
@@ -77,7 +77,7 @@ class Selection:
             return [read.source for read in self.reads]
         sources = list(self.parent.header.sources)
         if self.recipe.merge is not None:
-            joined = open_dataset(Path(self.recipe.merge)).header.sources
+            joined = open_dataset(located(self.recipe.merge)).header.sources
             sources += [*(source for source in joined if source not in sources), self.reads[1].source]
         return sources
 
@@ -111,13 +111,13 @@ def select(
         UsageError: One of `insisted` names no source and no kind of them.
     """
     recipe = with_usual_sources(recipe)
-    parent = open_dataset(Path(recipe.from_)) if recipe.from_ is not None else None
+    parent = open_dataset(located(recipe.from_, watch)) if recipe.from_ is not None else None
     reads = (
         read_versions(parent, recipe.merge, resplit=recipe.resplits)
         if parent
         else read_sources(recipe, watch, mapped=not exact_drops and engine() == "local")
     )
-    decisions = read_decisions(Path(recipe.decisions)) if recipe.decisions is not None else {}
+    decisions = read_decisions(source_at(recipe.decisions, watch)) if recipe.decisions is not None else {}
     start = start_with(recipe, reads, parent, decisions)
     start.notes.extend(unknown_takes(start, insisted) + unknown_categories(recipe, reads))
     return judge_labels(start, watch, exact_drops=exact_drops)

@@ -183,8 +183,23 @@ def spelt(text: str) -> str:
     return STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
+_shown: dict[str, str] = {}
+
+
+def shown_as(path: str, name: str) -> None:
+    """Print a path in the cache from now on by the name that the user gave it."""
+    _shown[path] = name
+
+
+def renamed(text: str) -> str:
+    """The text with such paths by their names, those inside others first."""
+    for path in sorted(_shown, key=len, reverse=True):
+        text = text.replace(path, _shown[path])
+    return text
+
+
 class Plain:
-    """A text stream to which all is written as `spelt` has it.
+    """A text stream to which all is written as `spelt` has it, with paths as `shown_as` has them.
 
     A carriage return that a text begins or ends with passes: it is where a bar of another library is drawn anew.
     """
@@ -196,7 +211,7 @@ class Plain:
         """Write the text; the number of its characters."""
         inner = text.strip("\r")
         start = text.index(inner)
-        self.stream.write(text[:start] + spelt(inner) + text[start + len(inner) :])
+        self.stream.write(text[:start] + spelt(renamed(inner)) + text[start + len(inner) :])
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
@@ -221,6 +236,7 @@ def plain_output() -> Iterator[None]:
             yield
         finally:
             sys.stdout, sys.stderr = before
+            _shown.clear()
 
 
 def unspelt_stderr() -> TextIO:

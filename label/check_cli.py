@@ -17,6 +17,7 @@ from curate.engine_cli import engine_options
 from curate.errors import UsageError
 from curate.person_cli import input_options, spec_of
 from curate.person_model import InputSpec
+from curate.place_cli import FOLDER, INPUT, LOCAL
 from curate.revise import check_place
 from curate.sheet import sheet_format, write_sheet
 from curate.terminal import counted
@@ -30,11 +31,11 @@ from label.pictures import Export, Gathered, pictures_in, pictures_of
 
 
 @click.command("check", context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
-@click.argument("place", metavar="DATASET|EXPORT", type=click.Path(path_type=Path))
+@click.argument("place", metavar="DATASET|EXPORT", type=INPUT)
 @click.option(
     "--model",
     "model_path",
-    type=click.Path(path_type=Path),
+    type=INPUT,
     metavar="RUN|FILE.onnx",
     help="A second opinion: a trained run, or any person model in an ONNX file.",
 )
@@ -46,16 +47,16 @@ from label.pictures import Export, Gathered, pictures_in, pictures_of
     metavar="X",
     help=f"Least severity of a finding; from {SUSPECT} on the label is likely wrong.",
 )
-@click.option("--sheet", type=click.Path(path_type=Path), metavar="FILE", help="Contact sheet to write, .png or .jpg.")
+@click.option("--sheet", type=LOCAL, metavar="FILE", help="Contact sheet to write, .png or .jpg.")
 @click.option(
     "--fix", metavar="KINDS", help=f"Mend these, of any severity, in a new version of DATASET: {','.join(MENDABLE)}."
 )
-@click.option("--out", type=click.Path(path_type=Path), metavar="NEW", help="Folder of the new version, with --fix.")
+@click.option("--out", type=FOLDER, metavar="NEW", help="Folder of the new version, with --fix.")
 @label_options
 @click.option(
     "--images",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=INPUT,
     metavar="DIR",
     help="EXPORT: folder with its photographs, beside those in it; repeatable.",
 )

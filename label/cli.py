@@ -18,6 +18,7 @@ from curate.completion import complete_path
 from curate.dataset import open_dataset
 from curate.engine_cli import engine_options
 from curate.errors import FormatError, UsageError
+from curate.place_cli import FOLDER, INPUT, LOCAL
 from curate.terminal import counted
 from curate.threads import unwatched
 from label.asked import names_asked
@@ -51,9 +52,9 @@ def label() -> None:
 
 
 @label.command("import", context_settings=SETTINGS)
-@click.argument("dataset", type=click.Path(path_type=Path))
-@click.argument("path", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), metavar="NEW", help="Folder of the new dataset version.")
+@click.argument("dataset", type=FOLDER)
+@click.argument("path", type=INPUT)
+@click.option("--out", type=FOLDER, metavar="NEW", help="Folder of the new dataset version.")
 @label_options
 @click.option("--on-conflict", type=click.Choice(POLICIES), default="replace", help="How a label meets the old mask.")
 @click.option("--author", metavar="NAME", help="Who labelled, for the record of edits.")
@@ -65,7 +66,7 @@ def label() -> None:
 @click.option(
     "--images",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=INPUT,
     metavar="DIR",
     help="Folder with photographs to add, beside those in the export; repeatable.",
 )
@@ -121,11 +122,9 @@ def import_command(
 
 
 @label.command("export", context_settings=SETTINGS)
-@click.argument("dataset", type=click.Path(path_type=Path))
+@click.argument("dataset", type=FOLDER)
 @click.option("--to", "tool", required=True, type=click.Choice(TOOLS), help="The tool.")
-@click.option(
-    "--out", required=True, type=click.Path(path_type=Path), metavar="DIR|ZIP", help="Folder, or zip, to write."
-)
+@click.option("--out", required=True, type=LOCAL, metavar="DIR|ZIP", help="Folder, or zip, to write.")
 @click.option(
     "--ids",
     metavar="IDS|FILE",
@@ -135,7 +134,7 @@ def import_command(
 )
 @click.option(
     "--run",
-    type=click.Path(path_type=Path),
+    type=FOLDER,
     metavar="RUN",
     help="Start from this run's predictions, the most suspected labels first.  [default: the masks that are there]",
 )
@@ -199,14 +198,14 @@ label.add_command(prelabel_command)
 
 
 @label.command("undo", context_settings=SETTINGS)
-@click.argument("dataset", type=click.Path(path_type=Path))
+@click.argument("dataset", type=FOLDER)
 @click.option(
     "--ids",
     metavar="IDS|FILE",
     shell_complete=complete_path,
     help="Whose edits: sample_ids, comma-separated, or a file of them, one a line.",
 )
-@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="NEW", help="Folder of the new version.")
+@click.option("--out", required=True, type=FOLDER, metavar="NEW", help="Folder of the new version.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--force", is_flag=True, help="Replace the dataset at --out.")
 def undo_command(dataset: Path, ids: str | None, out: Path, as_json: bool, force: bool) -> None:

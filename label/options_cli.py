@@ -11,6 +11,7 @@ import click
 from curate.errors import UsageError
 from curate.files import sha256_file
 from curate.person_model import InputSpec, open_model
+from curate.place_cli import INPUT
 from label.formats import FORMATS
 from label.formats.record import Options
 from label.prelabel import Model
@@ -34,13 +35,13 @@ LABEL_OPTIONS = (
     ),
     click.option(
         "--colours",
-        type=click.Path(path_type=Path),
+        type=INPUT,
         metavar="TABLE",
         help="Which colour of a mask is which class: JSON {name: [r, g, b]}, or a labelmap.txt.",
     ),
     click.option(
         "--image-list",
-        type=click.Path(path_type=Path),
+        type=INPUT,
         metavar="FILE",
         help="Names of images, one in each line: line N is the image of MATLAB's Label_N.png.",
     ),

@@ -11,21 +11,22 @@ from curate.commands import watching
 from curate.dataset import open_dataset
 from curate.errors import UsageError
 from curate.person_cli import input_options, spec_of
+from curate.place_cli import FOLDER, INPUT
 from label.options_cli import model_at
 from label.prelabel import Prelabelled, prelabel
 
 
 @click.command("prelabel", context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
-@click.argument("dataset", type=click.Path(path_type=Path))
+@click.argument("dataset", type=FOLDER)
 @click.option(
     "--model",
     "model_path",
     required=True,
-    type=click.Path(path_type=Path),
+    type=INPUT,
     metavar="RUN|FILE.onnx",
     help="A trained run, or any person model in an ONNX file.",
 )
-@click.option("--out", type=click.Path(path_type=Path), metavar="NEW", help="Folder of the new dataset version.")
+@click.option("--out", type=FOLDER, metavar="NEW", help="Folder of the new dataset version.")
 @click.option(
     "--accept-above",
     type=click.FloatRange(0, 1),

@@ -23,6 +23,7 @@ from curate.decisions import read_decisions
 from curate.doctor import require_database
 from curate.engine_cli import engine_options
 from curate.errors import CurateError, MachineError, UsageError
+from curate.place_cli import FOLDER
 from curate.terminal import counted
 from review.decisions import decisions_of_marks, write_decisions
 from review.dropped import DROPPED, dropped_photographs
@@ -55,8 +56,8 @@ review.add_command(report)
 
 
 @review.command(context_settings=HELP)
-@click.argument("run", type=click.Path(path_type=Path))
-@click.argument("others", nargs=-1, metavar="[OTHER]...", type=click.Path(path_type=Path))
+@click.argument("run", type=FOLDER)
+@click.argument("others", nargs=-1, metavar="[OTHER]...", type=FOLDER)
 @dataset_option
 @engine_options
 def failures(run: Path, others: tuple[Path, ...], dataset: Path | None) -> None:
@@ -115,7 +116,7 @@ def failure_lines(run: Path, found: pl.DataFrame) -> list[str]:
 
 
 @review.command("open", context_settings=HELP)
-@click.argument("paths", nargs=-1, required=True, metavar="RUN|DATASET [RUN2]...", type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, required=True, metavar="RUN|DATASET [RUN2]...", type=FOLDER)
 @click.option("--port", default=5151, type=click.IntRange(1, 65535), metavar="N", help="Port of the App on 127.0.0.1.")
 @click.option(
     "--no-embeddings", is_flag=True, help="Leave out the map of the images and the search for images like one."
@@ -162,7 +163,7 @@ def open_(paths: tuple[Path, ...], port: int, no_embeddings: bool, no_launch: bo
 
 
 @review.command(context_settings=HELP)
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=FOLDER)
 @dataset_option
 def pull(run: Path, dataset: Path | None) -> None:
     """Write the verdicts and notes set in the App to the run's decisions.jsonl.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from curate.commands import FOLDER
+from curate.place_cli import LOCAL
 
 if TYPE_CHECKING:
     from curate.dataset import Dataset
@@ -31,7 +31,7 @@ RULES = {"min_area": 0.2, "max_area": 0.7, "max_people": 2, "backgrounds": 6, "s
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
-@click.option("--out", type=FOLDER, default=Path("demo"), metavar="DIR", help="Folder for everything the demo makes.")
+@click.option("--out", type=LOCAL, default=Path("demo"), metavar="DIR", help="Folder for everything the demo makes.")
 @click.option("--seed", type=int, default=0, metavar="N", help="Of all training.")
 @click.option("--force", is_flag=True, help="Begin anew where a demo stands.")
 def demo(out: Path, seed: int, force: bool) -> None:

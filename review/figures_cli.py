@@ -12,6 +12,7 @@ from curate.commands import watching
 from curate.dataset import Dataset
 from curate.engine_cli import engine_options
 from curate.errors import UsageError
+from curate.place_cli import FOLDER, LOCAL
 from review.compare import changes, compare_runs, comparison_lines, verdict
 from review.failures import bring_up_to_date
 from review.options_cli import HELP, dataset_option, json_option, scores_of, split_option
@@ -25,7 +26,7 @@ SHOWN = 5
 
 
 @click.command(context_settings=HELP)
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=FOLDER)
 @dataset_option
 @split_option
 @engine_options
@@ -60,8 +61,8 @@ def members_of(dataset: Dataset) -> pl.DataFrame:
 
 
 @click.command(context_settings=HELP)
-@click.argument("first", metavar="A", type=click.Path(path_type=Path))
-@click.argument("second", metavar="B", type=click.Path(path_type=Path))
+@click.argument("first", metavar="A", type=FOLDER)
+@click.argument("second", metavar="B", type=FOLDER)
 @dataset_option
 @split_option
 @json_option
@@ -115,11 +116,11 @@ def change_lines(moved: pl.DataFrame) -> list[str]:
 
 
 @click.command(context_settings=HELP)
-@click.argument("run", type=click.Path(path_type=Path))
-@click.argument("other", required=False, metavar="[RUN2]", type=click.Path(path_type=Path))
+@click.argument("run", type=FOLDER)
+@click.argument("other", required=False, metavar="[RUN2]", type=FOLDER)
 @dataset_option
 @split_option
-@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="HTML file.  [default: RUN/report.html]")
+@click.option("--out", type=LOCAL, metavar="FILE", help="HTML file.  [default: RUN/report.html]")
 def report(run: Path, other: Path | None, dataset: Path | None, splits: tuple[str, ...], out: Path | None) -> None:
     """Write what a run does well and badly into one HTML file; with RUN2, what changed from RUN to it.
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 import polars as pl
 
 from curate.errors import MissingError
+from curate.place_cli import FOLDER
 from review.runs import Run
 
 HELP = {"help_option_names": ["-h", "--help"], "show_default": True}
 
 dataset_option = click.option(
     "--dataset",
-    type=click.Path(path_type=Path),
+    type=FOLDER,
     metavar="DIR",
     help="The run's dataset, if it does not lie where the run says.",
 )

@@ -18,13 +18,14 @@ from curate.files import check_linked_folders
 from curate.formats import read_head
 from curate.images import read_grey
 from curate.masks import SizeHW
+from train.config import placed
 
 
 class RunHeader(msgspec.Struct, frozen=True):
     """The part of a run's `config.json` that tells which dataset it was made with."""
 
     dataset: str
-    """POSIX path, relative to the run."""
+    """POSIX path, relative to the run; or its URL."""
     digest: str
     peer: str = ""
     """What was scored, where it is no trained model: `grabcut`, or the name of an ONNX file."""
@@ -75,7 +76,7 @@ def open_run(root: Path, dataset: Path | None = None) -> Run:
     """
     header = read_run_header(root)
     check_linked_folders(root)
-    place = dataset or root / header.dataset
+    place = dataset or placed(header.dataset, root)
     if not place.is_dir():
         raise MissingError(f"{root}: its dataset is not at {place}. Pass its folder as --dataset")
     return Run(root, open_dataset(place, header.digest), read_scores(root), header.peer)

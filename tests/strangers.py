@@ -30,6 +30,8 @@ from curate.images import examine_image, read_image, read_indices, read_size_hw,
 from curate.recipe import load_recipe, make_recipe
 from curate.sources.matlab import read_matrix, read_structure
 from curate.sources.voc_xml import read_objects
+from curate.storage.stored import File, decode_table, encode_table
+from curate.storage.urls import parse_url
 from label.archive import unpacked
 from label.formats import detect_format, read_labels
 from label.formats.record import HandLabel, Options
@@ -254,6 +256,20 @@ def table_reader(folder: Path) -> Reader:
     return Reader(folder, names, read)
 
 
+def bucket_reader(folder: Path) -> Reader:
+    """The list of a folder in a bucket: whatever it names, each file is one below the folder."""
+    listed = {
+        name: File(f"{number:064x}", number, number) for number, name in enumerate(("dataset.json", "masks/a.png"))
+    }
+    (folder / "files.parquet").write_bytes(encode_table(listed, timeless=False))
+
+    def read(folder: Path) -> None:
+        for path in decode_table(folder / "files.parquet", parse_url("s3://bucket/people")):
+            assert (folder / path).resolve().is_relative_to(folder.resolve())
+
+    return Reader(folder, ["files.parquet"], read)
+
+
 READERS: dict[str, Callable[[Path], Reader]] = {
     "coco": coco_reader,
     "voc": voc_reader,
@@ -267,4 +283,5 @@ READERS: dict[str, Callable[[Path], Reader]] = {
     "run": run_reader,
     "recipe": recipe_reader,
     "table": table_reader,
+    "bucket": bucket_reader,
 }

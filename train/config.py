@@ -14,6 +14,8 @@ import msgspec
 from curate import schema
 from curate.errors import JSON_ERRORS, CurateError, FormatError, MissingError, UsageError
 from curate.formats import check_format
+from curate.storage.copies import located, url_from
+from curate.storage.urls import is_url
 
 ENCODER_MODELS = (
     "unet",
@@ -68,7 +70,7 @@ class FitConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """
 
     dataset: str
-    """POSIX path of the dataset, relative to the run."""
+    """POSIX path of the dataset, relative to the run; or its URL."""
     digest: str
     """The dataset's digest."""
     model: str = "unet"
@@ -258,7 +260,7 @@ class PeerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """
 
     dataset: str
-    """POSIX path of the dataset, relative to the folder."""
+    """POSIX path of the dataset, relative to the folder; or its URL."""
     digest: str
     """The dataset's digest."""
     peer: str
@@ -275,8 +277,17 @@ def has_named_weights(weights: str) -> bool:
 
 
 def relative(path: Path, folder: Path) -> str:
-    """A path as it stands in the `config.json` of a folder: POSIX, relative to it."""
-    return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+    """A path as it stands in the `config.json` of a folder: POSIX, relative to it; of what is in a bucket its URL."""
+    return url_from(path, folder) or Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+
+
+def placed(text: str, folder: Path) -> Path:
+    """The path that stands as `relative` has it in a folder; of a URL the working copy, brought up to date.
+
+    Raises:
+        CurateError: As `curate.storage.copies.located`.
+    """
+    return located(text) if is_url(text) else folder / text
 
 
 def _check_choice(option: str, value: str, choices: Sequence[str]) -> None:

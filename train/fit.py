@@ -23,6 +23,7 @@ from train.config import (
     FitConfig,
     encode_config,
     has_named_weights,
+    placed,
     read_config,
     relative,
 )
@@ -288,4 +289,4 @@ def _for_building(config: FitConfig, run: Path) -> FitConfig:
     """The configuration with its weight file as a path that can be opened from here."""
     if has_named_weights(config.weights):
         return config
-    return msgspec.structs.replace(config, weights=Path(os.path.relpath(run / config.weights)).as_posix())
+    return msgspec.structs.replace(config, weights=Path(os.path.relpath(placed(config.weights, run))).as_posix())

@@ -6,7 +6,7 @@ costs time (the exact union area, the target) is asked for row by row, and only 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -15,6 +15,7 @@ import polars as pl
 
 from curate import dataset
 from curate.masks import Target, area_fraction
+from curate.threads import Watch
 
 Polygons = Sequence[Sequence[float]]
 
@@ -141,6 +142,7 @@ class Read:
     Attributes:
         carried: Rows of an earlier dataset version by sample_id, where the candidates are its samples.
         categories: The categories the source knows by name.
+        fetch: Fetches the photographs of some rows, where not all are here yet; None where they are.
     """
 
     source: dataset.Source
@@ -149,6 +151,7 @@ class Read:
     notes: list[Note] = field(default_factory=list)
     carried: pl.DataFrame | None = None
     categories: frozenset[str] = frozenset()
+    fetch: Callable[[Sequence[int], Watch], None] | None = None
 
 
 def measure_target(target: Target, people: int, notes: tuple[Note, ...] = (), where: str = "") -> Measure:

@@ -12,6 +12,7 @@ from curate.recipe import make_recipe
 from curate.sources import Read
 from curate.sources.reading import read_sources
 from curate.sources.version import read_versions
+from curate.storage.copies import with_paths
 
 
 class MadeOtherwiseError(MissingError):
@@ -30,7 +31,14 @@ def read_again(options: Mapping[str, Any]) -> list[Read]:
     """
     if "command" in options:
         raise MadeOtherwiseError(f"this version was made by `curate {options['command']}`")
-    recipe = make_recipe(dict(options))
+    recipe = make_recipe({name: _at_hand(value) for name, value in options.items()})
     if recipe.from_:
         return list(read_versions(open_dataset(Path(recipe.from_)), recipe.merge))
     return read_sources(recipe, download=False)
+
+
+def _at_hand(value: Any) -> Any:
+    """An option with the paths at which the cache holds what its URLs name."""
+    if isinstance(value, list):
+        return [_at_hand(one) for one in value]
+    return with_paths(value) if isinstance(value, str) else value

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -32,6 +33,9 @@ from curate.sources.coco_table import Categories, CocoImage, size_problem, table
 from curate.sources.lookup import ImageFinder, usual_folders
 from curate.sources.names import person_classes, sample_keys
 from curate.sources.panoptic import PanopticLabel, PanopticLabels, label_images, png_finder
+from curate.storage import mirrors
+from curate.storage.urls import mirrored_url
+from curate.threads import Watch
 
 
 def read_coco(
@@ -118,10 +122,36 @@ def source_of(
     licences = {image.licence for image in images}
     source = dataset.Source("coco", name, licences.pop() if len(licences) == 1 else None, hashes)
     candidates = candidates_of(name, images)
+    fetch = partial(fetch_photos, images) if any(lies_elsewhere(image.finder) for image in images) else None
     if panoptic is None:
-        return Read(source, candidates, CocoLabels(images, foreground), notes)
+        return Read(source, candidates, CocoLabels(images, foreground), notes, fetch=fetch)
     labels = PanopticLabels(images, panoptic, foreground)
-    return Read(source, labels.restate(candidates), labels, notes)
+    return Read(source, labels.restate(candidates), labels, notes, fetch=fetch)
+
+
+def lies_elsewhere(finder: ImageFinder) -> bool:
+    """Whether photographs are looked for in mirrors of buckets, which hold those alone that were wanted before."""
+    return any(mirrored_url(root) is not None for root in finder.roots)
+
+
+def fetch_photos(images: Sequence[CocoImage], rows: Sequence[int], watch: Watch) -> None:
+    """Fetch the photographs of some rows into the mirrors that their finders look into.
+
+    Raises:
+        CurateError: As `mirrors.mirror`; a photograph that is not in the bucket is passed over.
+    """
+    names: dict[ImageFinder, list[str]] = {}
+    for image in (images[row] for row in rows):
+        names.setdefault(image.finder, []).append(image.record.file_name.replace("\\", "/"))
+    for finder, wanted in names.items():
+        walked, usual = (
+            [url for root in roots if (url := mirrored_url(root)) is not None]
+            for roots in (finder.walked, finder.roots[len(finder.walked) :])
+        )
+        for url in walked:
+            mirrors.mirror_named(url, {name.rpartition("/")[2] for name in wanted}, watch)
+        places = [place for name in wanted for place in (name, f"{finder.prefer}/{name}")]
+        mirrors.mirror_these({url.below(place) for url in usual for place in places}, watch)
 
 
 class _Gathered:

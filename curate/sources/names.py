@@ -25,6 +25,8 @@ def split_name(text: str) -> tuple[str | None, str]:
 
     >>> split_name("street=data/a.json")
     ('street', 'data/a.json')
+    >>> split_name("s3://bucket/k=v/a.json")
+    (None, 's3://bucket/k=v/a.json')
     >>> split_name("data/k=v/a.json")
     (None, 'data/k=v/a.json')
     """

@@ -56,10 +56,15 @@ def png_finder(path: Path, image_roots: Sequence[Path]) -> ImageFinder:
 
     After that in `X/panoptic_val2017`, in the folders the user named and beside the file.
     """
-    above = path.parent.parent if path.parent.name == "annotations" else path.parent
-    beside = [path.parent / path.stem, above / path.stem]
+    beside = png_folders(path)
     # The folder of the file's name first: photographs may be PNGs of the same names.
     return ImageFinder([*beside, *(root / path.stem for root in image_roots), *image_roots, path.parent])
+
+
+def png_folders(path: Path) -> list[Path]:
+    """Where the PNGs of a panoptic file usually lie."""
+    above = path.parent.parent if path.parent.name == "annotations" else path.parent
+    return [path.parent / path.stem, above / path.stem]
 
 
 def label_images(

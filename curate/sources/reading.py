@@ -16,8 +16,12 @@ from curate.sources import Read
 from curate.sources.coco import read_coco
 from curate.sources.names import check_unique, source_names, split_name
 from curate.sources.pairs import read_pairs
+from curate.sources.panoptic import png_folders
 from curate.sources.pool import read_pool
 from curate.sources.voc import read_voc
+from curate.storage.copies import located, photos_at, source_at
+from curate.storage.mirrors import mirror_if_there
+from curate.storage.urls import mirrored_url
 from curate.threads import Watch, unwatched
 from curate.zoo import ZooSet, parse_zoo, read_zoo
 
@@ -50,11 +54,11 @@ def read_sources(
         watch: Told of progress.
         download: Whether a data set of the zoo that is not there is downloaded.
     """
-    roots, foreground = [Path(folder) for folder in recipe.images], recipe.foreground
+    roots, foreground = [photos_at(folder) for folder in recipe.images], recipe.foreground
     for root in roots:
         if not root.is_dir():
             raise MissingError(f"--images {root}: is not a folder. Name the folder that holds the photographs")
-    named = named_sources(recipe, download=download) if recipe.sources() else usual_sources()
+    named = named_sources(recipe, watch, download=download) if recipe.sources() else usual_sources()
     if roots and not named.coco:
         raise UsageError("--images: says where the photographs of --coco lie, and no --coco is given")
     tick = watch("reading", len(named.coco))
@@ -66,8 +70,8 @@ def read_sources(
     return reads
 
 
-def named_sources(recipe: Recipe, *, download: bool = True) -> Named:
-    """The recipe's sources by name; COCO files of one given name are one source.
+def named_sources(recipe: Recipe, watch: Watch = unwatched, *, download: bool = True) -> Named:
+    """The recipe's sources by name; COCO files of one given name are one source. Those named by URL are mirrored.
 
     Raises:
         UsageError: Two sources have one name, or the zoo has no such data set.
@@ -78,26 +82,29 @@ def named_sources(recipe: Recipe, *, download: bool = True) -> Named:
         parse_zoo(text)  # all of them, before any is downloaded
     zoo = [read_zoo(text, download=download) for text in recipe.zoo]
     coco: dict[str, list[Path]] = {}
-    for name, path in named_paths("coco", recipe.coco):
+    for name, path in named_paths("coco", recipe.coco, watch):
         coco.setdefault(name, []).append(path)
+        urls = [url for folder in png_folders(path) if (url := mirrored_url(folder)) is not None]
+        for url in urls if download else ():
+            mirror_if_there(url, watch)
     for name, found in named_zoo("coco", recipe.coco, zoo):
         coco.setdefault(name, []).extend(found.paths)
-    voc = named_paths("voc", recipe.voc)
+    voc = named_paths("voc", recipe.voc, watch)
     voc += [(name, path) for name, found in named_zoo("voc", recipe.voc, zoo) for path in found.paths]
-    pairs = named_paths("pairs", [images for images, _ in recipe.pairs])
-    pool = named_paths("pool", recipe.pool)
+    pairs = named_paths("pairs", [images for images, _ in recipe.pairs], watch)
+    pool = named_paths("pool", recipe.pool, watch)
     check_unique([*coco, *(name for paths in (voc, pairs, pool) for name, _ in paths)])
-    masks = [Path(folder) for _, folder in recipe.pairs]
+    masks = [source_at(folder, watch) for _, folder in recipe.pairs]
     folders = {name: (images, folder) for (name, images), folder in zip(pairs, masks, strict=True)}
     photos = {path: folder for found in zoo for path, folder in zip(found.paths, found.photos, strict=False)}
     return Named(coco, dict(voc), folders, dict(pool), photos)
 
 
-def named_paths(kind: str, texts: Sequence[str]) -> list[tuple[str, Path]]:
+def named_paths(kind: str, texts: Sequence[str], watch: Watch = unwatched) -> list[tuple[str, Path]]:
     """`[NAME=]PATH` arguments of a kind as (name, path)."""
     split = [split_name(text) for text in texts]
     names = source_names(kind, [name for name, _ in split])
-    return [(name, Path(path)) for name, (_, path) in zip(names, split, strict=True)]
+    return [(name, source_at(path, watch)) for name, (_, path) in zip(names, split, strict=True)]
 
 
 def named_zoo(kind: str, texts: Sequence[str], zoo: Sequence[ZooSet]) -> list[tuple[str, ZooSet]]:
@@ -137,7 +144,7 @@ def with_usual_sources(recipe: Recipe) -> Recipe:
     recipe with what decided how the masks there were drawn.
     """
     if recipe.from_ is not None:
-        return as_drawn(recipe, read_header(Path(recipe.from_)).built_by)
+        return as_drawn(recipe, read_header(located(recipe.from_)).built_by)
     if recipe.sources():
         return recipe
     named = find_sources(USUAL_FOLDER)

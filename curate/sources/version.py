@@ -12,6 +12,7 @@ from curate.classes import class_path, is_class_tags
 from curate.dataset import Dataset, Source, open_dataset
 from curate.guesses import returned
 from curate.sources import CANDIDATES, Label, Limits, Measure, Note, Read
+from curate.storage.copies import located
 
 
 def read_versions(parent: Dataset, merged: str | None, *, resplit: bool = False) -> list[Read]:
@@ -28,7 +29,7 @@ def read_versions(parent: Dataset, merged: str | None, *, resplit: bool = False)
     reads = [read_version(parent, returned(parent.samples) if resplit else parent.samples)]
     if merged is None:
         return reads
-    other = open_dataset(Path(merged))
+    other = open_dataset(located(merged))
     others = returned(other.samples) if resplit else other.samples
     same = pl.col("image_sha256").is_in(parent.samples["image_sha256"].implode())
     clash = pl.col("sample_id").is_in(parent.samples["sample_id"].implode())

@@ -15,7 +15,7 @@ from review.loop.round import RoundResult
 from review.loop.steps import scores_of
 from review.pages import page
 from review.slices import conditions_of, figures_by_slice, figures_of, is_worse, slices_of
-from train.config import read_config
+from train.config import placed, read_config
 from train.scoring.figures import groups_of, with_interval
 
 CARD = "MODEL_CARD.md"
@@ -32,10 +32,10 @@ def write_card(dataset: Dataset, out: Path, result: RoundResult, mining: Mining)
         result: The round.
         mining: What it did with what it found.
     """
-    run = out / result.promotes
+    run = placed(result.promotes, out)
     if not result.promoted or (run / CARD).is_file():
         return
-    scores = scores_of(out / result.runs[result.proposed], "test")
+    scores = scores_of(placed(result.runs[result.proposed], out), "test")
     slices = slices_of(dataset.samples, conditions_of(dataset))
     groups = groups_of(dataset)
     whole = figures_of("all", scores, groups)

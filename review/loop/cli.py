@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from curate.commands import FOLDER
 from curate.completion import words_or_path
 from curate.engine_cli import engine_options
 from curate.errors import UsageError
+from curate.place_cli import FOLDER, INPUT
 from train.commands.options import fit_options
 from train.commands.preset import given_options, with_preset
 from train.config import RECIPES
@@ -95,18 +95,18 @@ def mining_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--from", "start", type=FOLDER, metavar="RUN", help="A finished run to begin with, in place of a base.")
 @click.option(
     "--labels",
-    type=FOLDER,
+    type=INPUT,
     metavar="EXPORT",
     help="Labels that people corrected, as a tool exports them, or a later version of DATASET, for the next round.",
 )
 @click.option(
     "--decisions",
-    type=FOLDER,
+    type=INPUT,
     metavar="FILE",
     help="A reviewer's decisions.jsonl, for the next round; it goes before what is mined.",
 )
 @click.option(
-    "--recipe", type=FOLDER, metavar="FILE", help="Options of this command in a TOML file; those given beside it win."
+    "--recipe", type=INPUT, metavar="FILE", help="Options of this command in a TOML file; those given beside it win."
 )
 @mining_options
 @click.option(

@@ -17,7 +17,7 @@ from curate.errors import JSON_ERRORS, CurateError, FormatError, MissingError, U
 from curate.files import readable_faults
 from curate.formats import read_head
 from review.loop.mine import Mining
-from train.config import FitConfig, read_config, relative
+from train.config import FitConfig, placed, read_config, relative
 from train.monitoring.log import is_finished
 from train.presets import OPTIONS, combine, make_config, option_name
 
@@ -59,7 +59,7 @@ class LoopConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     def base_of(self, out: Path) -> Path:
         """The run that the first round starts from."""
-        return out / self.start if self.start else out / "base"
+        return placed(self.start, out) if self.start else out / "base"
 
 
 def stored_config(out: Path) -> LoopConfig | None:
@@ -142,7 +142,7 @@ def configured(
 
 def _going_on(stored: LoopConfig, dataset: Dataset, out: Path, said: Mapping[str, Any]) -> LoopConfig:
     """The configuration of a loop that is there, but for what is said now, checked as that of a new one."""
-    start = said.get("start") or (out / stored.start if stored.start else None)
+    start = said.get("start") or (placed(stored.start, out) if stored.start else None)
     then = {name: getattr(stored.fit, name) for name in FIT_OPTIONS}
     if start:  # only what the loop changes of the run
         plain = _started(start, {})

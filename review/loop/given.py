@@ -17,7 +17,7 @@ from curate.revise import revise
 from curate.terminal import counted
 from curate.threads import Say
 from label.importing import Request, import_labels
-from train.config import relative
+from train.config import placed, relative
 from train.scoring.score import check_unlearnt
 
 
@@ -97,7 +97,9 @@ def tell_idle(dataset: Dataset, verdicts: Mapping[str, str], say: Say) -> None:
 
 def version_of(dataset: Dataset, folder: Path, given: Given) -> Dataset:
     """The version of the dataset that a round works on, from that of the round before."""
-    return open_dataset(Path(os.path.normpath(folder / given.dataset)), given.digest) if given.dataset else dataset
+    return (
+        open_dataset(Path(os.path.normpath(placed(given.dataset, folder))), given.digest) if given.dataset else dataset
+    )
 
 
 def _version_with(dataset: Dataset, folder: Path, labels: Path, say: Say) -> tuple[Dataset, int]:

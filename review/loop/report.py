@@ -20,7 +20,7 @@ from review.loop.round import RoundResult
 from review.loop.run import read_loop
 from review.loop.steps import round_folder
 from review.pages import Curve, Picture, curves_svg, funnel_rows, iou_words, page, photograph, picture
-from train.config import relative
+from train.config import placed, relative
 from train.monitoring.log import read_log
 from train.scoring.figures import number
 
@@ -46,7 +46,7 @@ def write_report(dataset: Dataset, out: Path) -> Path:
         given = read_given(folder)
         version = version if given is None else version_of(version, folder, given)
         stories.append(_round_story(version, out, result))
-    first, last = (out / (results[place].evidence if results else base) for place in (0, -1))
+    first, last = (placed(results[place].evidence, out) if results else out / base for place in (0, -1))
     html = page(
         "loop.html",
         dataset=dataset,
@@ -77,7 +77,7 @@ def failure_rows(run: Path, splits: Sequence[str]) -> list[tuple[str, int, float
 
 def _round_story(dataset: Dataset, out: Path, result: RoundResult) -> dict[str, object]:
     folder = round_folder(out, result.round)
-    runs = {name: out / place for name, place in result.runs.items()}
+    runs = {name: placed(place, out) for name, place in result.runs.items()}
     scores = {name: _test_scores(run) for name, run in runs.items()}
     moved = changes(scores["control"], scores[result.proposed])
     shown = {name: runs[name] for name in ("before", "control", result.proposed)}
@@ -89,7 +89,7 @@ def _round_story(dataset: Dataset, out: Path, result: RoundResult) -> dict[str, 
         "slices": slice_rows(result.slices),
         "validation": [(one.name, number(one.first), number(one.second), gain_words(one)) for one in result.validation],
         "version": dataset.header.digest,
-        "hard": hard_gallery(dataset, folder / "mined.parquet", out / result.evidence),
+        "hard": hard_gallery(dataset, folder / "mined.parquet", placed(result.evidence, out)),
         "recipes": list(result.recipes.items()),
         "still": failure_rows(runs[result.proposed], ("test",)),
         "to_label": f"{folder.name}/{TO_LABEL}" if (folder / TO_LABEL).is_file() else "",

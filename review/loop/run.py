@@ -22,7 +22,7 @@ from review.loop.given import other_labels, read_given, take_in, tell_idle, vers
 from review.loop.round import RoundResult, finished_round, run_round
 from review.loop.steps import Report, Round, Told, round_folder, train
 from train.claim import check_apart
-from train.config import relative
+from train.config import placed, relative
 from train.monitoring.disk import check_room
 from train.monitoring.log import is_finished
 from train.presets import option_name
@@ -86,7 +86,7 @@ def run_loop(
             begun = Round(number, base, version, newer, other_labels(dataset, newer), given, told)
             results.append(finished_round(out, number) or run_round(begun))
             write_card(newer, out, results[-1], config.mining)
-            base, version = out / results[-1].promotes, newer
+            base, version = placed(results[-1].promotes, out), newer
             finished()
         if (labels or verdicts) and not fresh:
             _tell_unused(out, config, labels, verdicts or {}, say)
@@ -112,7 +112,7 @@ def _tell_unused(out: Path, config: LoopConfig, labels: Path | None, verdicts: M
     folders = [round_folder(out, number) for number in range(1, config.rounds + 1)]
     taken = [(folder, given) for folder in folders if (given := read_given(folder)) is not None]
     late = []
-    if labels and relative(labels, out) not in [relative(folder / given.labels, out) for folder, given in taken]:
+    if labels and relative(labels, out) not in [relative(placed(given.labels, folder), out) for folder, given in taken]:
         late.append(f"--labels {labels}")
     if verdicts and dict(sorted(verdicts.items())) not in [given.verdicts for _, given in taken]:
         late.append("--decisions")

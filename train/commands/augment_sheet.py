@@ -6,15 +6,14 @@ from pathlib import Path
 
 import click
 
+from curate.place_cli import FOLDER, LOCAL
 from train.commands.console import SETTINGS, progress
 from train.config import RECIPES
 
 
 @click.command("augment-sheet", context_settings=SETTINGS)
-@click.argument("dataset", type=click.Path(path_type=Path))
-@click.option(
-    "--out", metavar="FILE", type=click.Path(path_type=Path), required=True, help="File to write, .png or .jpg."
-)
+@click.argument("dataset", type=FOLDER)
+@click.option("--out", metavar="FILE", type=LOCAL, required=True, help="File to write, .png or .jpg.")
 @click.option(
     "--augment",
     "recipes",

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
+from curate.place_cli import FOLDER, LOCAL
 from train.commands.console import SETTINGS, note
 
 
 @click.command("export", context_settings=SETTINGS)
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=FOLDER)
 @click.option("--to", "kind", type=click.Choice(["onnx"]), default="onnx", help="Format of the file.")
-@click.option("--out", metavar="FILE", type=click.Path(path_type=Path), required=True, help="The file.")
+@click.option("--out", metavar="FILE", type=LOCAL, required=True, help="The file.")
 @click.option("--free-size", is_flag=True, help="Take images of any height and width that are multiples of 32 px.")
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

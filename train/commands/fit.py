@@ -13,12 +13,14 @@ import msgspec
 
 from curate.cli import code_of
 from curate.errors import UsageError
+from curate.place_cli import FOLDER
 from train.commands.console import SETTINGS, is_silent, is_started_again, is_started_together, note, progress
 from train.commands.options import fit_options
 from train.commands.preset import with_preset
 from train.config import (
     FitConfig,
     has_named_weights,
+    placed,
     read_config,
 )
 
@@ -44,8 +46,8 @@ def in_team(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command(context_settings=SETTINGS)
-@click.argument("dataset", type=click.Path(path_type=Path))
-@click.option("--out", metavar="RUN", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
+@click.argument("dataset", type=FOLDER)
+@click.option("--out", metavar="RUN", type=FOLDER, required=True, help="Folder of the run.")
 @with_preset
 @fit_options
 @click.option(
@@ -175,7 +177,7 @@ def _resumed(ctx: click.Context, run: Path, options: dict[str, Any]) -> FitConfi
     }
     if given.get("model", stored.model) != stored.model:
         given.setdefault("encoder", "auto")  # so that it is the model that `fit` finds to differ
-    weights = stored.weights if has_named_weights(stored.weights) else (run / stored.weights).as_posix()
+    weights = stored.weights if has_named_weights(stored.weights) else placed(stored.weights, run).as_posix()
     return msgspec.structs.replace(stored, **{"weights": weights, "digest": ""} | given)
 
 
@@ -213,8 +215,8 @@ def _print_result(run: Path, dataset: Dataset) -> None:
 
 
 @click.command("lr-find", context_settings=SETTINGS)
-@click.argument("dataset", type=click.Path(path_type=Path))
-@click.option("--out", metavar="DIR", type=click.Path(path_type=Path), required=True, help="Folder for the curve.")
+@click.argument("dataset", type=FOLDER)
+@click.option("--out", metavar="DIR", type=FOLDER, required=True, help="Folder for the curve.")
 @click.option("--steps", metavar="N", type=click.IntRange(min=40), default=100, help="Batches to learn from, at most.")
 @with_preset
 @fit_options

@@ -8,6 +8,7 @@ import click
 
 from curate.completion import words_or_path
 from curate.person_cli import input_options, spec_of
+from curate.place_cli import LOCAL, MODEL
 from train.commands.console import SETTINGS, progress
 
 refine_option = click.option(
@@ -18,9 +19,9 @@ refine_option = click.option(
 
 
 @click.command(context_settings=SETTINGS)
-@click.argument("model", metavar="RUN|FILE.onnx|grabcut", shell_complete=words_or_path("grabcut"))
-@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", metavar="DIR", type=click.Path(path_type=Path), required=True, help="Folder for the masks.")
+@click.argument("model", type=MODEL, metavar="RUN|FILE.onnx|grabcut", shell_complete=words_or_path("grabcut"))
+@click.argument("images", nargs=-1, required=True, type=LOCAL)
+@click.option("--out", metavar="DIR", type=LOCAL, required=True, help="Folder for the masks.")
 @click.option("--cutout", is_flag=True, help="Write NAME-cutout.png too: the person alone, with alpha.")
 @click.option(
     "--background",

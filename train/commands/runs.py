@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from curate.place_cli import FOLDER
 from curate.terminal import GLUE, counted, table
 from train.commands.console import SETTINGS, note
 
@@ -25,7 +26,7 @@ TITLES = {"val": "val IoU [95 %]", "test": "test IoU [95 %]", "train": "train Io
 
 
 @click.command(context_settings=SETTINGS)
-@click.argument("folders", metavar="[FOLDER]...", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("folders", metavar="[FOLDER]...", nargs=-1, type=FOLDER)
 @click.option(
     "--sort", type=click.Choice(["best", "newest", "name"]), default="best", help="Order; best by validation IoU."
 )

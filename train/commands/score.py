@@ -13,6 +13,7 @@ from curate.engine_cli import engine_options
 from curate.errors import UsageError
 from curate.person_cli import input_options, spec_of
 from curate.person_model import InputSpec
+from curate.place_cli import FOLDER, MODEL
 from train.commands.console import SETTINGS, note, progress
 from train.commands.predict import refine_option
 from train.config import read_config
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
 
 @click.command(context_settings=SETTINGS)
-@click.argument("model", metavar="RUN|FILE.onnx|grabcut", shell_complete=words_or_path("grabcut"))
-@click.argument("dataset", type=click.Path(path_type=Path), required=False)
+@click.argument("model", type=MODEL, metavar="RUN|FILE.onnx|grabcut", shell_complete=words_or_path("grabcut"))
+@click.argument("dataset", type=FOLDER, required=False)
 @click.option(
     "--split",
     "splits",
@@ -43,9 +44,7 @@ if TYPE_CHECKING:
 @click.option("--flip", is_flag=True, help="Predict the mean of each image and its mirror image.")
 @refine_option
 @input_options
-@click.option(
-    "--out", metavar="RUN", type=click.Path(path_type=Path), help="Folder for predictions and scores.  [default: RUN]"
-)
+@click.option("--out", metavar="RUN", type=FOLDER, help="Folder for predictions and scores.  [default: RUN]")
 @engine_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, split -> figures.")
 def score(

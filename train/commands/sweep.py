@@ -11,6 +11,7 @@ import click
 from curate.cli import code_of
 from curate.completion import words_or_path
 from curate.packaged import shipped_names
+from curate.place_cli import FOLDER
 from train.commands.console import SETTINGS, note, progress
 from train.commands.fit import in_words
 from train.commands.options import fit_options
@@ -22,10 +23,8 @@ if TYPE_CHECKING:
 
 
 @click.command(context_settings=SETTINGS)
-@click.argument("dataset", type=click.Path(path_type=Path))
-@click.option(
-    "--out", metavar="SWEEP", type=click.Path(path_type=Path), required=True, help="Folder; an unfinished one goes on."
-)
+@click.argument("dataset", type=FOLDER)
+@click.option("--out", metavar="SWEEP", type=FOLDER, required=True, help="Folder; an unfinished one goes on.")
 @click.option(
     "--over",
     metavar="OPTION=V,V",

@@ -26,7 +26,7 @@ from curate.images import prediction_png
 from curate.terminal import counted
 from curate.threads import Tick, Watch, unwatched
 from train.claim import check_apart, claim_folder
-from train.config import FitConfig, encode_config, has_named_weights, read_config, relative
+from train.config import FitConfig, encode_config, has_named_weights, placed, read_config, relative
 from train.data.batches import THREADS
 from train.data.cache import resize_image
 from train.data.folds import assign_folds
@@ -160,7 +160,7 @@ def check_splits(splits: Sequence[str]) -> None:
 
 def dataset_of(run: Path, config: FitConfig) -> Dataset:
     """The dataset a run was trained on, at the place the run names."""
-    place = run / config.dataset
+    place = placed(config.dataset, run)
     if not (place / "dataset.json").is_file():
         raise MissingError(f"{run}: its dataset is not at {os.path.normpath(place)}. Name its folder after the run")
     return open_dataset(place, config.digest)
@@ -168,7 +168,7 @@ def dataset_of(run: Path, config: FitConfig) -> Dataset:
 
 def _claim_other(run: Path, out: Path, config: FitConfig, dataset: Dataset) -> None:
     """Make `out` a run of its own as far as scores go: a configuration whose files are found from there."""
-    weights = config.weights if has_named_weights(config.weights) else relative(run / config.weights, out)
+    weights = config.weights if has_named_weights(config.weights) else relative(placed(config.weights, run), out)
     place = relative(dataset.root, out)
     digest = dataset.header.digest
     claim_folder(out, encode_config(msgspec.structs.replace(config, dataset=place, digest=digest, weights=weights)))

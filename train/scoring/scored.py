@@ -10,6 +10,7 @@ import msgspec
 
 from curate.errors import JSON_ERRORS, FormatError
 from curate.files import write_atomic
+from train.config import placed
 
 RUN = "run"
 """The key, beside those of the folds, of the run whose weights these are, in a folder that `score --out` made."""
@@ -79,7 +80,7 @@ def _manner_of(words: Sequence[str]) -> Manner:
 def run_of(out: Path) -> Path | None:
     """The run whose weights made the predictions of a folder of `score --out`; None of any other folder."""
     place = read_origin(out).get(RUN)
-    return None if place is None else Path(os.path.normpath(out / place))
+    return None if place is None else Path(os.path.normpath(placed(place, out)))
 
 
 def _path(out: Path) -> Path:

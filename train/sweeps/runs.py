@@ -17,6 +17,8 @@ from curate.dataset import open_dataset, read_table
 from curate.errors import JSON_ERRORS, CurateError, MissingError
 from curate.files import is_held
 from curate.formats import check_format
+from curate.storage.copies import with_paths
+from curate.storage.urls import is_url
 from curate.terminal import value_words
 from train.config import FitConfig, PeerConfig, as_given, has_named_weights, read_config
 from train.monitoring.log import EpochLine, is_trained, read_log
@@ -153,7 +155,7 @@ def _fit_run(path: Path, config: FitConfig, groups_of: GroupsOf) -> Run:
         settings=fit_settings(path, config),
         best_epoch=best.epoch if best else None,
         best_val_iou=best.val_iou if best else None,
-        scores=read_split_scores(path, groups_of(os.path.normpath(path / config.dataset), config.digest)),
+        scores=read_split_scores(path, groups_of(os.path.normpath(path / with_paths(config.dataset)), config.digest)),
         changed=_changed(path),
     )
 
@@ -175,7 +177,7 @@ def _peer_run(path: Path, config: PeerConfig, groups_of: GroupsOf) -> Run:
         dataset=config.dataset,
         digest=config.digest,
         settings={"refine": "none"} | settings | {"flip": _yes(config.flip)},
-        scores=read_split_scores(path, groups_of(os.path.normpath(path / config.dataset), config.digest)),
+        scores=read_split_scores(path, groups_of(os.path.normpath(path / with_paths(config.dataset)), config.digest)),
         changed=_changed(path),
     )
 
@@ -188,7 +190,7 @@ def fit_settings(path: Path, config: FitConfig) -> dict[str, str]:
         if name not in NOT_OPTIONS
     }
     if not has_named_weights(config.weights):
-        settings["weights"] = os.path.normpath(path / config.weights)
+        settings["weights"] = config.weights if is_url(config.weights) else os.path.normpath(path / config.weights)
     scored = (path / "scores.parquet").is_file()
     return settings | {"mined": _yes((path / "mined.parquet").is_file())} | (manner_settings(path) if scored else {})
 

@@ -27,7 +27,7 @@ from curate.files import held_folder, readable_faults, write_atomic
 from curate.formats import read_head
 from curate.threads import Say, Watch, unwatched
 from train.claim import check_apart
-from train.config import FitConfig, first_difference, has_named_weights
+from train.config import FitConfig, first_difference, has_named_weights, placed
 from train.data.folds import settle_validation, share_images
 from train.data.material import check_classes
 from train.engine.stages import stage_of
@@ -195,7 +195,7 @@ def _train_one(
 ) -> None:
     """Train a run to its end, or from where it was killed, and score it plainly on the test split where that was not
     done; other splits too where somebody scored them otherwise since."""
-    weights = stored.weights if has_named_weights(stored.weights) else os.path.relpath(folder / stored.weights)
+    weights = stored.weights if has_named_weights(stored.weights) else os.path.relpath(placed(stored.weights, folder))
     config = msgspec.structs.replace(stored, weights=weights, dataset="", digest="")
     begun = (folder / "config.json").is_file()
     fit(dataset, folder, config, resume=begun, report=report, watch=watch, say=say, foretell=False)
