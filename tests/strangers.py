@@ -30,7 +30,7 @@ from curate.images import examine_image, read_image, read_indices, read_size_hw,
 from curate.recipe import load_recipe, make_recipe
 from curate.sources.matlab import read_matrix, read_structure
 from curate.sources.voc_xml import read_objects
-from curate.storage.stored import File, decode_table, encode_table
+from curate.storage.listing import File, decode_table, encode_table
 from curate.storage.urls import parse_url
 from label.archive import unpacked
 from label.formats import detect_format, read_labels

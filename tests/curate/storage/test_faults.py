@@ -12,11 +12,12 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 
 from curate.errors import MachineError
 from curate.files import cache_folder
-from curate.storage import remote, stored
+from curate.storage import listing, remote, stored
 from curate.storage.urls import copy_home, parse_url
 from tests.conftest import REPOSITORY
 from tests.curate.conftest import Run
@@ -135,7 +136,7 @@ def stored_paths(people: str) -> set[str]:
     here = copy_home(url)
     if not known.files:  # of the machine that sent it
         state = next((here.parents[2] / "cache" / "stored").glob("*/state.json"))
-        known = stored.msgspec.json.decode(state.read_bytes(), type=stored.Known)
+        known = msgspec.json.decode(state.read_bytes(), type=listing.Known)
     return {f"/{url.bucket}/objects/{one.sha256[:2]}/{one.sha256}" for one in known.files.values()}
 
 
@@ -252,7 +253,7 @@ def test_killed_while_it_sends(people: str, bucket: Bucket, run: Run, between: B
     code, _, err = run("show", people)
     assert (code, "new object" in err) == (0, True), err
     Path("table").write_bytes(bucket.read("people/files.parquet"))
-    assert stored.decode_table(Path("table"), parse_url(people)).keys() == tree(copy_of(people)).keys()
+    assert listing.decode_table(Path("table"), parse_url(people)).keys() == tree(copy_of(people)).keys()
     assert run("show", people)[2] == ""
 
 

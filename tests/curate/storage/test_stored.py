@@ -14,7 +14,7 @@ import pytest
 from curate import schema
 from curate.dataset import open_dataset
 from curate.files import cache_folder, sha256_bytes
-from curate.storage import remote, stored
+from curate.storage import listing, remote, stored
 from curate.storage.urls import copy_home, copy_path, kept_object, parse_url
 from curate.threads import unwatched
 from tests.curate.conftest import Run
@@ -230,7 +230,7 @@ def test_who_comes_second_at_the_last_moment_is_told(
     people: str, bucket: Bucket, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (copy_of(people) / "note.txt").write_text("mine")
-    theirs = stored.encode_table({}, timeless=True)
+    theirs = listing.encode_table({}, timeless=True)
     plain = remote.replace_bytes
 
     def overtaken(data: bytes, url: object, tag: str) -> bool:
