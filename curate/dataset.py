@@ -24,6 +24,7 @@ from curate.files import check_links, write_atomic
 from curate.foreground import CLASS_OPTIONS
 from curate.formats import read_head
 from curate.rows import NamedRows, Rows
+from curate.storage.copies import located
 
 if TYPE_CHECKING:  # opening a dataset reads tables; what decodes pixels is imported where pixels are asked for
     import numpy as np
@@ -133,7 +134,7 @@ def open_dataset(root: Path | str, digest: str | None = None) -> Dataset:
     """Open the dataset version in folder `root`.
 
     Args:
-        root: The folder with `dataset.json`.
+        root: The folder with `dataset.json`; or its URL as a text, of which the working copy is brought up to date.
         digest: The digest it must have, where a run names one.
 
     Raises:
@@ -141,7 +142,7 @@ def open_dataset(root: Path | str, digest: str | None = None) -> Dataset:
         FormatError: The header or a table is damaged, or a row names a file outside.
         VersionError: The digest is another, or the format a newer one.
     """
-    root = Path(root)
+    root = located(root) if isinstance(root, str) else root
     header = read_header(root)
     if digest is not None and header.digest != digest:
         raise VersionError(

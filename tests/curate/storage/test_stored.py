@@ -90,6 +90,13 @@ def test_versions_share_their_photographs(people: str, bucket: Bucket, run: Run,
     assert json.loads((alone.root / "dataset.json").read_text())["recipe"]["from"] == people
 
 
+def test_python_opens_a_dataset_by_url(people: str, elsewhere: Path) -> None:
+    dataset = open_dataset(people)
+    assert dataset.root == copy_of(people)
+    assert dataset.root.is_relative_to(elsewhere)
+    assert dataset.image(dataset.rows()[0]).shape[2] == 3
+
+
 def test_what_has_not_changed_is_neither_fetched_nor_sent(
     people: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
