@@ -45,6 +45,7 @@ RECIPES: Mapping[str, Mining] = {
     "all copy-paste": Mining(hard_share=1.0, hard_weight=1.0, offer=0),
     "all strong": Mining(hard_share=1.0, hard_weight=1.0, hard_augment="strong", offer=0),
     "hard half copy-paste, rest strong": Mining(hard_share=0.5, hard_weight=1.0, other_augment="strong", offer=0),
+    "hard half, copy-paste, rare slices to 20 %": Mining(hard_share=0.5, hard_weight=1.0, rare_share=0.2, offer=0),
     "rare slices to 10 %": Mining(hard_share=0.0, rare_share=0.1, offer=0),
     "learn the pool": Mining(hard_share=0.0, pool="learn", offer=0),
     "hard half, copy-paste, pool distilled": Mining(hard_share=0.5, hard_weight=1.0, pool="learn", offer=0),
