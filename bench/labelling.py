@@ -72,16 +72,22 @@ def curve(whole: Dataset, work: Path, seed: int, epochs: int) -> dict[tuple[str,
 
 
 def table(dataset: Dataset, runs: Sequence[Mapping[tuple[str, float], Path]]) -> Iterator[str]:
-    """Image mean IoU of the test split by share and way, means over the seeds, and their paired difference."""
+    """Image mean IoU of the test split by share and way, means over the seeds, and their paired differences."""
     groups = groups_of(dataset)
-    yield "| labelled | random | tool | tool - random [95 %] | by seed | worst tenth: tool - random [95 %] |"
-    yield "| ---: | ---: | ---: | ---: | ---: | ---: |"
+    whole = mean_scores([one["tool", 1.0] for one in runs], "test")
+    yield (
+        "| labelled | random | tool | tool - random [95 %] | by seed | worst tenth: tool - random [95 %] "
+        "| random - all labels [95 %] | tool - all labels [95 %] |"
+    )
+    yield "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
     for share in (*SHARES, 1.0):
-        first, second = (mean_scores([one[way, share] for one in runs], "test") for way in WAYS)
-        found = {one.name: one for one in differences(first, second, groups)}
+        random, tool = (mean_scores([one[way, share] for one in runs], "test") for way in WAYS)
+        found = {one.name: one for one in differences(random, tool, groups)}
         mean, worst = found["image mean IoU"], found["worst tenth IoU"]
         by_seed = ", ".join(f"{mean_iou(one['tool', share]) - mean_iou(one['random', share]):+.3f}" for one in runs)
         gains = ["", "", ""] if share in (SHARES[0], 1.0) else [gain_words(mean), by_seed, gain_words(worst)]
+        if share < 1.0:
+            gains += [gain_words(differences(whole, some, groups)[0]) for some in (random, tool)]
         yield f"| {share:.0%} | {mean.first:.3f} | {mean.second:.3f} | {' | '.join(gains)} |"
 
 
