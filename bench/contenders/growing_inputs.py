@@ -25,7 +25,7 @@ from train.scoring.score import read_rows, write_scores
 
 SIDE_PX = 64
 PART = 10_000
-MOST_SCORED = 20_000
+MOST_SCORED = 10_000
 """Naming a failure and checking a label take tens of ms each; so many images of a large dataset are enough to tell."""
 VERTICES = 16
 
@@ -43,13 +43,13 @@ def outlines_of(number: int) -> list[NDArray[np.float64]]:
 
 
 def write_photos(first: int, folder: Path, images: int) -> None:
-    """A part of the photographs: light people before dark clouds of eight cells a side, no two alike."""
+    """A part of the photographs: people before clouds of eight cells a side, no two alike."""
     rng = np.random.default_rng([0, first])
     for number in range(first, min(first + PART, images)):
-        cells = rng.integers(0, 100, (8, 8, 3), dtype=np.uint8)
+        cells = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
         photo = cv2.resize(cells, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_CUBIC)
         for outline in outlines_of(number):
-            cv2.fillPoly(photo, [outline.round().astype(np.int32)], rng.integers(150, 256, 3).tolist())
+            cv2.fillPoly(photo, [outline.round().astype(np.int32)], rng.integers(0, 256, 3).tolist())
         (folder / f"{number:07d}.jpg").write_bytes(cv2.imencode(".jpg", photo)[1].tobytes())
 
 
