@@ -18,6 +18,7 @@ from segmentation_models_pytorch.encoders import encoders
 from torch import Tensor, nn
 
 from curate.errors import DownloadError, FormatError, MismatchError, MissingError, UsageError
+from curate.terminal import counted
 from train.config import FCN_MODELS, TIRAMISU_MODELS, FitConfig, has_named_weights, read_config
 from train.models.fcn import FCN, REFINING, STRIDES, convolutional_classifier
 from train.models.positions import take_positions, widened
@@ -265,4 +266,4 @@ def device_name() -> str:
     """The device in words, for people."""
     if torch.cuda.is_available():
         return f"GPU {torch.cuda.get_device_name()}"
-    return f"CPU, {torch.get_num_threads()} threads"
+    return f"CPU, {counted(torch.get_num_threads(), 'thread')}"
