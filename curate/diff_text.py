@@ -9,6 +9,7 @@ import polars as pl
 
 from curate.diff import Difference, MaskChange, Side, leaks
 from curate.explain import cell_words
+from curate.rows import Row
 from curate.terminal import (
     WIDTH,
     Section,
@@ -29,7 +30,6 @@ LEAST_DETAIL = 24
 """A reason is not cut shorter than this."""
 
 Masks = Mapping[str, MaskChange]
-Row = dict[str, Any]
 
 
 def difference_sections(difference: Difference, masks: Masks, most: int | None = MOST) -> list[Section]:

@@ -182,7 +182,7 @@ def replace_bytes(data: bytes, url: Url, tag: str) -> str | None:
     with told_in_a_line(url):
         try:
             answer = _filesystem(url.scheme).pipe_file(_path(url), data, **(condition if url.scheme == "s3" else {}))
-        except Exception as error:
+        except Exception as error:  # each server's library has its own; what it answered tells them apart
             if _code(error) in ("PreconditionFailed", "ConditionalRequestConflict"):
                 return None
             if _code(error) != "NotImplemented":
@@ -261,7 +261,7 @@ def told_in_a_line(url: Url) -> Iterator[None]:
         yield
     except CurateError:
         raise
-    except Exception as error:
+    except Exception as error:  # fsspec, aiohttp and botocore have no common class
         raise _explained(error, url) from error
 
 

@@ -210,7 +210,7 @@ def gaps(photo: NDArray[np.uint8], edges: Edges, mask: Mask, shape: Shape) -> It
             return
         hole = shrunk(found.labels == index + 1, (mask.shape[0], mask.shape[1]))
         outline = outline_at(signed_distance(hole))
-        if not hole.any() or float(strengths(edges, outline).mean()) > FAINT:
+        if not hole.any() or float(np.nanmean(strengths(edges, outline))) > FAINT:
             continue
         ring = cv2.dilate(hole.view(np.uint8), np.ones((13, 13), np.uint8)).view(bool) & mask
         if (alike := overlap_of_colours(photo, hole, ring)) >= ALIKE:
@@ -274,7 +274,7 @@ def strength_along(edges: Edges, start_xy: NDArray[np.floating], end_xy: NDArray
     columns, rows = np.rint(points).astype(np.intp).T
     outline = Outline(rows, columns, *across)
     aside = [(round(-along[1] * step), round(along[0] * step)) for step in (-1, 0, 1)]
-    return max(float(strengths(edges, outline, move).mean()) for move in aside)
+    return float(np.nanmax(np.nanmean(strengths(edges, outline, aside), axis=1)))
 
 
 def thinned(outline: Outline) -> Outline:
@@ -285,14 +285,19 @@ def thinned(outline: Outline) -> Outline:
     return Outline(outline.rows[kept], outline.columns[kept], outline.across_x[kept], outline.across_y[kept])
 
 
-def strengths(edges: Edges, outline: Outline, move_xy: tuple[int, int] = (0, 0)) -> Plane:
-    """How strongly the photograph changes across each pixel of an outline moved by so many px; those inside it only."""
-    rows, columns = outline.rows + move_xy[1], outline.columns + move_xy[0]
+def strengths(edges: Edges, outline: Outline, moves_xy: Sequence[tuple[int, int]] = ((0, 0),)) -> Plane:
+    """How strongly the photograph changes across each pixel of an outline of N, moved by each of M moves in px, (M, N).
+
+    NaN for a pixel that a move takes out of the image.
+    """
+    right, down = np.array(moves_xy).T[:, :, None]
+    rows, columns = outline.rows + down, outline.columns + right
     height, width = edges.xx.shape
     inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-    rows, columns, x, y = rows[inside], columns[inside], outline.across_x[inside], outline.across_y[inside]
-    squares = edges.xx[rows, columns] * x * x + edges.yy[rows, columns] * y * y + 2 * edges.xy[rows, columns] * x * y
-    return np.asarray(np.minimum(np.sqrt(squares.clip(0)), STRONGEST), np.float32)
+    pixels = np.where(inside, rows * width + columns, 0)
+    x, y = outline.across_x, outline.across_y
+    squares = edges.xx.take(pixels) * (x * x) + edges.yy.take(pixels) * (y * y) + edges.xy.take(pixels) * (2 * x * y)
+    return np.where(inside, np.minimum(np.sqrt(squares.clip(0)), np.float32(STRONGEST)), np.float32(np.nan))
 
 
 def mean_strength(edges: Edges, outline: Outline) -> float:
@@ -301,14 +306,7 @@ def mean_strength(edges: Edges, outline: Outline) -> float:
 
 
 def mean_strengths(edges: Edges, outline: Outline, moves_xy: Sequence[tuple[int, int]]) -> list[float]:
-    """`mean_strength` of an outline moved by each of some px."""
-    right, down = np.array(moves_xy).T[:, :, None]
-    rows, columns = outline.rows + down, outline.columns + right
-    height, width = edges.xx.shape
-    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-    pixels = np.where(inside, rows * width + columns, 0)
-    x, y = outline.across_x, outline.across_y
-    squares = edges.xx.take(pixels) * (x * x) + edges.yy.take(pixels) * (y * y) + edges.xy.take(pixels) * (2 * x * y)
-    found = np.minimum(np.sqrt(squares.clip(0)), STRONGEST) * inside
-    counts = inside.sum(1)
-    return np.where(counts >= LEAST_OUTLINE_PX, found.sum(1) / counts.clip(1), 0.0).tolist()  # type: ignore[no-any-return]
+    """`mean_strength` of an outline moved by each of some px (x, y)."""
+    found = strengths(edges, outline, moves_xy)
+    counts = (~np.isnan(found)).sum(1)
+    return np.where(counts >= LEAST_OUTLINE_PX, np.nansum(found, 1) / counts.clip(1), 0.0).tolist()  # type: ignore[no-any-return]
