@@ -61,13 +61,23 @@ def test_no_right_to_read(people: str, run: Run, between: Between, elsewhere: Pa
     assert told.endswith("Ask for the right to it, or log in anew")
 
 
-def test_no_right_to_write(people: str, bucket: Bucket, run: Run, between: Between) -> None:
-    (copy_of(people) / "note.txt").write_text("mine")
+@pytest.mark.parametrize(
+    ("harm", "told"),
+    [
+        pytest.param("refuse", "permission denied (AccessDenied). Ask for the right to it", id="no right"),
+        pytest.param("cut", "the connection failed (", id="never gets through"),
+    ],
+)
+def test_what_cannot_be_sent_changes_nothing_and_waits(
+    people: str, bucket: Bucket, run: Run, between: Between, monkeypatch: pytest.MonkeyPatch, harm: str, told: str
+) -> None:
+    monkeypatch.setattr(remote, "TRIES", 1)
+    (copy_of(people) / "note.txt").write_text("mine" * 1000)
     before = bucket.listed()
-    between.harm = lambda request: "refuse" if request.method == "PUT" else ""
+    between.harm = lambda request: harm if request.method == "PUT" else ""
     code, _, err = run("show", people)
     assert code == 1
-    assert "permission denied (AccessDenied). Ask for the right to it" in err
+    assert told in err
     assert bucket.listed() == before
     between.harm = lambda request: ""
     assert "1 new object" in run("show", people)[2], "what was not sent is sent the next time"
@@ -154,21 +164,6 @@ def test_an_answer_that_is_lost(people: str, bucket: Bucket, run: Run, between: 
     code, _, err = run("show", people)
     assert (code, "1 new object" in err) == (0, True), err
     assert run("show", people)[2] == ""
-
-
-def test_an_upload_that_never_gets_through(
-    people: str, bucket: Bucket, run: Run, between: Between, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(remote, "TRIES", 1)
-    (copy_of(people) / "note.txt").write_text("mine" * 1000)
-    before = bucket.listed()
-    between.harm = lambda request: "cut" if request.method == "PUT" else ""
-    code, _, err = run("show", people)
-    assert code == 1
-    assert "the connection failed (" in err
-    assert bucket.listed() == before
-    between.harm = lambda request: ""
-    assert "1 new object" in run("show", people)[2]
 
 
 @pytest.mark.parametrize("harm", ["shorten", "alter"])
