@@ -202,16 +202,15 @@ def take_in(labels: Iterable[HandLabel | Refusal], meeting: Meeting, watch: Watc
     """
     dataset = meeting.dataset
     index = index_samples(dataset.samples)
-    rows = dataset.named
     read = list(labels)
 
     def outcomes(part: Sequence[int]) -> list[Made | Refusal]:
-        return [outcome_of(number, read[number], rows, index, meeting) for number in part]
+        return [outcome_of(number, read[number], index, meeting) for number in part]
 
     tick, numbers = watch("taking in labels", len(read)), range(len(read))
     # A forked process has no terminal to ask at.
     outcome = outcomes(numbers) if meeting.policy == "ask" else map_rows(outcomes, numbers, tick, PART)
-    names = new_names([one for one in outcome if isinstance(one, Made)], rows)
+    names = new_names([one for one in outcome if isinstance(one, Made)], dataset.named)
     place = placement(dataset)
     intake, contested = Intake(), set[str]()
     for label, one in zip(read, outcome, strict=True):
@@ -293,9 +292,7 @@ def _settle(intake: Intake, change: Change, contested: set[str], *, newest: bool
             intake.refusals.append(one.refused(problem))
 
 
-def outcome_of(
-    number: int, label: HandLabel | Refusal, rows: Mapping[str, dict[str, Any]], index: SampleIndex, meeting: Meeting
-) -> Made | Refusal:
+def outcome_of(number: int, label: HandLabel | Refusal, index: SampleIndex, meeting: Meeting) -> Made | Refusal:
     """What one label, the export's `number`th, makes of its sample, or why it was left out."""
     if isinstance(label, Refusal):
         return label
@@ -304,14 +301,14 @@ def outcome_of(
         if meeting.adds or isinstance(found, NoMatch):
             photo = meeting.photographs.of(label, number)
         if meeting.adds and photo is not None:
-            found = match_photo(label, found, photo, index, rows, meeting.dataset)
+            found = match_photo(label, found, photo, index, meeting.dataset)
         if isinstance(found, NoMatch):
             if meeting.adds and photo is not None and not found.candidates:
                 return new_sample(number, label, photo, meeting)
             return label.refused(
                 why_unmatched(label, found, photo, adds=meeting.adds, named=bool(meeting.photographs.folders))
             )
-        row = rows[found]
+        row = meeting.dataset.named[found]
         image = meeting.dataset.root / row["image"]
         problem = why_misfit(label, found, image, (row["height"], row["width"])) or why_older(label, row, meeting)
         if problem:
@@ -328,7 +325,6 @@ def match_photo(
     found: str | NoMatch,
     photo: Photo,
     index: SampleIndex,
-    rows: Mapping[str, dict[str, Any]],
     dataset: Dataset,
 ) -> str | NoMatch:
     """The sample that a label with its photograph belongs to; a NoMatch without candidates where it is a new one.
@@ -347,7 +343,9 @@ def match_photo(
     if not meant and called:
         looks = look(photo.file)
         meant = [
-            name for name in called if near_pairs(np.stack([look(dataset.root / rows[name]["image"]), looks])).size
+            name
+            for name in called
+            if near_pairs(np.stack([look(dataset.root / dataset.named[name]["image"]), looks])).size
         ]
     return meant[0] if len(meant) == 1 else NoMatch(tuple(meant))
 

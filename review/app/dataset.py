@@ -139,15 +139,16 @@ def add_samples(shown: fo.Dataset, dataset: Dataset) -> None:
     declare_mask(shown, "ground_truth")
     shown.create_index("sample_id", unique=True)
     there = set(shown.values("sample_id"))
-    rows = {row["sample_id"]: row for row in dataset.rows()}
-    new = [row for sample_id, row in rows.items() if sample_id not in there]
+    new = dataset.named.of([name for name in dataset.sample_ids() if name not in there])
     if new:  # one by one: FiftyOne reads a sample that is alive again whenever a field is set
         shown.add_samples((new_sample(dataset, row) for row in new), num_samples=len(new), progress=False)
     root = dataset.root.resolve()
     place = pl.concat_str(pl.lit(f"{root}/"), "image").alias("filepath")
     alike = (pl.len().over("group") - 1).alias("look_alikes")
     update(shown, dataset.samples.select("sample_id", "group", alike, place))
-    update_masks(shown, "ground_truth", {sample_id: root / row["mask"] for sample_id, row in rows.items()})
+    update_masks(
+        shown, "ground_truth", {one: root / mask for one, mask in dataset.samples["sample_id", "mask"].iter_rows()}
+    )
 
 
 def new_sample(dataset: Dataset, row: Mapping[str, Any]) -> fo.Sample:

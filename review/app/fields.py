@@ -106,12 +106,12 @@ def declare_words(shown: fo.Dataset, name: str, meaning: str) -> None:
 def update(shown: fo.Dataset, table: pl.DataFrame) -> None:
     """Set fields of every sample, named as the table's columns, by sample_id; a sample without a row gets None.
 
-    Only what differs is written.
+    Only what differs is written. Of several rows of a sample, which a stranger's table may have, the last one counts.
     """
     fields = [name for name in table.columns if name != "sample_id"]
     ids, *before = shown.values(["sample_id", *fields])
     wanted = pl.DataFrame({"sample_id": ids}, {"sample_id": pl.String}).join(
-        table, on="sample_id", how="left", maintain_order="left"
+        table.unique("sample_id", keep="last"), on="sample_id", how="left", maintain_order="left"
     )
     for field, old in zip(fields, before, strict=True):
         rows = zip(ids, wanted[field].to_list(), old, strict=True)
