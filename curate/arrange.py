@@ -31,6 +31,7 @@ from curate.placing import (
     tie_reason,
 )
 from curate.recipe import Recipe
+from curate.rows import Rows
 from curate.rules import duplicate_rule, leak_rule, take_rule
 from curate.schema import UNLABELLED
 from curate.selection import Selection
@@ -48,7 +49,9 @@ def with_places(selection: Selection, watch: Watch) -> Selection:
         outside_test(earlier, kept, recipe, watch) if standing is None else items_there(standing, watch)
     )
     watch("finding duplicates", 0)
-    pairs = near_pairs(np.concatenate([outside_signatures, signatures_of(kept)])) if kept.height else ()
+    signatures = signatures_of(kept)
+    pairs = near_pairs(np.concatenate([outside_signatures, signatures]) if outside else signatures)
+    kept = kept.drop("signature")  # a third of what a row takes
     items = [*outside, *items_of(kept, recipe)]
     near = neighbours_of(map(tuple, pairs), len(items))
     first = len(outside) if standing is None else 0
@@ -227,7 +230,7 @@ def with_splits(selection: Selection) -> Selection:
 def settled(selection: Selection, shares: Shares) -> Selection:
     """The selection with its splits made anew, without what fixed counts leave over."""
     recipe, kept = selection.recipe, selection.kept
-    rows = labelled(kept).select("group", "split", "area", "people").to_dicts()
+    rows = Rows(labelled(kept).select("group", "split", "area", "people"))
     there = () if selection.standing is None else labelled(selection.standing.samples)["group", "split"].iter_rows()
     splits = settle_splits(rows, shares, recipe.seed or 0, fixed_test=recipe.test_from is not None, there=list(there))
     found = [split if split in UNLABELLED else splits[group] for group, split in kept["group", "split"].iter_rows()]

@@ -22,6 +22,7 @@ from curate.dataset import Dataset, Header, read_columns, read_header
 from curate.errors import FormatError, MissingError, UsageError
 from curate.guesses import TABLE as PRELABELS
 from curate.recipe import Recipe, make_recipe
+from curate.rows import Rows
 from curate.threads import Watch, unwatched
 
 Part = TypeVar("Part")
@@ -144,9 +145,9 @@ def check_samples_files(report: Report, samples: pl.DataFrame, recipe: Recipe | 
     """Look at every file, and hold rows, masks and photographs against the rules of the recipe."""
     table, rows = report.root / "samples.parquet", orderly(samples)
     traits = traits_of(recipe) if recipe is not None else []
-    looked = look_at_files(report.root, rows.to_dicts(), traits, watch("checking files", rows.height))
+    looked = look_at_files(report.root, Rows(rows), traits, watch("checking files", rows.height))
     report.findings += [finding for one in looked for finding in one.findings]
-    classes = {path for row in rows.select("mask", "tags").to_dicts() if (path := class_path(row)) is not None}
+    classes = {path for row in Rows(rows.select("mask", "tags")) if (path := class_path(row)) is not None}
     listed = frozenset(rows["image"]) | frozenset(rows["mask"]) | classes
     report.findings += check_orphans(report.root, listed)
     if recipe is not None:

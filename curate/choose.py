@@ -20,6 +20,7 @@ from curate.decisions import WEIGHTS
 from curate.errors import UsageError
 from curate.examine import DRAWN, draw_masks, read_photos
 from curate.recipe import Recipe
+from curate.rows import Rows
 from curate.rules import (
     Rule,
     body_part_rule,
@@ -120,7 +121,7 @@ def with_unknown_told(selection: Selection) -> Selection:
     if selection.parent is not None or not selection.recipe.foreground.classes:
         return selection
     told = "images have no mask of classes, for their source names nothing of one, or not where it is"
-    rows = selection.kept.filter(pl.col("kind").ne_missing("pool")).select("sample_id", "tags").to_dicts()
+    rows = Rows(selection.kept.filter(pl.col("kind").ne_missing("pool")).select("sample_id", "tags"))
     unknown = [Note(told, row["sample_id"]) for row in rows if class_hash(row["tags"]) is None]
     return replace(selection, notes=[*selection.notes, *unknown])
 
@@ -150,7 +151,7 @@ def with_carried(selection: Selection) -> Selection:
     drawn = dict(selection.kept.select("sample_id", "tags").iter_rows()) if "tags" in selection.kept.columns else {}
     rows = [
         carry(row, verdicts[name], drawn.get(name, ()))
-        for row in carried.to_dicts()
+        for row in Rows(carried)
         if (name := row["sample_id"]) in verdicts
     ]
     columns = ("group", "split", "fold", "tags", "weight")

@@ -22,11 +22,13 @@ Mirrored and turned copies, those cropped by more, and those with a frame are ot
 from __future__ import annotations
 
 from collections.abc import Iterator
+from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Pairs = NDArray[np.int64]
+Pairs = NDArray[np.signedinteger[Any]]
 """(P, 2) indices i < j of two images, sorted."""
 Bits = NDArray[np.uint64]
 """(N,) hashes."""
@@ -123,13 +125,14 @@ def near_pairs(signatures: NDArray[np.uint8]) -> Pairs:
         signatures: (N, SIGNATURE_BYTES), by `signature`; N may be 0.
     """
     firsts, number = _firsts(signatures)
-    distinct = signatures[firsts]
+    distinct = signatures if len(firsts) == len(signatures) else signatures[firsts]
     hashes: Bits = np.ascontiguousarray(distinct[:, :HASH_BYTES]).view("<u8").ravel().astype(np.uint64)
-    pictures = np.ascontiguousarray(distinct[:, HASH_BYTES:])
+    pictures = distinct[:, HASH_BYTES:]
     lookalikes, crowded = _lookalikes(hashes)
-    pairs = [_confirmed(lookalikes, pictures)]
+    pairs = [_confirmed(found, pictures) for found in lookalikes]
     if crowded.any():
-        members = np.union1d(lookalikes[crowded[lookalikes[:, 1]]], np.flatnonzero(crowded))
+        partners = [found[crowded[found[:, 1]]].ravel() for found in lookalikes]
+        members = np.unique(np.concatenate([*partners, np.flatnonzero(crowded)]))
         pairs += _crowd_pairs(members, hashes, pictures)
         pairs.append(_confirmed(_lookalikes_outside(members, hashes), pictures))
     return _expanded(_sorted(np.concatenate(pairs), len(distinct)), firsts, number)
@@ -206,17 +209,20 @@ def _after_registration(mean: Stack, difference: Stack) -> Stack:
 
 def _firsts(signatures: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The index of each distinct signature's first image, ascending; and each image's place in that list."""
-    rows = np.ascontiguousarray(signatures).view(f"V{signatures.shape[1]}").ravel()
-    _, firsts, number = np.unique(rows, return_index=True, return_inverse=True)
-    order = np.argsort(firsts)
-    return firsts[order], np.argsort(order)[number]
+    places: dict[bytes, int] = {}
+    digests = (blake2b(row, digest_size=16).digest() for row in np.ascontiguousarray(signatures))
+    number = np.fromiter((places.setdefault(digest, len(places)) for digest in digests), np.int64, len(signatures))
+    return np.unique(number, return_index=True)[1], number
 
 
-def _lookalikes(hashes: Bits) -> tuple[Pairs, NDArray[np.bool_]]:
-    """Pairs that agree in a band and differ in few bits; and (N,) which images have too many to go through them all."""
-    pictured = np.flatnonzero(hashes)
+def _lookalikes(hashes: Bits) -> tuple[list[Pairs], NDArray[np.bool_]]:
+    """Pairs that agree in a band and differ in few bits; and (N,) which images have too many to go through them all.
+
+    Each pair is among those of the first band it agrees in: an image that has met too many there gets no more later.
+    """
+    pictured = np.flatnonzero(hashes).astype(np.int32)  # a million images have tens of millions of look-alikes
     crowded = np.zeros(len(hashes), np.bool_)
-    found = [NO_PAIRS]
+    found, seen = [NO_PAIRS], list[np.uint64]()
     for band in bands():
         keys = _band_keys(hashes[pictured], band)
         order = np.argsort(keys, kind="stable")
@@ -224,8 +230,11 @@ def _lookalikes(hashes: Bits) -> tuple[Pairs, NDArray[np.bool_]]:
         met = np.where(crowded[images], CROWD, 0)
         pairs = images[_within_buckets(hashes[images], _ranks(keys[order]), met)]
         crowded[images[met >= CROWD]] = True
-        found.append(pairs)
-    return _sorted(np.concatenate(found), len(hashes)), crowded
+        differing = hashes[pairs[:, 0]] ^ hashes[pairs[:, 1]]
+        new = np.all([differing & bits for bits in seen], axis=0) if seen else np.ones(len(pairs), np.bool_)
+        found.append(pairs[new])
+        seen.append((np.uint64(1) << band).sum(dtype=np.uint64))
+    return found, crowded
 
 
 def bands() -> Iterator[NDArray[np.uint64]]:

@@ -1,17 +1,20 @@
 """Where work on many rows is done: on this machine's cores, or with Ray on those of many machines.
 
-One seam for both: whoever works through rows calls `map_rows` with a pure function, and gets the same results in the
-same order from either engine.
+One seam for both: whoever works through rows calls `map_rows` (or `map_table`) with a pure function, and gets the same
+results in the same order from either engine.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import polars as pl
 
 from curate.errors import UsageError
-from curate.processes import PART, map_processes
+from curate.processes import PART, process_parts
+from curate.rows import Row, Rows
 from curate.threads import Tick
 
 Item = TypeVar("Item")
@@ -49,11 +52,33 @@ def map_rows(
     Raises:
         MachineError: A process was ended from outside, or the cluster cannot be reached.
     """
-    if engine() == "ray":
-        from curate.ray_engine import map_ray
+    return [result for results in _parts(function, items, tick, part) for result in results]
 
-        return map_ray(function, items, tick, part)
-    return map_processes(function, items, tick, part)
+
+def map_table(
+    function: Callable[[Sequence[Row]], list[dict[str, Any]]], table: pl.DataFrame, columns: pl.Schema, tick: Tick
+) -> pl.DataFrame:
+    """As `map_rows`, from the rows of a table to a table. Only the parts at hand are ever there as dicts.
+
+    Args:
+        function: From some rows to a row of `columns` for each.
+        table: The rows it is called with.
+        columns: Of the results.
+        tick: Told how many more rows are done.
+    """
+    found = _parts(function, Rows(table), tick, PART)
+    return pl.concat([columns.to_frame(), *(pl.DataFrame(part, columns, orient="row") for part in found)])
+
+
+def _parts(
+    function: Callable[[Sequence[Item]], list[Result]], items: Sequence[Item], tick: Tick, part: int
+) -> Iterator[list[Result]]:
+    """The results of each part, in the order of the items."""
+    if engine() == "ray":
+        from curate.ray_engine import ray_parts
+
+        return ray_parts(function, items, tick, part)
+    return process_parts(function, items, tick, part)
 
 
 def map_parts(
@@ -68,7 +93,8 @@ def map_parts(
         part: Number of items of a part, where a cluster does it.
     """
     if engine() == "ray":
-        from curate.ray_engine import map_ray
+        from curate.ray_engine import ray_parts
 
-        return map_ray(lambda some: function(some, lambda steps: None), items, tick, part, gpus=True)
+        found = ray_parts(lambda some: function(some, lambda steps: None), items, tick, part, gpus=True)
+        return [result for results in found for result in results]
     return function(items, tick)

@@ -14,7 +14,7 @@ from curate import masks, schema
 from curate.classes import FOLDER, class_tag
 from curate.decisions import WEIGHTS
 from curate.duplicates import signature
-from curate.engine import map_rows
+from curate.engine import map_table
 from curate.errors import CurateError
 from curate.files import sha256_bytes, sha256_file
 from curate.images import examine_image, target_png
@@ -48,9 +48,10 @@ DRAWN = pl.Schema(
 
 def read_photos(frame: pl.DataFrame, reads: Sequence[Read], tick: Tick) -> pl.DataFrame:
     """The frame with the columns of PHOTO: every photograph found, read to its end and hashed."""
-    rows = frame.to_dicts()
-    found = map_rows(lambda part: [read_photo(row, reads[row["read"]]) for row in part], rows, tick)
-    return frame.hstack(pl.DataFrame(found, schema=PHOTO, orient="row"))
+    asked = frame.select("read", "row", "height", "width")
+    return frame.hstack(
+        map_table(lambda part: [read_photo(row, reads[row["read"]]) for row in part], asked, PHOTO, tick)
+    )
 
 
 def read_photo(row: dict[str, Any], read: Read) -> dict[str, Any]:
@@ -97,9 +98,10 @@ def draw_masks(
         traits: The names of TRAITS that are measured; the others stay null.
         tick: Told of progress.
     """
-    rows = frame.to_dicts()
-    found = map_rows(lambda part: [draw_mask(row, reads[row["read"]], folder, traits) for row in part], rows, tick)
-    drawn = pl.DataFrame(found, schema=DRAWN, orient="row")
+    asked = frame.select("sample_id", "read", "row", "kind", "verdict", "crowd")
+    drawn = map_table(
+        lambda part: [draw_mask(row, reads[row["read"]], folder, traits) for row in part], asked, DRAWN, tick
+    )
     return frame.drop(column for column in DRAWN if column in frame.columns).hstack(drawn)
 
 

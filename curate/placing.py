@@ -19,7 +19,7 @@ from curate.splits import Shares, bin_of, count_groups, split_of
 LEARNED = "train"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
     """An image to be placed.
 
@@ -36,7 +36,7 @@ class Item:
     fixed: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Placement:
     """Where an image goes.
 

@@ -2,8 +2,8 @@
 
 pycocotools draws and decodes with the lock held, so threads gain nothing there. A forked process sees everything this
 one has read without copying it, works on its share, and sends the results back. It touches nothing but numpy,
-pycocotools, Pillow, single-threaded OpenCV and files: polars and torch have threads of their own, which do not live on
-in a fork.
+pycocotools, Pillow, single-threaded OpenCV, files and single rows of tables: polars and torch have threads of their
+own, which do not live on in a fork.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
@@ -39,10 +39,10 @@ KEPT_BYTES, LARGEST_KEPT_BYTES = 1 << 28, 1 << 27
 """So much freed memory is kept, and nothing that is larger than this."""
 
 
-def map_processes(
+def process_parts(
     function: Callable[[Sequence[Item]], list[Result]], items: Sequence[Item], tick: Tick, part: int = PART
-) -> list[Result]:
-    """The results in the order of the items; the first error stops the rest.
+) -> Iterator[list[Result]]:
+    """The results of each part, in the order of the items and as soon as they are there; an error stops the rest.
 
     Args:
         function: From some items to one picklable result for each.
@@ -61,10 +61,11 @@ def map_processes(
         else 1
     )
     shares = [range(first, len(parts), workers) for first in range(workers)]
-    results: list[list[Result]] = [[] for _ in parts]
+    ready: dict[int, list[Result]] = {}
+    given = 0
 
     def take(index: int, found: list[Result]) -> None:
-        results[index] = found
+        ready[index] = found
         tick(len(found))
 
     children = [_fork(function, parts, share) for share in shares[1:]]
@@ -76,6 +77,9 @@ def map_processes(
             take(index, function(parts[index]))
             for reader in readers:
                 reader.check()
+            while given in ready:
+                yield ready.pop(given)
+                given += 1
         for reader in readers:
             reader.join()
             reader.check()
@@ -84,7 +88,7 @@ def map_processes(
             process.kill()  # it has nothing to clear up, and may not have come to heed other signals yet
             process.join()
             connection.close()
-    return [result for found in results for result in found]
+    yield from (ready.pop(index) for index in range(given, len(parts)))
 
 
 def keep_freed_memory() -> None:

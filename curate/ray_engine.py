@@ -12,7 +12,7 @@ import pickle
 import socket
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stdout
 from functools import lru_cache
 from pathlib import Path
@@ -30,10 +30,10 @@ PATIENCE_S = 10.0
 """A cluster that does not answer within this is not there."""
 
 
-def map_ray(
+def ray_parts(
     function: Callable[[Sequence[Item]], list[Result]], items: Sequence[Item], tick: Tick, part: int, gpus: bool = False
-) -> list[Result]:
-    """`curate.engine.map_rows` on a cluster.
+) -> Iterator[list[Result]]:
+    """The results of each part, in the order of the items; see `curate.engine.map_rows`.
 
     Args:
         function: From some items to one result for each.
@@ -43,7 +43,7 @@ def map_ray(
         gpus: The function runs a model: each process that calls it has a GPU to itself, where the cluster has any.
     """
     if not items:
-        return []
+        return
     ray = connect()
     parts = [items[start : start + part] for start in range(0, len(items), part)]
     with_gpu = gpus and ray.cluster_resources().get("GPU", 0) >= 1
@@ -54,15 +54,18 @@ def map_ray(
         num_cpus=0 if with_gpu else 1,
         num_gpus=1 if with_gpu else None,
     )
-    found: list[list[Result]] = [[] for _ in parts]
+    ready: dict[int, list[Result]] = {}
+    given = 0
     with redirect_stdout(sys.stderr):  # where Ray tells of lost processes; stdout is for results
         for row in works.iter_rows():
             result = pickle.loads(row["result"])
             if isinstance(result, BaseException):
                 raise result
-            found[row["number"]] = result
+            ready[row["number"]] = result
             tick(len(result))
-    return [result for results in found for result in results]
+            while given in ready:
+                yield ready.pop(given)
+                given += 1
 
 
 def _result(shared: Any, folder: str, part: bytes) -> bytes:

@@ -24,6 +24,7 @@ from curate.errors import ExistsError, MissingError, UsageError
 from curate.files import link_or_copy, readable_faults, sha256_file, staged_folder
 from curate.finish import finish_dataset
 from curate.guesses import TABLE, handed_down
+from curate.rows import Rows
 
 REPLACED = "replaced"
 """The folder of the masks that were there before the last edit."""
@@ -162,7 +163,7 @@ def _lay_files(
 
 def _lay_classes(parent: Dataset, staging: Path, samples: pl.DataFrame) -> None:
     """The class masks, which no edit changes: a person drawn over an object wins when the two are read."""
-    paths = [path for row in samples.select("mask", "tags").to_dicts() if (path := class_path(row)) is not None]
+    paths = [path for row in Rows(samples.select("mask", "tags")) if (path := class_path(row)) is not None]
     if paths:
         (staging / CLASSES).mkdir()
     for path in paths:

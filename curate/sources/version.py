@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from curate.classes import class_path, is_class_tags
 from curate.dataset import Dataset, Source, open_dataset
 from curate.guesses import returned
+from curate.rows import Rows
 from curate.sources import CANDIDATES, Label, Limits, Measure, Note, Read
 from curate.storage.copies import located
 
@@ -61,13 +61,13 @@ def read_version(dataset: Dataset, samples: pl.DataFrame, notes: Sequence[Note] 
         pl.lit(None, pl.String).alias("unreadable"),
     )
     source = Source("dataset", dataset.header.name, None, {"dataset.json": dataset.header.digest})
-    return Read(source, candidates.cast(CANDIDATES), VersionLabels(dataset, samples.to_dicts()), list(notes), samples)
+    return Read(source, candidates.cast(CANDIDATES), VersionLabels(dataset, Rows(samples)), list(notes), samples)
 
 
 class VersionLabels:
     """The labels of a dataset version: people and area as its table states them, targets from its masks."""
 
-    def __init__(self, dataset: Dataset, rows: Sequence[dict[str, Any]]) -> None:
+    def __init__(self, dataset: Dataset, rows: Rows) -> None:
         self._dataset, self._rows = dataset, rows
 
     def image(self, row: int) -> Path:

@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
+from curate.engine import map_rows, map_table
 from curate.errors import CurateError, FormatError, MismatchError, MissingError
-from curate.processes import WORTH_FORKING, map_processes
+from curate.processes import WORTH_FORKING
 from curate.threads import unwatched
 
 ERRORS = [
@@ -25,9 +27,23 @@ ERRORS = [
 @pytest.mark.parametrize("total", [0, 1, WORTH_FORKING - 1, WORTH_FORKING, 3 * WORTH_FORKING + 1])
 def test_results_come_in_the_order_of_the_items(total: int) -> None:
     told: list[int] = []
-    found = map_processes(lambda part: [item**2 for item in part], range(total), told.append)
+    found = map_rows(lambda part: [item**2 for item in part], range(total), told.append)
     assert found == [item**2 for item in range(total)]
     assert sum(told) == total
+
+
+def test_rows_of_a_table_in_pieces_become_a_table() -> None:
+    piece = pl.DataFrame({"name": [f"{number}" for number in range(WORTH_FORKING)], "number": range(WORTH_FORKING)})
+    table = pl.concat([piece] * 3, rechunk=False)
+    columns = pl.Schema({"name": pl.String, "square": pl.Int64})
+    found = map_table(
+        lambda part: [{"name": row["name"], "square": row["number"] ** 2} for row in part],
+        table,
+        columns,
+        unwatched("", 0),
+    )
+    assert found.equals(table.select("name", square=pl.col("number") ** 2))
+    assert map_table(lambda part: [], table.clear(), columns, unwatched("", 0)).schema == columns
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
@@ -39,7 +55,7 @@ def test_an_error_arrives_as_it_was_raised(error: CurateError, at: int) -> None:
         return [os.getpid() for _ in part]
 
     with pytest.raises(type(error)) as caught:
-        map_processes(work, range(WORTH_FORKING), unwatched("", 0))
+        map_rows(work, range(WORTH_FORKING), unwatched("", 0))
     assert str(caught.value) == str(error)
     assert vars(caught.value) == vars(error)
 
@@ -58,5 +74,5 @@ PHOTO_BYTES, AT_A_TIME = 8 << 20, 6
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told to keep freed memory")
 def test_freed_arrays_are_used_again() -> None:
     once = AT_A_TIME * PHOTO_BYTES // resource.getpagesize()
-    found = map_processes(lambda part: [fresh_pages(20) for _ in part], range(2), unwatched("", 0), part=1)
+    found = map_rows(lambda part: [fresh_pages(20) for _ in part], range(2), unwatched("", 0), part=1)
     assert max(found) < 3 * once, "in 20 rounds hardly one needs fresh pages"

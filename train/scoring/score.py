@@ -23,6 +23,7 @@ from curate.engine import map_parts
 from curate.errors import MissingError, UsageError, VersionError
 from curate.files import held_folder, readable_faults, sha256_file, sync_tree, write_atomic
 from curate.images import prediction_png
+from curate.rows import Rows
 from curate.terminal import counted
 from curate.threads import Tick, Watch, unwatched
 from train.claim import check_apart, claim_folder
@@ -190,11 +191,10 @@ def score_into(
 
     `also` are the sample_ids of further images, not out-of-fold; `fold_of` says which model scores a training image.
     """
-    jobs: dict[int, list[dict[str, Any]]] = {}
     wanted = pl.col("split").is_in(splits) | pl.col("sample_id").is_in(list(also))
-    for row in dataset.samples.filter(wanted).to_dicts():
-        fold = fold_of.get(row["sample_id"], -1) if "train" in splits else -1
-        jobs.setdefault(fold, []).append(row)
+    asked = dataset.samples.filter(wanted)
+    by = pl.Series([fold_of.get(name, -1) if "train" in splits else -1 for name in asked["sample_id"]])
+    jobs = {fold: Rows(asked.filter(by == fold)) for fold in by.unique(maintain_order=True)}
     models = {fold: _model_of(run, config, fold, manner) for fold in jobs}
     kept = _forget_other_weights(run, config, out, manner, wanted).filter(~wanted)
     tick = watch("score", sum(map(len, jobs.values())))
