@@ -16,6 +16,7 @@ from curate.dataset import Dataset
 from curate.errors import JSON_ERRORS, CurateError, FormatError, MissingError, UsageError
 from curate.files import readable_faults
 from curate.formats import read_head
+from label.writers import WRITERS
 from review.loop.mine import Mining
 from train.config import FitConfig, placed, read_config, relative
 from train.monitoring.log import is_finished
@@ -86,7 +87,8 @@ def read_config_of_loop(out: Path) -> LoopConfig:
     if not path.is_file():
         start = f"Start one with: curate loop DATASET --out {out}"
         raise MissingError(f"{out}: is not a loop (no loop.json in it). {start}")
-    return read_head(path, LoopConfig, "Run the loop again with --force")
+    begin = f"What it trained is there yet: begin another loop with --from {out / 'base'} --out NEW"
+    return read_head(path, LoopConfig, begin)
 
 
 LOOP_OPTIONS = ("rounds", "budget", "to", "ensemble")
@@ -174,7 +176,8 @@ def read_recipe(path: Path) -> dict[str, Any]:
             told = f"{option_name(unknown[0])} is no option of a loop. There are: {', '.join(map(option_name, known))}"
             raise FormatError(path, told)
         msgspec.convert(_only(found, MINING_FIELDS), Mining)
-        msgspec.convert(_only(found, LOOP_OPTIONS), _LoopOptions)
+        own = msgspec.convert(_only(found, LOOP_OPTIONS), _LoopOptions)
+        _check_options(own.rounds, own.budget, own.to)
         make_config(combine(_only(found, OPTIONS), {})[0])
     except (tomllib.TOMLDecodeError, *JSON_ERRORS) as error:
         raise FormatError(path, f"is no recipe of a loop ({error}). Expected TOML such as: rounds = 2") from error
@@ -223,10 +226,7 @@ def loop_config(
         MissingError, FormatError: `start` is no finished run.
     """
     options = {name: value for name, value in fit.items() if value is not None}
-    if not re.fullmatch(r"0*[1-9][0-9]{0,6}m?", budget):
-        raise UsageError(f"--budget {budget}: expected epochs (4) or minutes (30m), at least 1")
-    if not 1 <= rounds <= 100:
-        raise UsageError(f"--rounds {rounds}: expected 1 to 100")
+    _check_options(rounds, budget, to)
     base = _started(start, options) if start else _to_train(dataset, options, budget)
     if ensemble and base.folds < 2:
         advice = f"{start} has none. Begin with a run that has" if start else "there are none. Pass --folds 3"
@@ -242,6 +242,16 @@ def loop_config(
         to=to,
         ensemble=ensemble,
     )
+
+
+def _check_options(rounds: int, budget: str, to: str) -> None:
+    """Raise UsageError for an option that is out of range."""
+    if not re.fullmatch(r"0*[1-9][0-9]{0,6}m?", budget):
+        raise UsageError(f"--budget {budget}: expected epochs (4) or minutes (30m), at least 1")
+    if not 1 <= rounds <= 100:
+        raise UsageError(f"--rounds {rounds}: expected 1 to 100")
+    if to not in WRITERS:
+        raise UsageError(f"--to {to}: expected one of {', '.join(WRITERS)}")
 
 
 def _to_train(dataset: Dataset, options: Mapping[str, Any], budget: str) -> FitConfig:

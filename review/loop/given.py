@@ -12,13 +12,14 @@ import polars as pl
 from curate import schema
 from curate.dataset import Dataset, open_dataset
 from curate.errors import JSON_ERRORS, FormatError, MissingError, VersionError
-from curate.files import write_atomic
+from curate.files import sha256_bytes, sha256_file, write_atomic
+from curate.guesses import is_guessed
 from curate.revise import revise
 from curate.terminal import counted
 from curate.threads import Say
-from label.importing import Request, import_labels
-from train.config import placed, relative
-from train.scoring.score import check_unlearnt
+from label.importing import Imported, Request, import_labels
+from train.config import placed, read_config, relative
+from train.scoring.score import check_unlearnt, weights_path
 
 
 class Given(msgspec.Struct, frozen=True):
@@ -33,7 +34,11 @@ class Given(msgspec.Struct, frozen=True):
     corrected: int = 0
     """How many labels they changed or added."""
     verdicts: dict[str, str] = {}
-    """sample_id -> a reviewer's verdict (--decisions)."""
+    """sample_id -> a reviewer's verdict (--decisions), those of earlier rounds included."""
+    weights: str = ""
+    """`weights_digest` of the run that the arms start from; empty in loops of before."""
+    epochs: int = 0
+    """Epochs of each arm, where the budget is in minutes."""
 
 
 def read_given(folder: Path) -> Given | None:
@@ -51,17 +56,17 @@ def read_given(folder: Path) -> Given | None:
         raise FormatError(path, f"is damaged ({error}). Delete the round's folder and run the loop again") from error
 
 
-def take_in(
+def taken_in(
     dataset: Dataset, folder: Path, base: Path, labels: Path | None, verdicts: Mapping[str, str], say: Say
 ) -> Given:
-    """What a round is given: as it stands in `given.json`, or else what there is now, from then on.
+    """What a round that has not begun would be given.
 
     Args:
         dataset: The version of the round before.
         folder: The round's.
         base: The run that the round starts from.
         labels: An export of a labelling tool, or a later version of the dataset; None for no labels.
-        verdicts: sample_id -> a reviewer's verdict.
+        verdicts: sample_id -> a reviewer's verdict, those in force and new ones.
         say: Told what comes in.
 
     Raises:
@@ -69,20 +74,41 @@ def take_in(
         VersionError: `labels` is a version of another dataset.
         UsageError: They would hold out what the base has learnt from.
     """
-    if (given := read_given(folder)) is not None:
-        return given
-    found, version = Given(verdicts=dict(sorted(verdicts.items()))), dataset
-    if labels is not None:
-        version, corrected = _version_with(dataset, folder, labels, say)
-        check_unlearnt(base, version)
-        place = relative(version.root, folder) if version is not dataset else ""
-        digest = version.header.digest if place else ""
-        found = msgspec.structs.replace(
-            found, labels=relative(labels, folder), dataset=place, digest=digest, corrected=corrected
-        )
+    found = Given(verdicts=dict(sorted(verdicts.items())), weights=weights_digest(base))
+    if labels is None:
+        return found
+    version, corrected = _version_with(dataset, folder, labels, say)
+    check_unlearnt(base, version)
+    place = relative(version.root, folder) if version is not dataset else ""
+    digest = version.header.digest if place else ""
+    return msgspec.structs.replace(
+        found, labels=relative(labels, folder), dataset=place, digest=digest, corrected=corrected
+    )
+
+
+def begin(folder: Path, given: Given) -> None:
+    """Write down what a round is given, from then on."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(folder / "given.json", msgspec.json.format(msgspec.json.encode(found), indent=2))
-    return found
+    write_atomic(folder / "given.json", msgspec.json.format(msgspec.json.encode(given), indent=2))
+
+
+def weights_digest(run: Path) -> str:
+    """SHA-256 over a run's weights, those of its fold models included.
+
+    Raises:
+        MissingError: A file of weights is not there.
+    """
+    paths = [weights_path(run, fold) for fold in range(-1, read_config(run).folds)]
+    if gone := [path for path in paths if not path.is_file()]:
+        raise MissingError(f"{gone[0]}: is missing, and the loop starts from it. Put it back, or train the run again")
+    return sha256_bytes("".join(map(sha256_file, paths)).encode())
+
+
+def check_base(base: Path, folder: Path, given: Given) -> None:
+    """Raise VersionError where a run has other weights than when the round in `folder` began: its arms would differ."""
+    if given.weights and weights_digest(base) != given.weights:
+        told = f"has other weights than when {folder} began, so that its arms would not start from one model"
+        raise VersionError(f"{base}: {told}. Put the old ones back, or begin another loop: --out NEW")
 
 
 def tell_idle(dataset: Dataset, verdicts: Mapping[str, str], say: Say) -> None:
@@ -102,29 +128,50 @@ def version_of(dataset: Dataset, folder: Path, given: Given) -> Dataset:
     )
 
 
-def _version_with(dataset: Dataset, folder: Path, labels: Path, say: Say) -> tuple[Dataset, int]:
-    """The version with the labels, and how many are new; the dataset itself where none is."""
+def check_labels(dataset: Dataset, labels: Path) -> None:
+    """Raise what `taken_in` would of labels that cannot be used, before hours of training that nobody wants then."""
+    if _later_version(dataset, labels) is None:
+        _imported(dataset, None, labels)
+
+
+def _later_version(dataset: Dataset, labels: Path) -> Dataset | None:
+    """The dataset version that `labels` is; None where it is an export of a tool."""
     if not labels.exists():
         raise MissingError(f"--labels {labels}: no such file or folder. Check the path")
-    if (labels / "dataset.json").is_file():
-        version = open_dataset(labels)
-        if missing := sorted(set(dataset.samples["sample_id"]) - set(version.samples["sample_id"])):
-            found = f"is no later version of {dataset.root}: it lacks {missing[0]}"
-            raise VersionError(f"--labels {labels}: {found}. Make one with: curate label import")
-        return (
-            (version, len(other_labels(dataset, version)))
-            if version.header.digest != dataset.header.digest
-            else (dataset, 0)
-        )
-    made = import_labels(dataset, folder / "dataset", Request(labels), force=True)
-    refused = made.intake.refusals
+    if not (labels / "dataset.json").is_file():
+        return None
+    version = open_dataset(labels)
+    if missing := sorted(set(dataset.samples["sample_id"]) - set(version.samples["sample_id"])):
+        found = f"is no later version of {dataset.root}: it lacks {missing[0]}"
+        raise VersionError(f"--labels {labels}: {found}. Make one with: curate label import")
+    return version
+
+
+def _imported(dataset: Dataset, out: Path | None, labels: Path) -> Imported:
+    """What came of an export; with `out` the next version is there."""
+    made = import_labels(dataset, out, Request(labels), force=True)
     if made.status == "nothing":
+        refused = made.intake.refusals
         reason = refused[0].message if refused else "it holds no label at all"
         raise FormatError(labels, f"none of its labels can be used: {reason}. See: curate label import --dry-run")
+    return made
+
+
+def _version_with(dataset: Dataset, folder: Path, labels: Path, say: Say) -> tuple[Dataset, int]:
+    """The version with the labels, and how many are new; the dataset itself where none is."""
+    unchanged = f"note: --labels {labels}: every label equals the mask that is there; the round goes on without"
+    version = _later_version(dataset, labels)
+    if version is not None:
+        if version.header.digest != dataset.header.digest:
+            return version, len(other_labels(dataset, version))
+        say(unchanged)
+        return dataset, 0
+    made = _imported(dataset, folder / "dataset", labels)
+    refused = made.intake.refusals
     if refused:
         say(f"note: {counted(len(refused), 'label')} left out; the first: {refused[0].message}")
     if made.status == "unchanged":
-        say(f"note: --labels {labels}: every label equals the mask that is there; the round goes on without")
+        say(unchanged)
         return dataset, 0
     return open_dataset(folder / "dataset"), len(made.intake.edited)
 
@@ -151,3 +198,9 @@ def other_labels(before: Dataset, after: Dataset) -> frozenset[str]:
     """The images of a later version that have another mask than before, or were not there."""
     own = ["sample_id", "mask_sha256"]
     return frozenset(after.samples.join(before.samples, on=own, how="anti")["sample_id"])
+
+
+def replaced_labels(before: Dataset, after: Dataset) -> frozenset[str]:
+    """Those of `other_labels` that had a label of people before: who made the new one has looked at it again."""
+    people = before.samples.filter((pl.col("split") != "pool") & ~is_guessed())["sample_id"]
+    return other_labels(before, after) & frozenset(people)

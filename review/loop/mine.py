@@ -94,7 +94,7 @@ def mine(
     suspects: pl.DataFrame,
     slices: pl.DataFrame,
     verdicts: Mapping[str, str],
-    corrected: Collection[str],
+    settled: Collection[str],
     mining: Mining,
     augment: str,
 ) -> pl.DataFrame:
@@ -110,9 +110,8 @@ def mine(
         failures: schema.FAILURES of the same run.
         suspects: schema.SUSPECTS of the same run, most suspect first.
         slices: Which image is in which slice, as review.slices.slices_of gives it.
-        verdicts: sample_id -> one of schema.VERDICTS.
-        corrected: Images whose label people corrected since the loop began: it is not doubted, and that a reviewer had
-            asked for it is settled.
+        verdicts: sample_id -> one of schema.VERDICTS, those that are still open.
+        settled: Images whose label people looked at again since the loop began, and replaced: it is not doubted.
         mining: What to do with what is found.
         augment: The run's own augmentation, for images that need no other.
 
@@ -120,8 +119,7 @@ def mine(
         schema.MINED with one row per training image, sorted by sample_id. Weight 0 leaves an image out.
     """
     known = with_findings(samples, scores, failures)
-    verdicts = open_verdicts(verdicts, corrected)
-    doubted = doubted_labels(known, suspects, verdicts, corrected) if mining.suspects != "keep" else {}
+    doubted = doubted_labels(known, suspects, verdicts, settled) if mining.suspects != "keep" else {}
     hard = hard_images(known, doubted, verdicts, mining.hard_share)
     rows = [_mined_row(row, doubted, hard, verdicts, mining, augment) for row in known.iter_rows(named=True)]
     return raise_rare(schema.table(rows, schema.MINED), known, slices, mining.rare_share)
@@ -138,20 +136,15 @@ def with_findings(samples: pl.DataFrame, scores: pl.DataFrame, failures: pl.Data
     )
 
 
-def open_verdicts(verdicts: Mapping[str, str], corrected: Collection[str]) -> dict[str, str]:
-    """The verdicts without those that asked for a label which has been corrected."""
-    return {name: verdict for name, verdict in verdicts.items() if verdict != "relabel" or name not in corrected}
-
-
 def doubted_labels(
-    known: pl.DataFrame, suspects: pl.DataFrame, verdicts: Mapping[str, str], corrected: Collection[str]
+    known: pl.DataFrame, suspects: pl.DataFrame, verdicts: Mapping[str, str], settled: Collection[str]
 ) -> dict[str, str]:
     """sample_id -> reason, for the training images whose label is more likely wrong than the model.
 
     Those that triage sends to `relabel`, most suspect first, at most SUSPECT_SHARE of the training images.
     """
     doubted = set(known.filter(pl.col("triage") == "relabel")["sample_id"])
-    trusted = {sample_id for sample_id, verdict in verdicts.items() if verdict in ("ok", "hard")} | set(corrected)
+    trusted = {sample_id for sample_id, verdict in verdicts.items() if verdict in ("ok", "hard")} | set(settled)
     ranked = [
         (row["sample_id"], row["reason"])
         for row in suspects.iter_rows(named=True)

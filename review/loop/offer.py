@@ -16,7 +16,7 @@ from label.guessing import guess_of
 from label.prelabel import prelabel
 from label.rules import build_recipe, split_ratios
 from label.tasks import send
-from review.loop.mine import doubted_labels, hard_images, open_verdicts, with_findings
+from review.loop.mine import doubted_labels, hard_images, with_findings
 from review.loop.pool import FAILING_SHARE, POOL, accept_above, guesser, search_pool
 from review.loop.steps import Round, scores_of
 from review.runs import read_prediction
@@ -35,10 +35,10 @@ def offer(begun: Round, evidence: Path) -> int:
         read_table(evidence / f"{name}.parquet", columns)
         for name, columns in (("failures", schema.FAILURES), ("suspects", schema.SUSPECTS))
     )
-    verdicts = open_verdicts(begun.given.verdicts, begun.corrected)
+    verdicts = begun.verdicts
     known = with_findings(begun.dataset.samples, scores_of(evidence, "train"), failures)
     asked = [name for name, verdict in verdicts.items() if verdict == "relabel" and name in set(known["sample_id"])]
-    doubted = doubted_labels(known, suspects, verdicts, begun.corrected)
+    doubted = doubted_labels(known, suspects, verdicts, begun.settled)
     failing = hard_images(known, doubted, verdicts, FAILING_SHARE)
     pool = _searched(begun, sorted(failing), count)["sample_id"].head(count)
     names = [*dict.fromkeys([*asked, *doubted]), *pool]

@@ -23,7 +23,7 @@ from review.loop.gate import Verdict, choose
 from review.loop.given import learnt_before
 from review.loop.mine import SUSPECT_FACTORS, mine
 from review.loop.offer import offer, with_guesses
-from review.loop.steps import Round, epochs_of, judged, round_folder, scores_of, train
+from review.loop.steps import Round, judged, round_folder, scores_of, train
 from review.paired import Difference, differences
 from review.runs import open_run
 from review.slices import conditions_of, slices_of
@@ -109,7 +109,7 @@ def run_round(begun: Round) -> RoundResult:
     learnt = with_guesses(begun, evidence) if begun.told.config.mining.pool == "learn" else begun.dataset
     mined = _mined(begun, evidence, learnt)
     offered = offer(begun, evidence)
-    epochs = epochs_of(begun.told.config.budget, begun.told.base)
+    epochs = begun.given.epochs or int(begun.told.config.budget)
     _train_arms(begun, epochs, mined, learnt)
     judging = {name: scores_of(run, "val") for name, run in _judged_arms(begun, "val").items()}
     slices = slices_of(begun.dataset.samples, conditions_of(begun.dataset))
@@ -148,8 +148,8 @@ def _mined(begun: Round, evidence: Path, learnt: Dataset) -> pl.DataFrame:
         read_table(evidence / "failures.parquet", schema.FAILURES),
         read_table(evidence / "suspects.parquet", schema.SUSPECTS),
         slices_of(begun.dataset.samples, conditions_of(begun.dataset)),
-        begun.given.verdicts,
-        begun.corrected,
+        begun.verdicts,
+        begun.settled,
         config.mining,
         config.fit.augment,
     )

@@ -18,9 +18,20 @@ from review.loop.ahead import loop_bytes
 from review.loop.card import write_card
 from review.loop.config import LoopConfig, read_config_of_loop, stored_config
 from review.loop.gate import FEWEST_IMAGES
-from review.loop.given import other_labels, read_given, take_in, tell_idle, version_of
+from review.loop.given import (
+    Given,
+    begin,
+    check_base,
+    check_labels,
+    other_labels,
+    read_given,
+    replaced_labels,
+    taken_in,
+    tell_idle,
+    version_of,
+)
 from review.loop.round import RoundResult, finished_round, run_round
-from review.loop.steps import Report, Round, Told, round_folder, train
+from review.loop.steps import Report, Round, Told, epochs_in_minutes, round_folder, train
 from train.claim import check_apart
 from train.config import placed, relative
 from train.monitoring.disk import check_room
@@ -71,26 +82,55 @@ def run_loop(
             needed = loop_bytes(dataset, config, labels=labels is not None)
             check_room(out, needed)
         told = Told(out, config, say, report, needed)
-        _tell_lacks(dataset, config, labels, say)
+        _tell_lacks(_newest(dataset, out, config), config, labels, say)
         tell_idle(dataset, verdicts or {}, say)
+        if labels is not None and not is_finished(base):
+            check_labels(dataset, labels)
         if not config.start and not is_finished(base):
             folds = f", {config.fit.folds} folds" if config.fit.folds else ""
             say(f"base: {counted(config.fit.epochs, 'epoch')}{folds}")
             train(dataset, base, config.fit, None, told)
         results, version, fresh = list[RoundResult](), dataset, False
+        earlier, settled = Given(), frozenset[str]()
         for number in range(1, config.rounds + 1):
             folder = round_folder(out, number)
-            fresh = fresh or read_given(folder) is None
-            given = take_in(version, folder, base, labels, verdicts or {}, say)
+            given = read_given(folder)
+            if given is None:
+                fresh, in_force = True, {**earlier.verdicts, **(verdicts or {})}
+                given = taken_in(version, folder, base, labels, in_force, say)
+                if results and not results[-1].promoted and not given.dataset and given.verdicts == earlier.verdicts:
+                    _tell_repeated(number, say)
+                    break
+                if given.verdicts:
+                    say(f"round {number}: {counted(len(given.verdicts), 'decision')} in force")
+                given = msgspec.structs.replace(given, epochs=epochs_in_minutes(told, dataset))
+                begin(folder, given)
+            check_base(base, folder, given)
             newer = version_of(version, folder, given)
-            begun = Round(number, base, version, newer, other_labels(dataset, newer), given, told)
+            settled |= replaced_labels(version, newer)
+            begun = Round(number, base, version, newer, other_labels(dataset, newer), settled, given, told)
             results.append(finished_round(out, number) or run_round(begun))
             write_card(newer, out, results[-1], config.mining)
-            base, version = placed(results[-1].promotes, out), newer
+            base, version, earlier = placed(results[-1].promotes, out), newer, given
             finished()
         if (labels or verdicts) and not fresh:
             _tell_unused(out, config, labels, verdicts or {}, say)
     return results
+
+
+def _newest(dataset: Dataset, out: Path, config: LoopConfig) -> Dataset:
+    """The version that the last round which has begun works on."""
+    for number in range(1, config.rounds + 1):
+        folder = round_folder(out, number)
+        given = read_given(folder)
+        dataset = dataset if given is None else version_of(dataset, folder, given)
+    return dataset
+
+
+def _tell_repeated(number: int, say: Say) -> None:
+    """Say why a round is not begun: to repeat an experiment until a seed passes the gate proves nothing."""
+    why = f"round {number - 1} was not promoted and nothing has come in since: it would repeat it with another seed"
+    say(f"note: round {number} is not begun, for {why}. Go on with --labels or --decisions, or begin a loop of others")
 
 
 def _tell_lacks(dataset: Dataset, config: LoopConfig, labels: Path | None, say: Say) -> None:
@@ -114,7 +154,7 @@ def _tell_unused(out: Path, config: LoopConfig, labels: Path | None, verdicts: M
     late = []
     if labels and relative(labels, out) not in [relative(placed(given.labels, folder), out) for folder, given in taken]:
         late.append(f"--labels {labels}")
-    if verdicts and dict(sorted(verdicts.items())) not in [given.verdicts for _, given in taken]:
+    if verdicts and not any(verdicts.items() <= given.verdicts.items() for _, given in taken):
         late.append("--decisions")
     if late:
         say(f"note: every round had begun without {' and '.join(late)}. Go on: --rounds {config.rounds + 1}")
@@ -147,8 +187,9 @@ def _claim(out: Path, config: LoopConfig, force: bool) -> None:
             write_atomic(path, encoded(config))
         return
     if path.is_file() and not force and (begun or (out / "base" / "log.jsonl").exists()):
-        damaged = "a loop with a damaged loop.json"
-        found = damaged if stored is None else f"a loop begun with {_first_difference(stored, config)}"
+        if stored is None:
+            read_config_of_loop(out)  # raises what is wrong with it
+        found = f"a loop begun with {_first_difference(stored, config)}" if stored else "another loop"
         mend = "Repeat its options or leave them out, or choose another --out; --force deletes it and begins anew"
         raise ExistsError(f"{out}: holds {found}. {mend}")
     for old in sorted(path for path in out.iterdir() if LOOP_FILES.fullmatch(path.name)):

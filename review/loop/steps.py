@@ -7,19 +7,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import polars as pl
 
 from curate import schema
 from curate.dataset import Dataset, read_table
+from curate.terminal import counted
 from curate.threads import Say, unwatched
 from review.loop.ahead import loop_work
-from review.loop.config import LoopConfig
+from review.loop.config import LoopConfig, arm_config
 from review.loop.given import Given
 from train.config import FitConfig, read_config
+from train.data import material
+from train.data.folds import training_ids
 from train.engine.stages import stages
 from train.fit import fit
 from train.monitoring.estimate import foretelling
 from train.monitoring.log import EpochLine, is_finished, read_log
+from train.monitoring.measure import epoch_seconds
 from train.scoring.score import dataset_of, score
 from train.scoring.scored import PLAIN, read_manner
 
@@ -60,7 +65,9 @@ class Round:
     dataset: Dataset
     """The version with the corrected labels, by which all are judged."""
     corrected: frozenset[str]
-    """The images whose label is another one than when the loop began."""
+    """The images whose label is another one than when the loop began, or was not there."""
+    settled: frozenset[str]
+    """Those of them that had a label before, at which somebody so has looked again."""
     given: Given
     told: Told
 
@@ -68,6 +75,12 @@ class Round:
     def folder(self) -> Path:
         """Where all of it lies."""
         return round_folder(self.told.out, self.number)
+
+    @property
+    def verdicts(self) -> dict[str, str]:
+        """The verdicts in force, without those that asked for a label which has come."""
+        told = self.given.verdicts.items()
+        return {name: verdict for name, verdict in told if verdict != "relabel" or name not in self.corrected}
 
     def say(self, line: str) -> None:
         """Tell what the round is at."""
@@ -100,17 +113,27 @@ def train(dataset: Dataset, run: Path, config: FitConfig, mined: pl.DataFrame | 
     )
 
 
-def epochs_of(budget: str, base: Path) -> int:
-    """The epochs a budget buys: its number, or for minutes as many as fit in, by the median of the base's.
+def epochs_in_minutes(told: Told, dataset: Dataset) -> int:
+    """The epochs of each arm that fit into a budget in minutes, one at least; 0 where the budget is in epochs.
 
-    Of a base that grew, or began frozen, only the epochs are asked that are as the arms' will be.
+    The base that the loop trained tells what an epoch takes; of one that grew, or began frozen, only the epochs are
+    asked that are as the arms' will be. Of a run from elsewhere nothing is known but how it was trained, perhaps on
+    another machine and at another size: a few steps of an arm are timed.
     """
-    if not budget.endswith("m"):
-        return int(budget)
-    lines, config = read_log(base), read_config(base)
-    begin = max(stages(config)[-1].first, config.freeze_epochs + 1)
-    seconds = statistics.median(line.seconds for line in (lines[begin - 1 :] or lines))
-    return max(1, int(float(budget[:-1]) * 60 / seconds))
+    config = told.config
+    if not config.budget.endswith("m"):
+        return 0
+    if config.start:
+        images = config.fit.epoch_images or material.counted(dataset, training_ids(dataset))
+        arm = arm_config(config.fit, told.base, 1, 1, images)
+        seconds = epoch_seconds(dataset, msgspec.structs.replace(arm, weights="none"))
+    else:
+        lines, trained = read_log(told.base), told.base_config
+        begin = max(stages(trained)[-1].first, trained.freeze_epochs + 1)
+        seconds = statistics.median(line.seconds for line in (lines[begin - 1 :] or lines))
+    epochs = max(1, int(float(config.budget[:-1]) * 60 / seconds))
+    told.say(f"{config.budget} are {counted(epochs, 'epoch')} of about {seconds:.0f} s for each arm")
+    return epochs
 
 
 def judged(dataset: Dataset, run: Path, splits: Sequence[str], folder: Path, *, ensemble: bool = False) -> Path:

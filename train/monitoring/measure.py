@@ -80,6 +80,21 @@ def measure(dataset: Dataset, config: FitConfig, run: Path, watch: Watch) -> Est
     return Estimate(seconds_of(work, pace), peak_memory(), fit_bytes(model, config, dataset), cache)
 
 
+def epoch_seconds(dataset: Dataset, config: FitConfig) -> float:
+    """About how long an epoch of a run would take at its last size, in seconds, by a few real steps.
+
+    Args:
+        dataset: What to learn from.
+        config: How to train, its learning rate a number.
+    """
+    share, stage = share_images(dataset, settle_validation(config, dataset))[-1], stages(config)[-1]
+    learner = make_learner(check_buildable(config).to(device()), config)
+    with executing(config, device()):
+        material, _ = read_few(dataset, share, config, stage, unwatched)
+        learn, judge = time_stage(learner, material, stage, unwatched)
+    return learn * (config.epoch_images or counted(dataset, share.learn)) + judge * len(share.judge)
+
+
 def read_few(dataset: Dataset, share: Share, config: FitConfig, stage: Stage, watch: Watch) -> tuple[Material, float]:
     """Images for a few steps of a stage, and the seconds that reading one took."""
     epoch_images = (STEPS + 1) * stage.batch_size

@@ -16,6 +16,7 @@ from curate.errors import ExistsError, FormatError, MissingError, UsageError, Ve
 from curate.files import sha256_file
 from label.importing import Request, import_labels
 from review.loop.config import RETRAIN_LR, arm_config, configured
+from review.loop.given import other_labels, read_given, replaced_labels
 from review.loop.report import write_report
 from review.loop.run import read_loop, run_loop
 from review.loop.status import loop_status
@@ -262,3 +263,78 @@ def test_labels_that_fit_no_image_are_refused_and_a_mended_call_goes_on(
         run_loop(pooled, out, configure(pooled, out, start=run, budget="2"), quiet)
     (out / "round-1").rmdir()
     assert len(run_loop(pooled, out, config, quiet)) == 1
+
+
+def test_a_first_label_is_doubted_like_any_other(pooled: Dataset, tmp_path: Path) -> None:
+    names = [of_split(pooled, split)[0] for split in ("train", "pool")]
+    import_labels(pooled, tmp_path / "newer", Request(write_labels(pooled, tmp_path / "labels", names)))
+    newer = open_dataset(tmp_path / "newer")
+    assert other_labels(pooled, newer) == set(names)
+    assert replaced_labels(pooled, newer) == {names[0]}, "at the other nobody has looked twice"
+
+
+def test_decisions_stay_in_force(pooled: Dataset, run: Path, tmp_path: Path) -> None:
+    out, (gone, sound, asked, *_) = tmp_path / "loop", of_split(pooled, "train")
+    first = {gone: "exclude", asked: "relabel"}
+    run_loop(pooled, out, configure(pooled, out, start=run), quiet, verdicts=first)
+    labels = write_labels(pooled, tmp_path / "labels", [asked])
+    config, said = configure(pooled, out, start=run, rounds=2), list[str]()
+    run_loop(pooled, out, config, said.append, labels=labels, verdicts={sound: "ok"})
+    assert read_given(out / "round-2").verdicts == first | {sound: "ok"}
+    assert "round 2: 3 decisions in force" in said
+    for number, left_out in ((1, [gone, asked]), (2, [gone])):
+        mined = read_table(out / f"round-{number}/mined.parquet", schema.MINED)
+        assert mined.filter(pl.col("weight") == 0)["sample_id"].to_list() == sorted(left_out), "a label has come"
+
+
+@pytest.fixture
+def finished(pooled: Dataset, once: Path, tmp_path: Path) -> Path:
+    """A loop of one round from the run `replaced` beside the dataset, which may be changed."""
+    place = pooled.root.parent / tmp_path.name
+    shutil.copytree(once, place)
+    return place
+
+
+@pytest.fixture(scope="module")
+def once(pooled: Dataset, run: Path) -> Path:
+    out, base = pooled.root.parent / "once", pooled.root.parent / "replaced"
+    shutil.copytree(run, base)
+    run_loop(pooled, out, configure(pooled, out, start=base), quiet)
+    return out
+
+
+def test_a_round_is_not_repeated_with_another_seed(pooled: Dataset, finished: Path) -> None:
+    said, base = list[str](), pooled.root.parent / "replaced"
+    results = run_loop(pooled, finished, configure(pooled, finished, start=base, rounds=3), said.append)
+    assert [result.promoted for result in results] == [False], "four images of validation never are enough"
+    (told,) = [line for line in said if "not begun" in line]
+    assert "round 2 is not begun, for round 1 was not promoted and nothing has come in since" in told
+    assert not (finished / "round-2").exists()
+
+
+def test_a_damaged_loop_json_costs_no_base(pooled: Dataset, finished: Path) -> None:
+    (finished / "loop.json").write_text("{")
+    with pytest.raises(FormatError, match=r"loop.json: is damaged .*begin another loop with --from .*base --out NEW"):
+        run_loop(pooled, finished, configure(pooled, finished, start=pooled.root.parent / "replaced"), quiet)
+
+
+def test_another_base_is_noticed(pooled: Dataset, finished: Path) -> None:
+    base = pooled.root.parent / "replaced"
+    config = configure(pooled, finished, start=base)
+    (finished / "round-1/verdict.json").unlink()
+    shutil.rmtree(finished / "round-1/candidate")
+    shutil.copy(base / "fold-0/best.safetensors", base / "best.safetensors")
+    with pytest.raises(VersionError, match=r"replaced: has other weights than when .*round-1 began.*--out NEW"):
+        run_loop(pooled, finished, config, quiet)
+    assert not (finished / "round-1/candidate").exists()
+    (base / "fold-1/best.safetensors").unlink()
+    with pytest.raises(MissingError, match=r"fold-1/best.safetensors: is missing, and the loop starts from it"):
+        run_loop(pooled, finished, config, quiet)
+
+
+@pytest.mark.parametrize("named", ["no.zip", "empty"])
+def test_labels_that_cannot_be_used_are_refused_before_the_base(pooled: Dataset, tmp_path: Path, named: str) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises((MissingError, FormatError), match=named):
+        run_loop(pooled, tmp_path / "loop", configure(pooled, tmp_path / "loop"), quiet, labels=tmp_path / named)
+    assert not (tmp_path / "loop/base").exists()

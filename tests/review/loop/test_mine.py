@@ -46,7 +46,7 @@ def rows(mined: pl.DataFrame) -> dict[str, dict[str, object]]:
 
 
 def test_suspects_leave_and_the_worst_quarter_is_drawn_more_often(tables: dict[str, pl.DataFrame]) -> None:
-    mined = mine(**tables, verdicts={}, corrected=(), mining=OFTEN, augment="standard")
+    mined = mine(**tables, verdicts={}, settled=(), mining=OFTEN, augment="standard")
     assert mined.schema == schema.MINED
     assert mined["sample_id"].to_list() == [*(f"s-{n:02}" for n in range(40)), "zb"]
     left_out = mined.filter(pl.col("weight") == 0)["sample_id"].to_list()
@@ -70,7 +70,7 @@ def test_suspects_leave_and_the_worst_quarter_is_drawn_more_often(tables: dict[s
 def test_a_persons_verdict_goes_first(
     tables: dict[str, pl.DataFrame], verdict: str, weight: float, reason: str
 ) -> None:
-    row = rows(mine(**tables, verdicts={"s-00": verdict}, corrected=(), mining=OFTEN, augment="standard"))["s-00"]
+    row = rows(mine(**tables, verdicts={"s-00": verdict}, settled=(), mining=OFTEN, augment="standard"))["s-00"]
     assert (row["weight"], row["reason"]) == (weight, reason)
 
 
@@ -78,7 +78,7 @@ def test_a_models_guess_is_never_hard(tables: dict[str, pl.DataFrame]) -> None:
     guessed = pl.col("sample_id").is_in(["s-07", "s-08"])
     origin = pl.when(guessed).then(pl.lit("model")).otherwise("origin").alias("origin")
     tables["samples"] = tables["samples"].with_columns(origin)
-    mined = rows(mine(**tables, verdicts={"s-08": "hard"}, corrected=(), mining=OFTEN, augment="standard"))
+    mined = rows(mine(**tables, verdicts={"s-08": "hard"}, settled=(), mining=OFTEN, augment="standard"))
     assert (mined["s-07"]["weight"], mined["s-07"]["reason"]) == (1.0, "")
     assert mined["s-08"]["weight"] == HARD_WEIGHT, "but for a person's word"
     assert mined["s-09"]["weight"] == HARD_WEIGHT
@@ -86,14 +86,14 @@ def test_a_models_guess_is_never_hard(tables: dict[str, pl.DataFrame]) -> None:
 
 def test_a_weight_the_dataset_gives_is_kept(tables: dict[str, pl.DataFrame]) -> None:
     tables["samples"] = tables["samples"].with_columns(weight=pl.lit(2.0, pl.Float32))
-    mined = rows(mine(**tables, verdicts={}, corrected=(), mining=OFTEN, augment="standard"))
+    mined = rows(mine(**tables, verdicts={}, settled=(), mining=OFTEN, augment="standard"))
     assert mined["s-39"]["weight"] == 2.0
     assert mined["s-10"]["weight"] == 2.0 * HARD_WEIGHT
 
 
 def test_inputs_stay_as_they_were(tables: dict[str, pl.DataFrame]) -> None:
     before = {name: frame.clone() for name, frame in tables.items()}
-    mine(**tables, verdicts={"s-00": "ok"}, corrected=(), mining=OFTEN, augment="standard")
+    mine(**tables, verdicts={"s-00": "ok"}, settled=(), mining=OFTEN, augment="standard")
     assert all(before[name].equals(frame) for name, frame in tables.items())
 
 
@@ -111,7 +111,7 @@ def test_inputs_stay_as_they_were(tables: dict[str, pl.DataFrame]) -> None:
 def test_what_mining_does_is_an_option(
     tables: dict[str, pl.DataFrame], mining: Mining, weight: float, recipe: str, hard: int
 ) -> None:
-    mined = mine(**tables, verdicts={}, corrected=(), mining=mining, augment="standard")
+    mined = mine(**tables, verdicts={}, settled=(), mining=mining, augment="standard")
     row = rows(mined)["s-00"]
     assert (row["weight"], row["recipe"]) == (weight, recipe)
     assert mined.filter(pl.col("reason").str.starts_with("hard")).height == hard
@@ -119,7 +119,7 @@ def test_what_mining_does_is_an_option(
 
 def test_images_that_are_not_hard_have_an_augmentation_of_their_own(tables: dict[str, pl.DataFrame]) -> None:
     mining = Mining(hard_share=0.25, other_augment="strong")
-    mined = mine(**tables, verdicts={}, corrected=(), mining=mining, augment="standard")
+    mined = mine(**tables, verdicts={}, settled=(), mining=mining, augment="standard")
     hard = pl.col("reason").str.starts_with("hard")
     assert mined.filter(hard)["recipe"].unique().to_list() == ["copy-paste"]
     assert mined.filter(~hard)["recipe"].unique().to_list() == ["strong"]
@@ -128,9 +128,7 @@ def test_images_that_are_not_hard_have_an_augmentation_of_their_own(tables: dict
 def test_a_rare_slice_that_does_badly_is_raised_to_its_share(tables: dict[str, pl.DataFrame]) -> None:
     plain = Mining(suspects="keep", hard_share=0.0)
     raised = Mining(suspects="keep", hard_share=0.0, rare_share=0.2)
-    before, after = (
-        mine(**tables, verdicts={}, corrected=(), mining=one, augment="standard") for one in (plain, raised)
-    )
+    before, after = (mine(**tables, verdicts={}, settled=(), mining=one, augment="standard") for one in (plain, raised))
     assert set(before["weight"]) == {1.0}
     dark = after.filter(pl.col("reason") == "rare: dark")
     assert dark["sample_id"].to_list() == ["s-10", "s-11", "s-12"], "light does better than the whole"
@@ -138,12 +136,12 @@ def test_a_rare_slice_that_does_badly_is_raised_to_its_share(tables: dict[str, p
     often = mine(
         **tables,
         verdicts={},
-        corrected=(),
+        settled=(),
         mining=Mining(suspects="keep", hard_share=0.0, rare_share=0.9),
         augment="none",
     )
     assert often["weight"].max() == 5.0
-    both = mine(**tables, verdicts={"s-11": "exclude"}, corrected=(), mining=Mining(rare_share=0.3), augment="standard")
+    both = mine(**tables, verdicts={"s-11": "exclude"}, settled=(), mining=Mining(rare_share=0.3), augment="standard")
     assert rows(both)["s-11"]["weight"] == 0.0, "what left does not come back"
 
 
@@ -166,9 +164,9 @@ def test_an_option_of_mining_out_of_range(options: dict[str, object], message: s
 
 
 def test_a_corrected_label_is_settled(tables: dict[str, pl.DataFrame]) -> None:
-    verdicts = {"s-00": "relabel", "s-01": "relabel", "s-02": "exclude"}
-    mined = rows(mine(**tables, verdicts=verdicts, corrected={"s-00", "s-02", "s-03"}, mining=OFTEN, augment="none"))
-    assert mined["s-00"]["reason"] == "hard: bite, IoU 0.000", "neither asked for nor doubted"
+    verdicts = {"s-01": "relabel", "s-02": "exclude"}
+    mined = rows(mine(**tables, verdicts=verdicts, settled={"s-00", "s-02", "s-03"}, mining=OFTEN, augment="none"))
+    assert mined["s-00"]["reason"] == "hard: bite, IoU 0.000", "not doubted"
     assert mined["s-01"]["reason"] == "a reviewer said relabel"
     assert mined["s-02"]["reason"] == "a reviewer said exclude"
     assert mined["s-03"]["reason"] == "hard: bite, IoU 0.075"

@@ -75,10 +75,13 @@ def test_with_a_run_only_what_is_said_differs_from_it(pooled: Dataset, run: Path
         ('hard-weight = "much"', "is no recipe of a loop"),
         ("rounds = ", "is no recipe of a loop"),
         ('rounds = "two"', "is no recipe of a loop"),
+        ("rounds = 0", "--rounds 0: expected 1 to 100"),
+        ('budget = "4h"', "--budget 4h: expected epochs"),
+        ('to = "cvatt"', "--to cvatt: expected one of cvat, "),
         ("size = 33", "--size 33"),
         ("\xff", "is no recipe of a loop"),
     ],
-    ids=["unknown", "range", "type", "no TOML", "type of the loop's", "an option of fit", "no text"],
+    ids=["unknown", "range", "type", "no TOML", "loop's type", "rounds", "budget", "tool", "option of fit", "no text"],
 )
 def test_a_damaged_recipe(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "weekly.toml"

@@ -30,11 +30,11 @@ from review.loop.report import write_report
 from review.loop.round import RoundResult
 from review.loop.run import read_loop, run_loop
 from review.loop.status import loop_status
-from review.loop.steps import epochs_of
+from review.loop.steps import Told, epochs_in_minutes
 from tests.conftest import REPOSITORY
 from tests.review.loop.making import FIT, SPLITS, configure, quiet
 from tests.train.making import make_dataset, quick
-from train.config import read_config
+from train.config import FitConfig, read_config
 from train.monitoring.log import read_log
 from train.scoring.metrics import summarise
 
@@ -318,9 +318,28 @@ def test_a_reviewers_verdicts_reach_the_mining(people: Dataset, finished: tuple[
 
 def test_a_budget_in_minutes_buys_the_epochs_that_fit(finished: tuple[Path, RoundResult]) -> None:
     base = finished[0] / "base"
+    people, said = open_dataset(finished[0].parent / "people"), list[str]()
     seconds = sorted(line.seconds for line in read_log(base))
-    assert epochs_of("3", base) == 3
-    assert epochs_of("1m", base) == int(60 / ((seconds[0] + seconds[1]) / 2))
+    plain, minutes = (configure(people, finished[0], budget=budget) for budget in ("3", "1m"))
+    assert epochs_in_minutes(Told(finished[0], plain, quiet, None, None), people) == 0
+    found = epochs_in_minutes(Told(finished[0], minutes, said.append, None, None), people)
+    assert found == int(60 / ((seconds[0] + seconds[1]) / 2))
+    assert said[0].startswith(f"1m are {found} epochs of about ")
+
+
+def test_minutes_from_a_run_are_those_of_the_arms(
+    people: Dataset, finished: tuple[Path, RoundResult], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, asked = finished[0] / "base", list[int]()
+
+    def by_size(dataset: Dataset, config: FitConfig) -> float:
+        asked.append(config.size)
+        return 7.5
+
+    monkeypatch.setattr("review.loop.steps.epoch_seconds", by_size)
+    config = loop_config(people, finished[0].parent / "large", {"size": 64}, rounds=1, budget="1m", start=base)
+    assert epochs_in_minutes(Told(finished[0].parent / "large", config, quiet, None, None), people) == 8
+    assert asked == [64]
 
 
 @pytest.mark.parametrize(
