@@ -178,7 +178,7 @@ def with_copies(
     Only items from the `first` on are looked at.
     """
     mine = items[first:]
-    around = [[other - first for other in found if other >= first] for found in near[first:]]
+    around = [tuple(other - first for other in found if other >= first) for found in near[first:]]
     originals = copies(mine, around, "near" if recipe.duplicates == "near" else "exact")
     exact = [other is not None and mine[other].sha256 == one.sha256 for one, other in zip(mine, originals, strict=True)]
     names = [None if other is None else mine[other].sample_id for other in originals]
@@ -193,7 +193,7 @@ def place_chosen(
 ) -> dict[int, Placement]:
     """The placements of some of the items, by their index; the others do not exist for them."""
     number = {index: position for position, index in enumerate(chosen)}
-    around = [[number[other] for other in near[index] if other in number] for index in chosen]
+    around = [tuple(number[other] for other in near[index] if other in number) for index in chosen]
     placed = place_images(
         [items[index] for index in chosen],
         around,

@@ -8,7 +8,7 @@ leak, and leaves no trace.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -53,13 +53,13 @@ class Placement:
     ties: tuple[str, ...] = ()
 
 
-def neighbours_of(pairs: Iterable[tuple[int, int]], total: int) -> list[list[int]]:
+def neighbours_of(pairs: Iterable[tuple[int, int]], total: int) -> list[tuple[int, ...]]:
     """For each image the images nearly the same as it, ascending."""
-    near: list[list[int]] = [[] for _ in range(total)]
+    found = defaultdict[int, list[int]](list)
     for one, other in pairs:
-        near[one].append(other)
-        near[other].append(one)
-    return [sorted(found) for found in near]
+        found[one].append(other)
+        found[other].append(one)
+    return [tuple(sorted(found[number])) if number in found else () for number in range(total)]
 
 
 def copies(items: Sequence[Item], near: Sequence[Sequence[int]], kind: str) -> list[int | None]:
@@ -87,29 +87,39 @@ class _Groups:
     """Units joined to groups; a group is called after its first unit and has one split."""
 
     def __init__(self) -> None:
-        self._parent: dict[str, str] = {}
-        self.split: dict[str, str] = {}
-        self._age: dict[str, int] = {}
+        self._number: dict[str, int] = {}
+        """Of each unit, in the order they came."""
+        self._units: list[str] = []
+        self._parent: list[int] = []
+        self._split: list[str] = []
 
     def __contains__(self, unit: str) -> bool:
-        return unit in self._parent
+        return unit in self._number
+
+    def _root(self, number: int) -> int:
+        while self._parent[number] != number:
+            self._parent[number] = self._parent[self._parent[number]]
+            number = self._parent[number]
+        return number
 
     def root(self, unit: str) -> str:
         """The first unit of a unit's group."""
-        while self._parent[unit] != unit:
-            self._parent[unit] = self._parent[self._parent[unit]]
-            unit = self._parent[unit]
-        return unit
+        return self._units[self._root(self._number[unit])]
 
-    def join(self, unit: str, split: str, roots: Iterable[str]) -> None:
-        """Put a unit, a new one or one of a group, and all these groups of its split into one group: the oldest."""
+    def split(self, unit: str) -> str:
+        """The split of a unit's group."""
+        return self._split[self._root(self._number[unit])]
+
+    def join(self, unit: str, split: str, others: Iterable[str]) -> None:
+        """Put a unit, a new one or one of a group, and the groups of others, all of its split, into the oldest one."""
         if unit not in self:
-            self._parent[unit], self.split[unit], self._age[unit] = unit, split, len(self._age)
-        together = {self.root(unit), *roots}
-        oldest = min(together, key=self._age.__getitem__)
-        for other in together - {oldest}:
-            self._parent[other] = oldest
-            del self.split[other]
+            self._number[unit] = len(self._units)
+            self._parent.append(len(self._units))
+            self._units.append(unit)
+            self._split.append(split)
+        together = [self._root(self._number[one]) for one in (unit, *others)]
+        for other in together:
+            self._parent[other] = min(together)
 
 
 def place_images(
@@ -135,14 +145,14 @@ def place_images(
         around = list(dict.fromkeys(groups.root(placed[other]) for other in near[number] if other in placed))
         split = split_for(item, around, groups, shares, seed, fixed_test=fixed_test)
         allowed = item.fixed == split or (item.fixed is None and not (fixed_test and split == "test"))
-        if allowed and all(groups.split[root] == split for root in around):
+        if allowed and all(groups.split(root) == split for root in around):
             groups.join(item.unit, split, around)
             placed[number] = item.unit
         else:
             found[number] = Placement(item.unit, split, leak_reason(items, near[number], placed, groups, split))
     for number, unit in placed.items():
         group = groups.root(unit)
-        found[number] = Placement(group, groups.split[group])
+        found[number] = Placement(group, groups.split(group))
     for number in range(len(items)):
         if number not in found:
             found[number] = place_unlabelled(items, number, near[number], placed, groups, found)
@@ -154,10 +164,10 @@ def split_for(
 ) -> str:
     """The split an image has: its unit's, else the one fixed for it, else its first neighbour's, else its hash's."""
     if item.unit in groups:
-        return groups.split[groups.root(item.unit)]
+        return groups.split(item.unit)
     if item.fixed is not None:
         return item.fixed
-    open_to_it = [groups.split[root] for root in around if not (fixed_test and groups.split[root] == "test")]
+    open_to_it = [groups.split(root) for root in around if not (fixed_test and groups.split(root) == "test")]
     return open_to_it[0] if open_to_it else own_split(item.unit, shares, seed, fixed_test=fixed_test)
 
 
@@ -181,7 +191,7 @@ def leak_reason(
     told: dict[str, str] = {}
     for other in near:
         if other in placed:
-            found = groups.split[groups.root(placed[other])]
+            found = groups.split(placed[other])
             told.setdefault(found, f"{items[other].sample_id} ({found})")
     if not told:
         return f"its group stands in the split {split} already"
@@ -248,7 +258,7 @@ def place_unlabelled(
         found[other].group for other in near if other < number and items[other].fixed == split == "pool" and not ties
     ]
     group = [*ties, *alike, item.unit][0]
-    return Placement(group, split, tie_reason(split, [(tie, groups.split[tie]) for tie in ties]), ties)
+    return Placement(group, split, tie_reason(split, [(tie, groups.split(tie)) for tie in ties]), ties)
 
 
 def tie_reason(kind: str, ties: Sequence[tuple[str, str]]) -> str | None:
