@@ -39,7 +39,7 @@ ABOUT_BASE = ("folds", "weights", "epochs")
 
 
 class LoopConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """`loop.json`. A loop goes on with another number of rounds; all else stays as it was begun."""
+    """`loop.json`. A loop goes on with another number of rounds or for another tool; all else stays as it was begun."""
 
     format: int = schema.FORMAT
     dataset: str
@@ -265,6 +265,10 @@ def _to_train(dataset: Dataset, options: Mapping[str, Any], budget: str) -> FitC
 
 def _started(start: Path, options: Mapping[str, Any]) -> FitConfig:
     """How the run that a loop begins with was trained, and what its arms change of that."""
+    if not (start / "config.json").is_file():
+        raise MissingError(
+            f"--from {start}: is no run (no config.json in it). Train one: curate train fit DATASET --out RUN"
+        )
     if not is_finished(start):
         resume = f"curate train fit DATASET --out {start} --resume"
         raise MissingError(f"--from {start}: is not finished. Finish it with: {resume}")

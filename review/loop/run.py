@@ -172,18 +172,22 @@ def _check_place(dataset: Dataset, out: Path, config: LoopConfig) -> None:
 
 
 def _claim(out: Path, config: LoopConfig, force: bool) -> None:
-    """Write loop.json, or see that it is the one of an earlier call with the same options, but for --rounds.
+    """Write loop.json, or see that it is the one of an earlier call with the same options, but for --rounds and --to.
 
     A loop that has not finished a single epoch holds nothing that could be lost, and is begun anew.
     """
     path = out / "loop.json"
     stored, begun = stored_config(out), sum(round_folder(out, number).is_dir() for number in range(1, 101))
-    if stored is not None and not force and msgspec.structs.replace(stored, rounds=config.rounds) == config:
+    if (
+        stored is not None
+        and not force
+        and msgspec.structs.replace(stored, rounds=config.rounds, to=config.to) == config
+    ):
         if config.rounds < begun:
             raise UsageError(
                 f"--rounds {config.rounds}: {out} has begun {begun} rounds. Leave --rounds out, or ask for more"
             )
-        if config.rounds != stored.rounds:
+        if config != stored:
             write_atomic(path, encoded(config))
         return
     if path.is_file() and not force and (begun or (out / "base" / "log.jsonl").exists()):

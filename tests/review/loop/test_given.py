@@ -61,6 +61,8 @@ def test_a_run_that_is_not_finished_is_no_base(pooled: Dataset, run: Path, tmp_p
     (tmp_path / "half/config.json").write_bytes((run / "config.json").read_bytes())
     with pytest.raises(MissingError, match=r"--from .*half: is not finished. Finish it with: curate train fit"):
         configure(pooled, tmp_path / "loop", start=tmp_path / "half")
+    with pytest.raises(MissingError, match=r"--from .*people: is no run \(no config.json in it\)"):
+        configure(pooled, tmp_path / "loop", start=pooled.root)
 
 
 def test_an_ensemble_needs_fold_models(pooled: Dataset, tmp_path: Path) -> None:
@@ -305,7 +307,9 @@ def once(pooled: Dataset, run: Path) -> Path:
 
 def test_a_round_is_not_repeated_with_another_seed(pooled: Dataset, finished: Path) -> None:
     said, base = list[str](), pooled.root.parent / "replaced"
-    results = run_loop(pooled, finished, configure(pooled, finished, start=base, rounds=3), said.append)
+    config = configure(pooled, finished, start=base, rounds=3, to="labelme")
+    results = run_loop(pooled, finished, config, said.append)
+    assert read_loop(finished)[0] == config, "further rounds, and for another tool"
     assert [result.promoted for result in results] == [False], "four images of validation never are enough"
     (told,) = [line for line in said if "not begun" in line]
     assert "round 2 is not begun, for round 1 was not promoted and nothing has come in since" in told
