@@ -112,6 +112,7 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 
 STAGED = "partial"
+LOCK_TRIES, LOCK_PAUSE_S = 4, 0.05
 """What the folder that `staged_folder` fills is called for."""
 
 
@@ -233,11 +234,14 @@ def is_held(folder: Path) -> bool:
 
 
 def _lock(descriptor: int, out: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise ExistsError(f"{out}: another process is writing it. Wait, or choose another --out") from None
+    """Lock a folder; who only asks, as `is_held`, has let go of it by the second try."""
+    for _ in range(LOCK_TRIES):
+        with suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(LOCK_PAUSE_S)
+    os.close(descriptor)
+    raise ExistsError(f"{out}: another process is writing it. Wait, or choose another --out")
 
 
 def _lock_new_folder(staging: Path, out: Path) -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -263,6 +265,16 @@ def test_a_held_folder_refuses_a_second_process(tmp_path: Path) -> None:
         pass
     with files.held_folder(tmp_path / "loop"):
         pass
+
+
+def test_who_only_asks_keeps_nobody_out(tmp_path: Path) -> None:
+    asking = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(asking, fcntl.LOCK_SH)
+    over = threading.Timer(0.02, os.close, [asking])
+    over.start()
+    with files.held_folder(tmp_path):
+        assert files.is_held(tmp_path)
+    over.join()
 
 
 def test_a_link_shares_the_bytes(tmp_path: Path) -> None:
