@@ -112,8 +112,9 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 
 STAGED = "partial"
-LOCK_TRIES, LOCK_PAUSE_S = 4, 0.05
 """What the folder that `staged_folder` fills is called for."""
+LOCK_TRIES, LOCK_PAUSE_S = 4, 0.05
+"""How often a folder that is held is asked for, and the pause after each time."""
 
 
 @contextmanager
