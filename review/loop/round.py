@@ -30,6 +30,7 @@ from review.slices import conditions_of, slices_of
 from train.config import FitConfig, relative
 from train.data import material
 from train.data.folds import training_ids
+from train.monitoring.log import is_finished
 from train.scoring.figures import groups_of
 from train.scoring.metrics import Summary, summarise
 
@@ -161,14 +162,19 @@ def _mined(begun: Round, evidence: Path, learnt: Dataset) -> pl.DataFrame:
 def _train_arms(begun: Round, epochs: int, mined: pl.DataFrame, learnt: Dataset) -> None:
     """The control, with corrected labels these alone, and the candidate."""
     length, arm = counted(epochs, "epoch"), arm_of(begun, epochs)
-    begun.say(f"control, {length} without mining")
+
+    def learn(name: str, dataset: Dataset, told: str, mined: pl.DataFrame | None = None) -> None:
+        if not is_finished(begun.folder / name):
+            begun.say(told)
+            train(dataset, begun.folder / name, arm, mined, begun.told)
+
     learns = learnt_before(begun.before, begun.dataset, begun.folder / "control-dataset")
-    train(learns, begun.folder / "control", arm, None, begun.told)
+    learn("control", learns, f"control, {length} without mining")
     if begun.given.dataset:
-        begun.say(f"{length} with {counted(begun.given.corrected, 'new or corrected label')}, without mining")
-        train(begun.dataset, begun.folder / "labels", arm, None, begun.told)
-    begun.say(f"candidate, {length} with {in_words(mined, begun.told.config.mining.suspects)}")
-    train(learnt, begun.folder / "candidate", arm, mined, begun.told)
+        labels = counted(begun.given.corrected, "new or corrected label")
+        learn("labels", begun.dataset, f"{length} with {labels}, without mining")
+    mining = in_words(mined, begun.told.config.mining.suspects)
+    learn("candidate", learnt, f"candidate, {length} with {mining}", mined)
 
 
 def arm_of(begun: Round, epochs: int) -> FitConfig:

@@ -125,6 +125,14 @@ def test_a_finished_loop_is_left_as_it_is(people: Dataset, finished: tuple[Path,
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()} == before
 
 
+def test_what_is_trained_is_not_told_again(people: Dataset, finished: tuple[Path, RoundResult]) -> None:
+    out, said = Path(shutil.copytree(finished[0], people.root.parent / "again")), list[str]()
+    (out / "round-1/verdict.json").unlink()
+    assert run_loop(people, out, configure(people, out), said.append) == [finished[1]]
+    assert not [line for line in said if "control" in line or "candidate" in line]
+    assert any("now the test split" in line for line in said)
+
+
 def test_the_test_split_decides_nothing(people: Dataset, finished: tuple[Path, RoundResult], tmp_path: Path) -> None:
     other = make_dataset(tmp_path / "people", SPLITS[:-3] + ("background",) * 3)
     assert other.samples.filter(pl.col("split") == "train").equals(people.samples.filter(pl.col("split") == "train"))
