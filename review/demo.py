@@ -67,7 +67,7 @@ def demo(out: Path, seed: int, force: bool) -> None:
     results = run_loop(dataset, place, twice, say, say_epoch, labels=labels)
     report = write_report(dataset, place)
     for result in results:
-        click.echo(round_text(result))
+        click.echo(round_text(result, len(results)))
     click.echo(f"\nreport      {report}")
     click.echo(f"look at it  curate review open {place / 'base'}")
     say(f"({time.monotonic() - start:.0f} s)")

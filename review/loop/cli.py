@@ -203,7 +203,7 @@ def start_loop(
         print_json(results)
         return
     for result in results:
-        click.echo(round_text(result))
+        click.echo(round_text(result, len(results)))
     click.echo(f"\n{out / 'report.html'}")
 
 
@@ -219,14 +219,16 @@ def say_epoch(line: EpochLine) -> None:
     say(f"  epoch {line.epoch}{fold}: loss {line.train_loss:.3f}, validation IoU {iou}, {line.seconds:.0f} s")
 
 
-def round_text(result: RoundResult) -> str:
-    """A round's decision and table as text."""
+def round_text(result: RoundResult, rounds: int = 1) -> str:
+    """A round's decision and table as text; `rounds` is how many there are to tell of."""
     from review.compare import gain_words, plain_table
 
     word = "promoted" if result.promoted else "not promoted"
-    decision = f"round {result.round}: {word} on {result.validation_images} validation images: "
-    table = plain_table(result.table, result.gains, result.proposed)
-    lines = [f"\n{decision}{'; '.join(result.reasons)}", "", f"{result.test_images} test images, scored once", table]
+    lines = [f"\nround {result.round}: {word} on {result.validation_images} validation images"]
+    lines += check_lines(result)
+    scored = "scored once per round, used for no choice" if rounds > 1 else "scored once"
+    lines += ["", f"{result.test_images} test images, {scored}"]
+    lines.append(plain_table(result.table, result.gains, result.proposed))
     for name, words in EARNED.items():
         if name in result.earned:
             told = ", ".join(f"{one.name} {gain_words(one)}" for one in result.earned[name])
@@ -234,9 +236,24 @@ def round_text(result: RoundResult) -> str:
     return "\n".join(lines)
 
 
+def check_lines(result: RoundResult) -> list[str]:
+    """What the gate asked and the answers, a line each, what failed first; a file of before has the reasons alone."""
+    from review.loop.gate import TWO_CHANCES
+
+    lines = []
+    if len(result.checks) > 1:
+        lines.append(TWO_CHANCES)
+    for name, checks in result.checks.items():
+        if len(result.checks) > 1:
+            lines.append(f"{name}:")
+        lines += [f"  {'holds' if check.holds else 'fails'}  {check.words}" for check in checks]
+    return lines or [f"  {reason}" for reason in result.reasons]
+
+
 EARNED: Mapping[str, str] = {
     "labels": "what the new and corrected labels earned (labels - control)",
-    "mining": "what mining earned beside them (after - labels)",
+    "mining": "what the recipe, hard images and their augmentation together, earned beside them (after - labels)",
+    "ensemble": "what the mean of the base and its fold models has over the control (ensemble - control)",
 }
 
 
@@ -248,15 +265,23 @@ def print_json(results: list[RoundResult]) -> None:
 
 
 def print_status(folder: Path, *, as_json: bool) -> None:
-    """What is done, running and next."""
+    """What is done, running and next, and how long each run has trained."""
     import msgspec
 
+    from review.loop.config import read_config_of_loop
     from review.loop.status import loop_status
+    from review.loop.times import run_times
+    from train.monitoring.estimate import duration
 
     steps = list(loop_status(folder))
+    times = run_times(folder, read_config_of_loop(folder))
     if as_json:
-        sys.stdout.write(msgspec.json.encode(dict(steps)).decode() + "\n")
+        shown = {
+            step: {"state": state} | ({"seconds": round(times[step], 1)} if step in times else {})
+            for step, state in steps
+        }
+        sys.stdout.write(msgspec.json.encode(shown).decode() + "\n")
         return
     width = max(len(step) for step, _ in steps)
     for step, state in steps:
-        click.echo(f"{step:<{width}}  {state}")
+        click.echo(f"{step:<{width}}  {state}" + (f", {duration(times[step])}" if step in times else ""))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import polars as pl
@@ -22,25 +22,45 @@ LOSS = 0.005
 """A slice has lost where its difference is below minus this with its whole interval: half a point of IoU."""
 
 
+class Check(msgspec.Struct, frozen=True):
+    """One thing that the gate asks, and the answer in words."""
+
+    holds: bool
+    words: str
+
+
 class Verdict(msgspec.Struct, frozen=True):
     """Whether the candidate is promoted, why, and on what figures."""
 
-    promoted: bool
-    reasons: list[str]
+    checks: list[Check]
+    """What fails first; all of them hold for what is promoted."""
     images: int
     figures: list[Difference]
     slices: list[SliceDifference]
-    """Those of FEWEST_IN_SLICE images and more, what lost most first."""
+    """All of the validation images: those of FEWEST_IN_SLICE and more first, of these what lost most."""
+
+    @property
+    def promoted(self) -> bool:
+        """Whether nothing fails."""
+        return all(check.holds for check in self.checks)
+
+    @property
+    def reasons(self) -> list[str]:
+        """The checks in words."""
+        return [check.words for check in self.checks]
 
 
 PROPOSED = ("after", "labels")
 """What may be promoted: the candidate, and what learnt corrected labels alone."""
 
+TWO_CHANCES = "Two had a chance, after and labels; of two that pass the one with the higher image mean IoU is promoted."
+"""What is to be said where there are both."""
+
 
 def choose(
     scores: Mapping[str, pl.DataFrame], slices: pl.DataFrame, groups: Mapping[str, str], seed: int
-) -> tuple[str, Verdict]:
-    """One of PROPOSED and the verdict on it: what is promoted, or else the candidate.
+) -> tuple[str, dict[str, Verdict]]:
+    """One of PROPOSED, which is promoted or else the candidate, and the verdict on each that is there.
 
     Of two that pass it is the one with the higher image mean IoU.
 
@@ -54,13 +74,7 @@ def choose(
         if name in scores
     }
     passed = [name for name, verdict in verdicts.items() if verdict.promoted]
-    best = max(passed, key=lambda name: mean_of(scores[name]["iou"]) or 0.0, default="after")
-    verdict = verdicts[best]
-    if best == "labels":
-        after = "passes too, with a lower image mean IoU" if "after" in passed else "does not pass"
-        told = f"it learnt the new and corrected labels without mining; what learnt with both {after}"
-        return best, msgspec.structs.replace(verdict, reasons=[*verdict.reasons, told])
-    return best, verdict
+    return max(passed, key=lambda name: mean_of(scores[name]["iou"]) or 0.0, default="after"), verdicts
 
 
 def decide(
@@ -85,37 +99,52 @@ def decide(
         seed: Seed of the bootstrap.
     """
     figures = differences(control, candidate, groups, seed)
-    by_slice = [one for one in slice_differences(control, candidate, slices, groups) if one.images >= FEWEST_IN_SLICE]
+    by_slice = slice_differences(control, candidate, slices, groups)
+    by_slice.sort(key=lambda one: one.images < FEWEST_IN_SLICE)
     mean, worst = (next(f for f in figures if f.name == name) for name in ("image mean IoU", "worst tenth IoU"))
     if mean.difference is None or worst.difference is None or worst.low is None:
         told = "no two groups of validation images show a person, so nothing can be decided"
-        return Verdict(False, [told], control.height, figures, by_slice)
+        return Verdict([Check(False, told)], control.height, figures, by_slice)
     mean_holds, worst_rises = mean.difference >= 0, worst.low > 0
-    replaced = [one for one in differences(before, candidate, groups, seed) if one.name in (mean.name, worst.name)]
-    spoiled = [one for one in replaced if one.difference is None or one.difference < 0]
     independent = len({groups[sample_id] for sample_id in control["sample_id"]})
-    enough = independent >= FEWEST_IMAGES
-    reasons = [
-        f"the image mean IoU {'does not fall' if mean_holds else 'falls'} ({_with_interval(mean)})",
-        f"the worst tenth {'rises' if worst_rises else 'does not rise beyond chance'} ({_with_interval(worst)})",
+    checks = [
+        Check(mean_holds, f"the image mean IoU {'does not fall' if mean_holds else 'falls'} ({_with_interval(mean)})"),
+        Check(
+            worst_rises,
+            f"the worst tenth {'rises' if worst_rises else 'does not rise beyond chance'} ({_with_interval(worst)})",
+        ),
+        *_beside_replaced(differences(before, candidate, groups, seed, (mean.name, worst.name))),
+        *_by_slice([one for one in by_slice if one.images >= FEWEST_IN_SLICE]),
+        _enough(control.height, independent),
     ]
-    reasons += [
-        f"the run it would replace has the better {one.name} ({number(one.first)}, it has {number(one.second)})"
-        for one in spoiled
-    ]
-    lost = [one for one in by_slice if one.iou.high is not None and one.iou.high < -LOSS]
-    if by_slice:
-        told = "; ".join(f"{one.slice} loses ({_with_interval(one.iou)})" for one in lost)
-        who = "the one slice" if len(by_slice) == 1 else f"each of the {len(by_slice)} slices"
-        holds = f"{who} of {FEWEST_IN_SLICE} images and more keeps within half a point, or within chance"
-        reasons.append(told or holds)
-    if not enough:
-        of = "" if independent == control.height else f" in {independent} groups"
-        told = f"{control.height} validation images{of} are too few to tell, at least {FEWEST_IMAGES} are needed"
-        reasons.append(told)
-    passes = mean_holds and worst_rises and enough and not spoiled and not lost
-    return Verdict(passes, reasons, control.height, figures, by_slice)
+    return Verdict(sorted(checks, key=lambda check: check.holds), control.height, figures, by_slice)
+
+
+def _beside_replaced(figures: Sequence[Difference]) -> list[Check]:
+    """Whether a candidate is not below the run that it would replace."""
+    below = [one for one in figures if one.difference is None or one.difference < 0]
+    if not below:
+        return [Check(True, "neither image mean nor worst tenth is below that of the run it would replace")]
+    has = "the run it would replace has the better"
+    return [Check(False, f"{has} {one.name} ({number(one.first)}, it has {number(one.second)})") for one in below]
+
+
+def _by_slice(slices: Sequence[SliceDifference]) -> list[Check]:
+    """Whether none of the slices that have a vote has lost."""
+    lost = [one for one in slices if one.iou.high is not None and one.iou.high < -LOSS]
+    if lost or not slices:
+        return [Check(False, f"{one.slice} loses ({_with_interval(one.iou)})") for one in lost]
+    who = "the one slice" if len(slices) == 1 else f"each of the {len(slices)} slices"
+    return [Check(True, f"{who} of {FEWEST_IN_SLICE} images and more keeps within half a point, or within chance")]
+
+
+def _enough(images: int, groups: int) -> Check:
+    """Whether so many validation images in so many groups can tell."""
+    of = "" if groups == images else f" in {groups} groups"
+    if groups >= FEWEST_IMAGES:
+        return Check(True, f"{images} validation images{of} are enough to tell")
+    return Check(False, f"{images} validation images{of} are too few to tell, at least {FEWEST_IMAGES} are needed")
 
 
 def _with_interval(figure: Difference) -> str:
-    return f"{figure.difference:+.4f}, 95 % interval {figure.low:+.4f} to {figure.high:+.4f}"
+    return f"{figure.difference:+.3f}, 95 % interval {figure.low:+.3f} to {figure.high:+.3f}"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import polars as pl
@@ -11,14 +12,17 @@ import polars as pl
 from curate import schema
 from curate.dataset import Dataset, read_table
 from curate.files import write_atomic
-from review.compare import SliceDifference, changes, gain_words, table_rows
+from review.compare import SAME, SliceDifference, changes, gain_words, table_rows
+from review.loop.config import LoopConfig
+from review.loop.gate import FEWEST_IN_SLICE, TWO_CHANCES
 from review.loop.given import read_given, version_of
 from review.loop.mine import options_of
 from review.loop.offer import TO_LABEL
 from review.loop.pool import POOL
-from review.loop.round import RoundResult
+from review.loop.round import FOLDERS, RoundResult
 from review.loop.run import read_loop
-from review.loop.steps import round_folder
+from review.loop.steps import labels_of, round_folder, scores_of
+from review.loop.times import run_times
 from review.pages import Curve, Picture, curves_svg, funnel_rows, iou_words, page, photograph, picture
 from train.config import placed, relative
 from train.monitoring.log import read_log
@@ -40,13 +44,15 @@ class Row:
 def write_report(dataset: Dataset, out: Path) -> Path:
     """Write `report.html` of the loop in folder `out`; returns its path."""
     config, results = read_loop(out)
-    base, stories, version = config.base_of(out), list[dict[str, object]](), dataset
-    for result in results:
-        folder = round_folder(out, result.round)
-        given = read_given(folder)
-        version = version if given is None else version_of(version, folder, given)
-        stories.append(_round_story(version, out, result))
+    base, versions = config.base_of(out), versions_of(dataset, out, results)
+    changed = [changed_splits(*two) for two in pairwise(versions)]
+    stories = [
+        _round_story(version, out, result) | {"changed": others}
+        for version, result, others in zip(versions[1:], results, changed, strict=True)
+    ]
     first, last = (placed(results[place].evidence, out) if results else out / base for place in (0, -1))
+    given = read_given(round_folder(out, results[-1].round)) if results else None
+    chapters = chapters_of(results, [result.round for result, on in zip(results, changed, strict=True) if "val" in on])
     html = page(
         "loop.html",
         dataset=dataset,
@@ -54,14 +60,66 @@ def write_report(dataset: Dataset, out: Path) -> Path:
         counts=dataset.header.counts,
         config=config,
         mining=options_of(config.mining),
+        summary=summary_of(out, config, results),
+        two_chances=TWO_CHANCES,
+        fewest_in_slice=FEWEST_IN_SLICE,
         rounds=stories,
         base_failures=failure_rows(first, ("train", "val")),
-        suspects=suspect_gallery(version, last),
-        curves=curves_svg(loop_curves(out, base, results)),
+        suspects=suspect_gallery(versions[-1], last, evidence_words(results), given.verdicts if given else {}),
+        chapters=[
+            ([one.round for one in chapter], curves_svg(curves))
+            for chapter, curves in zip(chapters, loop_curves(out, base, results, chapters), strict=True)
+        ],
+        times=[(step, f"{seconds / 60:.1f}") for step, seconds in run_times(out, config).items()],
     )
     path = out / "report.html"
     write_atomic(path, html)
     return path
+
+
+def versions_of(dataset: Dataset, out: Path, results: Sequence[RoundResult]) -> list[Dataset]:
+    """The version that the loop began with, and that of each round."""
+    versions = [dataset]
+    for result in results:
+        folder = round_folder(out, result.round)
+        given = read_given(folder)
+        versions.append(versions[-1] if given is None else version_of(versions[-1], folder, given))
+    return versions
+
+
+def changed_splits(before: Dataset, after: Dataset) -> list[str]:
+    """Which of val and test has other images, or other labels of them, in a later version."""
+    return [one for one in ("val", "test") if not labels_of(before, [one]).equals(labels_of(after, [one]))]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What who reads no further has to know."""
+
+    promoted: int
+    """Rounds."""
+    model: str
+    """The run to use now, relative to the loop's folder."""
+    figures: str
+    """How good it is on test images; empty before there is a round."""
+    to_label: str
+    """What to label next, relative to the loop's folder; empty where there is nothing."""
+    offered: int
+    """Images in it."""
+
+
+def summary_of(out: Path, config: LoopConfig, results: Sequence[RoundResult]) -> Summary:
+    """What a loop has come to."""
+    if not results:
+        return Summary(0, relative(config.base_of(out), out), "", "", 0)
+    last = results[-1]
+    found = last.table[last.proposed if last.promoted else "before"]
+    shown = f"Image mean IoU {number(found.mean_iou)}, worst tenth {number(found.worst_tenth_iou)}"
+    figures = f"{shown}, on the {last.test_images} test images of round {last.round}"
+    to_label = f"{round_folder(out, last.round).name}/{TO_LABEL}"
+    ready = last.offered if (out / to_label).is_file() else 0
+    promoted = sum(result.promoted for result in results)
+    return Summary(promoted, last.promotes, figures, to_label if ready else "", ready)
 
 
 def failure_rows(run: Path, splits: Sequence[str]) -> list[tuple[str, int, float]]:
@@ -77,10 +135,9 @@ def failure_rows(run: Path, splits: Sequence[str]) -> list[tuple[str, int, float
 
 def _round_story(dataset: Dataset, out: Path, result: RoundResult) -> dict[str, object]:
     folder = round_folder(out, result.round)
-    runs = {name: placed(place, out) for name, place in result.runs.items()}
-    scores = {name: _test_scores(run) for name, run in runs.items()}
+    runs = {name: validated_run(out, result, name) for name in ("before", "control", result.proposed)}
+    scores = {name: scores_of(run, "val") for name, run in runs.items()}
     moved = changes(scores["control"], scores[result.proposed])
-    shown = {name: runs[name] for name in ("before", "control", result.proposed)}
     return {
         "result": result,
         "names": list(result.table),
@@ -91,23 +148,40 @@ def _round_story(dataset: Dataset, out: Path, result: RoundResult) -> dict[str, 
         "version": dataset.header.digest,
         "hard": hard_gallery(dataset, folder / "mined.parquet", placed(result.evidence, out)),
         "recipes": list(result.recipes.items()),
-        "still": failure_rows(runs[result.proposed], ("test",)),
+        "still": failure_rows(runs[result.proposed], ("val",)),
         "to_label": f"{folder.name}/{TO_LABEL}" if (folder / TO_LABEL).is_file() else "",
         "pool": pool_gallery(dataset, folder),
-        "improved": _gallery(dataset, shown, moved.filter(pl.col("change") > 0).reverse().head(SHOWN), scores),
-        "worse": _gallery(dataset, shown, moved.filter(pl.col("change") < 0).head(SHOWN), scores),
+        "improved": _gallery(dataset, runs, moved.filter(pl.col("change") > 0).reverse().head(SHOWN), scores),
+        "worse": _gallery(dataset, runs, moved.filter(pl.col("change") < 0).head(SHOWN), scores),
         "counts": {
-            "better": moved.filter(pl.col("change") > 0.01).height,
-            "worse": moved.filter(pl.col("change") < -0.01).height,
-            "same": moved.filter(pl.col("change").abs() <= 0.01).height,
+            "better": moved.filter(pl.col("change") > SAME).height,
+            "worse": moved.filter(pl.col("change") < -SAME).height,
+            "same": moved.filter(pl.col("change").abs() <= SAME).height,
         },
     }
 
 
-def slice_rows(slices: Sequence[SliceDifference]) -> list[tuple[str, int, str, str, str]]:
-    """(slice, images, IoU of the control, of the candidate, their difference) of the validation split."""
+def validated_run(out: Path, result: RoundResult, name: str) -> Path:
+    """Where the validation scores and predictions of a round's run (`before`, `control`, `labels`, `after`) lie."""
+    folder = round_folder(out, result.round)
+    run = placed(result.base, out) if name == "before" else folder / FOLDERS.get(name, name)
+    apart = folder / "judged" / FOLDERS.get(name, name)
+    is_apart = (apart / "scores.parquet").is_file() and not scores_of(apart, "val").is_empty()
+    return apart if is_apart else run
+
+
+def slice_rows(slices: Sequence[SliceDifference]) -> list[tuple[str, int, bool, str, str, str]]:
+    """(slice, images, whether it has a vote, IoU of the control, of the candidate, their difference) on validation."""
     return [
-        (one.slice, one.images, number(one.iou.first), number(one.iou.second), gain_words(one.iou)) for one in slices
+        (
+            one.slice,
+            one.images,
+            one.images >= FEWEST_IN_SLICE,
+            number(one.iou.first),
+            number(one.iou.second),
+            gain_words(one.iou),
+        )
+        for one in slices
     ]
 
 
@@ -145,10 +219,6 @@ def pool_gallery(dataset: Dataset, folder: Path) -> list[Row]:
     return rows
 
 
-def _test_scores(run: Path) -> pl.DataFrame:
-    return read_table(run / "scores.parquet", schema.SCORES).filter(pl.col("split") == "test")
-
-
 def _gallery(
     dataset: Dataset, runs: dict[str, Path], moved: pl.DataFrame, scores: dict[str, pl.DataFrame]
 ) -> list[Row]:
@@ -165,18 +235,34 @@ def _gallery(
     return rows
 
 
-def suspect_gallery(dataset: Dataset, run: Path) -> list[Row]:
-    """The most suspected labels of a run, each with the run's own view of it."""
-    suspects = read_table(run / "suspects.parquet", schema.SUSPECTS).head(SHOWN)
+def evidence_words(results: Sequence[RoundResult]) -> str:
+    """Whose predictions the last round's evidence is."""
+    if not results:
+        return "base"
+    last = results[-1]
+    return "fold models of the base" if last.out_of_fold else last.base
+
+
+def suspect_gallery(dataset: Dataset, run: Path, whose: str, verdicts: Mapping[str, str]) -> list[Row]:
+    """The most suspected labels by the evidence in `run`, but for those that a reviewer called ok.
+
+    Args:
+        dataset: The version that the evidence is of.
+        run: Scores, suspects and predictions.
+        whose: The model that these are of, in words.
+        verdicts: sample_id -> a reviewer's verdict.
+    """
+    fine = sorted(name for name, verdict in verdicts.items() if verdict == "ok")
+    suspects = read_table(run / "suspects.parquet", schema.SUSPECTS).filter(~pl.col("sample_id").is_in(fine))
     ious = dict(read_table(run / "scores.parquet", schema.SCORES).select("sample_id", "iou").iter_rows())
     samples = dataset.named
     return [
         Row(
             row["sample_id"],
             row["reason"],
-            [picture(dataset, samples[row["sample_id"]], run, f"base: {iou_words(ious[row['sample_id']])}")],
+            [picture(dataset, samples[row["sample_id"]], run, f"{whose}: {iou_words(ious[row['sample_id']])}")],
         )
-        for row in suspects.iter_rows(named=True)
+        for row in suspects.head(SHOWN).iter_rows(named=True)
         if row["sample_id"] in samples and ious.get(row["sample_id"]) is not None
     ]
 
@@ -184,18 +270,36 @@ def suspect_gallery(dataset: Dataset, run: Path) -> list[Row]:
 ARM_COLOURS = {"control": "#94a3b8", "labels": "#0284c7", "candidate": "#e11d48"}
 
 
-def loop_curves(out: Path, base: Path, results: list[RoundResult]) -> list[Curve]:
-    """Every training of the loop, the epochs of the arms continuing those of the run that they start from.
+def chapters_of(results: Sequence[RoundResult], changed: Collection[int]) -> list[list[RoundResult]]:
+    """The rounds apart where the validation images change: figures of two chapters are not of the same images.
 
-    The last round's arms are drawn in full, those of the rounds before the paler the older they are.
+    The first chapter is that of the base, and may have no round; `changed` are the rounds that begin another.
+    """
+    chapters = [list[RoundResult]()]
+    for result in results:
+        if result.round in changed:
+            chapters.append([])
+        chapters[-1].append(result)
+    return chapters
+
+
+def loop_curves(
+    out: Path, base: Path, results: Sequence[RoundResult], chapters: Sequence[Sequence[RoundResult]]
+) -> list[list[Curve]]:
+    """Every training of the loop by chapter, the epochs of the arms continuing those of the run that they start from.
+
+    A chapter's last arms are drawn in full, those of the rounds before the paler the older they are.
     """
     lines = read_log(base)
-    curves, ends = [Curve("base", lines, "#334155")], {relative(base, out): len(lines)}
-    for result in results:
-        begin = ends.get(result.base, len(lines))
-        for arm, colour in ARM_COLOURS.items():
-            if arm_lines := read_log(round_folder(out, result.round) / arm):
-                ends[f"round-{result.round}/{arm}"] = begin + len(arm_lines)
-                label = f"{arm} {result.round}" if len(results) > 1 else arm
-                curves.append(Curve(label, arm_lines, colour, begin, opacity=result.round / len(results)))
-    return curves
+    drawn, ends = list[list[Curve]](), {relative(base, out): len(lines)}
+    for chapter in chapters:
+        curves = [] if drawn else [Curve("base", lines, "#334155")]
+        for place, result in enumerate(chapter, start=1):
+            begin = ends.get(result.base, len(lines))
+            for arm, colour in ARM_COLOURS.items():
+                if arm_lines := read_log(round_folder(out, result.round) / arm):
+                    ends[f"round-{result.round}/{arm}"] = begin + len(arm_lines)
+                    label = f"{arm} {result.round}" if len(results) > 1 else arm
+                    curves.append(Curve(label, arm_lines, colour, begin, opacity=place / len(chapter)))
+        drawn.append(curves)
+    return drawn

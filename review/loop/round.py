@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from review.compare import SliceDifference
 from review.failures import bring_up_to_date
 from review.loop.config import arm_config
 from review.loop.first import FirstResult
-from review.loop.gate import Verdict, choose
+from review.loop.gate import Check, Verdict, choose
 from review.loop.given import learnt_before
 from review.loop.mine import SUSPECT_FACTORS, mine
 from review.loop.offer import offer, with_guesses
@@ -30,6 +31,7 @@ from review.slices import conditions_of, slices_of
 from train.config import FitConfig, relative
 from train.data import material
 from train.data.folds import training_ids
+from train.monitoring.log import is_finished
 from train.scoring.figures import groups_of
 from train.scoring.metrics import Summary, summarise
 
@@ -55,7 +57,7 @@ class RoundResult(msgspec.Struct, frozen=True):
     """The control first, what is proposed second."""
     validation_images: int
     slices: list[SliceDifference]
-    """Of the validation images."""
+    """Of the validation images: those that are judged first, then those of fewer than FEWEST_IN_SLICE images."""
     test: list[Difference]
     test_images: int
     table: dict[str, Summary]
@@ -66,7 +68,8 @@ class RoundResult(msgspec.Struct, frozen=True):
     evidence: str
     """Where the scores and failures lie that were mined, relative to the loop's folder."""
     earned: dict[str, list[Difference]]
-    """Of the test split, where corrected labels came in: what they earned over the control, and mining over them."""
+    """Of the test split, where corrected labels came in: what they earned over the control (`labels`), and the recipe,
+    mining and augmentation together, over them (`mining`); and what the `ensemble` has over the control."""
     mined: dict[str, int]
     recipes: dict[str, int]
     """Augmentation -> hard images that are given it."""
@@ -76,7 +79,9 @@ class RoundResult(msgspec.Struct, frozen=True):
     offered: int = 0
     """Images offered for labelling."""
     guessed: int = 0
-    """Images of the pool that the candidate learnt from under the model's guesses."""
+    """Images of the pool that the candidate learnt from under the model's guesses, or the ensemble's."""
+    checks: dict[str, list[Check]] = {}
+    """For each that had a chance, `after` and where there is that `labels`: what the gate asked, what fails first."""
     format: int = schema.FORMAT
 
     @property
@@ -113,12 +118,13 @@ def run_round(begun: Round) -> RoundResult:
     _train_arms(begun, epochs, mined, learnt)
     judging = {name: scores_of(run, "val") for name, run in _judged_arms(begun, "val").items()}
     slices = slices_of(begun.dataset.samples, conditions_of(begun.dataset))
-    proposed, verdict = choose(judging, slices, groups_of(begun.dataset), begun.told.config.fit.seed)
-    begun.say(f"{'promoted' if verdict.promoted else 'not promoted'} on validation; now the test split, once")
+    proposed, verdicts = choose(judging, slices, groups_of(begun.dataset), begun.told.config.fit.seed)
+    told = "promoted" if verdicts[proposed].promoted else "not promoted"
+    begun.say(f"{told} on validation; now the test split, once")
     arms = _judged_arms(begun, "test")
     for _, run in arms.items():
         bring_up_to_date(open_run(run))
-    result = _result(begun, evidence, mined, epochs, proposed, verdict, arms)
+    result = _result(begun, evidence, mined, epochs, proposed, verdicts, arms)
     result = msgspec.structs.replace(
         result, offered=offered, guessed=len(learnt.rows("train")) - len(begun.dataset.rows("train"))
     )
@@ -161,14 +167,19 @@ def _mined(begun: Round, evidence: Path, learnt: Dataset) -> pl.DataFrame:
 def _train_arms(begun: Round, epochs: int, mined: pl.DataFrame, learnt: Dataset) -> None:
     """The control, with corrected labels these alone, and the candidate."""
     length, arm = counted(epochs, "epoch"), arm_of(begun, epochs)
-    begun.say(f"control, {length} without mining")
+
+    def learn(name: str, dataset: Dataset, told: str, mined: pl.DataFrame | None = None) -> None:
+        if not is_finished(begun.folder / name):
+            begun.say(told)
+            train(dataset, begun.folder / name, arm, mined, begun.told)
+
     learns = learnt_before(begun.before, begun.dataset, begun.folder / "control-dataset")
-    train(learns, begun.folder / "control", arm, None, begun.told)
+    learn("control", learns, f"control, {length} without mining")
     if begun.given.dataset:
-        begun.say(f"{length} with {counted(begun.given.corrected, 'new or corrected label')}, without mining")
-        train(begun.dataset, begun.folder / "labels", arm, None, begun.told)
-    begun.say(f"candidate, {length} with {in_words(mined, begun.told.config.mining.suspects)}")
-    train(learnt, begun.folder / "candidate", arm, mined, begun.told)
+        labels = counted(begun.given.corrected, "new or corrected label")
+        learn("labels", begun.dataset, f"{length} with {labels}, without mining")
+    mining = in_words(mined, begun.told.config.mining.suspects)
+    learn("candidate", learnt, f"candidate, {length} with {mining}", mined)
 
 
 def arm_of(begun: Round, epochs: int) -> FitConfig:
@@ -196,11 +207,19 @@ def _judged_arms(begun: Round, split: str) -> Arms:
 
 
 def _result(
-    begun: Round, evidence: Path, mined: pl.DataFrame, epochs: int, proposed: str, verdict: Verdict, arms: Arms
+    begun: Round,
+    evidence: Path,
+    mined: pl.DataFrame,
+    epochs: int,
+    proposed: str,
+    verdicts: Mapping[str, Verdict],
+    arms: Arms,
 ) -> RoundResult:
+    verdict = verdicts[proposed]
     out, groups, seed = begun.told.out, groups_of(begun.dataset), begun.told.config.fit.seed
     test = {name: scores_of(run, "test") for name, run in arms.items()}
     pairs = {"labels": ("control", "labels"), "mining": ("labels", "after")} if arms.labels else {}
+    pairs |= {"ensemble": ("control", "ensemble")} if arms.ensemble else {}
     hard = mined.filter(pl.col("reason").str.starts_with("hard"))
     return RoundResult(
         round=begun.number,
@@ -223,6 +242,7 @@ def _result(
         recipes=dict(hard.group_by("recipe").len().sort("len", "recipe", descending=[True, False]).iter_rows()),
         out_of_fold=scores_of(evidence, "train")["fold"].min() != -1,
         corrected=begun.given.corrected,
+        checks={name: verdict.checks for name, verdict in verdicts.items()},
     )
 
 

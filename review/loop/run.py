@@ -62,7 +62,7 @@ def run_loop(
         config: What to do. A folder that holds another loop is refused.
         say: Called with one line at the start of each step.
         report: Called after each epoch of each training.
-        finished: Called after each round.
+        finished: Called after each round that was not finished before; where there is none, at the end.
         labels: Labels that people corrected, an export or a later version of the dataset, for the rounds that have
             not begun.
         verdicts: sample_id -> a reviewer's verdict, for the same.
@@ -90,7 +90,7 @@ def run_loop(
             folds = f", {config.fit.folds} folds" if config.fit.folds else ""
             say(f"base: {counted(config.fit.epochs, 'epoch')}{folds}")
             train(dataset, base, config.fit, None, told)
-        results, version, fresh = list[RoundResult](), dataset, False
+        results, version, fresh, told_of = list[RoundResult](), dataset, False, False
         earlier, settled = Given(), frozenset[str]()
         for number in range(1, config.rounds + 1):
             folder = round_folder(out, number)
@@ -109,9 +109,14 @@ def run_loop(
             newer = version_of(version, folder, given)
             settled |= replaced_labels(version, newer)
             begun = Round(number, base, version, newer, other_labels(dataset, newer), settled, given, told)
-            results.append(finished_round(out, number) or run_round(begun))
+            done = finished_round(out, number)
+            results.append(done or run_round(begun))
             write_card(newer, out, results[-1], config.mining)
             base, version, earlier = placed(results[-1].promotes, out), newer, given
+            if done is None:
+                finished()
+                told_of = True
+        if not told_of:
             finished()
         if (labels or verdicts) and not fresh:
             _tell_unused(out, config, labels, verdicts or {}, say)

@@ -2,49 +2,104 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from curate.errors import FormatError
 from curate.files import is_held, is_outdated
+from curate.terminal import counted
 from review.loop.ahead import arm_folders
+from review.loop.config import LoopConfig, read_config_of_loop
+from review.loop.given import read_given
 from review.loop.offer import TO_LABEL
-from review.loop.run import read_loop
-from review.loop.steps import round_folder
-from train.config import read_config
+from review.loop.round import RoundResult, finished_round
+from review.loop.steps import round_folder, scores_of
+from train.config import placed, read_config
 from train.monitoring.log import is_finished, read_log
 
 OPEN = ("to do", "begun")
+DAMAGED = "damaged"
 
 
 def loop_status(out: Path) -> Iterator[tuple[str, str]]:
     """(step, state) for every step of the loop in order.
 
-    The state is done, begun or to do, or what was decided; that of the first step that is not done begins with
-    `running` where a process works on the loop, else with `next`.
+    The state is done, begun, damaged or to do, or what was given, offered or decided; that of the first step that is
+    not done begins with `running` where a process works on the loop, else with `next`.
+
+    Raises:
+        MissingError: The folder holds no loop.
+        FormatError: A file of it, other than a verdict, is damaged.
     """
     now = "running" if is_held(out) else "next"
     for step, state in _steps(out):
         if state.startswith(OPEN) and now:
             state, now = f"{now}, {state}" if state.startswith("begun") else now, ""
+        if state.startswith(DAMAGED):
+            now = ""  # it has to be mended first
         yield step, state
 
 
 def _steps(out: Path) -> Iterator[tuple[str, str]]:
-    config, results = read_loop(out)
+    config = read_config_of_loop(out)
     yield "base", run_state(config.base_of(out))
+    is_whole = True
     for number in range(1, config.rounds + 1):
         folder = round_folder(out, number)
-        yield f"round {number}: mined", "done" if (folder / "mined.parquet").is_file() else "to do"
-        if (folder / TO_LABEL).is_file():
-            yield f"round {number}: to label", str(folder / TO_LABEL)
-        for run in arm_folders(folder):
-            yield f"round {number}: {run.name}", run_state(run)
-        decided = next((result for result in results if result.round == number), None)
-        state = "to do" if decided is None else "promoted" if decided.promoted else "not promoted"
-        yield f"round {number}: scores and verdict", state
-    verdicts = [round_folder(out, result.round) / "verdict.json" for result in results]
-    is_whole = len(results) == config.rounds and not any(is_outdated(out / "report.html", one) for one in verdicts)
+        result, verdict = _verdict(folder)
+        for step, state in _round_steps(folder, config, result):
+            yield f"round {number}: {step}", state
+        yield f"round {number}: verdict", verdict
+        is_whole &= result is not None and not is_outdated(out / "report.html", folder / "verdict.json")
     yield "report", "done" if is_whole else "to do"
+
+
+def _round_steps(folder: Path, config: LoopConfig, result: RoundResult | None) -> Iterator[tuple[str, str]]:
+    """The steps of the round in a folder before its verdict."""
+    if (folder / "given.json").is_file():
+        yield "given", _given_words(folder)
+    mined, arms = (folder / "mined.parquet").is_file(), arm_folders(folder)
+    if config.mining.pool == "learn":
+        guessed = mined or (folder / "guessed" / "dataset.json").is_file()
+        yield "guessed", counted(result.guessed, "image") if result else "done" if guessed else "to do"
+    yield "mined", "done" if mined else "to do"
+    if (folder / TO_LABEL).is_file():
+        yield "to label", (f"{counted(result.offered, 'image')}, " if result else "") + str(folder / TO_LABEL)
+    else:
+        yield "to label", "nothing" if (arms[0] / "config.json").is_file() else "to do"
+    for run in arms:
+        yield run.name, run_state(run)
+    yield "scored", "done" if result else _scored(arms)
+
+
+def _given_words(folder: Path) -> str:
+    """What people gave a round."""
+    given = read_given(folder)
+    if given is None:
+        return "nothing"
+    labels = (
+        f"{counted(given.corrected, 'label')} of {os.path.normpath(placed(given.labels, folder))}"
+        if given.labels
+        else ""
+    )
+    decisions = counted(len(given.verdicts), "decision") if given.verdicts else ""
+    return ", ".join(filter(None, (labels, decisions))) or "nothing"
+
+
+def _verdict(folder: Path) -> tuple[RoundResult | None, str]:
+    """The result of the round in a folder, None where there is none that can be read, and its state."""
+    try:
+        result = finished_round(folder.parent, int(folder.name.removeprefix("round-")))
+    except FormatError:
+        return None, f"{DAMAGED}. Delete {folder / 'verdict.json'} and run the loop again"
+    return result, "to do" if result is None else "promoted" if result.promoted else "not promoted"
+
+
+def _scored(arms: list[Path]) -> str:
+    """How many arms have test scores; those of the validation split are made where a run ends."""
+    done = sum((run / "scores.parquet").is_file() and not scores_of(run, "test").is_empty() for run in arms)
+    return "to do" if not done else "done" if done == len(arms) else f"begun, {done} of {len(arms)} arms"
 
 
 def run_state(run: Path) -> str:

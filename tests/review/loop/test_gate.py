@@ -50,7 +50,8 @@ def test_a_handful_of_images_decides_nothing() -> None:
     control = [0.5] * 49
     verdict = decided(control, [value + 0.1 for value in control])
     assert not verdict.promoted
-    assert verdict.reasons[-1] == "49 validation images are too few to tell, at least 50 are needed"
+    assert not verdict.checks[0].holds
+    assert verdict.reasons[0] == "49 validation images are too few to tell, at least 50 are needed"
 
 
 def test_nothing_to_decide_on_is_not_promoted() -> None:
@@ -66,13 +67,13 @@ def test_frames_of_one_clip_decide_nothing() -> None:
     pairs = {one: f"clip {n // 2}" for n, one in enumerate(first["sample_id"])}
     told = decide(first, first, second, NO_SLICES, pairs, seed=0)
     assert not told.promoted
-    assert told.reasons[-1] == "60 validation images in 30 groups are too few to tell, at least 50 are needed"
+    assert told.reasons[0] == "60 validation images in 30 groups are too few to tell, at least 50 are needed"
 
 
 @pytest.mark.parametrize(
     ("members", "promoted", "reason"),
     [
-        pytest.param(range(40, 60), False, "good ones loses (-0.1000, 95 % interval -0.1000 to -0.1000)", id="20"),
+        pytest.param(range(40, 60), False, "good ones loses (-0.100, 95 % interval -0.100 to -0.100)", id="20"),
         pytest.param(range(41, 60), True, "the worst tenth rises", id="19 have no vote"),
         pytest.param(
             range(60), True, "the one slice of 20 images and more keeps within half a point, or within chance", id="all"
@@ -85,8 +86,26 @@ def test_a_slice_that_loses_is_not_promoted(members: range, promoted: bool, reas
     slices = pl.DataFrame({"sample_id": [f"s-{i:03}" for i in members], "slice": "good ones"})
     verdict = decided(control, candidate, slices)
     assert verdict.promoted is promoted
-    assert reason in verdict.reasons[-1]
-    assert [one.slice for one in verdict.slices] == (["good ones"] if len(members) >= 20 else [])
+    assert reason in "; ".join(verdict.reasons)
+    assert [(one.slice, one.images) for one in verdict.slices] == [("good ones", len(members))], "judged or not"
+
+
+def test_what_fails_is_told_first() -> None:
+    control = np.linspace(0.2, 0.8, 60)
+    verdict = decided(control, np.where(control < 0.3, control - 0.1, control + 0.1))
+    assert [check.holds for check in verdict.checks] == [False, False, True, True]
+    assert [check.words for check in verdict.checks] == verdict.reasons
+    assert "does not rise beyond chance (-0.100, 95 % interval " in verdict.reasons[0]
+
+
+def test_slices_that_are_judged_come_before_those_that_are_too_small() -> None:
+    control = np.linspace(0.2, 0.8, 60)
+    named = [("large", 20, 40), ("small", 0, 5), ("nobody", 58, 60)]
+    rows = [(f"s-{i:03}", name) for name, first, end in named for i in range(first, end)]
+    slices = pl.DataFrame(rows, schema=NO_SLICES.schema, orient="row")
+    verdict = decided(control, [None if i > 57 else value + 0.1 for i, value in enumerate(control)], slices)
+    assert [(one.slice, one.images) for one in verdict.slices] == [("large", 20), ("nobody", 2), ("small", 5)]
+    assert verdict.promoted, "the small ones have no vote"
 
 
 def test_less_than_half_a_point_is_no_loss() -> None:
@@ -124,10 +143,10 @@ def test_the_better_of_the_arms_that_pass_is_promoted(after: float, labels: floa
     control = np.linspace(0.2, 0.7, 60)
     gains = {"before": 0.0, "control": 0.0, "after": after} | ({} if labels is None else {"labels": labels})
     arms = {name: scores(list(control + gain)) for name, gain in gains.items()}
-    proposed, verdict = choose(arms, NO_SLICES, {one: one for one in arms["control"]["sample_id"]}, seed=0)
+    proposed, verdicts = choose(arms, NO_SLICES, {one: one for one in arms["control"]["sample_id"]}, seed=0)
     assert proposed == (promoted or "after")
-    assert verdict.promoted is bool(promoted)
-    assert verdict.figures[0].difference == pytest.approx(gains[proposed]), "the figures are those of what is proposed"
-    told = "passes too" if after > 0 else "does not pass"
-    assert ("without mining" in verdict.reasons[-1]) is (promoted == "labels")
-    assert (told in verdict.reasons[-1]) is (promoted == "labels")
+    assert list(verdicts) == ["after"] + ["labels"] * (labels is not None), "both are told of, whatever comes of them"
+    assert verdicts[proposed].promoted is bool(promoted)
+    for name, verdict in verdicts.items():
+        assert verdict.figures[0].difference == pytest.approx(gains[name])
+        assert verdict.promoted is (gains[name] > 0)

@@ -20,7 +20,7 @@ from click.testing import CliRunner
 
 from curate import schema
 from curate.cli import cli
-from curate.dataset import Dataset, open_dataset, read_table
+from curate.dataset import Dataset, open_dataset, read_table, write_table
 from curate.errors import ExistsError, FormatError, MissingError, UsageError
 from review.compare import table_rows
 from review.loop.card import CARD, write_card
@@ -123,6 +123,14 @@ def test_a_finished_loop_is_left_as_it_is(people: Dataset, finished: tuple[Path,
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
     assert run_loop(people, out, configure(people, out), quiet) == [result]
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()} == before
+
+
+def test_what_is_trained_is_not_told_again(people: Dataset, finished: tuple[Path, RoundResult]) -> None:
+    out, said = Path(shutil.copytree(finished[0], people.root.parent / "again")), list[str]()
+    (out / "round-1/verdict.json").unlink()
+    assert run_loop(people, out, configure(people, out), said.append) == [finished[1]]
+    assert not [line for line in said if "control" in line or "candidate" in line]
+    assert any("now the test split" in line for line in said)
 
 
 def test_the_test_split_decides_nothing(people: Dataset, finished: tuple[Path, RoundResult], tmp_path: Path) -> None:
@@ -240,7 +248,7 @@ def test_a_killed_loop_goes_on_and_ends_as_if_nothing_had_happened(
     process.communicate()
     steps = dict(loop_status(tmp_path / "loop"))
     assert steps["base"] == "done"
-    assert steps["round 1: scores and verdict"] == "to do"
+    assert (steps["round 1: given"], steps["round 1: verdict"]) == ("nothing", "to do")
     assert "next" in (steps["round 1: control"].split(",")[0], steps["round 1: candidate"].split(",")[0])
     again = start([*command, "--json"], tmp_path)
     shown, problems = again.communicate(timeout=120)
@@ -294,17 +302,45 @@ def test_what_is_promoted_has_a_card(people: Dataset, finished: tuple[Path, Roun
         assert told in text
 
 
-def test_status_says_what_is_done(finished: tuple[Path, RoundResult]) -> None:
-    result = CliRunner().invoke(cli, ["loop", "status", str(finished[0])])
-    word = "promoted" if finished[1].promoted else "not promoted"
-    assert result.output.splitlines() == [
-        "base                         done",
-        "round 1: mined               done",
-        "round 1: control             done",
-        "round 1: candidate           done",
-        f"round 1: scores and verdict  {word}",
-        "report                       done",
+def test_status_says_what_is_done_and_how_long_it_took(finished: tuple[Path, RoundResult]) -> None:
+    out, result = finished
+    shown = CliRunner().invoke(cli, ["loop", "status", str(out)]).output.splitlines()
+    to_label = f"1 image, {out / 'round-1/to-label.zip'}" if result.offered else "nothing"
+    states = {
+        "base": "done, 1 s",
+        "round 1: given": "nothing",
+        "round 1: mined": "done",
+        "round 1: to label": to_label,
+        "round 1: control": "done, 1 s",
+        "round 1: candidate": "done, 1 s",
+        "round 1: scored": "done",
+        "round 1: verdict": "promoted" if result.promoted else "not promoted",
+        "report": "done",
+    }
+    assert [re.sub(r"\d+ s$", "1 s", line) for line in shown] == [
+        f"{step:<18}  {told}" for step, told in states.items()
     ]
+    found = json.loads(CliRunner().invoke(cli, ["loop", "status", str(out), "--json"]).output)
+    assert list(found) == list(states)
+    control = sum(line.seconds for line in read_log(out / "round-1/control"))
+    assert found["round 1: control"] == {"state": "done", "seconds": round(control, 1)}
+    logs = [out / "base", out / "base/fold-0", out / "base/fold-1"]
+    base = sum(line.seconds for log in logs for line in read_log(log))
+    assert found["base"] == {"state": "done", "seconds": round(base, 1)}, "its fold models count"
+    assert found["report"] == {"state": "done"}
+
+
+def test_a_damaged_verdict_is_one_row(people: Dataset, finished: tuple[Path, RoundResult], tmp_path: Path) -> None:
+    out = Path(shutil.copytree(finished[0], tmp_path / "loop"))
+    (out / "round-1/verdict.json").write_text("{")
+    steps = dict(loop_status(out))
+    assert steps["round 1: verdict"].startswith(f"damaged. Delete {out}/round-1/verdict.json and run the loop again")
+    assert steps["round 1: control"] == "done"
+    assert steps["round 1: scored"] == "done"
+    assert steps["report"] == "to do"
+    scores = out / "round-1/candidate/scores.parquet"
+    write_table(scores, read_table(scores, schema.SCORES).filter(pl.col("split") != "test"))
+    assert dict(loop_status(out))["round 1: scored"] == "next, begun, 1 of 2 arms"
 
 
 def test_a_reviewers_verdicts_reach_the_mining(people: Dataset, finished: tuple[Path, RoundResult]) -> None:
