@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -90,37 +90,61 @@ def run_loop(
             folds = f", {config.fit.folds} folds" if config.fit.folds else ""
             say(f"base: {counted(config.fit.epochs, 'epoch')}{folds}")
             train(dataset, base, config.fit, None, told)
-        results, version, fresh, told_of = list[RoundResult](), dataset, False, False
-        earlier, settled = Given(), frozenset[str]()
-        for number in range(1, config.rounds + 1):
-            folder = round_folder(out, number)
-            given = read_given(folder)
-            if given is None:
-                fresh, in_force = True, {**earlier.verdicts, **(verdicts or {})}
-                given = taken_in(version, folder, base, labels, in_force, say)
-                if results and not results[-1].promoted and not given.dataset and given.verdicts == earlier.verdicts:
-                    _tell_repeated(number, say)
-                    break
-                if given.verdicts:
-                    say(f"round {number}: {counted(len(given.verdicts), 'decision')} in force")
-                given = msgspec.structs.replace(given, epochs=epochs_in_minutes(told, dataset))
-                begin(folder, given)
-            check_base(base, folder, given)
-            newer = version_of(version, folder, given)
-            settled |= replaced_labels(version, newer)
-            begun = Round(number, base, version, newer, other_labels(dataset, newer), settled, given, told)
-            done = finished_round(out, number)
+        late = read_given(round_folder(out, config.rounds)) is not None
+        results, before, told_of = list[RoundResult](), None, False
+        for _ in range(config.rounds):
+            begun = _next_round(told, dataset, before, results, labels, verdicts or {})
+            if begun is None:
+                break
+            done = finished_round(out, begun.number)
             results.append(done or run_round(begun))
-            write_card(newer, out, results[-1], config.mining)
-            base, version, earlier = placed(results[-1].promotes, out), newer, given
+            write_card(begun.dataset, out, results[-1], config.mining)
             if done is None:
                 finished()
                 told_of = True
+            before = begun
         if not told_of:
             finished()
-        if (labels or verdicts) and not fresh:
+        if late and (labels or verdicts):
             _tell_unused(out, config, labels, verdicts or {}, say)
     return results
+
+
+def _next_round(
+    told: Told,
+    dataset: Dataset,
+    before: Round | None,
+    results: Sequence[RoundResult],
+    labels: Path | None,
+    verdicts: Mapping[str, str],
+) -> Round | None:
+    """The round after the one before, begun where it was not; None where it would be that one once more.
+
+    Args:
+        told: The loop.
+        dataset: The version that the loop began with.
+        before: The round before; None for the first.
+        results: Of the rounds so far.
+        labels: Corrected labels, for a round that has not begun.
+        verdicts: A reviewer's, for the same.
+    """
+    number = before.number + 1 if before else 1
+    folder, base = round_folder(told.out, number), placed(results[-1].promotes, told.out) if results else told.base
+    version, earlier = (before.dataset, before.given) if before else (dataset, Given())
+    given = read_given(folder)
+    if given is None:
+        given = taken_in(version, folder, base, labels, {**earlier.verdicts, **verdicts}, told.say)
+        if results and not results[-1].promoted and not given.dataset and given.verdicts == earlier.verdicts:
+            _tell_repeated(number, told.say)
+            return None
+        if given.verdicts:
+            told.say(f"round {number}: {counted(len(given.verdicts), 'decision')} in force")
+        given = msgspec.structs.replace(given, epochs=epochs_in_minutes(told, dataset))
+        begin(folder, given)
+    check_base(base, folder, given)
+    newer = version_of(version, folder, given)
+    settled = (before.settled if before else frozenset()) | replaced_labels(version, newer)
+    return Round(number, base, version, newer, other_labels(dataset, newer), settled, given, told)
 
 
 def _newest(dataset: Dataset, out: Path, config: LoopConfig) -> Dataset:

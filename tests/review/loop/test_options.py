@@ -126,7 +126,7 @@ def test_a_loop_from_a_run_by_the_command(pooled: Dataset, run: Path, tmp_path: 
         ({"hard_share": 2.0}, "--hard-share 2.0: expected a share"),
         ({"encoder": "resnet18"}, "--encoder resnet18: .* has mobilenet_v2"),
         ({"folds": 3}, "--folds: is about the base"),
-        ({"start": Path("nowhere")}, "--from nowhere: is not finished"),
+        ({"start": Path("nowhere")}, "--from nowhere: is no run"),
     ],
 )
 def test_what_is_said_of_a_loop_that_is_there_is_checked_as_of_a_new_one(
