@@ -230,8 +230,9 @@ def _lookalikes(hashes: Bits) -> tuple[list[Pairs], NDArray[np.bool_]]:
         met = np.where(crowded[images], CROWD, 0)
         pairs = images[_within_buckets(hashes[images], _ranks(keys[order]), met)]
         crowded[images[met >= CROWD]] = True
-        differing = hashes[pairs[:, 0]] ^ hashes[pairs[:, 1]]
-        new = np.all([differing & bits for bits in seen], axis=0) if seen else np.ones(len(pairs), np.bool_)
+        differing, new = hashes[pairs[:, 0]] ^ hashes[pairs[:, 1]], np.ones(len(pairs), np.bool_)
+        for bits in seen:
+            new &= differing & bits != 0
         found.append(pairs[new])
         seen.append((np.uint64(1) << band).sum(dtype=np.uint64))
     return found, crowded
