@@ -23,12 +23,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from hashlib import blake2b
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Pairs = NDArray[np.signedinteger[Any]]
+Pairs = NDArray[np.int64]
 """(P, 2) indices i < j of two images, sorted."""
 Bits = NDArray[np.uint64]
 """(N,) hashes."""
@@ -128,10 +127,11 @@ def near_pairs(signatures: NDArray[np.uint8]) -> Pairs:
     distinct = signatures if len(firsts) == len(signatures) else signatures[firsts]
     hashes: Bits = np.ascontiguousarray(distinct[:, :HASH_BYTES]).view("<u8").ravel().astype(np.uint64)
     pictures = distinct[:, HASH_BYTES:]
-    lookalikes, crowded = _lookalikes(hashes)
-    pairs = [_confirmed(found, pictures) for found in lookalikes]
+    crowded = np.zeros(len(hashes), np.bool_)
+    pairs = [NO_PAIRS, *(_confirmed(found, pictures) for found in _lookalikes(hashes, crowded))]
     if crowded.any():
-        partners = [found[crowded[found[:, 1]]].ravel() for found in lookalikes]
+        again = _lookalikes(hashes, np.zeros_like(crowded))  # of a million images they are too many to keep
+        partners = [found[crowded[found[:, 1]]].ravel() for found in again]
         members = np.unique(np.concatenate([*partners, np.flatnonzero(crowded)]))
         pairs += _crowd_pairs(members, hashes, pictures)
         pairs.append(_confirmed(_lookalikes_outside(members, hashes), pictures))
@@ -215,14 +215,16 @@ def _firsts(signatures: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[n
     return np.unique(number, return_index=True)[1], number
 
 
-def _lookalikes(hashes: Bits) -> tuple[list[Pairs], NDArray[np.bool_]]:
-    """Pairs that agree in a band and differ in few bits; and (N,) which images have too many to go through them all.
+def _lookalikes(hashes: Bits, crowded: NDArray[np.bool_]) -> Iterator[Pairs]:
+    """Pairs that agree in a band and differ in few bits, band by band.
 
     Each pair is among those of the first band it agrees in: an image that has met too many there gets no more later.
+
+    Args:
+        hashes: (N,).
+        crowded: (N,), none at first; those that have too many look-alikes to go through them all are set.
     """
-    pictured = np.flatnonzero(hashes).astype(np.int32)  # a million images have tens of millions of look-alikes
-    crowded = np.zeros(len(hashes), np.bool_)
-    found, seen = [NO_PAIRS], list[np.uint64]()
+    pictured, seen = np.flatnonzero(hashes), list[np.uint64]()
     for band in bands():
         keys = _band_keys(hashes[pictured], band)
         order = np.argsort(keys, kind="stable")
@@ -233,9 +235,8 @@ def _lookalikes(hashes: Bits) -> tuple[list[Pairs], NDArray[np.bool_]]:
         differing, new = hashes[pairs[:, 0]] ^ hashes[pairs[:, 1]], np.ones(len(pairs), np.bool_)
         for bits in seen:
             new &= differing & bits != 0
-        found.append(pairs[new])
+        yield pairs[new]
         seen.append((np.uint64(1) << band).sum(dtype=np.uint64))
-    return found, crowded
 
 
 def bands() -> Iterator[NDArray[np.uint64]]:
