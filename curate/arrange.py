@@ -60,8 +60,8 @@ def with_places(selection: Selection, watch: Watch) -> Selection:
     if recipe.duplicates != "keep":
         selection = selection.apply([duplicate_rule(recipe.duplicates)], exempt=())
     chosen = [*range(len(outside)), *sorted(selection.kept["index"])]
-    placements = place_chosen(items, near, chosen, recipe)
-    return with_placements(selection, [placements[index] for index in selection.kept["index"]])
+    placements = place_chosen(items, near, chosen, recipe)[len(outside) :]
+    return with_placements(selection, [placements[rank - 1] for rank in selection.kept["index"].rank("ordinal")])
 
 
 def earlier_dataset(selection: Selection) -> Dataset | None:
@@ -190,18 +190,17 @@ def with_copies(
 
 def place_chosen(
     items: Sequence[Item], near: Sequence[Sequence[int]], chosen: Sequence[int], recipe: Recipe
-) -> dict[int, Placement]:
-    """The placements of some of the items, by their index; the others do not exist for them."""
-    number = {index: position for position, index in enumerate(chosen)}
+) -> list[Placement]:
+    """The placements of some of the items; the others do not exist for them."""
+    number = {index: position for position, index in enumerate(chosen) if near[index]}
     around = [tuple(number[other] for other in near[index] if other in number) for index in chosen]
-    placed = place_images(
+    return place_images(
         [items[index] for index in chosen],
         around,
         parse_split(recipe.split),
         recipe.seed or 0,
         fixed_test=recipe.test_from is not None,
     )
-    return dict(zip(chosen, placed, strict=True))
 
 
 def with_placements(selection: Selection, placements: Sequence[Placement]) -> Selection:

@@ -136,13 +136,13 @@ def place_images(
             it, and one that looks like it leaks.
     """
     groups = _Groups()
-    placed: dict[int, str] = {}
+    placed: list[str | None] = [None] * len(items)
     """The unit of each labelled image that has its place."""
-    found: dict[int, Placement] = {}
+    found: list[Placement | None] = [None] * len(items)
     for number, item in enumerate(items):
         if item.fixed in UNLABELLED:
             continue
-        around = list(dict.fromkeys(groups.root(placed[other]) for other in near[number] if other in placed))
+        around = list(dict.fromkeys(map(groups.root, units_of(near[number], placed))))
         split = split_for(item, around, groups, shares, seed, fixed_test=fixed_test)
         allowed = item.fixed == split or (item.fixed is None and not (fixed_test and split == "test"))
         if allowed and all(groups.split(root) == split for root in around):
@@ -150,13 +150,18 @@ def place_images(
             placed[number] = item.unit
         else:
             found[number] = Placement(item.unit, split, leak_reason(items, near[number], placed, groups, split))
-    for number, unit in placed.items():
-        group = groups.root(unit)
-        found[number] = Placement(group, groups.split(group))
-    for number in range(len(items)):
-        if number not in found:
-            found[number] = place_unlabelled(items, number, near[number], placed, groups, found)
-    return [found[number] for number in range(len(items))]
+    for number, unit in enumerate(placed):
+        if unit is not None:
+            found[number] = Placement(groups.root(unit), groups.split(unit))
+    whole: list[Placement] = []
+    for number, one in enumerate(found):
+        whole.append(one or place_unlabelled(items, number, near[number], placed, groups, whole))
+    return whole
+
+
+def units_of(near: Sequence[int], placed: Sequence[str | None]) -> list[str]:
+    """The units of those of some images that have their place."""
+    return [unit for other in near if (unit := placed[other]) is not None]
 
 
 def split_for(
@@ -185,13 +190,13 @@ def own_split(unit: str, shares: Shares, seed: int, *, fixed_test: bool) -> str:
 
 
 def leak_reason(
-    items: Sequence[Item], near: Sequence[int], placed: Mapping[int, str], groups: _Groups, split: str
+    items: Sequence[Item], near: Sequence[int], placed: Sequence[str | None], groups: _Groups, split: str
 ) -> str:
     """Which images tie an image to which splits; `split` is that of its own group."""
     told: dict[str, str] = {}
     for other in near:
-        if other in placed:
-            found = groups.split(placed[other])
+        if (unit := placed[other]) is not None:
+            found = groups.split(unit)
             told.setdefault(found, f"{items[other].sample_id} ({found})")
     if not told:
         return f"its group stands in the split {split} already"
@@ -242,9 +247,9 @@ def place_unlabelled(
     items: Sequence[Item],
     number: int,
     near: Sequence[int],
-    placed: Mapping[int, str],
+    placed: Sequence[str | None],
     groups: _Groups,
-    found: Mapping[int, Placement],
+    found: Sequence[Placement],
 ) -> Placement:
     """The placement of an image without a label or without people: it follows the group it belongs to or looks like.
 
@@ -252,7 +257,7 @@ def place_unlabelled(
     """
     item = items[number]
     own = [groups.root(item.unit)] if item.unit in groups else []
-    ties = tuple(dict.fromkeys(own + [groups.root(placed[other]) for other in near if other in placed]))
+    ties = tuple(dict.fromkeys([*own, *map(groups.root, units_of(near, placed))]))
     split = item.fixed or LEARNED
     alike = [
         found[other].group for other in near if other < number and items[other].fixed == split == "pool" and not ties
