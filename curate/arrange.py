@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from curate import schema
 from curate.dataset import Dataset, open_dataset
-from curate.duplicates import SIGNATURE_BYTES, near_pairs, signature
+from curate.duplicates import NO_PAIRS, SIGNATURE_BYTES, near_pairs, signature
 from curate.errors import UsageError
 from curate.examine import file_names, signatures_of
 from curate.images import examine_image
@@ -50,7 +50,8 @@ def with_places(selection: Selection, watch: Watch) -> Selection:
     )
     watch("finding duplicates", 0)
     signatures = signatures_of(kept)
-    pairs = near_pairs(np.concatenate([outside_signatures, signatures]) if outside else signatures)
+    together = np.concatenate([outside_signatures, signatures]) if outside else signatures
+    pairs = near_pairs(together) if kept.height else NO_PAIRS
     kept = kept.drop("signature")  # a third of what a row takes
     items = [*outside, *items_of(kept, recipe)]
     near = neighbours_of(map(tuple, pairs), len(items))

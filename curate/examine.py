@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from curate import masks, schema
 from curate.classes import FOLDER, class_tag
 from curate.decisions import WEIGHTS
-from curate.duplicates import signature
+from curate.duplicates import SIGNATURE_BYTES, signature
 from curate.engine import map_table
 from curate.errors import CurateError
 from curate.files import sha256_bytes, sha256_file
@@ -72,8 +72,7 @@ def read_photo(row: dict[str, Any], read: Read) -> dict[str, Any]:
 
 def signatures_of(frame: pl.DataFrame) -> NDArray[np.uint8]:
     """The signatures of a frame's photographs, (N, K) uint8."""
-    joined = b"".join(frame["signature"])
-    return np.frombuffer(joined, np.uint8).reshape(frame.height, -1 if frame.height else 0)
+    return np.frombuffer(b"".join(frame["signature"]), np.uint8).reshape(frame.height, SIGNATURE_BYTES)
 
 
 TRAITS: dict[str, Callable[[Label, Mask], float | None]] = {
