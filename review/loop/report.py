@@ -15,13 +15,13 @@ from curate.files import write_atomic
 from review.compare import SAME, SliceDifference, changes, gain_words, table_rows
 from review.loop.config import LoopConfig
 from review.loop.gate import FEWEST_IN_SLICE, TWO_CHANCES
-from review.loop.given import read_given, version_of
+from review.loop.given import read_given
 from review.loop.mine import options_of
 from review.loop.offer import TO_LABEL
 from review.loop.pool import POOL
 from review.loop.round import FOLDERS, RoundResult
 from review.loop.run import read_loop
-from review.loop.steps import labels_of, round_folder, scores_of
+from review.loop.steps import labels_of, round_folder, scores_of, versions_of
 from review.loop.times import run_times
 from review.pages import Curve, Picture, curves_svg, funnel_rows, iou_words, page, photograph, picture
 from train.config import placed, relative
@@ -44,7 +44,7 @@ class Row:
 def write_report(dataset: Dataset, out: Path) -> Path:
     """Write `report.html` of the loop in folder `out`; returns its path."""
     config, results = read_loop(out)
-    base, versions = config.base_of(out), versions_of(dataset, out, results)
+    base, versions = config.base_of(out), versions_of(dataset, out, [result.round for result in results])
     changed = [changed_splits(*two) for two in pairwise(versions)]
     stories = [
         _round_story(version, out, result) | {"changed": others}
@@ -75,16 +75,6 @@ def write_report(dataset: Dataset, out: Path) -> Path:
     path = out / "report.html"
     write_atomic(path, html)
     return path
-
-
-def versions_of(dataset: Dataset, out: Path, results: Sequence[RoundResult]) -> list[Dataset]:
-    """The version that the loop began with, and that of each round."""
-    versions = [dataset]
-    for result in results:
-        folder = round_folder(out, result.round)
-        given = read_given(folder)
-        versions.append(versions[-1] if given is None else version_of(versions[-1], folder, given))
-    return versions
 
 
 def changed_splits(before: Dataset, after: Dataset) -> list[str]:

@@ -31,7 +31,7 @@ from review.loop.given import (
     version_of,
 )
 from review.loop.round import RoundResult, finished_round, run_round
-from review.loop.steps import Report, Round, Told, epochs_in_minutes, round_folder, train
+from review.loop.steps import Report, Round, Told, epochs_in_minutes, round_folder, train, versions_of
 from train.claim import check_apart
 from train.config import placed, relative
 from train.monitoring.disk import check_room
@@ -82,14 +82,9 @@ def run_loop(
             needed = loop_bytes(dataset, config, labels=labels is not None)
             check_room(out, needed)
         told = Told(out, config, say, report, needed)
-        _tell_lacks(_newest(dataset, out, config), config, labels, say)
+        _tell_lacks(versions_of(dataset, out, range(1, config.rounds + 1))[-1], config, labels, say)
         tell_idle(dataset, verdicts or {}, say)
-        if labels is not None and not is_finished(base):
-            check_labels(dataset, labels)
-        if not config.start and not is_finished(base):
-            folds = f", {config.fit.folds} folds" if config.fit.folds else ""
-            say(f"base: {counted(config.fit.epochs, 'epoch')}{folds}")
-            train(dataset, base, config.fit, None, told)
+        _train_base(dataset, told, labels)
         late = read_given(round_folder(out, config.rounds)) is not None
         results, before, told_of = list[RoundResult](), None, False
         for _ in range(config.rounds):
@@ -108,6 +103,18 @@ def run_loop(
         if late and (labels or verdicts):
             _tell_unused(out, config, labels, verdicts or {}, say)
     return results
+
+
+def _train_base(dataset: Dataset, told: Told, labels: Path | None) -> None:
+    """Train the base where it is not there yet; labels that cannot be used are refused before."""
+    config, base = told.config, told.base
+    if config.start or is_finished(base):
+        return
+    if labels is not None:
+        check_labels(dataset, labels)
+    folds = f", {config.fit.folds} folds" if config.fit.folds else ""
+    told.say(f"base: {counted(config.fit.epochs, 'epoch')}{folds}")
+    train(dataset, base, config.fit, None, told)
 
 
 def _next_round(
@@ -145,15 +152,6 @@ def _next_round(
     newer = version_of(version, folder, given)
     settled = (before.settled if before else frozenset()) | replaced_labels(version, newer)
     return Round(number, base, version, newer, other_labels(dataset, newer), settled, given, told)
-
-
-def _newest(dataset: Dataset, out: Path, config: LoopConfig) -> Dataset:
-    """The version that the last round which has begun works on."""
-    for number in range(1, config.rounds + 1):
-        folder = round_folder(out, number)
-        given = read_given(folder)
-        dataset = dataset if given is None else version_of(dataset, folder, given)
-    return dataset
 
 
 def _tell_repeated(number: int, say: Say) -> None:

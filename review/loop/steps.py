@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from curate.terminal import counted
 from curate.threads import Say, unwatched
 from review.loop.ahead import loop_work
 from review.loop.config import LoopConfig, arm_config
-from review.loop.given import Given
+from review.loop.given import Given, read_given, version_of
 from train.config import FitConfig, read_config
 from train.data import material
 from train.data.folds import training_ids
@@ -90,6 +90,16 @@ class Round:
 def round_folder(out: Path, number: int) -> Path:
     """Where a round lies."""
     return out / f"round-{number}"
+
+
+def versions_of(dataset: Dataset, out: Path, rounds: Iterable[int]) -> list[Dataset]:
+    """The version that a loop began with, and that of each of its first rounds; of one that has not begun the last."""
+    versions = [dataset]
+    for number in rounds:
+        folder = round_folder(out, number)
+        given = read_given(folder)
+        versions.append(versions[-1] if given is None else version_of(versions[-1], folder, given))
+    return versions
 
 
 def train(dataset: Dataset, run: Path, config: FitConfig, mined: pl.DataFrame | None, told: Told) -> None:

@@ -23,12 +23,12 @@ from review.loop.report import (
     evidence_words,
     suspect_gallery,
     validated_run,
-    versions_of,
     write_report,
 )
 from review.loop.round import RoundResult
 from review.loop.run import read_loop, run_loop
 from review.loop.status import loop_status
+from review.loop.steps import versions_of
 from review.loop.times import run_times
 from tests.review.loop.making import configure, of_split, quiet, write_labels
 from train.monitoring.log import read_log
@@ -136,7 +136,7 @@ def test_other_images_in_a_round_are_told(pooled: Dataset, corrected: Path) -> N
 
 
 def test_only_splits_that_changed_are_named(pooled: Dataset, corrected: Path) -> None:
-    versions = versions_of(pooled, corrected, read_loop(corrected)[1])
+    versions = versions_of(pooled, corrected, [1, 2])
     assert changed_splits(*versions[:2]) == []
     assert changed_splits(*versions[1:]) == ["val", "test"]
     control = open_dataset(corrected / "round-2/control-dataset")
