@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench.growing import growing
+from bench.looping import looping
 from bench.measure import BenchError
 from bench.parts import building, labelling, opening, scaling, scoring, searching, selecting
 from bench.reviewing import FULL as REVIEWED
@@ -27,7 +29,8 @@ FULL = 118_287
 BUILDS = (1_000, 10_000, 100_000)
 MULTIPLES = (1, 2, 5, 10)
 ROWS = 100_000
-PARTS = ("select", "scale", "open", "build", "search", "label", "score", "train", "review", "browse")
+GROWN = (10_000, ROWS)
+PARTS = ("select", "scale", "open", "build", "search", "label", "score", "train", "review", "browse", "grow", "loop")
 
 
 def main() -> None:
@@ -86,6 +89,8 @@ def parts(given: argparse.Namespace, work: Path) -> Iterator[tuple[str, Callable
         "train": lambda: training(work, images // 10, runs),
         "review": lambda: reviewing(work, min(REVIEWED, images)),
         "browse": lambda: browsing(work, min(MANY, images)),
+        "grow": lambda: growing(work, GROWN if images >= FULL else (images, 2 * images)),
+        "loop": lambda: looping(work),
     }
     yield from ((name, measurements[name]) for name in PARTS if name in given.only)
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bench.measure import Cost, contender, curate, run_fresh
+from bench.rows import Row
 
 START_ROWS = 200
 """Rows of the dataset whose cost is that of starting up."""
@@ -23,6 +24,7 @@ MOST_MIB = 4096
 
 def costs(work: Path, rows: int, *, reviewed: bool) -> dict[str, Cost]:
     """What each command takes for so many rows, in the order of a dataset's life; without a run, if not `reviewed`."""
+    os.environ["CURATE_CACHE"] = str(work / "cache")
     folder = work / f"grown-{rows}"
     shutil.rmtree(folder, ignore_errors=True)
     run_fresh(contender("growing_inputs", "sources", folder, rows))
@@ -49,25 +51,47 @@ def measured(*words: str | Path) -> Cost:
     return run_fresh(["sh", "-c", '"$@" > /dev/null', "sh", *map(str, curate(*words))], watched=True).cost
 
 
+def growing(work: Path, sizes: Sequence[int]) -> list[Row]:
+    """What a row costs in the largest of some datasets, beside what it costs in the smallest; without a run."""
+    found = {rows: costs(work, rows, reviewed=False) for rows in (START_ROWS, *sizes)}
+    least, most = min(sizes), max(sizes)
+    rows = []
+    for command in found[least]:
+        small, large = (a_row(found, command, size) for size in (least, most))
+        for unit, ours, theirs in zip(("ms", "KiB"), large, small, strict=True):
+            what = (
+                f"{command}: what each of {most:,} rows takes, beside one of {least:,}" if unit == "ms" else "  memory"
+            )
+            rows.append(Row(what=what, unit=unit, ours=ours, theirs=theirs, ratio=over(ours, theirs), target=FLAT))
+    return rows
+
+
+def a_row(found: Mapping[int, Mapping[str, Cost]], command: str, rows: int) -> tuple[float, float]:
+    """Milliseconds and KiB that each row beyond the first START_ROWS takes."""
+    cost, begun = found[rows][command], found[START_ROWS][command]
+    further = rows - START_ROWS
+    return 1e3 * (cost.wall_s - begun.wall_s) / further, 1024 * (cost.peak_mib - begun.peak_mib) / further
+
+
+def over(own: float, least: float) -> float:
+    """How many times what a row takes in the smallest dataset; 1 where that is nothing."""
+    return own / least if least > 0 else 1.0
+
+
 def table(found: Mapping[int, Mapping[str, Cost]]) -> Iterator[str]:
     """A row for each command and number of rows."""
-    start, (smallest, *_) = found[START_ROWS], sorted(rows for rows in found if rows != START_ROWS)
+    smallest, *_ = sizes = sorted(found)[1:]
     yield "| command | rows | s | ms a row | against the smallest | MiB | KiB a row | against the smallest |"
     yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
-    for command in start:
-        first: tuple[float, float] | None = None
-        for rows in sorted(found)[1:]:
-            cost, begun = found[rows][command], start[command]
-            a_row = (
-                1e3 * (cost.wall_s - begun.wall_s) / (rows - START_ROWS),
-                1024 * (cost.peak_mib - begun.peak_mib) / (rows - START_ROWS),
-            )
-            first = first or a_row
-            time, memory = (own / least if least > 0 else 1.0 for own, least in zip(a_row, first, strict=True))
-            told = [f"{cost.wall_s:.1f}", f"{a_row[0]:.3f}", f"{time:.2f}{mark(time)}"]
+    for command in found[START_ROWS]:
+        first = a_row(found, command, smallest)
+        for rows in sizes:
+            cost, own = found[rows][command], a_row(found, command, rows)
+            time, memory = map(over, own, first)
+            told = [f"{cost.wall_s:.1f}", f"{own[0]:.3f}", f"{time:.2f}{mark(time)}"]
             told += [
                 f"{cost.peak_mib:.0f}{mark(cost.peak_mib / MOST_MIB)}",
-                f"{a_row[1]:.2f}",
+                f"{own[1]:.2f}",
                 f"{memory:.2f}{mark(memory)}",
             ]
             yield f"| {command if rows == smallest else ''} | {rows:,} | {' | '.join(told)} |"
@@ -90,7 +114,6 @@ def main() -> None:
     given = parser.parse_args()
     work: Path = given.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
-    os.environ["CURATE_CACHE"] = str(work / "cache")
     sizes: Sequence[int] = sorted({START_ROWS, *given.rows})
     print("\n".join(table({rows: costs(work, rows, reviewed=not given.no_run) for rows in sizes})))
 

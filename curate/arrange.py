@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 
 from curate import schema
 from curate.dataset import Dataset, open_dataset
-from curate.duplicates import NO_PAIRS, SIGNATURE_BYTES, near_pairs, signature
+from curate.duplicates import SIGNATURE_BYTES, Pairs, near_pairs, signature
 from curate.errors import UsageError
 from curate.examine import file_names, signatures_of
 from curate.images import examine_image
 from curate.placing import (
+    ITEM,
     LEARNED,
-    Item,
+    Items,
     Placement,
     copies,
     neighbours_of,
@@ -41,8 +42,24 @@ from curate.storage.copies import located
 from curate.threads import Tick, Watch, map_threads
 
 
-def with_places(selection: Selection, watch: Watch) -> Selection:
-    """Groups and splits, near duplicates together; copies are dropped where asked for, and leaks always."""
+@dataclass(frozen=True)
+class Seen:
+    """What the kept images, in their order, are placed by.
+
+    Attributes:
+        outside: Images that are none of them and have their place; they come first.
+        pairs: Which of all these are nearly the same picture, by their numbers.
+    """
+
+    outside: Items
+    pairs: Pairs
+
+
+def with_order(selection: Selection, watch: Watch) -> tuple[Selection, Seen]:
+    """The kept rows in the order images look back at one another, and which of them look alike.
+
+    Their signatures, a quarter of what a row takes, are needed no more.
+    """
     recipe, earlier, standing = selection.recipe, earlier_dataset(selection), selection.standing
     kept = in_order(selection, tested_ids(selection.kept, earlier))
     outside, outside_signatures = (
@@ -50,18 +67,27 @@ def with_places(selection: Selection, watch: Watch) -> Selection:
     )
     watch("finding duplicates", 0)
     signatures = signatures_of(kept)
-    together = np.concatenate([outside_signatures, signatures]) if outside else signatures
-    pairs = near_pairs(together) if kept.height else NO_PAIRS
-    kept = kept.drop("signature")  # a third of what a row takes
-    items = [*outside, *items_of(kept, recipe)]
-    near = neighbours_of(map(tuple, pairs), len(items))
-    first = len(outside) if standing is None else 0
-    kept = with_copies(kept, items, near, recipe, first).with_columns(index=pl.int_range(len(outside), len(items)))
+    pairs = near_pairs(np.concatenate([outside_signatures, signatures]) if outside else signatures)
+    return replace(selection, kept=kept.drop("signature")), Seen(outside, pairs)
+
+
+def with_places(selection: Selection, seen: Seen) -> Selection:
+    """Groups and splits, near duplicates together; copies are dropped where asked for, and leaks always.
+
+    Args:
+        selection: Its kept rows in the order `with_order` gave them.
+        seen: What that saw.
+    """
+    recipe, kept, beside = selection.recipe, selection.kept, len(seen.outside)
+    items = Items(pl.concat([seen.outside.table, items_of(kept, recipe).table]))
+    near = neighbours_of(map(tuple, seen.pairs), len(items))
+    first = beside if selection.standing is None else 0
+    kept = with_copies(kept, items, near, recipe, first).with_columns(index=pl.int_range(beside, len(items)))
     selection = replace(selection, kept=kept.sort("sample_id"))
     if recipe.duplicates != "keep":
         selection = selection.apply([duplicate_rule(recipe.duplicates)], exempt=())
-    chosen = [*range(len(outside)), *sorted(selection.kept["index"])]
-    placements = place_chosen(items, near, chosen, recipe)[len(outside) :]
+    chosen = [*range(beside), *sorted(selection.kept["index"])]
+    placements = place_chosen(items, near, chosen, recipe)[beside:]
     return with_placements(selection, [placements[rank - 1] for rank in selection.kept["index"].rank("ordinal")])
 
 
@@ -111,23 +137,25 @@ def in_order(selection: Selection, tested: Sequence[str]) -> pl.DataFrame:
 
 def outside_test(
     earlier: Dataset | None, kept: pl.DataFrame, recipe: Recipe, watch: Watch
-) -> tuple[list[Item], NDArray[np.uint8]]:
+) -> tuple[Items, NDArray[np.uint8]]:
     """The images of the earlier test split that are not among those kept, with their signatures.
 
     They keep away what looks like them.
     """
     if earlier is None:
-        return [], np.zeros((0, SIGNATURE_BYTES), np.uint8)
+        return Items(ITEM.to_frame()), np.zeros((0, SIGNATURE_BYTES), np.uint8)
     here = set(kept.filter(pl.col("fixed") == "test")["image_sha256"])
     rows = [row for row in earlier.rows("test") if row["image_sha256"] not in here]
     items = [
-        Item(row["sample_id"], unit_of(row | {"group": None, "folder": ""}, recipe), row["image_sha256"], "test")
+        (row["sample_id"], unit_of(row | {"group": None, "folder": ""}, recipe), row["image_sha256"], "test")
         for row in rows
     ]
-    return items, signatures_in(earlier, rows, watch("reading the earlier test split", len(rows)))
+    return Items(pl.DataFrame(items, ITEM, orient="row")), signatures_in(
+        earlier, rows, watch("reading the earlier test split", len(rows))
+    )
 
 
-def items_there(standing: Dataset, watch: Watch) -> tuple[list[Item], NDArray[np.uint8]]:
+def items_there(standing: Dataset, watch: Watch) -> tuple[Items, NDArray[np.uint8]]:
     """The images of a dataset that others are added to, with their signatures.
 
     An empty scene is learned from, so it lies where the training split does. A photograph of the pool has no split yet:
@@ -136,10 +164,11 @@ def items_there(standing: Dataset, watch: Watch) -> tuple[list[Item], NDArray[np
     lies_in = {"background": LEARNED, "pool": None}
     rows = sorted(standing.rows(), key=lambda row: row["split"] == "pool")  # those with a split come first
     items = [
-        Item(row["sample_id"], row["group"], row["image_sha256"], lies_in.get(row["split"], row["split"]))
-        for row in rows
+        (row["sample_id"], row["group"], row["image_sha256"], lies_in.get(row["split"], row["split"])) for row in rows
     ]
-    return items, signatures_in(standing, rows, watch("reading the photos that are there", len(rows)))
+    return Items(pl.DataFrame(items, ITEM, orient="row")), signatures_in(
+        standing, rows, watch("reading the photos that are there", len(rows))
+    )
 
 
 def signatures_in(dataset: Dataset, rows: Sequence[dict[str, Any]], tick: Tick) -> NDArray[np.uint8]:
@@ -150,12 +179,11 @@ def signatures_in(dataset: Dataset, rows: Sequence[dict[str, Any]], tick: Tick) 
     return np.stack(found) if found else np.zeros((0, SIGNATURE_BYTES), np.uint8)
 
 
-def items_of(kept: pl.DataFrame, recipe: Recipe) -> list[Item]:
+def items_of(kept: pl.DataFrame, recipe: Recipe) -> Items:
     """The rows as they are placed."""
-    return [
-        Item(row["sample_id"], unit_of(row, recipe), row["image_sha256"], row["fixed"])
-        for row in kept.iter_rows(named=True)
-    ]
+    units = [unit_of(row, recipe) for row in kept.iter_rows(named=True)]
+    named = kept.select("sample_id", unit=pl.Series(units, dtype=pl.String), sha256="image_sha256", fixed="fixed")
+    return Items(named)
 
 
 def unit_of(row: dict[str, Any], recipe: Recipe) -> str:
@@ -172,7 +200,7 @@ def unit_of(row: dict[str, Any], recipe: Recipe) -> str:
 
 
 def with_copies(
-    kept: pl.DataFrame, items: Sequence[Item], near: Sequence[Sequence[int]], recipe: Recipe, first: int
+    kept: pl.DataFrame, items: Items, near: Sequence[Sequence[int]], recipe: Recipe, first: int
 ) -> pl.DataFrame:
     """The kept rows, which are the last of the items, with `copy_of` and `copy_exact`: which item each repeats.
 
@@ -181,7 +209,7 @@ def with_copies(
     mine = items[first:]
     around = [tuple(other - first for other in found if other >= first) for found in near[first:]]
     originals = copies(mine, around, "near" if recipe.duplicates == "near" else "exact")
-    exact = [other is not None and mine[other].sha256 == one.sha256 for one, other in zip(mine, originals, strict=True)]
+    exact = [other is not None and mine[other].sha256 == mine[one].sha256 for one, other in enumerate(originals)]
     names = [None if other is None else mine[other].sample_id for other in originals]
     return kept.with_columns(
         copy_of=pl.Series(names[len(mine) - kept.height :], dtype=pl.String),
@@ -189,14 +217,12 @@ def with_copies(
     )
 
 
-def place_chosen(
-    items: Sequence[Item], near: Sequence[Sequence[int]], chosen: Sequence[int], recipe: Recipe
-) -> list[Placement]:
+def place_chosen(items: Items, near: Sequence[Sequence[int]], chosen: Sequence[int], recipe: Recipe) -> list[Placement]:
     """The placements of some of the items; the others do not exist for them."""
     number = {index: position for position, index in enumerate(chosen) if near[index]}
     around = [tuple(number[other] for other in near[index] if other in number) for index in chosen]
     return place_images(
-        [items[index] for index in chosen],
+        Items(items.table[chosen]),
         around,
         parse_split(recipe.split),
         recipe.seed or 0,

@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from curate import schema
-from curate.arrange import with_places, with_splits
+from curate.arrange import with_order, with_places, with_splits
 from curate.classes import class_hash, renewed_tags
 from curate.dataset import FunnelStep
 from curate.decisions import WEIGHTS
@@ -56,7 +56,8 @@ def choose(selection: Selection, folder: Path, watch: Watch) -> Selection:
     selection = with_photos(selection, watch)
     selection = with_masks(selection, folder, watch)
     selection = with_carried(selection)
-    selection = with_places(selection, watch)
+    selection, seen = with_order(selection, watch)
+    selection = with_places(selection, seen)
     selection = last_rules(selection, last_rules_of(selection.recipe))
     selection = with_splits(selection)
     return with_unknown_told(with_enough_backgrounds(selection))

@@ -9,9 +9,11 @@ leak, and leaves no trace.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
+
+import polars as pl
 
 from curate.schema import UNLABELLED
 from curate.splits import Shares, bin_of, count_groups, split_of
@@ -34,6 +36,35 @@ class Item:
     unit: str
     sha256: str
     fixed: str | None = None
+
+
+ITEM = pl.Schema(dict.fromkeys(("sample_id", "unit", "sha256", "fixed"), pl.String))
+"""The fields of an Item."""
+
+
+class Items(Sequence[Item]):
+    """Images to be placed, a row each of a table; an Item is made when it is asked for.
+
+    >>> items = Items(pl.DataFrame([("a", "u", "0", None), ("b", "u", "1", "test")], ITEM, orient="row"))
+    >>> items[1].sample_id, len(items[1:]), [item.unit for item in items]
+    ('b', 1, ['u', 'u'])
+    """
+
+    def __init__(self, table: pl.DataFrame) -> None:
+        self.table = table
+
+    def __len__(self) -> int:
+        return self.table.height
+
+    def __iter__(self) -> Iterator[Item]:
+        return (Item(*row) for row in self.table.iter_rows())
+
+    @overload
+    def __getitem__(self, place: int) -> Item: ...
+    @overload
+    def __getitem__(self, place: slice) -> Items: ...
+    def __getitem__(self, place: int | slice) -> Item | Items:
+        return Items(self.table[place]) if isinstance(place, slice) else Item(*self.table.row(place))
 
 
 @dataclass(frozen=True, slots=True)

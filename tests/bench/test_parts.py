@@ -22,13 +22,14 @@ from bench.parts import check_same_choice, check_same_pixels, lacks
 from tests.conftest import REPOSITORY
 
 IMAGES = 400
+LONG = ("score", "train", "review", "browse", "grow", "loop")
 
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], str]:
     """The work folder, the JSON and the printed table of a tiny run."""
     work = tmp_path_factory.mktemp("bench")
-    return work, *run_bench(work, *(part for part in PARTS if part not in ("score", "train", "review", "browse")))
+    return work, *run_bench(work, *(part for part in PARTS if part not in LONG))
 
 
 def run_bench(work: Path, *parts: str) -> tuple[dict[str, Any], str]:
@@ -67,6 +68,15 @@ def test_training_is_measured_beside_steps_from_memory(tmp_path: Path) -> None:
     assert (throughput["target"], throughput["bound"]) == (0.97, "at least")
     assert throughput["ratio"] == pytest.approx(throughput["ours"] / throughput["theirs"])
     assert 0 <= waited["ours"] < 1
+
+
+@pytest.mark.long
+def test_a_row_and_a_loop_have_their_figures(tmp_path: Path) -> None:
+    figures, _ = run_bench(tmp_path, "grow", "loop")
+    *_, demo, beside, earned = figures["rows"]
+    assert (demo["target"], earned["bound"]) == (360, "at least")
+    assert beside["ours"] == demo["ours"] > beside["theirs"] > 0
+    assert [row["unit"] for row in figures["rows"][:-3]] == ["ms", "KiB"] * 4
 
 
 def test_every_promise_of_the_issue_has_its_row(ran: tuple[Path, dict[str, Any], str]) -> None:
