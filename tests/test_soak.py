@@ -1,0 +1,35 @@
+"""A loop under random strikes loses nothing: two rounds always, two hours by `make long`. See tests/soak.py."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY
+from tests.soak import Tally
+
+
+def soak(work: Path, *options: str) -> str:
+    """In a process of its own, which starts all others; what it says at the end."""
+    words = [sys.executable, "-m", "tests.soak", "--work", str(work / "soak"), *options]
+    ran = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    return ran.stdout.splitlines()[-1]
+
+
+def test_two_rounds_under_strikes_lose_nothing(tmp_path: Path) -> None:
+    assert soak(tmp_path, "--minutes", "0", "--rounds", "2").startswith("1 loops, 2 rounds; struck: ")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(9000)
+def test_two_hours_under_strikes_lose_nothing(tmp_path: Path) -> None:
+    soak(tmp_path, "--minutes", "120")
+
+
+def test_memory_that_grows_is_seen() -> None:
+    assert Tally(peaks_mib=[100, 103, 101, 104]).is_flat
+    assert not Tally(peaks_mib=[100, 103, 101, 120]).is_flat
