@@ -94,9 +94,9 @@ class Difference:
 
 def compare(a: Dataset, b: Dataset) -> Difference:
     """What makes `b` another dataset than `a`, by their tables and headers; no image or mask is opened."""
-    both = a.samples.join(b.samples, on="sample_id", suffix="_b").sort("sample_id")
-    came = with_drops(b.samples.join(a.samples, on="sample_id", how="anti"), a.drops)
-    left = with_drops(a.samples.join(b.samples, on="sample_id", how="anti"), b.drops)
+    both = rows_that_differ(a.samples, b.samples)
+    came = with_drops(rows_alone(b.samples, a.samples), a.drops)
+    left = with_drops(rows_alone(a.samples, b.samples), b.drops)
     return Difference(
         a=side_of(a),
         b=side_of(b),
@@ -132,6 +132,22 @@ def kinship(a: Dataset, b: Dataset) -> str:
     if one.parent is not None and one.parent == other.parent:
         return f"A and B were made from the same version ({one.parent[:12]})"
     return "neither was made from the other"
+
+
+def rows_that_differ(a: pl.DataFrame, b: pl.DataFrame) -> pl.DataFrame:
+    """The rows of both with another value in any column, those of `b` with the suffix `_b`; sorted by sample_id.
+
+    The engine goes through them part by part: of rows that are equal none is kept.
+    """
+    columns = [column for column in schema.SAMPLES if column != "sample_id"]
+    differs = pl.any_horizontal(pl.col(column).ne_missing(pl.col(f"{column}_b")) for column in columns)
+    joined = a.lazy().join(b.lazy(), on="sample_id", suffix="_b").filter(differs)
+    return joined.collect(engine="streaming").sort("sample_id")
+
+
+def rows_alone(rows: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
+    """The rows whose sample_id is not among those of others."""
+    return rows.join(others.select("sample_id"), on="sample_id", how="anti")
 
 
 def with_drops(rows: pl.DataFrame, drops: pl.DataFrame) -> pl.DataFrame:
