@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import polars as pl
 
-from review.paired import Difference, differences
+from review.paired import Difference, Scores, differences, trainings_of
 from train.scoring.figures import number
 from train.scoring.metrics import Summary
 
@@ -120,21 +120,23 @@ def compare_runs(
 
 
 def slice_differences(
-    first: pl.DataFrame, second: pl.DataFrame, slices: pl.DataFrame, groups: Mapping[str, str]
+    first: Scores, second: Scores, slices: pl.DataFrame, groups: Mapping[str, str]
 ) -> list[SliceDifference]:
     """How two runs differ on each slice, what lost most first; arguments as `compare_runs`."""
+    images = trainings_of(first)[0]
     found = [
         slice_difference(str(name), first, second, members["sample_id"], groups)
-        for (name,), members in slices.join(first, on="sample_id", how="semi").group_by("slice")
+        for (name,), members in slices.join(images, on="sample_id", how="semi").group_by("slice")
     ]
     return sorted(found, key=lambda one: (one.iou.difference or 0.0, one.slice))
 
 
 def slice_difference(
-    name: str, first: pl.DataFrame, second: pl.DataFrame, members: pl.Series, groups: Mapping[str, str]
+    name: str, first: Scores, second: Scores, members: pl.Series, groups: Mapping[str, str]
 ) -> SliceDifference:
     """How two runs differ on some of their images."""
-    one, other = (scores.filter(pl.col("sample_id").is_in(members.implode())) for scores in (first, second))
+    mine = pl.col("sample_id").is_in(members.implode())
+    one, other = ([run.filter(mine) for run in trainings_of(scores)] for scores in (first, second))
     [mean] = differences(one, other, groups, names=["image mean IoU"])
     return SliceDifference(name, members.len(), mean)
 

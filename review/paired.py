@@ -1,8 +1,13 @@
-"""How two runs differ on the same images, and whether that is more than chance. Pure numpy."""
+"""How two runs differ on the same images, and whether that is more than chance. Pure numpy.
+
+Either may have been trained several times, each time from another seed: then what is compared are the means over these
+trainings, and the interval holds both what the choice of images explains and what another training would have given.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
@@ -21,6 +26,9 @@ from train.scoring.intervals import (
     weighted_worst_tenth,
 )
 from train.scoring.metrics import GOOD_IOU
+
+Scores: TypeAlias = pl.DataFrame | Sequence[pl.DataFrame]
+"""schema.SCORES of a run, or of each of several trainings of one kind, about the same images."""
 
 ROUNDING = 1e-12
 """Differences this close are the same."""
@@ -41,7 +49,8 @@ class Difference(msgspec.Struct, frozen=True):
     """Of the 95 % interval of the difference, by paired bootstrap."""
     high: float | None
     p: float | None
-    """How often a difference this large comes about where the two runs are alike, by permutation, two-sided."""
+    """How often a difference this large comes about where the two runs are alike, by permutation, two-sided; None where
+    either was trained several times."""
 
 
 def share_of_good(values: Values, weights: Values) -> Values:
@@ -58,9 +67,14 @@ FIGURES: Mapping[str, tuple[str, Statistic]] = {
 """Name -> column of schema.SCORES, and what is made of it."""
 
 
+def trainings_of(scores: Scores) -> list[pl.DataFrame]:
+    """The scores of each training."""
+    return [scores] if isinstance(scores, pl.DataFrame) else list(scores)
+
+
 def differences(
-    first: pl.DataFrame,
-    second: pl.DataFrame,
+    first: Scores,
+    second: Scores,
     groups: Mapping[str, str],
     seed: int = 0,
     names: Sequence[str] = tuple(FIGURES),
@@ -68,26 +82,33 @@ def differences(
     """FIGURES of two runs on the same images.
 
     Args:
-        first, second: schema.SCORES of the same images.
+        first, second: Of the same images.
         groups: sample_id -> group; resampling and permutation keep a group together, since its images are alike.
         seed: Of the resamples and permutations.
         names: Which of FIGURES.
 
     Raises:
-        MismatchError: The two are not about the same images.
+        MismatchError: They are not about the same images.
     """
-    first, second = first.sort("sample_id"), second.sort("sample_id")
-    if first["sample_id"].to_list() != second["sample_id"].to_list():
-        advice = "Score both runs on the same split"
-        raise MismatchError(
-            "scores.parquet", f"the first run's {first.height} images", f"{second.height} others", advice
-        )
-    number = np.unique([groups[one] for one in first["sample_id"]], return_inverse=True)[1]
+    arms = [[run.sort("sample_id") for run in trainings_of(scores)] for scores in (first, second)]
+    images = arms[0][0]["sample_id"].to_list()
+    for run in (*arms[0], *arms[1]):
+        if run["sample_id"].to_list() != images:
+            advice = "Score both runs on the same split"
+            raise MismatchError(
+                "scores.parquet", f"the first run's {len(images)} images", f"{run.height} others", advice
+            )
+    number = np.unique([groups[one] for one in images], return_inverse=True)[1]
     return [
-        difference(name, as_floats(first[column]), as_floats(second[column]), number, statistic, seed)
+        difference(name, values_of(arms[0], column), values_of(arms[1], column), number, statistic, seed)
         for name, (column, statistic) in FIGURES.items()
         if name in names
     ]
+
+
+def values_of(runs: Sequence[pl.DataFrame], column: str) -> Values:
+    """A column of several trainings, (R, n), NaN where undefined."""
+    return np.stack([as_floats(run[column]) for run in runs])
 
 
 def difference(
@@ -96,32 +117,65 @@ def difference(
     """One figure of two runs.
 
     The same images are drawn for both runs in each resample (Efron and Tibshirani 1993, percentile interval), so that
-    what makes an image hard for both does not widen the interval. In each permutation the two runs change places on
-    half of the groups.
+    what makes an image hard for both does not widen the interval. Of R trainings R - 1 are drawn beside, with
+    replacement, for each run by itself: as many as give the mean its own variance (McCarthy and Snowden 1985). In each
+    permutation the two runs change places on half of the groups.
 
     Args:
         name: Of the figure.
-        first, second: Values per image (n,), NaN where undefined.
+        first, second: Values per training and image, (R, n) and (S, n), NaN where undefined.
         number: The group of each image (n,), from 0.
-        statistic: From values and weights to the figure.
+        statistic: From the values of a training and weights to the figure.
         seed: Of the resamples and permutations.
     """
     if np.isnan(first).all() or np.isnan(second).all():
         return Difference(name, None, None, None, None, None, None)
-    everything = np.ones((1, len(first)))
-    of_first, of_second = (float(statistic(values, everything)[0]) for values in (first, second))
-    found, rng = of_second - of_first, np.random.default_rng(seed)
-    if len(np.unique(number[~(np.isnan(first) | np.isnan(second))])) < 2:
+    everything = np.ones((1, len(number)))
+    of_first, of_second = (
+        float(np.mean([statistic(run, everything)[0] for run in values])) for values in (first, second)
+    )
+    found, rng, of_trainings = of_second - of_first, np.random.default_rng(seed), np.random.default_rng([seed, 1])
+    if len(np.unique(number[~(np.isnan(first).any(0) | np.isnan(second).any(0))])) < 2:
         return Difference(name, of_first, of_second, found, None, None, None)
-    drawn = [statistic(second, weights) - statistic(first, weights) for weights in resampled(number, rng)]
+    drawn = [
+        over_trainings(second, weights, statistic, of_trainings)
+        - over_trainings(first, weights, statistic, of_trainings)
+        for weights in resampled(number, rng)
+    ]
     low, high = np.nanquantile(np.concatenate(drawn), [0.025, 0.975])
+    p = chance(first[0], second[0], number, statistic, rng) if len(first) == len(second) == 1 else None
+    return Difference(name, of_first, of_second, found, float(low), float(high), p)
+
+
+def over_trainings(values: Values, weights: Values, statistic: Statistic, rng: np.random.Generator) -> Values:
+    """The mean of a figure over trainings that are drawn for each resample, (B,).
+
+    Args:
+        values: Per training and image, (R, n).
+        weights: Of the images in each resample, (B, n).
+        statistic: From the values of a training and weights to the figure, (B,).
+        rng: Draws the trainings.
+    """
+    found, runs = np.stack([statistic(run, weights) for run in values]), len(values)
+    if runs == 1:
+        return np.asarray(found[0], np.float64)
+    drawn = rng.multinomial(runs - 1, np.full(runs, 1 / runs), len(weights)).T / (runs - 1)
+    return np.asarray((drawn * found).sum(0), np.float64)
+
+
+def chance(
+    first: Values, second: Values, number: NDArray[np.int64], statistic: Statistic, rng: np.random.Generator
+) -> float:
+    """How often two runs (n,) that change places on half of the groups differ as much as they do."""
+    everything = np.ones((1, len(number)))
+    found = float(statistic(second, everything)[0] - statistic(first, everything)[0])
     both = np.concatenate([first, second])
     swapped = [
         statistic(both, np.hstack([swap, 1 - swap])) - statistic(both, np.hstack([1 - swap, swap]))
         for swap in swaps(number, rng)
     ]
     extreme = int(np.count_nonzero(np.abs(np.concatenate(swapped)) >= abs(found) - ROUNDING))
-    return Difference(name, of_first, of_second, found, float(low), float(high), (1 + extreme) / (1 + RESAMPLES))
+    return (1 + extreme) / (1 + RESAMPLES)
 
 
 def swaps(number: NDArray[np.int64], rng: np.random.Generator) -> Iterator[Values]:

@@ -8,9 +8,8 @@ import msgspec
 import polars as pl
 
 from review.compare import SliceDifference, slice_differences
-from review.paired import Difference, differences
+from review.paired import Difference, Scores, differences, trainings_of
 from train.scoring.figures import number
-from train.scoring.metrics import mean_of
 
 FEWEST_IMAGES = 50
 """With fewer groups of validation images the worst tenth is less than five of them, and its interval says little."""
@@ -58,14 +57,14 @@ TWO_CHANCES = "Two had a chance, after and labels; of two that pass the one with
 
 
 def choose(
-    scores: Mapping[str, pl.DataFrame], slices: pl.DataFrame, groups: Mapping[str, str], seed: int
+    scores: Mapping[str, Scores], slices: pl.DataFrame, groups: Mapping[str, str], seed: int
 ) -> tuple[str, dict[str, Verdict]]:
     """One of PROPOSED, which is promoted or else the candidate, and the verdict on each that is there.
 
     Of two that pass it is the one with the higher image mean IoU.
 
     Args:
-        scores: Validation scores (schema.SCORES) of `before`, `control`, `after`, and of `labels` where there is that.
+        scores: Validation scores of `before`, `control`, `after`, and of `labels` where there is that.
         slices, groups, seed: As of `decide`.
     """
     verdicts = {
@@ -74,13 +73,13 @@ def choose(
         if name in scores
     }
     passed = [name for name, verdict in verdicts.items() if verdict.promoted]
-    return max(passed, key=lambda name: mean_of(scores[name]["iou"]) or 0.0, default="after"), verdicts
+    return max(passed, key=lambda name: verdicts[name].figures[0].second or 0.0, default="after"), verdicts
 
 
 def decide(
-    before: pl.DataFrame,
-    control: pl.DataFrame,
-    candidate: pl.DataFrame,
+    before: Scores,
+    control: Scores,
+    candidate: Scores,
     slices: pl.DataFrame,
     groups: Mapping[str, str],
     seed: int,
@@ -91,8 +90,8 @@ def decide(
     replaced, which both arms may have spoiled.
 
     Args:
-        before: Validation scores (schema.SCORES) of the run that the arms start from.
-        control: Validation scores (schema.SCORES) of the arm trained without mining.
+        before: Validation scores of the run that the arms start from.
+        control: Validation scores of the arm trained without mining, of each training where there are several.
         candidate: Validation scores of the arm trained with it.
         slices: Which image is in which slice, as review.slices.slices_of gives it.
         groups: sample_id -> group, the unit that is resampled.
@@ -101,12 +100,13 @@ def decide(
     figures = differences(control, candidate, groups, seed)
     by_slice = slice_differences(control, candidate, slices, groups)
     by_slice.sort(key=lambda one: one.images < FEWEST_IN_SLICE)
+    images = trainings_of(control)[0]
     mean, worst = (next(f for f in figures if f.name == name) for name in ("image mean IoU", "worst tenth IoU"))
     if mean.difference is None or worst.difference is None or worst.low is None:
         told = "no two groups of validation images show a person, so nothing can be decided"
-        return Verdict([Check(False, told)], control.height, figures, by_slice)
+        return Verdict([Check(False, told)], images.height, figures, by_slice)
     mean_holds, worst_rises = mean.difference >= 0, worst.low > 0
-    independent = len({groups[sample_id] for sample_id in control["sample_id"]})
+    independent = len({groups[sample_id] for sample_id in images["sample_id"]})
     checks = [
         Check(mean_holds, f"the image mean IoU {'does not fall' if mean_holds else 'falls'} ({_with_interval(mean)})"),
         Check(
@@ -115,9 +115,9 @@ def decide(
         ),
         *_beside_replaced(differences(before, candidate, groups, seed, (mean.name, worst.name))),
         *_by_slice([one for one in by_slice if one.images >= FEWEST_IN_SLICE]),
-        _enough(control.height, independent),
+        _enough(images.height, independent),
     ]
-    return Verdict(sorted(checks, key=lambda check: check.holds), control.height, figures, by_slice)
+    return Verdict(sorted(checks, key=lambda check: check.holds), images.height, figures, by_slice)
 
 
 def _beside_replaced(figures: Sequence[Difference]) -> list[Check]:

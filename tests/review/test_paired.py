@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -34,7 +35,7 @@ def compared(first: list[float | None], second: list[float | None], **options: o
 
 def alone(first: Values, second: Values, seed: int = 0) -> Difference:
     """The difference of two means, every image a group of its own."""
-    return difference("mean", first, second, np.arange(len(first)), weighted_mean, seed)
+    return difference("mean", first[None], second[None], np.arange(len(first)), weighted_mean, seed)
 
 
 @settings(derandomize=True, max_examples=200, deadline=None)
@@ -128,7 +129,9 @@ def test_copies_of_an_image_say_no_more_than_the_image() -> None:
     first = rng.normal(0.5, 0.1, 40)
     second = first + rng.normal(0.01, 0.05, 40)
     once = alone(first, second)
-    copies = difference("mean", np.tile(first, 5), np.tile(second, 5), np.tile(np.arange(40), 5), weighted_mean, 0)
+    copies = difference(
+        "mean", np.tile(first, (1, 5)), np.tile(second, (1, 5)), np.tile(np.arange(40), 5), weighted_mean, 0
+    )
     ignored = alone(np.tile(first, 5), np.tile(second, 5))
     assert copies.p == pytest.approx(once.p, abs=0.03)
     assert copies.high - copies.low == pytest.approx(once.high - once.low, rel=0.1)  # type: ignore[operator]
@@ -137,6 +140,45 @@ def test_copies_of_an_image_say_no_more_than_the_image() -> None:
 
 def test_images_of_one_group_say_nothing_about_chance() -> None:
     first = np.linspace(0.2, 0.8, 25)
-    found = difference("mean", first, first + 0.02, np.zeros(25, int), weighted_mean, 0)
+    found = difference("mean", first[None], first[None] + 0.02, np.zeros(25, int), weighted_mean, 0)
     assert found.difference == pytest.approx(0.02)
     assert found.low is found.high is found.p is None
+
+
+def test_several_trainings_are_compared_by_their_means() -> None:
+    rng = np.random.default_rng(5)
+    first, second = rng.uniform(0.3, 0.7, (3, 30)), rng.uniform(0.3, 0.7, (2, 30))
+    found = differences(*([scores(list(run)) for run in runs] for runs in (first, second)), GROUPS)
+    for one, statistic in zip(found, (np.mean, lowest_tenth, None, np.mean), strict=True):
+        if statistic is not None:
+            expected = [np.mean([statistic(run) for run in runs]) for runs in (first, second)]
+            assert [one.first, one.second] == pytest.approx(expected)
+        assert one.p is None
+
+
+def lowest_tenth(values: Values) -> float:
+    return float(np.sort(values)[:3].mean())
+
+
+GROUPS = {f"s-{i:03}": f"s-{i:03}" for i in range(30)}
+
+
+def test_an_interval_holds_what_another_training_would_have_given() -> None:
+    """Trainings that differ by a shift of all images: its standard error of their mean, images apart, is known."""
+    shifts, same = np.array([[0.0], [0.01], [0.05]]), np.linspace(0.2, 0.8, 40)
+    found = difference("mean", same[None], same + shifts, np.arange(40), weighted_mean, 0)
+    error = float(np.std(shifts, ddof=1) / np.sqrt(3))
+    drawn = [shifts[list(pair)].mean() for pair in itertools.product(range(3), repeat=2)]
+    assert np.std(drawn) == pytest.approx(error)
+    assert (found.low, found.high) == (pytest.approx(min(drawn)), pytest.approx(max(drawn)))
+
+
+def test_one_training_of_several_is_as_one_alone() -> None:
+    rng = np.random.default_rng(6)
+    first, second = (list(rng.uniform(0.3, 0.7, 30)) for _ in range(2))
+    assert differences([scores(first)], [scores(second)], GROUPS) == differences(scores(first), scores(second), GROUPS)
+
+
+def test_trainings_of_other_images_are_refused() -> None:
+    with pytest.raises(MismatchError, match="Score both runs on the same split"):
+        differences([scores([0.1, 0.2]), scores([0.1])], scores([0.1, 0.2]), GROUPS)
