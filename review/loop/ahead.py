@@ -25,7 +25,7 @@ def loop_work(dataset: Dataset, out: Path, config: LoopConfig) -> Work:
     for folder in (out / f"round-{number}" for number in range(1, config.rounds + 1)):
         if (folder / "verdict.json").is_file():
             continue
-        arms = arm_folders(folder)
+        arms = arm_folders(folder, config.repeats)
         for run in arms:
             work += _arm_work(dataset, run, fit, config.budget)
             work += scoring_work(dataset, "val") + scoring_work(dataset, "test")
@@ -34,11 +34,23 @@ def loop_work(dataset: Dataset, out: Path, config: LoopConfig) -> Work:
     return work
 
 
-def arm_folders(folder: Path) -> list[Path]:
-    """The folders of the arms that a round trains: the control, with corrected labels these alone, the candidate."""
+def arm_folders(folder: Path, repeats: int) -> list[Path]:
+    """The folders of the arms that a round trains: the control, with corrected labels these alone, the candidate.
+
+    First those of all arms' first trainings, then those of their second ones.
+    """
     given = read_given(folder)
     names = ["control", *(["labels"] if given is not None and given.dataset else []), "candidate"]
-    return [folder / name for name in names]
+    return [folder / repeat_of(name, repeat) for repeat in range(repeats) for name in names]
+
+
+def repeat_of(name: str, repeat: int) -> str:
+    """The name of the folder of an arm's training, counted from 0.
+
+    >>> repeat_of("control", 0), repeat_of("control", 1)
+    ('control', 'control-2')
+    """
+    return name if repeat == 0 else f"{name}-{repeat + 1}"
 
 
 def _arm_work(dataset: Dataset, run: Path, fit: FitConfig, budget: str) -> Work:
@@ -66,4 +78,5 @@ def loop_bytes(dataset: Dataset, config: LoopConfig, *, labels: bool) -> float:
     arm = msgspec.structs.replace(config.fit, folds=0)
     scored = prediction_bytes(dataset, "train", "val", "test")
     base = 0.0 if config.start else fit_bytes(model, config.fit, dataset)
-    return base + (2 * config.rounds + labels) * (run_bytes(model, arm, dataset) + scored)
+    arms = (2 * config.rounds + labels) * config.repeats
+    return base + arms * (run_bytes(model, arm, dataset) + scored)

@@ -115,6 +115,13 @@ def mining_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--ensemble", is_flag=True, help="Score the mean of the base and its fold models too, and guess the pool with it."
 )
+@click.option(
+    "--repeats",
+    type=click.IntRange(1, 20),
+    default=1,
+    metavar="N",
+    help="Train each arm so many times, from other seeds; the gate judges the means, with the chance of a training.",
+)
 @engine_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--force", is_flag=True, help="Begin anew where another loop stands.")
@@ -224,7 +231,8 @@ def round_text(result: RoundResult, rounds: int = 1) -> str:
     from review.compare import gain_words, plain_table
 
     word = "promoted" if result.promoted else "not promoted"
-    lines = [f"\nround {result.round}: {word} on {result.validation_images} validation images"]
+    often = f", means over {result.repeats} trainings of each arm" if result.repeats > 1 else ""
+    lines = [f"\nround {result.round}: {word} on {result.validation_images} validation images{often}"]
     lines += check_lines(result)
     scored = "scored once per round, used for no choice" if rounds > 1 else "scored once"
     lines += ["", f"{result.test_images} test images, {scored}"]

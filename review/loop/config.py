@@ -25,6 +25,8 @@ from train.presets import OPTIONS, combine, make_config, option_name
 FOLDS = 3
 """Fold models of the base where the dataset has no folds of its own."""
 
+MOST_ROUNDS, MOST_REPEATS = 100, 20
+
 RETRAIN_LR = 0.25
 """The arms' learning rate, as a share of the base's: at the full rate they first forget what the base has learnt."""
 
@@ -57,6 +59,8 @@ class LoopConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The labelling tool that what should be labelled next is written for."""
     ensemble: bool = False
     """Whether the mean of the base and its fold models is scored too, and guesses the masks of the pool."""
+    repeats: int = 1
+    """How often each arm is trained, each time from another seed."""
 
     def base_of(self, out: Path) -> Path:
         """The run that the first round starts from."""
@@ -91,7 +95,7 @@ def read_config_of_loop(out: Path) -> LoopConfig:
     return read_head(path, LoopConfig, begin)
 
 
-LOOP_OPTIONS = ("rounds", "budget", "to", "ensemble")
+LOOP_OPTIONS = ("rounds", "budget", "to", "ensemble", "repeats")
 MINING_FIELDS = Mining.__struct_fields__
 FIT_OPTIONS = (*OPTIONS, "earlier_sizes", "earlier_batch_sizes")
 
@@ -177,7 +181,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
             raise FormatError(path, told)
         msgspec.convert(_only(found, MINING_FIELDS), Mining)
         own = msgspec.convert(_only(found, LOOP_OPTIONS), _LoopOptions)
-        _check_options(own.rounds, own.budget, own.to)
+        _check_options(own.rounds, own.budget, own.to, own.repeats)
         make_config(combine(_only(found, OPTIONS), {})[0])
     except (tomllib.TOMLDecodeError, *JSON_ERRORS) as error:
         raise FormatError(path, f"is no recipe of a loop ({error}). Expected TOML such as: rounds = 2") from error
@@ -193,6 +197,7 @@ class _LoopOptions(msgspec.Struct):
     budget: str = "4"
     to: str = "cvat"
     ensemble: bool = False
+    repeats: int = 1
 
 
 def loop_config(
@@ -206,6 +211,7 @@ def loop_config(
     start: Path | None = None,
     to: str = "cvat",
     ensemble: bool = False,
+    repeats: int = 1,
 ) -> LoopConfig:
     """A loop's configuration from its options.
 
@@ -220,13 +226,14 @@ def loop_config(
         start: A finished run to begin with; None to train one.
         to: A labelling tool.
         ensemble: Score the mean of the base and its fold models too.
+        repeats: Trainings of each arm, each from a seed of its own.
 
     Raises:
         UsageError: An option is out of range, contradicts `start`, or a budget in minutes stands without --epochs.
         MissingError, FormatError: `start` is no finished run.
     """
     options = {name: value for name, value in fit.items() if value is not None}
-    _check_options(rounds, budget, to)
+    _check_options(rounds, budget, to, repeats)
     base = _started(start, options) if start else _to_train(dataset, options, budget)
     if ensemble and base.folds < 2:
         advice = f"{start} has none. Begin with a run that has" if start else "there are none. Pass --folds 3"
@@ -241,15 +248,18 @@ def loop_config(
         start=relative(start, out) if start else "",
         to=to,
         ensemble=ensemble,
+        repeats=repeats,
     )
 
 
-def _check_options(rounds: int, budget: str, to: str) -> None:
+def _check_options(rounds: int, budget: str, to: str, repeats: int) -> None:
     """Raise UsageError for an option that is out of range."""
     if not re.fullmatch(r"0*[1-9][0-9]{0,6}m?", budget):
         raise UsageError(f"--budget {budget}: expected epochs (4) or minutes (30m), at least 1")
-    if not 1 <= rounds <= 100:
-        raise UsageError(f"--rounds {rounds}: expected 1 to 100")
+    if not 1 <= rounds <= MOST_ROUNDS:
+        raise UsageError(f"--rounds {rounds}: expected 1 to {MOST_ROUNDS}")
+    if not 1 <= repeats <= MOST_REPEATS:
+        raise UsageError(f"--repeats {repeats}: expected 1 to {MOST_REPEATS}")
     if to not in WRITERS:
         raise UsageError(f"--to {to}: expected one of {', '.join(WRITERS)}")
 
@@ -296,7 +306,7 @@ def as_before_an_arm(run: Path) -> FitConfig:
     return msgspec.structs.replace(trained, folds=0) if isinstance(trained.lr, float) else config
 
 
-def arm_config(trained: FitConfig, base: Path, epochs: int, number: int, images: int) -> FitConfig:
+def arm_config(trained: FitConfig, base: Path, epochs: int, number: int, images: int, repeat: int = 0) -> FitConfig:
     """What all arms of a round share: the loop's options and the base's best weights, RETRAIN_LR, a seed of their own.
 
     The dataset is left open: arms may learn from several versions. What helps a model to begin (frozen epochs, small
@@ -308,6 +318,7 @@ def arm_config(trained: FitConfig, base: Path, epochs: int, number: int, images:
         epochs: Epochs of each arm.
         number: Of the round.
         images: Of each epoch.
+        repeat: Which training of the arm it is, from 0; those of one number have one seed in all arms.
     """
     return msgspec.structs.replace(
         trained,
@@ -325,5 +336,5 @@ def arm_config(trained: FitConfig, base: Path, epochs: int, number: int, images:
         patience=None,
         folds=0,
         epoch_images=images,
-        seed=trained.seed + number,
+        seed=trained.seed + number + MOST_ROUNDS * repeat,
     )

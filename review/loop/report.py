@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import polars as pl
@@ -13,13 +13,14 @@ from curate import schema
 from curate.dataset import Dataset, read_table
 from curate.files import write_atomic
 from review.compare import SAME, SliceDifference, changes, gain_words, table_rows
+from review.loop.ahead import repeat_of
 from review.loop.config import LoopConfig
 from review.loop.gate import FEWEST_IN_SLICE, TWO_CHANCES
 from review.loop.given import read_given
 from review.loop.mine import options_of
 from review.loop.offer import TO_LABEL
 from review.loop.pool import POOL
-from review.loop.round import FOLDERS, RoundResult
+from review.loop.round import RoundResult
 from review.loop.run import read_loop
 from review.loop.steps import labels_of, round_folder, scores_of, versions_of
 from review.loop.times import run_times
@@ -152,10 +153,13 @@ def _round_story(dataset: Dataset, out: Path, result: RoundResult) -> dict[str, 
 
 
 def validated_run(out: Path, result: RoundResult, name: str) -> Path:
-    """Where the validation scores and predictions of a round's run (`before`, `control`, `labels`, `after`) lie."""
-    folder = round_folder(out, result.round)
-    run = placed(result.base, out) if name == "before" else folder / FOLDERS.get(name, name)
-    apart = folder / "judged" / FOLDERS.get(name, name)
+    """Where the validation scores and predictions of a round's run (`before`, `control`, `labels`, `after`) lie.
+
+    Of several trainings it is the one that is shown of the test split too.
+    """
+    folder, own = round_folder(out, result.round), Path(result.runs[name]).name
+    run = placed(result.base, out) if name == "before" else folder / own
+    apart = folder / "judged" / (name if name == "before" else own)
     is_apart = (apart / "scores.parquet").is_file() and not scores_of(apart, "val").is_empty()
     return apart if is_apart else run
 
@@ -286,10 +290,12 @@ def loop_curves(
         curves = [] if drawn else [Curve("base", lines, "#334155")]
         for place, result in enumerate(chapter, start=1):
             begin = ends.get(result.base, len(lines))
-            for arm, colour in ARM_COLOURS.items():
-                if arm_lines := read_log(round_folder(out, result.round) / arm):
-                    ends[f"round-{result.round}/{arm}"] = begin + len(arm_lines)
+            for (arm, colour), repeat in product(ARM_COLOURS.items(), range(result.repeats)):
+                name = repeat_of(arm, repeat)
+                if arm_lines := read_log(round_folder(out, result.round) / name):
+                    ends[f"round-{result.round}/{name}"] = begin + len(arm_lines)
                     label = f"{arm} {result.round}" if len(results) > 1 else arm
-                    curves.append(Curve(label, arm_lines, colour, begin, opacity=place / len(chapter)))
+                    shown = "" if repeat else label  # of several trainings one stands in the legend
+                    curves.append(Curve(shown, arm_lines, colour, begin, opacity=place / len(chapter)))
         drawn.append(curves)
     return drawn

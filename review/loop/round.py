@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 import polars as pl
@@ -18,6 +18,7 @@ from curate.formats import check_format
 from curate.terminal import counted
 from review.compare import SliceDifference
 from review.failures import bring_up_to_date
+from review.loop.ahead import repeat_of
 from review.loop.config import arm_config
 from review.loop.first import FirstResult
 from review.loop.gate import Check, Verdict, choose
@@ -33,10 +34,15 @@ from train.data import material
 from train.data.folds import training_ids
 from train.monitoring.log import is_finished
 from train.scoring.figures import groups_of
-from train.scoring.metrics import Summary, summarise
+from train.scoring.metrics import Summary, mean_of, mean_summary, summarise
 
 FOLDERS = {"after": "candidate", "labels": "labels"}
 """What may be promoted -> the folder of its run."""
+
+Arms: TypeAlias = Mapping[str, Sequence[Path]]
+"""The runs of a round, where their scores by its labels are: `before`, `control`, `labels` where there are corrected
+ones, `after`, `ensemble` where it is asked for; of each arm all its trainings.
+"""
 
 
 class RoundResult(msgspec.Struct, frozen=True):
@@ -61,10 +67,9 @@ class RoundResult(msgspec.Struct, frozen=True):
     test: list[Difference]
     test_images: int
     table: dict[str, Summary]
-    """A summary of the test split for each run: before, control, labels where corrected ones came in, after, ensemble
-    where it is asked for."""
+    """A summary of the test split for each of Arms; of several trainings the mean."""
     runs: dict[str, str]
-    """Where the test scores of each lie, relative to the loop's folder."""
+    """Where the test scores of each lie, relative to the loop's folder; of several trainings those of the `typical`."""
     evidence: str
     """Where the scores and failures lie that were mined, relative to the loop's folder."""
     earned: dict[str, list[Difference]]
@@ -82,29 +87,14 @@ class RoundResult(msgspec.Struct, frozen=True):
     """Images of the pool that the candidate learnt from under the model's guesses, or the ensemble's."""
     checks: dict[str, list[Check]] = {}
     """For each that had a chance, `after` and where there is that `labels`: what the gate asked, what fails first."""
+    repeats: int = 1
+    """Trainings of each arm, whose means all figures are."""
     format: int = schema.FORMAT
 
     @property
     def gains(self) -> list[Difference]:
         """By how much what is proposed exceeds the control on the test split."""
         return self.test if self.proposed == "after" else self.earned["labels"]
-
-
-@dataclass(frozen=True)
-class Arms:
-    """The runs of a round by their names, where their scores by its labels are."""
-
-    before: Path
-    control: Path
-    labels: Path | None
-    """Learnt the corrected labels without mining; None where there are none."""
-    after: Path
-    ensemble: Path | None = None
-
-    def items(self) -> list[tuple[str, Path]]:
-        """(name, folder) of those that are there."""
-        named = {name: getattr(self, name) for name in ("before", "control", "labels", "after", "ensemble")}
-        return [(name, folder) for name, folder in named.items() if folder is not None]
 
 
 def run_round(begun: Round) -> RoundResult:
@@ -116,20 +106,35 @@ def run_round(begun: Round) -> RoundResult:
     offered = offer(begun, evidence)
     epochs = begun.given.epochs or int(begun.told.config.budget)
     _train_arms(begun, epochs, mined, learnt)
-    judging = {name: scores_of(run, "val") for name, run in _judged_arms(begun, "val").items()}
+    judging = {name: [scores_of(run, "val") for run in runs] for name, runs in _judged_arms(begun, "val").items()}
     slices = slices_of(begun.dataset.samples, conditions_of(begun.dataset))
     proposed, verdicts = choose(judging, slices, groups_of(begun.dataset), begun.told.config.fit.seed)
     told = "promoted" if verdicts[proposed].promoted else "not promoted"
     begun.say(f"{told} on validation; now the test split, once")
-    arms = _judged_arms(begun, "test")
-    for _, run in arms.items():
-        bring_up_to_date(open_run(run))
-    result = _result(begun, evidence, mined, epochs, proposed, verdicts, arms)
+    arms, shown = _judged_arms(begun, "test"), {name: typical(scores) for name, scores in judging.items()}
+    for name, runs in arms.items():
+        bring_up_to_date(open_run(runs[shown.get(name, 0)]))
+    result = _result(begun, evidence, mined, epochs, proposed, verdicts, arms, shown)
     result = msgspec.structs.replace(
         result, offered=offered, guessed=len(learnt.rows("train")) - len(begun.dataset.rows("train"))
     )
     write_atomic(begun.folder / "verdict.json", msgspec.json.format(msgspec.json.encode(result), indent=2))
     return result
+
+
+def typical(trainings: Sequence[pl.DataFrame]) -> int:
+    """Which of several trainings is promoted and shown: the one in the middle by its image mean IoU.
+
+    Not the best: of three alike, chance decides which that is, and its figures would promise too much.
+
+    Args:
+        trainings: Validation scores (schema.SCORES) of each.
+
+    >>> typical([pl.DataFrame({"iou": [iou]}) for iou in (0.7, 0.5, 0.6)])
+    2
+    """
+    order = sorted(range(len(trainings)), key=lambda one: mean_of(trainings[one]["iou"]) or 0.0)
+    return order[(len(order) - 1) // 2]
 
 
 def _evidence(begun: Round) -> Path:
@@ -165,29 +170,31 @@ def _mined(begun: Round, evidence: Path, learnt: Dataset) -> pl.DataFrame:
 
 
 def _train_arms(begun: Round, epochs: int, mined: pl.DataFrame, learnt: Dataset) -> None:
-    """The control, with corrected labels these alone, and the candidate."""
-    length, arm = counted(epochs, "epoch"), arm_of(begun, epochs)
-
-    def learn(name: str, dataset: Dataset, told: str, mined: pl.DataFrame | None = None) -> None:
-        if not is_finished(begun.folder / name):
-            begun.say(told)
-            train(dataset, begun.folder / name, arm, mined, begun.told)
-
+    """The control, with corrected labels these alone, and the candidate, as often as is asked for."""
+    length, repeats = counted(epochs, "epoch"), begun.told.config.repeats
     learns = learnt_before(begun.before, begun.dataset, begun.folder / "control-dataset")
-    learn("control", learns, f"control, {length} without mining")
-    if begun.given.dataset:
-        labels = counted(begun.given.corrected, "new or corrected label")
-        learn("labels", begun.dataset, f"{length} with {labels}, without mining")
-    mining = in_words(mined, begun.told.config.mining.suspects)
-    learn("candidate", learnt, f"candidate, {length} with {mining}", mined)
+
+    def learn(repeat: int, arm: str, dataset: Dataset, told: str, mined: pl.DataFrame | None = None) -> None:
+        name = repeat_of(arm, repeat)
+        if not is_finished(begun.folder / name):
+            begun.say(told + (f", training {repeat + 1} of {repeats}" if repeats > 1 else ""))
+            train(dataset, begun.folder / name, arm_of(begun, epochs, repeat), mined, begun.told)
+
+    for repeat in range(repeats):
+        learn(repeat, "control", learns, f"control, {length} without mining")
+        if begun.given.dataset:
+            labels = counted(begun.given.corrected, "new or corrected label")
+            learn(repeat, "labels", begun.dataset, f"{length} with {labels}, without mining")
+        mining = in_words(mined, begun.told.config.mining.suspects)
+        learn(repeat, "candidate", learnt, f"candidate, {length} with {mining}", mined)
 
 
-def arm_of(begun: Round, epochs: int) -> FitConfig:
-    """How all arms of a round are trained."""
+def arm_of(begun: Round, epochs: int, repeat: int) -> FitConfig:
+    """How all arms of a round are trained, each for the `repeat`-th time, from 0."""
     config = begun.told.config
     trained = config.fit if config.start else begun.told.base_config
     images = trained.epoch_images or material.counted(begun.before, training_ids(begun.before))
-    return arm_config(trained, begun.base, epochs, begun.number, images)
+    return arm_config(trained, begun.base, epochs, begun.number, images, repeat)
 
 
 def _judged_arms(begun: Round, split: str) -> Arms:
@@ -196,14 +203,17 @@ def _judged_arms(begun: Round, split: str) -> Arms:
     def seen(name: str, run: Path, *, ensemble: bool = False) -> Path:
         return judged(begun.dataset, run, (split,), begun.folder / "judged" / name, ensemble=ensemble)
 
-    together = begun.told.config.ensemble and split == "test"
-    return Arms(
-        before=seen("before", begun.base),
-        control=seen("control", begun.folder / "control"),
-        labels=seen("labels", begun.folder / "labels") if begun.given.dataset else None,
-        after=seen("candidate", begun.folder / "candidate"),
-        ensemble=seen("ensemble", begun.told.base, ensemble=True) if together else None,
-    )
+    def trained(arm: str) -> list[Path]:
+        names = [repeat_of(arm, repeat) for repeat in range(begun.told.config.repeats)]
+        return [seen(name, begun.folder / name) for name in names]
+
+    arms = {"before": [seen("before", begun.base)], "control": trained("control")}
+    if begun.given.dataset:
+        arms["labels"] = trained("labels")
+    arms["after"] = trained("candidate")
+    if begun.told.config.ensemble and split == "test":
+        arms["ensemble"] = [seen("ensemble", begun.told.base, ensemble=True)]
+    return arms
 
 
 def _result(
@@ -214,18 +224,21 @@ def _result(
     proposed: str,
     verdicts: Mapping[str, Verdict],
     arms: Arms,
+    shown: Mapping[str, int],
 ) -> RoundResult:
     verdict = verdicts[proposed]
     out, groups, seed = begun.told.out, groups_of(begun.dataset), begun.told.config.fit.seed
-    test = {name: scores_of(run, "test") for name, run in arms.items()}
-    pairs = {"labels": ("control", "labels"), "mining": ("labels", "after")} if arms.labels else {}
-    pairs |= {"ensemble": ("control", "ensemble")} if arms.ensemble else {}
+    test = {name: [scores_of(run, "test") for run in runs] for name, runs in arms.items()}
+    pairs = {"labels": ("control", "labels"), "mining": ("labels", "after")} if "labels" in arms else {}
+    pairs |= {"ensemble": ("control", "ensemble")} if "ensemble" in arms else {}
     hard = mined.filter(pl.col("reason").str.starts_with("hard"))
     return RoundResult(
         round=begun.number,
         base=relative(begun.base, out),
         promoted=verdict.promoted,
-        promotes=relative(begun.folder / FOLDERS[proposed] if verdict.promoted else begun.base, out),
+        promotes=relative(
+            begun.folder / repeat_of(FOLDERS[proposed], shown[proposed]) if verdict.promoted else begun.base, out
+        ),
         proposed=proposed,
         reasons=verdict.reasons,
         epochs=epochs,
@@ -233,9 +246,9 @@ def _result(
         validation_images=verdict.images,
         slices=verdict.slices,
         test=differences(test["control"], test["after"], groups, seed),
-        test_images=test["after"].height,
-        table={name: summarise(frame) for name, frame in test.items()},
-        runs={name: relative(run, out) for name, run in arms.items()},
+        test_images=test["after"][0].height,
+        table={name: mean_summary([summarise(run) for run in runs]) for name, runs in test.items()},
+        runs={name: relative(runs[shown.get(name, 0)], out) for name, runs in arms.items()},
         evidence=relative(evidence, out),
         earned={name: differences(test[one], test[other], groups, seed) for name, (one, other) in pairs.items()},
         mined=mined_counts(mined),
@@ -243,6 +256,7 @@ def _result(
         out_of_fold=scores_of(evidence, "train")["fold"].min() != -1,
         corrected=begun.given.corrected,
         checks={name: verdict.checks for name, verdict in verdicts.items()},
+        repeats=begun.told.config.repeats,
     )
 
 

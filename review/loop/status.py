@@ -59,7 +59,7 @@ def _round_steps(folder: Path, config: LoopConfig, result: RoundResult | None) -
     """The steps of the round in a folder before its verdict."""
     if (folder / "given.json").is_file():
         yield "given", _given_words(folder)
-    mined, arms = (folder / "mined.parquet").is_file(), arm_folders(folder)
+    mined, arms = (folder / "mined.parquet").is_file(), arm_folders(folder, config.repeats)
     if config.mining.pool == "learn":
         guessed = mined or (folder / "guessed" / "dataset.json").is_file()
         yield "guessed", counted(result.guessed, "image") if result else "done" if guessed else "to do"

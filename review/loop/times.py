@@ -18,7 +18,7 @@ def run_times(out: Path, config: LoopConfig) -> dict[str, float]:
     arms = [
         (f"round {number}: {run.name}", run)
         for number in range(1, config.rounds + 1)
-        for run in arm_folders(round_folder(out, number))
+        for run in arm_folders(round_folder(out, number), config.repeats)
     ]
     times = {step: trained_seconds(run) for step, run in [("base", config.base_of(out)), *arms]}
     return {step: seconds for step, seconds in times.items() if seconds}

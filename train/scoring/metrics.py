@@ -7,6 +7,7 @@ value >= 128), at native size, over counted pixels only, so that anyone can comp
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import cv2
 import msgspec
@@ -177,6 +178,13 @@ def summarise(scores: pl.DataFrame) -> Summary:
         mean_boundary_iou=mean_of(scores["boundary_iou"]),
         mean_bce=mean_of(scores["bce"]),
     )
+
+
+def mean_summary(summaries: Sequence[Summary]) -> Summary:
+    """The mean of what several trainings come to on the same images; a figure that one of them lacks is None."""
+    columns = {name: [getattr(one, name) for one in summaries] for name in Summary.__struct_fields__}
+    means = {name: None if None in values else math.fsum(values) / len(values) for name, values in columns.items()}
+    return Summary(**means | {name: columns[name][0] for name in ("images", "empty")})
 
 
 def mean_of(values: pl.Series) -> float | None:
