@@ -1,9 +1,10 @@
 """What a round of the loop earns, recipe by recipe: `python -m bench.earning --data DIR --work DIR`.
 
 One base a seed, with fold models, from random weights on the photographs of humanseg, ccp, coco-mini and voc2012; from
-it one control and a candidate for each recipe, all with the same epochs. Differences are of the mean over the seeds of
-each image's score, paired, on the validation split: recipes are chosen by these. `--test` prints the test split, for
-recipes that are chosen already. What is in `--work` is not done again, so recipes and seeds can be added one by one.
+it one control and a candidate for each recipe, all with the same epochs. Differences are of the means over the seeds,
+paired by image, on the validation split, with the chance of a training in their intervals: recipes are chosen by these.
+`--test` prints the test split, for recipes that are chosen already. What is in `--work` is not done again, so recipes
+and seeds can be added one by one.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from review.slices import conditions_of, slices_of
 from train.config import read_config
 from train.monitoring.log import is_finished
 from train.scoring.figures import groups_of
+from train.scoring.metrics import mean_of
 
 FIT = ("--encoder", "mobilenet_v2", "--weights", "none", "--size", "128", "--folds", "2")
 RECIPES: Mapping[str, Mining] = {
@@ -124,10 +126,9 @@ def shuffled(mined: pl.DataFrame, people: Sequence[str]) -> pl.DataFrame:
     return pl.concat([mined.filter(~stays), kept.select("sample_id").hstack(told)]).sort("sample_id")
 
 
-def mean_scores(runs: Sequence[Path], split: str) -> pl.DataFrame:
-    """Each image's IoU and Boundary IoU, means over runs."""
-    scores = pl.concat([read_table(run / "scores.parquet", schema.SCORES) for run in runs]).filter(split=split)
-    return scores.group_by("sample_id").agg(pl.col("iou", "boundary_iou").mean()).sort("sample_id")
+def scores_of(runs: Sequence[Path], split: str) -> list[pl.DataFrame]:
+    """The scores of each run."""
+    return [read_table(run / "scores.parquet", schema.SCORES).filter(split=split) for run in runs]
 
 
 def table(dataset: Dataset, bases: Sequence[Path], rounds: Mapping[str, Sequence[Path]], split: str) -> Iterator[str]:
@@ -140,7 +141,7 @@ def table(dataset: Dataset, bases: Sequence[Path], rounds: Mapping[str, Sequence
         recipe: (controls, [folder / "candidate" for folder in folders]) for recipe, folders in rounds.items()
     }
     for recipe, runs in pairs.items():
-        control, after = (mean_scores(arms, split) for arms in runs)
+        control, after = (scores_of(arms, split) for arms in runs)
         by_name = {one.name: gain_words(one) for one in differences(control, after, groups)}
         by_slice = [one for one in slice_differences(control, after, slices, groups) if one.images >= FEWEST_IN_SLICE]
         worst = f"{by_slice[0].slice} {gain_words(by_slice[0].iou)}" if by_slice else "-"
@@ -154,8 +155,14 @@ NAMES = ("image mean IoU", "worst tenth IoU", "mean Boundary IoU", "good photos"
 
 def gain_of(before: Path, after: Path, split: str) -> float:
     """By how much a run exceeds another in the image mean IoU."""
-    ious = [mean_scores([run], split)["iou"].drop_nulls().to_numpy() for run in (before, after)]
-    return float(ious[1].mean() - ious[0].mean())
+    first, second = (mean_iou(run, split) for run in (before, after))
+    return second - first
+
+
+def mean_iou(run: Path, split: str) -> float:
+    """The image mean IoU of a run."""
+    [scores] = scores_of([run], split)
+    return mean_of(scores["iou"]) or 0.0
 
 
 def main() -> None:

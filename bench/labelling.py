@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from bench.earning import build, mean_scores
+from bench.earning import build, gain_of, mean_iou, scores_of
 from bench.mending import trained, version
 from curate import schema
 from curate.dataset import Dataset, open_dataset, read_table
@@ -72,28 +72,26 @@ def curve(whole: Dataset, work: Path, seed: int, epochs: int) -> dict[tuple[str,
 
 
 def table(dataset: Dataset, runs: Sequence[Mapping[tuple[str, float], Path]]) -> Iterator[str]:
-    """Image mean IoU of the test split by share and way, means over the seeds, and their paired differences."""
+    """Image mean IoU of the test split by share and way, means over the seeds, and their differences.
+
+    The chance of a training is in their intervals.
+    """
     groups = groups_of(dataset)
-    whole = mean_scores([one["tool", 1.0] for one in runs], "test")
+    whole = scores_of([one["tool", 1.0] for one in runs], "test")
     yield (
         "| labelled | random | tool | tool - random [95 %] | by seed | worst tenth: tool - random [95 %] "
         "| random - all labels [95 %] | tool - all labels [95 %] |"
     )
     yield "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
     for share in (*SHARES, 1.0):
-        random, tool = (mean_scores([one[way, share] for one in runs], "test") for way in WAYS)
+        random, tool = (scores_of([one[way, share] for one in runs], "test") for way in WAYS)
         found = {one.name: one for one in differences(random, tool, groups)}
         mean, worst = found["image mean IoU"], found["worst tenth IoU"]
-        by_seed = ", ".join(f"{mean_iou(one['tool', share]) - mean_iou(one['random', share]):+.3f}" for one in runs)
+        by_seed = ", ".join(f"{gain_of(one['random', share], one['tool', share], 'test'):+.3f}" for one in runs)
         gains = ["", "", ""] if share in (SHARES[0], 1.0) else [gain_words(mean), by_seed, gain_words(worst)]
         if share < 1.0:
             gains += [gain_words(differences(whole, some, groups)[0]) for some in (random, tool)]
         yield f"| {share:.0%} | {mean.first:.3f} | {mean.second:.3f} | {' | '.join(gains)} |"
-
-
-def mean_iou(run: Path) -> float:
-    """The image mean IoU of a run's test split."""
-    return float(mean_scores([run], "test")["iou"].drop_nulls().to_numpy().mean())
 
 
 def draw(runs: Sequence[Mapping[tuple[str, float], Path]], path: Path) -> None:
@@ -106,7 +104,7 @@ def draw(runs: Sequence[Mapping[tuple[str, float], Path]], path: Path) -> None:
     figure, axes = plt.subplots(figsize=(6.4, 4), layout="constrained")
     shares = (*SHARES, 1.0)
     for way, colour in zip(WAYS, ("#94a3b8", "#e11d48"), strict=True):
-        lines = np.array([[mean_iou(one[way, share]) for share in shares] for one in runs])
+        lines = np.array([[mean_iou(one[way, share], "test") for share in shares] for one in runs])
         for line in lines:
             axes.plot(shares, line, color=colour, linewidth=0.7, alpha=0.6)
         axes.plot(shares, lines.mean(0), color=colour, linewidth=2.2, marker="o", label=way)

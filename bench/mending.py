@@ -1,10 +1,10 @@
 """What planted label faults cost, and what finding them brings back: `python -m bench.mending --data DIR --work DIR`.
 
-One training mask in twenty of humanseg, ccp, coco-mini and voc2012 is spoiled. A run with fold models learns from that,
-and `curate review failures` says whose label is in doubt. Then the same training again, from random weights: on the
-labels as they came, and on the spoiled ones with what is in doubt mended (the mask as it came), or left out. The test
-split, whose labels nobody spoils, says what the faults cost and how much of that comes back. What is in `--work` is not
-done again, so seeds can be added one by one.
+A share of the training masks of humanseg, ccp, coco-mini and voc2012 is spoiled. A run with fold models learns from
+these, and `curate review failures` says whose label is in doubt. Then the same training again, from random weights: on
+the labels as they came, and on the spoiled ones with what is in doubt mended (the mask as it came), or left out. The
+test split, whose labels nobody spoils, says what the faults cost and how much of that comes back. What is in `--work`
+is not done again, so seeds can be added one by one.
 """
 
 from __future__ import annotations
@@ -15,20 +15,19 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
-from bench.earning import build, fitted, mean_scores
+from bench.earning import build, fitted, mean_iou, scores_of
 from bench.measure import ROOT, curate
-from bench.suspects import spoil
+from bench.suspects import SHARE, spoil
 from curate import schema
 from curate.dataset import Dataset, open_dataset, read_table
 from curate.revise import revise
+from review.compare import gain_words
 from review.failures import bring_up_to_date
-from review.paired import FIGURES
+from review.paired import differences
 from review.runs import open_run
-from train.scoring.figures import groups_of
-from train.scoring.intervals import resampled
+from train.scoring.figures import groups_of, number
 
 FIT = ("--model", "linknet", "--encoder", "mobilenet_v2", "--weights", "none", "--size", "64", "--lr", "0.01")
 """One rate for all arms: what a range test finds for each moves a run further than a few wrong labels do."""
@@ -80,9 +79,9 @@ def version(parent: Dataset, samples: pl.DataFrame, masks: dict[str, Path], out:
     return out
 
 
-def runs_of(clean: Dataset, work: Path, seed: int, epochs: int) -> dict[str, Path]:
+def runs_of(clean: Dataset, work: Path, seed: int, epochs: int, share: float) -> dict[str, Path]:
     """The run of each of ARMS with a seed, which says also what is spoiled."""
-    spoiled = spoil(clean, work / f"spoiled-{seed}", seed, {})
+    spoiled = spoil(clean, work / f"spoiled-{seed}", seed, {}, share)
     base = trained(spoiled.root, work / f"run-spoiled-{seed}", seed, epochs, FOLDS)
     names = doubted(base)
     planted = json.loads(spoiled.root.with_suffix(".json").read_text())
@@ -101,37 +100,26 @@ def runs_of(clean: Dataset, work: Path, seed: int, epochs: int) -> dict[str, Pat
 
 
 def table(dataset: Dataset, runs: Sequence[dict[str, Path]]) -> Iterator[str]:
-    """Each figure of each arm, what the faults cost, and what of that came back."""
-    scores = {arm: mean_scores([one[arm] for one in runs], "test") for arm in ARMS}
-    groups = groups_of(dataset)
-    number = np.unique([groups[name] for name in scores["spoiled"]["sample_id"]], return_inverse=True)[1]
-    columns = ["as they came", *MENDED]
-    gains = " | ".join(f"{arm} - spoiled [95 %]" for arm in columns)
-    yield f"| {len(number)} test images | {' | '.join(ARMS)} | {gains} |"
+    """Each figure of each arm, what the faults cost, and what of that came back; intervals with that of a training."""
+    scores = {arm: scores_of([one[arm] for one in runs], "test") for arm in ARMS}
+    groups, others = groups_of(dataset), [arm for arm in ARMS if arm != "spoiled"]
+    found = {arm: differences(scores["spoiled"], scores[arm], groups) for arm in others}
+    gains = " | ".join(f"{arm} - spoiled [95 %]" for arm in others)
+    yield f"| {scores['spoiled'][0].height} test images | {' | '.join(ARMS)} | {gains} |"
     yield f"| --- |{' ---: |' * 7}"
-    for name, (column, statistic) in FIGURES.items():
-        values = {arm: scores[arm][column].to_numpy() for arm in ARMS}
-        drawn = [
-            {arm: statistic(values[arm], weights) for arm in ARMS}
-            for weights in resampled(number, np.random.default_rng(0))
-        ]
-        whole = {arm: float(statistic(values[arm], np.ones((1, len(number))))[0]) for arm in ARMS}
-        gained = []
-        for arm in ("as they came", *MENDED):
-            low, high = np.nanquantile(np.concatenate([one[arm] - one["spoiled"] for one in drawn]), [0.025, 0.975])
-            gained.append(f"{whole[arm] - whole['spoiled']:+.3f} [{low:+.3f}, {high:+.3f}]")
-        yield f"| {name} | {' | '.join([*(f'{whole[arm]:.3f}' for arm in ARMS), *gained])} |"
+    for place, figure in enumerate(found[others[0]]):
+        of_arm = {"spoiled": figure.first} | {arm: found[arm][place].second for arm in others}
+        cells = [*(number(of_arm[arm]) for arm in ARMS), *(gain_words(found[arm][place]) for arm in others)]
+        yield f"| {figure.name} | {' | '.join(cells)} |"
 
 
 def by_seed(runs: Sequence[dict[str, Path]]) -> Iterator[str]:
     """What the faults cost each seed in the image mean IoU, and the share of it that came back."""
-    for number, arms in enumerate(runs):
-        means = {
-            arm: float(mean_scores([run], "test")["iou"].drop_nulls().to_numpy().mean()) for arm, run in arms.items()
-        }
+    for place, arms in enumerate(runs, start=1):
+        means = {arm: mean_iou(run, "test") for arm, run in arms.items()}
         lost = means["as they came"] - means["spoiled"]
         back = [f"{(means[arm] - means['spoiled']) / lost:.0%} by {arm}" if lost > 0 else "-" for arm in MENDED]
-        yield f"seed {number + 1} of {len(runs)}: cost {lost:+.3f}, back {', '.join(back)}"
+        yield f"seed {place} of {len(runs)}: cost {lost:+.3f}, back {', '.join(back)}"
 
 
 def main() -> None:
@@ -141,11 +129,13 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, metavar="DIR", help="Folder for the runs.")
     parser.add_argument("--epochs", type=int, default=40, metavar="N", help="Of each run.  [default: %(default)s]")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="N", help="Of faults and runs.")
+    told = "Of the training masks that are spoiled.  [default: %(default)s]"
+    parser.add_argument("--share", type=float, default=SHARE, metavar="X", help=told)
     given = parser.parse_args()
     work = given.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
     clean = build(given.data.resolve(), work)
-    runs = [runs_of(clean, work, seed, given.epochs) for seed in given.seeds]
+    runs = [runs_of(clean, work, seed, given.epochs, given.share) for seed in given.seeds]
     print("\n".join([*table(open_dataset(clean.root), runs), *by_seed(runs)]))
 
 

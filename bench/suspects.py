@@ -80,15 +80,17 @@ def with_blob(mask: Mask, rng: np.random.Generator) -> Mask | None:
     return None
 
 
-def planted(dataset: Dataset, seed: int, known: Collection[str] = ()) -> Iterator[tuple[str, str, Mask]]:
-    """(sample_id, kind, spoiled mask) of one training image in twenty, the kinds in equal numbers where that can be.
+def planted(
+    dataset: Dataset, seed: int, known: Collection[str] = (), share: float = SHARE
+) -> Iterator[tuple[str, str, Mask]]:
+    """(sample_id, kind, spoiled mask) of a share of the training images, the kinds in equal numbers where that can be.
 
     Those whose faults are `known` beforehand are not spoiled.
     """
     rng = np.random.default_rng(seed)
     rows = [row for row in dataset.rows("train") if row["sample_id"] not in known]
     left = [rows[index] for index in rng.permutation(len(rows))]
-    wanted = round(SHARE * len(rows))
+    wanted = round(share * len(rows))
     for number, kind in enumerate(KINDS):
         quota = (wanted * (number + 1)) // len(KINDS) - (wanted * number) // len(KINDS)
         for row in list(left):
@@ -116,14 +118,14 @@ def known_faults(dataset: Dataset) -> dict[str, str]:
     return {name: kinds[stem] for name in ids if (stem := name.partition("-")[2].rpartition("-")[2]) in kinds}
 
 
-def spoil(dataset: Dataset, out: Path, seed: int, known: Mapping[str, str]) -> Dataset:
+def spoil(dataset: Dataset, out: Path, seed: int, known: Mapping[str, str], share: float = SHARE) -> Dataset:
     """The version of the dataset with spoiled masks, and beside it which they are, with those that are `known`."""
     record = out.with_suffix(".json")
     if not record.is_file():
         folder = out.with_name(out.name + "-masks")
         folder.mkdir(parents=True, exist_ok=True)
         kinds, files, hashes = dict[str, str](), dict[str, Path](), dict[str, str]()
-        for sample_id, kind, mask in planted(dataset, seed, known):
+        for sample_id, kind, mask in planted(dataset, seed, known, share):
             png = target_png(target_of(mask))
             files[sample_id] = folder / f"{sample_id}.png"
             files[sample_id].write_bytes(png)
