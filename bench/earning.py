@@ -24,6 +24,7 @@ from curate import schema
 from curate.dataset import Dataset, open_dataset, read_table, write_table
 from curate.files import write_atomic
 from review.compare import gain_words, slice_differences
+from review.loop.ahead import repeat_of
 from review.loop.config import RETRAIN_LR, loop_config
 from review.loop.gate import FEWEST_IN_SLICE
 from review.loop.mine import Mining
@@ -94,19 +95,36 @@ def fitted(dataset: Path, run: Path, options: Sequence[str], epochs: int) -> Pat
     return run
 
 
-def loop_of(dataset: Dataset, work: Path, base: Path, recipe: str, budget: str, rate: float) -> Path:
-    """The loop of a recipe from a base; all recipes share one control, which the first of them trained."""
-    arms = f"{base.name}-{budget}-rate-{rate:g}"
-    out = work / f"{arms}-{recipe.replace(' ', '-').replace(',', '').replace('%', 'percent')}"
-    fit = {"lr": float(read_config(base).lr) * rate / RETRAIN_LR}
-    mining, ensemble = RECIPES[recipe], recipe in DISTILLED
-    config = loop_config(dataset, out, fit, rounds=1, budget=budget, mining=mining, start=base, ensemble=ensemble)
-    trained = next((one for one in sorted(work.glob(f"{arms}-*/round-1/control")) if is_finished(one)), None)
-    if trained is not None and not (out / "round-1/control").exists():
-        (out / "round-1").mkdir(parents=True, exist_ok=True)
-        write_atomic(out / "loop.json", encoded(config))
-        shutil.copytree(trained, out / "round-1/.control", dirs_exist_ok=True)
-        (out / "round-1/.control").rename(out / "round-1/control")
+def loop_of(dataset: Dataset, work: Path, base: Path, recipe: str, budget: str, rate: float, repeats: int = 1) -> Path:
+    """The round of a recipe from a base; what another loop trained already, as all recipes share one control, is taken.
+
+    Args:
+        dataset: The dataset.
+        work: Folder of all loops.
+        base: The base.
+        recipe: One of RECIPES.
+        budget: Of each arm.
+        rate: Learning rate of the arms, as a share of the base's.
+        repeats: Trainings of each arm.
+    """
+    arms, often = f"{base.name}-{budget}-rate-{rate:g}", f"-x{repeats}" if repeats > 1 else ""
+    own = f"{arms}-{recipe.replace(' ', '-').replace(',', '').replace('%', 'percent')}"
+    out = work / f"{own}{often}"
+    config = loop_config(
+        dataset,
+        out,
+        {"lr": float(read_config(base).lr) * rate / RETRAIN_LR},
+        rounds=1,
+        budget=budget,
+        mining=RECIPES[recipe],
+        start=base,
+        ensemble=recipe in DISTILLED,
+        repeats=repeats,
+    )
+    for repeat in range(repeats):
+        take_trained(work, f"{arms}-*", out, encoded(config), repeat_of("control", repeat))
+        for others in (own, f"{own}-x*"):
+            take_trained(work, others, out, encoded(config), repeat_of("candidate", repeat))
     if recipe in SHUFFLED and not (out / "round-1/mined.parquet").exists():
         mined = read_table(loop_of(dataset, work, base, SHUFFLED[recipe], budget, rate) / "mined.parquet", schema.MINED)
         (out / "round-1").mkdir(parents=True, exist_ok=True)
@@ -116,6 +134,24 @@ def loop_of(dataset: Dataset, work: Path, base: Path, recipe: str, budget: str, 
     run_loop(dataset, out, config, lambda line: print(f"  {line}", file=sys.stderr))
     print(f"{out.name}: {(time.perf_counter() - begun) / 60:.1f} min", file=sys.stderr)
     return out / "round-1"
+
+
+def take_trained(work: Path, loops: str, out: Path, config: bytes, arm: str) -> None:
+    """Copy a finished arm of one of some loops into the loop `out`, unless it has that arm.
+
+    Args:
+        work: Folder of all loops.
+        loops: A pattern of their names.
+        out: The loop, which is begun with `config`.
+        config: Its loop.json.
+        arm: The arm's folder.
+    """
+    trained = next((one for one in sorted(work.glob(f"{loops}/round-1/{arm}")) if is_finished(one)), None)
+    if trained is not None and not (out / "round-1" / arm).exists():
+        (out / "round-1").mkdir(parents=True, exist_ok=True)
+        write_atomic(out / "loop.json", config)
+        shutil.copytree(trained, out / f"round-1/.{arm}", dirs_exist_ok=True)
+        (out / f"round-1/.{arm}").rename(out / "round-1" / arm)
 
 
 def shuffled(mined: pl.DataFrame, people: Sequence[str]) -> pl.DataFrame:
@@ -131,14 +167,21 @@ def scores_of(runs: Sequence[Path], split: str) -> list[pl.DataFrame]:
     return [read_table(run / "scores.parquet", schema.SCORES).filter(split=split) for run in runs]
 
 
-def table(dataset: Dataset, bases: Sequence[Path], rounds: Mapping[str, Sequence[Path]], split: str) -> Iterator[str]:
+def trainings(rounds: Sequence[Path], arm: str, repeats: int) -> list[Path]:
+    """All trainings of an arm, base by base."""
+    return [folder / repeat_of(arm, repeat) for folder in rounds for repeat in range(repeats)]
+
+
+def table(
+    dataset: Dataset, bases: Sequence[Path], rounds: Mapping[str, Sequence[Path]], split: str, repeats: int
+) -> Iterator[str]:
     """A row for what the control earns over the base, and one for each recipe: what it earns over the control."""
     groups, slices = groups_of(dataset), slices_of(dataset.samples, conditions_of(dataset))
     yield "| recipe | image mean IoU | by seed | worst tenth IoU | mean Boundary IoU | good photos | worst slice |"
     yield "| --- | ---: | ---: | ---: | ---: | ---: | --- |"
-    controls = [folder / "control" for folder in next(iter(rounds.values()))]
+    controls = trainings(next(iter(rounds.values())), "control", repeats)
     pairs = {"(control - base)": (bases, controls)} | {
-        recipe: (controls, [folder / "candidate" for folder in folders]) for recipe, folders in rounds.items()
+        recipe: (controls, trainings(folders, "candidate", repeats)) for recipe, folders in rounds.items()
     }
     for recipe, runs in pairs.items():
         control, after = (scores_of(arms, split) for arms in runs)
@@ -146,7 +189,9 @@ def table(dataset: Dataset, bases: Sequence[Path], rounds: Mapping[str, Sequence
         by_slice = [one for one in slice_differences(control, after, slices, groups) if one.images >= FEWEST_IN_SLICE]
         worst = f"{by_slice[0].slice} {gain_words(by_slice[0].iou)}" if by_slice else "-"
         first, *others = (by_name[name] for name in NAMES)
-        by_seed = ", ".join(f"{gain_of(*pair, split):+.3f}" for pair in zip(*runs, strict=True))
+        once = len(runs[1]) // len(runs[0])  # a base stands against each training from it
+        starts = [run for run in runs[0] for _ in range(once)]
+        by_seed = ", ".join(f"{gain_of(*pair, split):+.3f}" for pair in zip(starts, runs[1], strict=True))
         yield f"| {recipe} | {first} | {by_seed} | {' | '.join(others)} | {worst} |"
 
 
@@ -175,6 +220,8 @@ def main() -> None:
     told = "Learning rate of the arms, as a share of the base's.  [default: %(default)s]"
     parser.add_argument("--rate", type=float, default=RETRAIN_LR, metavar="X", help=told)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="N", help="Of the bases.  [default: 0]")
+    told = "Trainings of each arm from each base.  [default: %(default)s]"
+    parser.add_argument("--repeats", type=int, default=1, metavar="N", help=told)
     parser.add_argument("--recipes", nargs="+", choices=[*RECIPES], default=[*RECIPES], metavar="NAME")
     parser.add_argument("--test", action="store_true", help="Print the test split, not the validation split.")
     given = parser.parse_args()
@@ -182,11 +229,11 @@ def main() -> None:
     dataset = build(given.data.resolve(), work)
     bases = [base_of(dataset, work, seed, given.epochs) for seed in given.seeds]
     rounds = {
-        recipe: [loop_of(dataset, work, base, recipe, given.budget, given.rate) for base in bases]
+        recipe: [loop_of(dataset, work, base, recipe, given.budget, given.rate, given.repeats) for base in bases]
         for recipe in given.recipes
     }
     split = "test" if given.test else "val"
-    print("\n".join(table(dataset, bases, rounds, split)))
+    print("\n".join(table(dataset, bases, rounds, split, given.repeats)))
 
 
 if __name__ == "__main__":
