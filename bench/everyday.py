@@ -20,9 +20,9 @@ import polars as pl
 
 from bench.measure import ROOT, BenchError, Command, contender, curate
 from curate import schema
-from curate.build import build_dataset
+from curate.choosing.build import build_dataset
+from curate.choosing.recipe import make_recipe
 from curate.dataset import Dataset, open_dataset
-from curate.recipe import make_recipe
 from curate.revise import revise
 from train.monitoring.log import read_log
 from train.scoring.intervals import mean_interval

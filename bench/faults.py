@@ -16,12 +16,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from curate.build import build_dataset
+from curate.choosing.build import build_dataset
+from curate.choosing.recipe import make_recipe
 from curate.dataset import Dataset, open_dataset
 from curate.images import fit_mask
 from curate.masks import PERSON, Mask, Target, target_of
 from curate.person_model import InputSpec, open_model
-from curate.recipe import make_recipe
 from label.check import Opinion, check_labels
 from label.findings.shape import parts_of
 from label.formats.record import Drawing

@@ -207,7 +207,7 @@ def build_seconds(outcomes: Sequence[Outcome]) -> tuple[float, dict[str, float]]
 def searching(images: int, runs: int) -> list[Row]:
     """The search for near duplicates by itself."""
     if not (ROOT / "curate" / "duplicates.py").exists():
-        print("skipped the search for copies: there is no curate.duplicates yet", file=sys.stderr)
+        print("skipped the search for copies: there is no curate.choosing.duplicates yet", file=sys.stderr)
         return []
     outcomes = in_turns({"search": contender("near_copies", images)}, runs)["search"]
     for outcome in outcomes:

@@ -16,10 +16,10 @@ from typing import Any
 from bench.everyday import paired_table, timed
 from bench.measure import ROOT, curate
 from curate import schema
-from curate.build import build_dataset
+from curate.choosing.build import build_dataset
+from curate.choosing.recipe import make_recipe
 from curate.dataset import Dataset, open_dataset, write_table
 from curate.images import read_grey
-from curate.recipe import make_recipe
 from curate.threads import map_threads
 from train.scoring.metrics import score_image
 

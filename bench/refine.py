@@ -15,10 +15,10 @@ from pathlib import Path
 
 import polars as pl
 
-from curate.build import build_dataset
+from curate.choosing.build import build_dataset
+from curate.choosing.recipe import make_recipe
 from curate.dataset import Dataset, open_dataset
 from curate.person_model import InputSpec, Predict, Probability, open_model
-from curate.recipe import make_recipe
 from review.paired import differences
 from train.inference.predict import to_bytes
 from train.inference.refine import refine

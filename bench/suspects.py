@@ -24,13 +24,13 @@ from bench.everyday import timed
 from bench.faults import fit_any, spoiled
 from bench.measure import ROOT, contender, curate, run_fresh
 from curate import schema
-from curate.build import build_dataset
+from curate.choosing.build import build_dataset
+from curate.choosing.recipe import make_recipe
 from curate.dataset import Dataset, open_dataset, read_table, write_table
 from curate.files import sha256_bytes
 from curate.images import target_png
 from curate.masks import PERSON, Mask, target_of
 from curate.packaged import data_folder
-from curate.recipe import make_recipe
 from curate.revise import revise
 from review.failures import find_failures
 from review.runs import open_with, read_scores

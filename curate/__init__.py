@@ -25,24 +25,24 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from curate.build import Built, build_dataset
-    from curate.check import verify
+    from curate.checks.version import verify
+    from curate.choosing.build import Built, build_dataset
+    from curate.choosing.recipe import Recipe, load_recipe, make_recipe
     from curate.dataset import Dataset, open_dataset
     from curate.errors import CurateError
     from curate.exports import Exported
     from curate.exports.coco import export_coco
     from curate.exports.voc import export_voc
-    from curate.recipe import Recipe, load_recipe, make_recipe
 else:  # a type checker that sees `__getattr__` takes every name for one of ours
     _HOMES = {
-        "curate.build": ("Built", "build_dataset"),
-        "curate.check": ("verify",),
+        "curate.choosing.build": ("Built", "build_dataset"),
+        "curate.checks.version": ("verify",),
         "curate.dataset": ("Dataset", "open_dataset"),
         "curate.errors": ("CurateError",),
         "curate.exports": ("Exported",),
         "curate.exports.coco": ("export_coco",),
         "curate.exports.voc": ("export_voc",),
-        "curate.recipe": ("Recipe", "load_recipe", "make_recipe"),
+        "curate.choosing.recipe": ("Recipe", "load_recipe", "make_recipe"),
     }
     _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

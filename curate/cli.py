@@ -19,19 +19,19 @@ from curate.files import explain_oserror
 from curate.terminal import plain_output
 
 COMMANDS = {
-    "build": ("curate.commands:build", "Choose images from COCO, VOC and pairs; write a dataset version."),
-    "check": ("curate.check_cli:check", "Verify a dataset version: header, tables, files, rules."),
-    "show": ("curate.look_cli:show", "Say what a dataset version holds, or all that is known about one image."),
-    "diff": ("curate.look_cli:diff", "Say what makes one dataset version another than a second."),
-    "sheet": ("curate.look_cli:sheet", "Draw a contact sheet of a dataset version."),
-    "export": ("curate.export_cli:export", "Write a dataset version for other tools: COCO JSON or a VOC folder."),
+    "build": ("curate.commands.build:build", "Choose images from COCO, VOC and pairs; write a dataset version."),
+    "check": ("curate.commands.check:check", "Verify a dataset version: header, tables, files, rules."),
+    "show": ("curate.commands.look:show", "Say what a dataset version holds, or all that is known about one image."),
+    "diff": ("curate.commands.look:diff", "Say what makes one dataset version another than a second."),
+    "sheet": ("curate.commands.look:sheet", "Draw a contact sheet of a dataset version."),
+    "export": ("curate.commands.export:export", "Write a dataset version for other tools: COCO JSON or a VOC folder."),
     "label": ("label.cli:label", "Take hand labels in."),
     "train": ("train.cli:train", "Train, score, predict and export."),
     "review": ("review.cli:review", "Find failures, open the App, pull decisions."),
     "loop": ("review.loop.cli:loop", "Retrain on what is hard, with a control."),
     "demo": ("review.demo:demo", "Run the whole loop on the embedded sample."),
-    "doctor": ("curate.doctor:doctor", "Say whether this machine has all it needs, and mend it."),
-    "completion": ("curate.completion:completion", "Print the script that lets bash, zsh or fish complete."),
+    "doctor": ("curate.commands.doctor:doctor", "Say whether this machine has all it needs, and mend it."),
+    "completion": ("curate.commands.completion:completion", "Print the script that lets bash, zsh or fish complete."),
 }
 
 
@@ -77,7 +77,7 @@ def cli(ctx: click.Context, debug: bool) -> None:
 @cli.result_callback()
 def send_copies_back(result: object, debug: bool) -> object:
     """Send what the command has changed in folders that it was given by URL; the command's result."""
-    from curate.commands import watching
+    from curate.commands.build import watching
     from curate.storage.copies import send_back
 
     with watching() as watch:

@@ -9,9 +9,9 @@ import msgspec
 import polars as pl
 
 from curate import schema
-from curate.card import CARD, dataset_card
 from curate.dataset import FunnelStep, Header, Source, counts_of, digest_of, write_table
 from curate.files import write_atomic
+from curate.looking.card import CARD, dataset_card
 
 
 def finish_dataset(

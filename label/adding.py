@@ -10,8 +10,8 @@ from typing import Any
 import polars as pl
 
 from curate import schema
+from curate.choosing.join import choose_beside, join_funnels
 from curate.dataset import Dataset, FunnelStep
-from curate.join import choose_beside, join_funnels
 from curate.sources.version import read_version
 from curate.threads import Watch
 from label.intake import Intake

@@ -9,8 +9,8 @@ from pathlib import Path
 from curate.dataset import Dataset
 from curate.decisions import read_decisions
 from curate.errors import MissingError, UsageError
-from curate.explain import closest
 from curate.files import readable_faults
+from curate.looking.explain import closest
 
 SHOWN = 100
 """Characters of a name in a message."""

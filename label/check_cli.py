@@ -11,15 +11,15 @@ import click
 import msgspec
 
 from curate.checks import SHOWN, one_line
-from curate.commands import watching
+from curate.commands.build import watching
+from curate.commands.engine import engine_options
+from curate.commands.person import input_options, spec_of
+from curate.commands.place import FOLDER, INPUT, LOCAL
 from curate.dataset import Header, open_dataset
-from curate.engine_cli import engine_options
 from curate.errors import UsageError
-from curate.person_cli import input_options, spec_of
+from curate.looking.sheet import sheet_format, write_sheet
 from curate.person_model import InputSpec
-from curate.place_cli import FOLDER, INPUT, LOCAL
 from curate.revise import check_place
-from curate.sheet import sheet_format, write_sheet
 from curate.terminal import counted
 from label.check import Opinion, Report, check_labels
 from label.check_sheet import check_sheet

@@ -12,8 +12,8 @@ from PIL import Image
 
 from curate import images
 from curate.errors import CurateError
+from curate.looking.sheet import HELD_HEIGHT, Strip, Tile, draw_sheet, make_tile, resize
 from curate.masks import SizeHW, Target
-from curate.sheet import HELD_HEIGHT, Strip, Tile, draw_sheet, make_tile, resize
 from curate.terminal import counted
 from label.check import Finding, Report, drawn_at
 from label.findings import ADVICE, Box, Fault

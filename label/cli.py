@@ -13,12 +13,12 @@ import click
 import msgspec
 
 from curate.checks import SHOWN
-from curate.commands import watching
-from curate.completion import complete_path
+from curate.commands.build import watching
+from curate.commands.completion import complete_path
+from curate.commands.engine import engine_options
+from curate.commands.place import FOLDER, INPUT, LOCAL
 from curate.dataset import open_dataset
-from curate.engine_cli import engine_options
 from curate.errors import FormatError, UsageError
-from curate.place_cli import FOLDER, INPUT, LOCAL
 from curate.terminal import counted
 from curate.threads import unwatched
 from label.asked import names_asked

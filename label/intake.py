@@ -15,8 +15,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from curate import schema
+from curate.choosing.duplicates import near_pairs, signature
+from curate.choosing.splits import RATIOS
 from curate.dataset import Dataset, Source, read_edits
-from curate.duplicates import near_pairs, signature
 from curate.engine import map_rows
 from curate.errors import CurateError
 from curate.files import sha256_bytes, sha256_file, sha256_files
@@ -24,7 +25,6 @@ from curate.guesses import MODEL
 from curate.images import examine_image, read_size_hw, target_png
 from curate.masks import PERSON, SizeHW, Target, iou
 from curate.sources.names import sample_keys
-from curate.splits import RATIOS
 from curate.threads import Watch, unwatched
 from label.formats.record import HandLabel, Maker, Refusal, printable
 from label.match import ROBOFLOW, NoMatch, SampleIndex, ids_in, index_samples, match

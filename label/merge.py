@@ -9,10 +9,10 @@ import msgspec
 import polars as pl
 
 from curate import schema
+from curate.choosing.splits import RATIOS, fold_of, split_of
 from curate.decisions import WEIGHTS
 from curate.guesses import MODEL, PSEUDO
 from curate.masks import IGNORE, PERSON, Target, area_fraction, iou, target_of, touched_edges
-from curate.splits import RATIOS, fold_of, split_of
 from label.formats.record import Maker
 
 MERGES = ("replace", "union", "intersect")

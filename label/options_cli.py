@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 import click
 
+from curate.commands.place import INPUT
 from curate.errors import UsageError
 from curate.files import sha256_file
 from curate.person_model import InputSpec, open_model
-from curate.place_cli import INPUT
 from label.formats import FORMATS
 from label.formats.record import Options
 from label.prelabel import Model

@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 import msgspec
 
-from curate.commands import watching
+from curate.commands.build import watching
+from curate.commands.person import input_options, spec_of
+from curate.commands.place import FOLDER, INPUT
 from curate.dataset import open_dataset
 from curate.errors import UsageError
-from curate.person_cli import input_options, spec_of
-from curate.place_cli import FOLDER, INPUT
 from label.options_cli import model_at
 from label.prelabel import Prelabelled, prelabel
 

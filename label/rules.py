@@ -9,15 +9,15 @@ from pathlib import Path
 import polars as pl
 
 from curate.checks.rules import TRAITS, as_judged, rules_of
-from curate.choose import traits_of
+from curate.choosing.choose import traits_of
+from curate.choosing.recipe import Recipe, make_recipe
+from curate.choosing.rules import apply_rule
+from curate.choosing.splits import RATIOS, parse_split
 from curate.dataset import Header
 from curate.guesses import RULE_TAG
 from curate.images import read_target
 from curate.masks import PERSON, count_parts, stairs_px
-from curate.recipe import Recipe, make_recipe
-from curate.rules import apply_rule
 from curate.schema import UNLABELLED
-from curate.splits import RATIOS, parse_split
 
 
 def build_recipe(header: Header) -> Recipe:

@@ -17,13 +17,13 @@ import click
 import polars as pl
 
 from curate import schema
-from curate.commands import watching
+from curate.commands.build import watching
+from curate.commands.doctor import require_database
+from curate.commands.engine import engine_options
+from curate.commands.place import FOLDER
 from curate.dataset import Dataset, open_dataset
 from curate.decisions import read_decisions
-from curate.doctor import require_database
-from curate.engine_cli import engine_options
 from curate.errors import CurateError, MachineError, UsageError
-from curate.place_cli import FOLDER
 from curate.terminal import counted
 from review.decisions import decisions_of_marks, write_decisions
 from review.dropped import DROPPED, dropped_photographs

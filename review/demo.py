@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from curate.place_cli import LOCAL
+from curate.commands.place import LOCAL
 
 if TYPE_CHECKING:
     from curate.dataset import Dataset
@@ -75,11 +75,11 @@ def demo(out: Path, seed: int, force: bool) -> None:
 
 def choose(out: Path, *, force: bool) -> Dataset:
     """The sample's few labelled images that the first source document would have kept, the others as a pool."""
-    from curate.build import build_dataset
+    from curate.choosing.build import build_dataset
+    from curate.choosing.recipe import make_recipe
     from curate.dataset import open_dataset
-    from curate.funnel import funnel_table
+    from curate.looking.funnel import funnel_table
     from curate.packaged import data_folder
-    from curate.recipe import make_recipe
 
     sample = data_folder() / "sample"
     sources = {

@@ -10,8 +10,8 @@ import polars as pl
 from curate import schema
 from curate.dataset import Dataset
 from curate.errors import CurateError
-from curate.examples import gather_places
-from curate.picks import shuffled
+from curate.looking.examples import gather_places
+from curate.looking.picks import shuffled
 from curate.sources import Read
 from curate.sources.again import read_again
 

@@ -8,11 +8,11 @@ import click
 import msgspec
 import polars as pl
 
-from curate.commands import watching
+from curate.commands.build import watching
+from curate.commands.engine import engine_options
+from curate.commands.place import FOLDER, LOCAL
 from curate.dataset import Dataset
-from curate.engine_cli import engine_options
 from curate.errors import UsageError
-from curate.place_cli import FOLDER, LOCAL
 from review.compare import changes, compare_runs, comparison_lines, verdict
 from review.failures import bring_up_to_date
 from review.options_cli import HELP, dataset_option, json_option, scores_of, split_option

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 import polars as pl
 
+from curate.commands.place import FOLDER
 from curate.errors import MissingError
-from curate.place_cli import FOLDER
 from review.runs import Run
 
 HELP = {"help_option_names": ["-h", "--help"], "show_default": True}

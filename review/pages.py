@@ -15,9 +15,9 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from curate.card import plain
 from curate.dataset import Dataset
-from curate.funnel import shown_steps
+from curate.looking.card import plain
+from curate.looking.funnel import shown_steps
 from review.overlays import data_uri, error_overlay
 from review.runs import read_prediction
 from train.monitoring.log import EpochLine

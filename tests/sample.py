@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from curate.build import build_dataset
+from curate.choosing.build import build_dataset
+from curate.choosing.recipe import make_recipe
 from curate.dataset import Dataset, open_dataset
 from curate.packaged import data_folder
-from curate.recipe import make_recipe
 
 
 def sample_people(out: Path) -> Dataset:

@@ -21,13 +21,13 @@ import scipy.io
 from PIL import Image
 
 from curate import schema
-from curate.check import check_dataset
+from curate.checks.version import check_dataset
+from curate.choosing.recipe import load_recipe, make_recipe
 from curate.cli import main
 from curate.dataset import open_dataset
 from curate.decisions import read_decisions
 from curate.errors import CurateError
 from curate.images import examine_image, read_image, read_indices, read_size_hw, read_target
-from curate.recipe import load_recipe, make_recipe
 from curate.sources.matlab import read_matrix, read_structure
 from curate.sources.voc_xml import read_objects
 from curate.storage.listing import File, decode_table, encode_table
@@ -240,7 +240,7 @@ def recipe_reader(folder: Path) -> Reader:
 
 def table_reader(folder: Path) -> Reader:
     """Tables that are joined to a dataset by name."""
-    from curate.picks import read_values
+    from curate.looking.picks import read_values
 
     frame = pl.DataFrame({"sample_id": ["a-1", "a-2"], "iou": [0.5, None]})
     frame.write_csv(folder / "a.csv")

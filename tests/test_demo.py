@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from curate import schema
-from curate.check import verify
+from curate.checks.version import verify
 from curate.dataset import open_dataset, read_table
 from tests.conftest import REPOSITORY
 

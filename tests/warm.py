@@ -7,8 +7,8 @@ import importlib
 MODULES = (
     "matplotlib.pyplot",
     "torch._dynamo",
-    "curate.build",
-    "curate.sheet",
+    "curate.choosing.build",
+    "curate.looking.sheet",
     "label.importing",
     "label.prelabel",
     "label.tasks",

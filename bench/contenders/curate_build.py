@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 from bench.contenders.sentence import MAX_AREA, MAX_PEOPLE, MIN_AREA
-from curate.build import build_dataset
-from curate.recipe import Recipe
+from curate.choosing.build import build_dataset
+from curate.choosing.recipe import Recipe
 from curate.threads import Tick, unwatched
 
 

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 from bench.contenders.sentence import MAX_AREA, MAX_PEOPLE, MIN_AREA
-from curate.recipe import Recipe
-from curate.selection import select
+from curate.choosing.recipe import Recipe
+from curate.choosing.selection import select
 
 
 def main(path: Path) -> None:

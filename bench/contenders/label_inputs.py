@@ -7,10 +7,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from curate.build import build_dataset
+from curate.choosing.build import build_dataset
+from curate.choosing.recipe import Recipe
 from curate.images import target_png
 from curate.masks import PERSON
-from curate.recipe import Recipe
 
 SIZE_HW = 480, 640
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.duplicates import near_pairs, signature
+from curate.choosing.duplicates import near_pairs, signature
 
 COPIES = 0.02
 """Share of the images that are copies, to the pixel, of another."""

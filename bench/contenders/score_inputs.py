@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.build import build_dataset
+from curate.choosing.build import build_dataset
+from curate.choosing.recipe import Recipe
 from curate.images import prediction_png, target_png
 from curate.masks import PERSON, Target
-from curate.recipe import Recipe
 
 SIZE_HW = 480, 640
 MODEL_PX = 224

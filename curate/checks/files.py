@@ -13,17 +13,17 @@ import numpy as np
 import polars as pl
 
 from curate import masks
-from curate.card import CARD
 from curate.checks import REBUILD, Finding
+from curate.choosing.duplicates import signature
 from curate.classes import FOLDER as CLASSES
 from curate.classes import class_hash, class_path, read_class_mask
-from curate.duplicates import signature
 from curate.engine import map_rows
 from curate.errors import CurateError, FormatError, MismatchError
 from curate.files import sha256_file
 from curate.guesses import MODEL
 from curate.guesses import TABLE as PRELABELS
 from curate.images import examine_image, read_target
+from curate.looking.card import CARD
 from curate.masks import Target
 from curate.revise import REPLACED
 from curate.threads import Tick

@@ -10,15 +10,15 @@ import polars as pl
 
 from curate.checks import Finding
 from curate.checks.tables import LEARNED_FROM
-from curate.choose import drawn_rules, exempt_of, last_rules_of
+from curate.choosing.choose import drawn_rules, exempt_of, last_rules_of
+from curate.choosing.duplicates import near_pairs
+from curate.choosing.recipe import Recipe
+from curate.choosing.rules import Rule, apply_rule, capped_by, parse_where, side_rule
+from curate.choosing.selection import people_rules
+from curate.choosing.splits import parse_split
 from curate.dataset import Source
-from curate.duplicates import near_pairs
 from curate.guesses import is_guessed
-from curate.recipe import Recipe
-from curate.rules import Rule, apply_rule, capped_by, parse_where, side_rule
 from curate.schema import UNLABELLED
-from curate.selection import people_rules
-from curate.splits import parse_split
 
 ADVICE = "Build again with --force"
 UNSEEN = {"max_spacing": "spacing", "min_keypoints": "keypoints"}

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from curate.choosing.recipe import make_recipe
 from curate.dataset import open_dataset
 from curate.errors import MissingError
-from curate.recipe import make_recipe
 from curate.sources import Read
 from curate.sources.reading import read_sources
 from curate.sources.version import read_versions

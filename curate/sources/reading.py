@@ -8,10 +8,11 @@ from pathlib import Path
 
 import msgspec
 
+from curate.choosing.recipe import Recipe, as_drawn
+from curate.choosing.zoo import ZooSet, parse_zoo, read_zoo
 from curate.dataset import read_header
 from curate.errors import MissingError, UsageError
 from curate.packaged import data_folder
-from curate.recipe import Recipe, as_drawn
 from curate.sources import Read
 from curate.sources.coco import read_coco
 from curate.sources.names import check_unique, source_names, split_name
@@ -23,7 +24,6 @@ from curate.storage.copies import located, photos_at, source_at
 from curate.storage.mirrors import mirror_if_there
 from curate.storage.urls import mirrored_url
 from curate.threads import Watch, unwatched
-from curate.zoo import ZooSet, parse_zoo, read_zoo
 
 USUAL_FOLDER = Path("datasets")
 """Below the current folder, where data sets lie that nobody names."""

@@ -15,9 +15,9 @@ import polars as pl
 from fiftyone import ViewField as F
 
 from curate import schema
-from curate.card import plain
 from curate.dataset import open_dataset
 from curate.errors import MachineError, UsageError
+from curate.looking.card import plain
 from review.app.known import Known
 from review.compare import compare_runs, gain_words, verdict
 from review.runs import open_run

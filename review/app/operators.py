@@ -14,8 +14,8 @@ import fiftyone.operators as foo
 from fiftyone.operators import types
 
 from curate import schema
-from curate.card import plain
 from curate.errors import CurateError
+from curate.looking.card import plain
 from review.app.actions import (
     beside_each_other,
     chosen_words,

@@ -8,7 +8,7 @@ import polars as pl
 
 from curate.dataset import Dataset
 from curate.files import write_atomic
-from curate.show import source_figures, split_parts
+from curate.looking.show import source_figures, split_parts
 from review.compare import table_rows
 from review.loop.mine import Mining, options_of
 from review.loop.round import RoundResult

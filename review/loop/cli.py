@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from curate.completion import words_or_path
-from curate.engine_cli import engine_options
+from curate.commands.completion import words_or_path
+from curate.commands.engine import engine_options
+from curate.commands.place import FOLDER, INPUT
 from curate.errors import UsageError
-from curate.place_cli import FOLDER, INPUT
 from train.commands.options import fit_options
 from train.commands.preset import given_options, with_preset
 from train.config import RECIPES

@@ -12,13 +12,13 @@ import polars as pl
 import pytest
 
 from curate import schema
-from curate.build import build_dataset
-from curate.check import check_dataset
 from curate.checks import Finding, kinds_of
+from curate.checks.version import check_dataset
+from curate.choosing.build import build_dataset
+from curate.choosing.recipe import make_recipe
 from curate.dataset import counts_of, digest_of, open_dataset, read_columns, read_header, write_table
 from curate.files import sha256_file
 from curate.images import target_png
-from curate.recipe import make_recipe
 from tests.curate.scenes import box, coco_file, image, person, photo
 
 SHARES = [0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.05, 0.95]

@@ -10,10 +10,10 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-from curate.build import Built, build_dataset
+from curate.choosing.build import Built, build_dataset
+from curate.choosing.recipe import Recipe, make_recipe
 from curate.dataset import open_dataset
 from curate.masks import SizeHW
-from curate.recipe import Recipe, make_recipe
 from tests.curate.scenes import box, coco_file, image, mask_png, person
 
 SIZE_HW = (48, 64)

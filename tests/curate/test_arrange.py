@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from curate.check import verify
+from curate.checks.version import verify
 from curate.dataset import open_dataset
 from curate.errors import UsageError
 from tests.curate.pictures import build, coco_of, column, numbered, pairs_of, picture, reasons, samples, told

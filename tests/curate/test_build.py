@@ -12,13 +12,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from curate.build import build_dataset, tell_apart
-from curate.check import verify
+from curate.checks.version import verify
+from curate.choosing.build import build_dataset, tell_apart
+from curate.choosing.recipe import Recipe, make_recipe, recipe_options
+from curate.choosing.selection import select
 from curate.dataset import open_dataset
 from curate.errors import CurateError, ExistsError, MissingError, UsageError
 from curate.finish import finish_dataset
-from curate.recipe import Recipe, make_recipe, recipe_options
-from curate.selection import select
 from tests.curate.scenes import SIZE_HW, box, coco_file, coco_set, image, mask_png, person, photo, voc_image
 
 SHARES = [0.05, 0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9, 0.3, 0.35, 0.45, 0.55]
@@ -156,7 +156,7 @@ def test_the_digest_does_not_hang_on_where_the_sources_lie(tmp_path: Path, monke
 
 
 def test_the_recipe_in_the_header_builds_it_again(tmp_path: Path, coco: str) -> None:
-    from curate.recipe import load_recipe
+    from curate.choosing.recipe import load_recipe
 
     first = build_dataset(recipe(coco=[coco], min_area=0.2, seed=5), tmp_path / "one")
     again = build_dataset(make_recipe(load_recipe(str(tmp_path / "one" / "dataset.json"))), tmp_path / "two")

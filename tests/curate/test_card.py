@@ -8,11 +8,11 @@ from pathlib import Path
 import yaml
 from markdown_it import MarkdownIt
 
-from curate.build import build_dataset
-from curate.card import CARD
-from curate.check import verify
+from curate.checks.version import verify
+from curate.choosing.build import build_dataset
+from curate.choosing.recipe import make_recipe
 from curate.dataset import FunnelStep, open_dataset
-from curate.recipe import make_recipe
+from curate.looking.card import CARD
 from tests.curate.scenes import coco_set
 from tests.curate.versions import row, write_version
 

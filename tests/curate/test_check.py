@@ -14,8 +14,8 @@ import polars as pl
 import pytest
 
 from curate import schema
-from curate.check import Report, check_dataset, verify
 from curate.checks import SHOWN, Finding, lines_of
+from curate.checks.version import Report, check_dataset, verify
 from curate.cli import main
 from curate.dataset import open_dataset, read_header, read_table, write_table
 from curate.errors import MissingError

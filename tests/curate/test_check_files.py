@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from curate import schema
-from curate.check import check_dataset
+from curate.checks.version import check_dataset
 from curate.dataset import open_dataset, read_columns
 from tests.curate.checking import (
     kinds,

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from curate import schema
-from curate.check import check_dataset
+from curate.checks.version import check_dataset
 from curate.dataset import open_dataset, read_header, write_table
 from tests.curate.checking import (
     change_samples,

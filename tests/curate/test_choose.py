@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from curate import schema
-from curate.build import Built
-from curate.check import verify
 from curate.checks.rules import check_counts
-from curate.choose import preview
+from curate.checks.version import verify
+from curate.choosing.build import Built
+from curate.choosing.choose import preview
+from curate.choosing.selection import select
 from curate.dataset import FunnelStep, open_dataset
 from curate.errors import CurateError, UsageError
-from curate.selection import select
 from curate.threads import unwatched
 from tests.curate.pictures import (
     SIZE_HW,

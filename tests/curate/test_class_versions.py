@@ -14,8 +14,8 @@ import polars as pl
 import pytest
 
 from curate import schema
-from curate.check import check_dataset, verify
 from curate.checks import kinds_of
+from curate.checks.version import check_dataset, verify
 from curate.classes import class_tag
 from curate.dataset import open_dataset, read_table, write_table
 from curate.errors import MissingError, UsageError

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from curate.check import verify
+from curate.checks.version import verify
 from curate.dataset import Dataset, open_dataset
 from curate.errors import FormatError, MismatchError, MissingError
 from curate.foreground import ANIMALS, CLASS_VALUES, HELD

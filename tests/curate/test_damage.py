@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from curate.check import check_dataset
+from curate.checks.version import check_dataset
 from curate.cli import main
 from curate.dataset import open_dataset
 from curate.files import sha256_file

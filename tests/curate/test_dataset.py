@@ -11,11 +11,11 @@ import polars as pl
 import pytest
 
 from curate import schema
-from curate.build import build_dataset
-from curate.check import verify
+from curate.checks.version import verify
+from curate.choosing.build import build_dataset
+from curate.choosing.recipe import make_recipe
 from curate.dataset import counts_of, digest_of, open_dataset, read_table, write_table
 from curate.errors import FormatError, MissingError, VersionError
-from curate.recipe import make_recipe
 from tests.curate.scenes import coco_set
 
 

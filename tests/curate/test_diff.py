@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from curate import schema
 from curate.dataset import Dataset, Header, Source
-from curate.diff import MaskChange, changed_options, compare, compare_masks, leaks
-from curate.diff_text import MOST, difference_json, difference_sections, mask_words
 from curate.files import sha256_bytes
 from curate.images import png_bytes
+from curate.looking.diff import MaskChange, changed_options, compare, compare_masks, leaks
+from curate.looking.diff_text import MOST, difference_json, difference_sections, mask_words
 from tests.curate.conftest import Run
 from tests.curate.versions import drop, many_rows, person_target, row, write_pictures, write_version
 from tests.drawing import target

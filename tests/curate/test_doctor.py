@@ -16,7 +16,7 @@ import pytest
 
 from curate import doctor
 from curate.cli import main
-from curate.doctor import Check, DatabaseSettings
+from curate.commands.doctor import Check, DatabaseSettings
 from curate.errors import MachineError
 from tests.conftest import REPOSITORY
 
@@ -94,7 +94,7 @@ def test_cv2_has_one_owner(owners: list[str], state: str) -> None:
 
 def test_fiftyone_is_not_imported_to_look_for_its_database() -> None:
     code = (
-        "import sys, os; from curate.doctor import examine, check_database, find_mongod; "
+        "import sys, os; from curate.commands.doctor import examine, check_database, find_mongod; "
         "find_mongod(); check_database(os.environ); print('fiftyone' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

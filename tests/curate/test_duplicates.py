@@ -14,7 +14,16 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
 from curate import duplicates
-from curate.duplicates import BAND_BITS, HASH_BITS, HASH_BYTES, MOST_FLIPS, are_near, groups_of, near_pairs, signature
+from curate.choosing.duplicates import (
+    BAND_BITS,
+    HASH_BITS,
+    HASH_BYTES,
+    MOST_FLIPS,
+    are_near,
+    groups_of,
+    near_pairs,
+    signature,
+)
 from curate.images import examine_image
 from tools.sample import SEED
 from tools.sample.plan import make_plan

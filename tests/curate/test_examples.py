@@ -8,8 +8,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from curate.choosing.recipe import make_recipe
 from curate.dataset import Dataset
-from curate.examples import (
+from curate.looking.examples import (
     MOST_PARTS,
     chosen_draw,
     chosen_sheet,
@@ -20,9 +21,8 @@ from curate.examples import (
     order_words,
     part_strip,
 )
-from curate.picks import VALUE, Choice, Part, chosen_rows, pick, with_values
-from curate.recipe import make_recipe
-from curate.sheet import Tile
+from curate.looking.picks import VALUE, Choice, Part, chosen_rows, pick, with_values
+from curate.looking.sheet import Tile
 from curate.sources import Read
 from curate.sources.reading import read_sources
 from tests.curate.scenes import box, coco_file, coco_set, image, person, photo

@@ -11,7 +11,7 @@ import pytest
 from curate import schema
 from curate.dataset import FunnelStep, Source, write_table
 from curate.errors import MissingError
-from curate.explain import LISTED, closest, explain_sample, found_by, story_sections
+from curate.looking.explain import LISTED, closest, explain_sample, found_by, story_sections
 from tests.curate.conftest import Run
 from tests.curate.versions import drop, row, write_pictures, write_version
 

@@ -16,11 +16,11 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from curate.build import build_dataset
+from curate.choosing.build import build_dataset
+from curate.choosing.recipe import make_recipe
 from curate.dataset import Dataset, open_dataset
 from curate.exports.coco import annotations_of, export_coco, image_ids
 from curate.masks import Target
-from curate.recipe import make_recipe
 from tests.curate.exporting import BORDER, PEOPLE, small_dataset, tree
 
 

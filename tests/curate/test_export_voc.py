@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from curate.build import build_dataset
+from curate.choosing.build import build_dataset
+from curate.choosing.recipe import make_recipe
 from curate.dataset import Dataset, open_dataset
 from curate.exports.voc import annotation_xml, class_png, colour_map, export_voc, image_sets
-from curate.funnel import sum_up
-from curate.recipe import make_recipe
+from curate.looking.funnel import sum_up
 from curate.sources.voc_xml import read_objects
 from tests.curate.exporting import BORDER, PEOPLE, small_dataset, tree
 from tests.label.making import Photo, make_dataset, picture

@@ -13,7 +13,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from curate.build import build_dataset
+from curate.choosing.build import build_dataset
+from curate.choosing.recipe import make_recipe
 from curate.cli import main
 from curate.dataset import Dataset, open_dataset, write_table
 from curate.errors import CurateError, ExistsError, FormatError, MachineError, MissingError, UsageError
@@ -21,7 +22,6 @@ from curate.exports import MARKER, bbox_xywh
 from curate.exports.coco import export_coco
 from curate.exports.voc import export_voc
 from curate.files import staged_folder
-from curate.recipe import make_recipe
 from tests.curate.exporting import small_dataset, tree
 from tests.drawing import mask
 

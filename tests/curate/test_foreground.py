@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate import masks
-from curate.check import check_dataset
 from curate.checks.files import check_target
+from curate.checks.version import check_dataset
+from curate.choosing.recipe import make_recipe
+from curate.choosing.selection import select
 from curate.foreground import ANIMALS, HELD, Foreground, Policy, paint
-from curate.recipe import make_recipe
-from curate.selection import select
 from curate.sources.coco_objects import REACH_PX
 from curate.sources.voc import CLASSES
 from tests.curate.pictures import build, picture, samples

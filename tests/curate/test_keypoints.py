@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from curate.build import build_dataset
+from curate.choosing.build import build_dataset
+from curate.choosing.recipe import make_recipe
+from curate.choosing.selection import select
 from curate.dataset import open_dataset
 from curate.foreground import Foreground
-from curate.recipe import make_recipe
-from curate.selection import select
 from curate.sources import Label, Limits, Read
 from curate.sources.coco import read_coco
 from tests.curate.scenes import box, coco_file, image, person, photo

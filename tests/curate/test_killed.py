@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from curate.dataset import open_dataset
+from curate.engine.processes import WORTH_FORKING
 from curate.errors import MissingError
-from curate.processes import WORTH_FORKING
 from tests.curate import striking
 from tests.curate.scenes import coco_set
 from tests.curate.striking import Ended, mounted

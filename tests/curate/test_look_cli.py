@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from curate.commands.look import file_name
 from curate.dataset import open_dataset
-from curate.look_cli import file_name
 from tests.curate.conftest import Run
 from tests.curate.scenes import box, coco_set, image, person, photo
 

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from curate.build import build_dataset
-from curate.check import verify
+from curate.checks.version import verify
+from curate.choosing.build import build_dataset
+from curate.choosing.recipe import make_recipe
+from curate.choosing.selection import select
 from curate.dataset import open_dataset
 from curate.errors import CurateError, FormatError
 from curate.foreground import Foreground
-from curate.recipe import make_recipe
-from curate.selection import select
 from curate.sources import Limits, Read
 from curate.sources.coco import read_coco
 from curate.sources.panoptic import WITHOUT, read_segment_ids, run_lengths

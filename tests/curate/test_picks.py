@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from curate import schema
 from curate.dataset import Dataset
 from curate.errors import CurateError, FormatError, MissingError, UsageError
-from curate.picks import (
+from curate.looking.picks import (
     HIGH_IS_BAD,
     LOW_IS_BAD,
     VALUE,

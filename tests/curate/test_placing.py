@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.placing import Item, Placement, copies, neighbours_of, place_images, settle_splits, tie_reason
+from curate.choosing.placing import Item, Placement, copies, neighbours_of, place_images, settle_splits, tie_reason
+from curate.choosing.splits import Shares, parse_split, place, split_of
 from curate.schema import UNLABELLED
-from curate.splits import Shares, parse_split, place, split_of
 
 often = settings(derandomize=True, deadline=None, max_examples=150)
 RATIOS = parse_split(None)

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from curate.build import build_dataset
-from curate.check import verify
+from curate.checks.version import verify
+from curate.choosing.build import build_dataset
+from curate.choosing.recipe import make_recipe
 from curate.dataset import open_dataset
 from curate.errors import MissingError
-from curate.recipe import make_recipe
 from curate.sources import Limits
 from curate.sources.pool import read_pool
 from tests.curate.scenes import SIZE_HW, coco_set, photo

@@ -13,8 +13,8 @@ import polars as pl
 import pytest
 
 from curate.engine import map_rows, map_table
+from curate.engine.processes import WORTH_FORKING
 from curate.errors import CurateError, FormatError, MismatchError, MissingError
-from curate.processes import WORTH_FORKING
 from curate.threads import unwatched
 
 ERRORS = [

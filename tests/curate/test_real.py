@@ -15,11 +15,11 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from curate import masks
-from curate.build import build_dataset
-from curate.check import verify
+from curate.checks.version import verify
+from curate.choosing.build import build_dataset
+from curate.choosing.recipe import make_recipe
+from curate.choosing.selection import select
 from curate.dataset import open_dataset
-from curate.recipe import make_recipe
-from curate.selection import select
 from curate.sources.coco_shapes import rle_of
 
 

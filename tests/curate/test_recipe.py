@@ -10,14 +10,14 @@ from typing import Any
 import polars as pl
 import pytest
 
-from curate.build import build_dataset
-from curate.check import verify
+from curate.checks.version import verify
+from curate.choosing.build import build_dataset
+from curate.choosing.recipe import Recipe, load_recipe, make_recipe, put_on_top, recipe_options
 from curate.cli import main
 from curate.dataset import open_dataset
 from curate.decisions import read_decisions
 from curate.errors import CurateError, FormatError, MissingError, UsageError
 from curate.packaged import data_folder
-from curate.recipe import Recipe, load_recipe, make_recipe, put_on_top, recipe_options
 from tests.curate.pictures import build, coco_of, column, numbered, pairs_of, picture
 
 

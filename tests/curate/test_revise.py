@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from curate import schema
-from curate.check import verify
+from curate.checks.version import verify
 from curate.dataset import Dataset, Header, digest_of, open_dataset, read_table
 from curate.errors import ExistsError, MissingError, UsageError
 from curate.images import target_png

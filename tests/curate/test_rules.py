@@ -6,10 +6,7 @@ import polars as pl
 import pytest
 
 from curate import schema
-from curate.dataset import FunnelStep
-from curate.errors import UsageError
-from curate.funnel import funnel_table, sum_up
-from curate.rules import (
+from curate.choosing.rules import (
     Rule,
     apply_rules,
     area_rule,
@@ -30,6 +27,9 @@ from curate.rules import (
     unreadable_rule,
     where_rule,
 )
+from curate.dataset import FunnelStep
+from curate.errors import UsageError
+from curate.looking.funnel import funnel_table, sum_up
 from curate.sources import Note
 
 

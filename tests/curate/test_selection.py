@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
-from curate.choose import preview
-from curate.recipe import make_recipe
-from curate.selection import Selection, select
+from curate.choosing.choose import preview
+from curate.choosing.recipe import make_recipe
+from curate.choosing.selection import Selection, select
 from curate.threads import unwatched
 from tests.curate.scenes import box, coco_file, image, mask_png, person, photo
 from tests.curate.shapes import segmentations

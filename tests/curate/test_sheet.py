@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from curate.sheet import (
+from curate.looking.sheet import (
     GAP,
     GROUND,
     HALO,

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from curate import schema
 from curate.dataset import Dataset, Header
-from curate.show import area_bins, counted, describe_dataset, group_figures, people_bins, side_bins
-from curate.show_text import group_words, option_words, overview_sections
+from curate.looking.show import area_bins, counted, describe_dataset, group_figures, people_bins, side_bins
+from curate.looking.show_text import group_words, option_words, overview_sections
 from tests.conftest import REPOSITORY
 from tests.curate.conftest import Run
 from tests.curate.versions import drop, many_rows, row, write_version

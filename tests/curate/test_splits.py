@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.errors import UsageError
-from curate.splits import (
+from curate.choosing.splits import (
     AREA_BINS,
     MOST_PEOPLE_BIN,
     RATIOS,
@@ -25,6 +24,7 @@ from curate.splits import (
     shrink,
     split_of,
 )
+from curate.errors import UsageError
 
 groups = st.sets(st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=8), min_size=10, max_size=80)
 often = settings(derandomize=True, deadline=None, max_examples=150)

@@ -9,10 +9,10 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from curate.check import verify
+from curate.checks.version import verify
+from curate.choosing.recipe import load_recipe
 from curate.dataset import open_dataset
 from curate.errors import UsageError
-from curate.recipe import load_recipe
 from tests.curate.pictures import build, coco_of, column, numbered, pairs_of, picture, reasons, recipe, samples, told
 
 

@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from curate.build import build_dataset
+from curate.choosing.build import build_dataset
+from curate.choosing.recipe import make_recipe
+from curate.choosing.selection import select
+from curate.choosing.zoo import read_zoo
 from curate.dataset import open_dataset
 from curate.errors import MachineError, MissingError, UsageError
 from curate.files import held_folder
-from curate.recipe import make_recipe
-from curate.selection import select
 from curate.sources.reading import named_sources, read_sources
-from curate.zoo import read_zoo
 from tests.conftest import REPOSITORY
 from tests.curate.scenes import box, coco_file, image, palette_png, person, photo, voc_xml
 from tests.curate.zoo_server import Server, addresses, serving

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from curate.check import check_dataset
+from curate.checks.version import check_dataset
 from curate.cli import main
 from curate.dataset import Dataset, read_edits
 from curate.errors import CurateError

@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from curate.check import check_dataset
+from curate.checks.version import check_dataset
 from curate.dataset import Dataset, open_dataset, read_edits
 from curate.errors import MissingError, UsageError
 from curate.masks import PERSON, SizeHW
@@ -412,6 +412,6 @@ def test_a_later_label_of_an_added_photograph_is_an_edit_like_any(one: Dataset, 
 def test_forked_processes_add_what_one_adds(one: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     labelled(tmp_path / "x", {f"n{number}.png": 100 + number for number in range(6)})
     alone = add(one, tmp_path / "two", tmp_path / "x")
-    monkeypatch.setattr("curate.processes.WORTH_FORKING", 2)
+    monkeypatch.setattr("curate.engine.processes.WORTH_FORKING", 2)
     monkeypatch.setattr("label.intake.PART", 1)
     assert add(one, tmp_path / "three", tmp_path / "x").header == alone.header

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from curate.check import verify
+from curate.checks.version import verify
 from curate.dataset import open_dataset, read_edits
 from curate.masks import IGNORE, PERSON, Mask
 from label.findings import MENDABLE

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from curate.check import check_dataset
+from curate.checks.version import check_dataset
 from curate.dataset import Dataset, open_dataset
 from curate.masks import Mask
 from label.importing import Request, import_labels

@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from curate import schema
-from curate.check import verify
+from curate.checks.version import verify
 from curate.dataset import Dataset, open_dataset, read_table
 from curate.errors import FormatError, MissingError, UsageError
 from curate.images import png_bytes, read_size_hw

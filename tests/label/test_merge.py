@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from curate import schema
-from curate.splits import fold_groups, split_of
+from curate.choosing.splits import fold_groups, split_of
 from label.formats.record import Maker
 from label.merge import MERGES, RESTORED, edit_row, lost_regions, merge_targets, placed_row, relabelled_row
 from tests.drawing import target

@@ -14,16 +14,16 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from curate.build import build_dataset
-from curate.check import check_dataset
+from curate.checks.version import check_dataset
+from curate.choosing.build import build_dataset
+from curate.choosing.recipe import make_recipe
 from curate.dataset import Dataset, open_dataset
 from curate.errors import ExistsError, UsageError
-from curate.examples import kept_strip
 from curate.guesses import confidences, read_prelabels, returned
+from curate.looking.examples import kept_strip
+from curate.looking.show import describe_dataset
 from curate.masks import PERSON, SizeHW, iou
 from curate.person_model import InputSpec
-from curate.recipe import make_recipe
-from curate.show import describe_dataset
 from label.guessing import guess, guess_of
 from label.importing import Request, import_labels
 from label.options_cli import model_at

@@ -10,11 +10,11 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from curate.build import build_dataset
+from curate.choosing.build import build_dataset
+from curate.choosing.recipe import make_recipe
 from curate.dataset import Dataset, open_dataset
 from curate.masks import IGNORE, PERSON, Mask, Target, band_width_px, grow, iou
 from curate.person_model import InputSpec, PersonModel, Probability, open_model
-from curate.recipe import make_recipe
 from label.guessing import HALF, guess_of
 
 pytestmark = [pytest.mark.real, pytest.mark.long]

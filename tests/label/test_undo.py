@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from curate.check import check_dataset
+from curate.checks.version import check_dataset
 from curate.dataset import Dataset, open_dataset
 from curate.errors import FormatError, UsageError
 from curate.masks import PERSON, SizeHW
@@ -185,7 +185,7 @@ def test_forked_processes_make_of_labels_what_one_makes(
         export(tmp_path / "x", name, 5 + number)
     (tmp_path / "x" / "ds0" / "ann" / "torn.json").write_text('{"size"')
     alone = import_labels(one, tmp_path / "two", Request(tmp_path / "x"))
-    monkeypatch.setattr("curate.processes.WORTH_FORKING", 2)
+    monkeypatch.setattr("curate.engine.processes.WORTH_FORKING", 2)
     monkeypatch.setattr("label.intake.PART", 1)
     forked = import_labels(one, tmp_path / "three", Request(tmp_path / "x"))
     assert forked.intake.refusals == alone.intake.refusals

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from curate.doctor import CHROMIUM_NAMES
+from curate.commands.doctor import CHROMIUM_NAMES
 
 CHROMIUM_ARGUMENTS = [
     "--headless",

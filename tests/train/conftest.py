@@ -11,9 +11,9 @@ import msgspec
 import pytest
 
 import train.models.fcn
-from curate.build import build_dataset
+from curate.choosing.build import build_dataset
+from curate.choosing.recipe import make_recipe
 from curate.dataset import Dataset, open_dataset
-from curate.recipe import make_recipe
 from tests.train.making import NARROW, make_dataset, one_thread, quick
 from train.config import encode_config, read_config
 from train.fit import fit

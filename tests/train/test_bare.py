@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from curate.commands.doctor import NOT_FOR_TRAINING, PACKAGES
 from curate.dataset import Dataset
-from curate.doctor import NOT_FOR_TRAINING, PACKAGES
 from tests.conftest import REPOSITORY
 from tests.onnx_models import brightness
 

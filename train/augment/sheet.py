@@ -10,8 +10,8 @@ from PIL import Image
 
 from curate.dataset import Dataset
 from curate.errors import MissingError, UsageError
+from curate.looking.sheet import Strip, Tile, draw_sheet, make_tile
 from curate.masks import BACKGROUND
-from curate.sheet import Strip, Tile, draw_sheet, make_tile
 from curate.terminal import counted
 from curate.threads import Watch, unwatched
 from train.augment import augment

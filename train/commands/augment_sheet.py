@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from curate.place_cli import FOLDER, LOCAL
+from curate.commands.place import FOLDER, LOCAL
 from train.commands.console import SETTINGS, progress
 from train.config import RECIPES
 
@@ -32,7 +32,7 @@ def augment_sheet(dataset: Path, out: Path, recipes: tuple[str, ...], images: in
       curate train augment-sheet people --out augmentations.png
     """
     from curate.dataset import open_dataset
-    from curate.sheet import sheet_format, write_sheet
+    from curate.looking.sheet import sheet_format, write_sheet
 
     sheet_format(out)  # refused before anything is drawn
     opened = open_dataset(dataset)

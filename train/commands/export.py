@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from curate.place_cli import FOLDER, LOCAL
+from curate.commands.place import FOLDER, LOCAL
 from train.commands.console import SETTINGS, note
 
 

@@ -12,8 +12,8 @@ import click
 import msgspec
 
 from curate.cli import code_of
+from curate.commands.place import FOLDER
 from curate.errors import UsageError
-from curate.place_cli import FOLDER
 from train.commands.console import SETTINGS, is_silent, is_started_again, is_started_together, note, progress
 from train.commands.options import fit_options
 from train.commands.preset import with_preset

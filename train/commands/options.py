@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from curate.completion import words_or_path
+from curate.commands.completion import words_or_path
 from train.config import (
     LOSSES,
     MODELS,

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from curate.completion import words_or_path
-from curate.person_cli import input_options, spec_of
-from curate.place_cli import LOCAL, MODEL
+from curate.commands.completion import words_or_path
+from curate.commands.person import input_options, spec_of
+from curate.commands.place import LOCAL, MODEL
 from train.commands.console import SETTINGS, progress
 
 refine_option = click.option(

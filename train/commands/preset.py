@@ -9,7 +9,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from curate.completion import words_or_path
+from curate.commands.completion import words_or_path
 from curate.packaged import shipped_names
 from train.commands.console import note
 

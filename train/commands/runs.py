@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from curate.place_cli import FOLDER
+from curate.commands.place import FOLDER
 from curate.terminal import GLUE, counted, table
 from train.commands.console import SETTINGS, note
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import click
 from msgspec.structs import asdict
 
-from curate.completion import words_or_path
-from curate.engine_cli import engine_options
+from curate.commands.completion import words_or_path
+from curate.commands.engine import engine_options
+from curate.commands.person import input_options, spec_of
+from curate.commands.place import FOLDER, MODEL
 from curate.errors import UsageError
-from curate.person_cli import input_options, spec_of
 from curate.person_model import InputSpec
-from curate.place_cli import FOLDER, MODEL
 from train.commands.console import SETTINGS, note, progress
 from train.commands.predict import refine_option
 from train.config import read_config

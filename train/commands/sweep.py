@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curate.cli import code_of
-from curate.completion import words_or_path
+from curate.commands.completion import words_or_path
+from curate.commands.place import FOLDER
 from curate.packaged import shipped_names
-from curate.place_cli import FOLDER
 from train.commands.console import SETTINGS, note, progress
 from train.commands.fit import in_words
 from train.commands.options import fit_options

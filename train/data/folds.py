@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import msgspec
 import polars as pl
 
+from curate.choosing.splits import fold_groups, place
 from curate.dataset import Dataset
 from curate.errors import MissingError, UsageError
 from curate.guesses import is_guessed
-from curate.splits import fold_groups, place
 from train.config import FitConfig
 
 HELD_OUT_SHARE = 10

@@ -18,8 +18,8 @@ from torch import nn
 
 from curate.dataset import Dataset
 from curate.files import write_atomic
+from curate.looking.sheet import FADED, INK, PAPER, Photo, blend, fit_inside, font, resize, shorten, stripes
 from curate.masks import IGNORE, Target
-from curate.sheet import FADED, INK, PAPER, Photo, blend, fit_inside, font, resize, shorten, stripes
 from train.config import FitConfig
 from train.data.cache import resize_image
 from train.data.targets import resize_target

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from curate.build import build_dataset
-from curate.recipe import make_recipe
+from curate.choosing.build import build_dataset
+from curate.choosing.recipe import make_recipe
 from curate.storage import remote, stored
 from curate.storage.urls import parse_url
 from curate.threads import unwatched

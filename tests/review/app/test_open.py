@@ -11,9 +11,9 @@ from types import ModuleType
 import pytest
 
 from curate import doctor
+from curate.commands.doctor import Check
 from curate.dataset import open_dataset
 from curate.decisions import Decision, read_decisions
-from curate.doctor import Check
 from curate.errors import MachineError, MissingError
 from review import cli
 from review.decisions import write_decisions

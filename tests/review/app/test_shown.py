@@ -10,9 +10,9 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from curate.build import build_dataset
+from curate.choosing.build import build_dataset
+from curate.choosing.recipe import make_recipe
 from curate.dataset import open_dataset
-from curate.recipe import make_recipe
 from review.label_check import findings_of
 from review.runs import open_run
 from review.slices import conditions_of

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from curate.commands import watching
-from curate.engine_cli import engine_options
-from curate.place_cli import FOLDER
+from curate.commands.build import watching
+from curate.commands.engine import engine_options
+from curate.commands.place import FOLDER
 
 if TYPE_CHECKING:
-    from curate.check import Report
+    from curate.checks.version import Report
 
 
 @click.command()
@@ -31,7 +31,7 @@ def check(dataset: Path, everything: bool, as_json: bool) -> int:
     Example:
       curate check people
     """
-    from curate.check import check_dataset
+    from curate.checks.version import check_dataset
 
     with watching() as watch:
         report = check_dataset(dataset, watch)

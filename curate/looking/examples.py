@@ -10,13 +10,13 @@ import polars as pl
 from PIL import Image
 
 from curate import schema, terminal
+from curate.choosing.rules import percent
 from curate.dataset import Dataset
 from curate.errors import CurateError
 from curate.guesses import MODEL
 from curate.images import read_target, read_thumbnail
-from curate.picks import NO_VALUE, VALUE, Choice, Part, has_worst, pick, settled_order, shuffled, value_words
-from curate.rules import percent
-from curate.sheet import (
+from curate.looking.picks import NO_VALUE, VALUE, Choice, Part, has_worst, pick, settled_order, shuffled, value_words
+from curate.looking.sheet import (
     GAP,
     HELD_HEIGHT,
     MARGIN,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from curate.commands import watching
-from curate.place_cli import FOLDER, LOCAL
+from curate.commands.build import watching
+from curate.commands.place import FOLDER, LOCAL
 
 if TYPE_CHECKING:
     from curate.dataset import Dataset
@@ -38,7 +38,7 @@ def export(dataset: Path, format_name: str, out: Path, split: tuple[str, ...], a
     from curate.dataset import open_dataset
     from curate.exports.coco import export_coco
     from curate.exports.voc import export_voc
-    from curate.funnel import print_json, say_notes
+    from curate.looking.funnel import print_json, say_notes
 
     write = {"coco": export_coco, "voc": export_voc}[format_name]
     opened = open_dataset(dataset)
@@ -53,7 +53,7 @@ def export(dataset: Path, format_name: str, out: Path, split: tuple[str, ...], a
 
 def as_object(exported: Exported, dataset: Dataset) -> dict[str, object]:
     """The result for machines."""
-    from curate.funnel import sum_up
+    from curate.looking.funnel import sum_up
 
     return {
         "out": str(exported.out),

@@ -11,12 +11,12 @@ from typing import Any, Literal
 import msgspec
 
 from curate import schema
+from curate.choosing.rules import parse_where
+from curate.choosing.splits import parse_split
 from curate.errors import JSON_ERRORS, FormatError, MissingError, UsageError
 from curate.files import readable_faults
 from curate.foreground import ANIMALS, HELD, Foreground, Policy
 from curate.packaged import shipped_file, shipped_names
-from curate.rules import parse_where
-from curate.splits import parse_split
 from curate.storage.copies import source_at
 
 

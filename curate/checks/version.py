@@ -16,12 +16,12 @@ from curate.checks.files import Looked, check_orphans, check_replaced, is_inside
 from curate.checks.rows import orderly
 from curate.checks.rules import TRAITS, check_copies, check_counts, check_rules, copies_of
 from curate.checks.tables import check_drops, check_edits, check_header, check_prelabels, check_samples
-from curate.choose import traits_of
+from curate.choosing.choose import traits_of
+from curate.choosing.recipe import Recipe, make_recipe
 from curate.classes import class_path
 from curate.dataset import Dataset, Header, read_columns, read_header
 from curate.errors import FormatError, MissingError, UsageError
 from curate.guesses import TABLE as PRELABELS
-from curate.recipe import Recipe, make_recipe
 from curate.rows import Rows
 from curate.threads import Watch, unwatched
 

@@ -15,8 +15,8 @@ from typing import Any, overload
 
 import polars as pl
 
+from curate.choosing.splits import Shares, bin_of, count_groups, split_of
 from curate.schema import UNLABELLED
-from curate.splits import Shares, bin_of, count_groups, split_of
 
 LEARNED = "train"
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from curate.diff import Difference, MaskChange, Side, leaks
-from curate.explain import cell_words
+from curate.looking.diff import Difference, MaskChange, Side, leaks
+from curate.looking.explain import cell_words
 from curate.rows import Row
 from curate.terminal import (
     WIDTH,

@@ -11,11 +11,11 @@ from typing import Any
 
 import click
 
-from curate.completion import complete_path, words_or_path
-from curate.engine_cli import engine_options
+from curate.commands.completion import complete_path, words_or_path
+from curate.commands.engine import engine_options
+from curate.commands.place import FOLDER
 from curate.foreground import HELD
 from curate.packaged import shipped_names
-from curate.place_cli import FOLDER
 
 
 class Once(click.Option):
@@ -197,10 +197,10 @@ def build(out: Path | None, dry_run: bool, as_json: bool, force: bool, **options
     Example:
       curate build --min-area 0.2 --max-area 0.7 --max-people 2 --out people
     """
-    from curate.build import check_out, write_dataset
-    from curate.choose import preview
-    from curate.funnel import report_built, report_selection, say_notes, unreadable_notes
-    from curate.selection import select
+    from curate.choosing.build import check_out, write_dataset
+    from curate.choosing.choose import preview
+    from curate.choosing.selection import select
+    from curate.looking.funnel import report_built, report_selection, say_notes, unreadable_notes
     from curate.sources.names import split_take
     from curate.sources.reading import with_usual_sources
 
@@ -234,8 +234,8 @@ def build(out: Path | None, dry_run: bool, as_json: bool, force: bool, **options
 @contextmanager
 def relative_paths_told(named: str | None) -> Iterator[None]:
     """What is missing under a relative path that a recipe names is told with where such paths are looked up."""
+    from curate.choosing.recipe import load_recipe
     from curate.errors import MissingError
-    from curate.recipe import load_recipe
 
     try:
         yield
@@ -250,8 +250,8 @@ def relative_paths_told(named: str | None) -> Iterator[None]:
 
 def say_changed(named: str | None, built: Any) -> None:
     """Tell where a dataset is built again by its own recipe and comes out as another one."""
+    from curate.choosing.recipe import find_recipe
     from curate.dataset import read_header
-    from curate.recipe import find_recipe
 
     path = find_recipe(named) if named is not None else Path()
     if path.name != "dataset.json":
@@ -263,7 +263,7 @@ def say_changed(named: str | None, built: Any) -> None:
 
 def recipe_of(options: dict[str, Any]) -> Any:
     """The recipe from the command line on top of `--recipe`."""
-    from curate.recipe import load_recipe, make_recipe, put_on_top
+    from curate.choosing.recipe import load_recipe, make_recipe, put_on_top
     from curate.sources.names import split_take, split_words
 
     named = options.pop("recipe")

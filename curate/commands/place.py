@@ -24,7 +24,7 @@ class Place(click.Path):
 
     def find(self, url: str, param: click.Parameter | None) -> Path:
         """The path that a URL stands for."""
-        from curate.commands import watching
+        from curate.commands.build import watching
 
         with watching() as watch:
             return located(url, watch)
@@ -35,7 +35,7 @@ class Input(Place):
 
     def find(self, url: str, param: click.Parameter | None) -> Path:
         """The path that a URL stands for."""
-        from curate.commands import watching
+        from curate.commands.build import watching
 
         with watching() as watch:
             return source_at(url, watch)

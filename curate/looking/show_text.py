@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from curate.recipe import Recipe, recipe_options
-from curate.show import EDGE_NAMES, Dropped, Groups, Overview, Part, SourceFigures
+from curate.choosing.recipe import Recipe, recipe_options
+from curate.looking.show import EDGE_NAMES, Dropped, Groups, Overview, Part, SourceFigures
 from curate.terminal import (
     WIDTH,
     Section,

@@ -13,15 +13,10 @@ from typing import Any
 import polars as pl
 
 from curate import schema
-from curate.arrange import with_order, with_places, with_splits
-from curate.classes import class_hash, renewed_tags
-from curate.dataset import FunnelStep
-from curate.decisions import WEIGHTS
-from curate.errors import UsageError
-from curate.examine import DRAWN, draw_masks, read_photos
-from curate.recipe import Recipe
-from curate.rows import Rows
-from curate.rules import (
+from curate.choosing.arrange import with_order, with_places, with_splits
+from curate.choosing.examine import DRAWN, draw_masks, read_photos
+from curate.choosing.recipe import Recipe
+from curate.choosing.rules import (
     Rule,
     body_part_rule,
     capped_by,
@@ -36,11 +31,16 @@ from curate.rules import (
     unreadable_rule,
     where_rule,
 )
+from curate.choosing.selection import Selection
+from curate.choosing.splits import parse_split, place
+from curate.classes import class_hash, renewed_tags
+from curate.dataset import FunnelStep
+from curate.decisions import WEIGHTS
+from curate.errors import UsageError
+from curate.rows import Rows
 from curate.schema import UNLABELLED
-from curate.selection import Selection
 from curate.sources import Note
 from curate.sources.lookup import rival_of
-from curate.splits import parse_split, place
 from curate.storage.copies import photos_at
 from curate.threads import Watch
 

@@ -11,9 +11,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from curate import masks, schema
+from curate.choosing.duplicates import SIGNATURE_BYTES, signature
 from curate.classes import FOLDER, class_tag
 from curate.decisions import WEIGHTS
-from curate.duplicates import SIGNATURE_BYTES, signature
 from curate.engine import map_table
 from curate.errors import CurateError
 from curate.files import sha256_bytes, sha256_file

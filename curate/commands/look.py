@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from curate.commands import watching
-from curate.picks import ORDERS
-from curate.place_cli import FOLDER, INPUT, LOCAL
+from curate.commands.build import watching
+from curate.commands.place import FOLDER, INPUT, LOCAL
+from curate.looking.picks import ORDERS
 from curate.schema import SPLITS
 
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ def show(dataset: Path, sample: str | None, as_json: bool) -> None:
       curate show people coco-000000003803
     """
     from curate.dataset import open_dataset
-    from curate.explain import explain_sample, story_sections
-    from curate.show import describe_dataset
-    from curate.show_text import overview_sections
+    from curate.looking.explain import explain_sample, story_sections
+    from curate.looking.show import describe_dataset
+    from curate.looking.show_text import overview_sections
 
     opened = open_dataset(dataset)
     if sample is None:
@@ -61,8 +61,8 @@ def diff(a: Path, b: Path, everything: bool, as_json: bool) -> None:
       curate diff people larger
     """
     from curate.dataset import open_dataset
-    from curate.diff import compare, compare_masks
-    from curate.diff_text import MOST, difference_json, difference_sections
+    from curate.looking.diff import compare, compare_masks
+    from curate.looking.diff_text import MOST, difference_json, difference_sections
 
     one, other = open_dataset(a), open_dataset(b)
     difference = compare(one, other)
@@ -120,10 +120,10 @@ def sheet(
       curate sheet people --dropped crowd
     """
     from curate.dataset import open_dataset
-    from curate.examples import KEPT_ROWS, chosen_sheet, redraw_sheet
     from curate.files import readable_faults
-    from curate.picks import Choice, check_choice, chosen_rows
-    from curate.sheet import sheet_format, write_sheet
+    from curate.looking.examples import KEPT_ROWS, chosen_sheet, redraw_sheet
+    from curate.looking.picks import Choice, check_choice, chosen_rows
+    from curate.looking.sheet import sheet_format, write_sheet
 
     if out is not None:
         sheet_format(out)  # refused before anything is drawn

@@ -8,13 +8,8 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from curate import schema
-from curate.dataset import Dataset, FunnelStep, Source, open_dataset
-from curate.decisions import Decision, read_decisions
-from curate.engine import engine, map_rows
-from curate.errors import UsageError
-from curate.foreground import ANIMALS, HELD
-from curate.recipe import Recipe
-from curate.rules import (
+from curate.choosing.recipe import Recipe
+from curate.choosing.rules import (
     Rule,
     apply_rules,
     area_rule,
@@ -24,12 +19,17 @@ from curate.rules import (
     side_rule,
     unreadable_rule,
 )
+from curate.choosing.splits import place
+from curate.dataset import Dataset, FunnelStep, Source, open_dataset
+from curate.decisions import Decision, read_decisions
+from curate.engine import engine, map_rows
+from curate.errors import UsageError
+from curate.foreground import ANIMALS, HELD
 from curate.schema import UNLABELLED
 from curate.sources import Limits, Measure, Note, Read
 from curate.sources.coco_json import collection_paused
 from curate.sources.reading import read_sources, with_usual_sources
 from curate.sources.version import read_versions
-from curate.splits import place
 from curate.storage.copies import located, source_at
 from curate.threads import Watch, unwatched
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from curate.engine import ADDRESS
+from curate.engine.processes import keep_freed_memory
 from curate.errors import MachineError, UsageError
-from curate.processes import keep_freed_memory
 from curate.threads import Tick
 
 Item = TypeVar("Item")

@@ -13,8 +13,8 @@ from curate.dataset import FunnelStep
 from curate.sources import Note
 
 if TYPE_CHECKING:
-    from curate.build import Built
-    from curate.selection import Selection
+    from curate.choosing.build import Built
+    from curate.choosing.selection import Selection
 
 
 def funnel_table(funnel: Sequence[FunnelStep]) -> str:

@@ -12,12 +12,12 @@ import msgspec
 import polars as pl
 
 from curate import schema
+from curate.choosing.rules import parse_where
 from curate.classes import class_hash, class_path, shown_tag
 from curate.dataset import Dataset, read_edits
 from curate.errors import MissingError
 from curate.files import readable_faults, sha256_file
-from curate.rules import parse_where
-from curate.show import EDGE_NAMES, Step, funnel_steps
+from curate.looking.show import EDGE_NAMES, Step, funnel_steps
 from curate.terminal import Section, paragraph, table, value_words
 
 PASSED, NOT_TRIED, DROPPED = "passed", "not tried", "dropped"

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import polars as pl
 
 from curate.dataset import Header
-from curate.funnel import funnel_table
-from curate.show import counted, source_figures, split_parts
+from curate.looking.funnel import funnel_table
+from curate.looking.show import counted, source_figures, split_parts
 from curate.terminal import percent, spelt
 
 CARD = "DATASET_CARD.md"

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import msgspec
 
-from curate.choose import choose
+from curate.choosing.choose import choose
+from curate.choosing.recipe import Recipe
+from curate.choosing.selection import Selection, judge_labels, start_with
 from curate.dataset import Dataset, FunnelStep
-from curate.recipe import Recipe
-from curate.selection import Selection, judge_labels, start_with
 from curate.sources import Read
 from curate.threads import Watch
 

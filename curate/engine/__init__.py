@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 import polars as pl
 
+from curate.engine.processes import PART, process_parts
 from curate.errors import UsageError
-from curate.processes import PART, process_parts
 from curate.rows import Row, Rows
 from curate.threads import Tick
 
@@ -75,7 +75,7 @@ def _parts(
 ) -> Iterator[list[Result]]:
     """The results of each part, in the order of the items."""
     if engine() == "ray":
-        from curate.ray_engine import ray_parts
+        from curate.engine.cluster import ray_parts
 
         return ray_parts(function, items, tick, part)
     return process_parts(function, items, tick, part)
@@ -93,7 +93,7 @@ def map_parts(
         part: Number of items of a part, where a cluster does it.
     """
     if engine() == "ray":
-        from curate.ray_engine import ray_parts
+        from curate.engine.cluster import ray_parts
 
         found = ray_parts(lambda some: function(some, lambda steps: None), items, tick, part, gpus=True)
         return [result for results in found for result in results]

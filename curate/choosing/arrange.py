@@ -15,12 +15,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from curate import schema
-from curate.dataset import Dataset, open_dataset
-from curate.duplicates import SIGNATURE_BYTES, Pairs, near_pairs, signature
-from curate.errors import UsageError
-from curate.examine import file_names, signatures_of
-from curate.images import examine_image
-from curate.placing import (
+from curate.choosing.duplicates import SIGNATURE_BYTES, Pairs, near_pairs, signature
+from curate.choosing.examine import file_names, signatures_of
+from curate.choosing.placing import (
     ITEM,
     LEARNED,
     Items,
@@ -31,13 +28,16 @@ from curate.placing import (
     settle_splits,
     tie_reason,
 )
-from curate.recipe import Recipe
+from curate.choosing.recipe import Recipe
+from curate.choosing.rules import duplicate_rule, leak_rule, take_rule
+from curate.choosing.selection import Selection
+from curate.choosing.splits import Shares, fold_groups, fold_of, parse_split
+from curate.dataset import Dataset, open_dataset
+from curate.errors import UsageError
+from curate.images import examine_image
 from curate.rows import Rows
-from curate.rules import duplicate_rule, leak_rule, take_rule
 from curate.schema import UNLABELLED
-from curate.selection import Selection
 from curate.sources import Note
-from curate.splits import Shares, fold_groups, fold_of, parse_split
 from curate.storage.copies import located
 from curate.threads import Tick, Watch, map_threads
 

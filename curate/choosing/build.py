@@ -11,18 +11,18 @@ from typing import Any
 import polars as pl
 
 from curate import schema
-from curate.choose import choose
+from curate.choosing.choose import choose
+from curate.choosing.recipe import Recipe, option_words, recipe_options
+from curate.choosing.selection import Selection, select
 from curate.classes import FOLDER as CLASSES
 from curate.dataset import Dataset, FunnelStep, Header, open_dataset
-from curate.diff import changed_sources
 from curate.errors import CurateError, ExistsError
-from curate.examples import drop_strips, kept_strip, sheet_page, version_words
 from curate.files import link_or_copy, readable_faults, staged_folder
 from curate.finish import finish_dataset
-from curate.recipe import Recipe, option_words, recipe_options
+from curate.looking.diff import changed_sources
+from curate.looking.examples import drop_strips, kept_strip, sheet_page, version_words
+from curate.looking.sheet import write_sheet
 from curate.revise import lay_prelabels
-from curate.selection import Selection, select
-from curate.sheet import write_sheet
 from curate.sources import Note
 from curate.terminal import renamed, shorten
 from curate.threads import Watch, map_threads, unwatched

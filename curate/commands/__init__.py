@@ -1,0 +1,1 @@
+"""The command line of each command, which imports what it needs as late as it can."""

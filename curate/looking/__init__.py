@@ -1,0 +1,1 @@
+"""What a version holds and how two differ: figures, words, contact sheets, the card."""
