@@ -26,9 +26,9 @@ from label.check_cli import check_command
 from label.formats import named
 from label.formats.record import Refusal, printable
 from label.importing import Imported, Request, import_labels
-from label.intake import Question
 from label.merge import MERGES, POLICIES
 from label.options_cli import label_options, options_of
+from label.outcome import Question
 from label.prelabel_cli import prelabel_command
 from label.undo import undo
 

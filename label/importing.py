@@ -21,7 +21,8 @@ from label.adding import Addition, add_photographs
 from label.archive import unpacked
 from label.formats import FORMATS, detect_format, kinds_of, read_labels
 from label.formats.record import IMAGE_SUFFIXES, Options, printable
-from label.intake import Ask, Intake, Meeting, edits_of, revised_samples, source_of, take_in, times_of
+from label.intake import Intake, edits_of, revised_samples, source_of, take_in, times_of
+from label.outcome import Ask, Meeting
 from label.photographs import Photographs
 from label.rules import build_recipe, retagged
 

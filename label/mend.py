@@ -21,8 +21,8 @@ from label.check import PART
 from label.findings.shape import pinholes, specks, take_apart
 from label.formats.record import Maker
 from label.importing import spool_for
-from label.intake import write_mask
 from label.merge import edit_row, relabelled_row
+from label.outcome import write_mask
 from label.rules import build_recipe, retagged
 
 TOOL = "curate label check --fix"

@@ -23,8 +23,8 @@ from curate.threads import Watch, unwatched
 from label.formats.record import Maker
 from label.guessing import Guess, guess
 from label.importing import spool_for
-from label.intake import write_mask
 from label.merge import edit_row, placed_row
+from label.outcome import write_mask
 from label.rules import build_recipe, retagged
 
 TOOL = "curate label prelabel"

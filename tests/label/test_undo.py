@@ -15,7 +15,7 @@ from curate.dataset import Dataset, open_dataset
 from curate.errors import FormatError, UsageError
 from curate.masks import PERSON, SizeHW
 from label.importing import Request, import_labels
-from label.intake import Question
+from label.outcome import Question
 from label.undo import undo
 from tests.label import exports
 from tests.label.making import Photo, make_dataset
