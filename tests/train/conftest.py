@@ -14,7 +14,7 @@ import train.models.fcn
 from curate.choosing.build import build_dataset
 from curate.choosing.recipe import make_recipe
 from curate.dataset import Dataset, open_dataset
-from tests.train.making import NARROW, make_dataset, one_thread, quick
+from tests.train.making import NARROW, THREE, make_dataset, one_thread, quick
 from train.config import encode_config, read_config
 from train.fit import fit
 
@@ -82,3 +82,10 @@ def embedded(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     sources = {"coco": coco, "voc": [str(sample / "VOC2012")], "take": {"coco": 8, "voc": 4}}
     build_dataset(make_recipe({"name": "people", **sources, "max_people": 2, "split": "70/0/30"}), root)
     return open_dataset(root)
+
+
+@pytest.fixture(scope="session")
+def straight(drawn: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three epochs without a break; never written to."""
+    with one_thread():
+        return fit(drawn, tmp_path_factory.mktemp("straight") / "run", THREE)

@@ -7,12 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import numpy as np
+import polars as pl
 import safetensors.torch
 import torch
 from PIL import Image
@@ -193,3 +194,28 @@ def fit_until_killed(root: Path, run: Path, epochs: int, **options: object) -> N
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     killed = subprocess.run(command, cwd=REPOSITORY, env=environment, check=False, timeout=240)
     assert killed.returncode == -signal.SIGKILL
+
+
+THREE = quick(epochs=3)
+"""How `straight` was trained."""
+
+
+def mined_of(*rows: tuple[str, float, str]) -> pl.DataFrame:
+    """A mined table of (sample_id, weight, recipe)."""
+    return schema.table(
+        [{"sample_id": one, "weight": weight, "recipe": recipe, "reason": ""} for one, weight, recipe in rows],
+        schema.MINED,
+    )
+
+
+def stop_in(epoch: str) -> Callable[[str, int], Callable[[int], None]]:
+    """A watch that interrupts the step it is told about."""
+
+    def watch(what: str, total: int) -> Callable[[int], None]:
+        def tick(steps: int) -> None:
+            if what == epoch:
+                raise KeyboardInterrupt
+
+        return tick
+
+    return watch
