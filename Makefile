@@ -47,7 +47,7 @@ lint: $(VENV)/.tools  ## Look for mistakes
 types: $(VENV)/.tools  ## Check the types
 	@$(BIN)/mypy
 
-long: $(VENV)/.tools chromium  ## Pass the tests that take minutes
+long: $(VENV)/.tools chromium  ## Pass the tests that take minutes and hours (the soak alone takes two)
 	@$(BIN)/python -m pytest -q -m long --timeout 3600
 
 # Only the browser tests need it; where it cannot be installed they skip and say why.
@@ -65,7 +65,7 @@ docs: $(VENV)/.tools  ## Make docs/commands.md again from the help
 site: $(VENV)/.tools  ## Build the documentation as web pages into site/
 	@$(BIN)/python -m sphinx -q -W --keep-going -c tools/site . site
 
-bench: $(VENV)/.tools  ## Measure speed and memory beside pycocotools (about 40 minutes, 25 GB of disk)
+bench: $(VENV)/.tools  ## Measure speed and memory beside other tools (an hour, 25 GB of disk)
 	@$(BIN)/python -m bench $(BENCH)
 
 # BARE=python3 takes that interpreter with what it holds and installs nothing; what training needs, `curate doctor --train` says.

@@ -1,10 +1,11 @@
 """What a round of the loop earns, recipe by recipe: `python -m bench.earning --data DIR --work DIR`.
 
 One base a seed, with fold models, from random weights on the photographs of humanseg, ccp, coco-mini and voc2012; from
-it one control and a candidate for each recipe, all with the same epochs. Differences are of the means over the seeds,
-paired by image, on the validation split, with the chance of a training in their intervals: recipes are chosen by these.
-`--test` prints the test split, for recipes that are chosen already. What is in `--work` is not done again, so recipes
-and seeds can be added one by one.
+it a control and a candidate for each recipe, trained as often as `--repeats` says, all with the same epochs.
+Differences are of the means over all trainings, paired by image, on the validation split: recipes are chosen by these.
+Intervals hold the chance of a training, as if all bases were one: with several they are rather too wide. `--test`
+prints the test split, for recipes that are chosen already. What is in `--work` is not done again, so recipes and seeds
+can be added one by one.
 """
 
 from __future__ import annotations
@@ -126,7 +127,8 @@ def loop_of(dataset: Dataset, work: Path, base: Path, recipe: str, budget: str, 
         for others in (own, f"{own}-x*"):
             take_trained(work, others, out, encoded(config), repeat_of("candidate", repeat))
     if recipe in SHUFFLED and not (out / "round-1/mined.parquet").exists():
-        mined = read_table(loop_of(dataset, work, base, SHUFFLED[recipe], budget, rate) / "mined.parquet", schema.MINED)
+        other = loop_of(dataset, work, base, SHUFFLED[recipe], budget, rate, repeats)
+        mined = read_table(other / "mined.parquet", schema.MINED)
         (out / "round-1").mkdir(parents=True, exist_ok=True)
         write_atomic(out / "loop.json", encoded(config))
         write_table(out / "round-1/mined.parquet", shuffled(mined, [row["sample_id"] for row in dataset.rows("train")]))
@@ -177,7 +179,7 @@ def table(
 ) -> Iterator[str]:
     """A row for what the control earns over the base, and one for each recipe: what it earns over the control."""
     groups, slices = groups_of(dataset), slices_of(dataset.samples, conditions_of(dataset))
-    yield "| recipe | image mean IoU | by seed | worst tenth IoU | mean Boundary IoU | good photos | worst slice |"
+    yield "| recipe | image mean IoU | by training | worst tenth IoU | mean Boundary IoU | good photos | worst slice |"
     yield "| --- | ---: | ---: | ---: | ---: | ---: | --- |"
     controls = trainings(next(iter(rounds.values())), "control", repeats)
     pairs = {"(control - base)": (bases, controls)} | {

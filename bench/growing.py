@@ -12,11 +12,13 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from bench.measure import Cost, contender, curate, run_fresh
+from bench.measure import BenchError, Cost, contender, curate, run_fresh
 from bench.rows import Row
 
 START_ROWS = 200
 """Rows of the dataset whose cost is that of starting up."""
+START_UP = 3
+"""Where the smallest dataset takes less than so many times what starting up takes, its rows cannot be told apart."""
 FLAT = 1.1
 """A row may cost so many times what it costs in the smallest dataset."""
 MOST_MIB = 4096
@@ -53,8 +55,10 @@ def measured(*words: str | Path) -> Cost:
 
 def growing(work: Path, sizes: Sequence[int]) -> list[Row]:
     """What a row costs in the largest of some datasets, beside what it costs in the smallest; without a run."""
-    found = {rows: costs(work, rows, reviewed=False) for rows in (START_ROWS, *sizes)}
     least, most = min(sizes), max(sizes)
+    if least <= START_ROWS:
+        raise BenchError(f"{least} rows: expected more than {START_ROWS}, whose cost is that of starting up")
+    found = {rows: costs(work, rows, reviewed=False) for rows in (START_ROWS, *sizes)}
     rows = []
     for command in found[least]:
         small, large = (a_row(found, command, size) for size in (least, most))
@@ -62,7 +66,9 @@ def growing(work: Path, sizes: Sequence[int]) -> list[Row]:
             what = (
                 f"{command}: what each of {most:,} rows takes, beside one of {least:,}" if unit == "ms" else "  memory"
             )
-            rows.append(Row(what=what, unit=unit, ours=ours, theirs=theirs, ratio=over(ours, theirs), target=FLAT))
+            told = theirs > 0 and found[least][command].wall_s > START_UP * found[START_ROWS][command].wall_s
+            ratio, target = (over(ours, theirs), FLAT) if told else (None, None)
+            rows.append(Row(what=what, unit=unit, ours=ours, theirs=theirs, ratio=ratio, target=target))
     return rows
 
 

@@ -22,7 +22,7 @@ def looping(work: Path) -> list[Row]:
     wall_s, found = outcome.cost.wall_s, outcome.printed
     earned = found["after"] / found["control"]
     return [
-        Row(what="curate demo: two rounds with three arms, from the choice to the report", unit="s", ours=wall_s,
+        Row(what="curate demo: base, rounds of two and three arms, report", unit="s", ours=wall_s,
             target=DEMO_S),
         share("  beside the training alone", "s", wall_s, found["trained_s"], OVERHEAD),
         Row(what="  image mean IoU on test, beside the control", unit="", ours=found["after"], theirs=found["control"],

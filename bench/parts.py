@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 
 from bench.contenders.sentence import OPTIONS
-from bench.measure import ROOT, BenchError, Cost, Outcome, contender, curate, in_turns, median_cost, run_fresh
+from bench.measure import BenchError, Cost, Outcome, contender, curate, in_turns, median_cost, run_fresh
 from bench.rows import Row, faster, share
 
 APART = ("reading photos", "finding duplicates", "drawing the contact sheet")
@@ -206,9 +206,6 @@ def build_seconds(outcomes: Sequence[Outcome]) -> tuple[float, dict[str, float]]
 
 def searching(images: int, runs: int) -> list[Row]:
     """The search for near duplicates by itself."""
-    if not (ROOT / "curate" / "duplicates.py").exists():
-        print("skipped the search for copies: there is no curate.choosing.duplicates yet", file=sys.stderr)
-        return []
     outcomes = in_turns({"search": contender("near_copies", images)}, runs)["search"]
     for outcome in outcomes:
         if outcome.printed["missed"]:

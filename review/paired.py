@@ -117,9 +117,9 @@ def difference(
     """One figure of two runs.
 
     The same images are drawn for both runs in each resample (Efron and Tibshirani 1993, percentile interval), so that
-    what makes an image hard for both does not widen the interval. Of R trainings R - 1 are drawn beside, with
-    replacement, for each run by itself: as many as give the mean its own variance (McCarthy and Snowden 1985). In each
-    permutation the two runs change places on half of the groups.
+    what makes an image hard for both does not widen the interval. Where there are several trainings, the standard error
+    of their means' difference times a draw from Student's t is added to each resample, as in the two-sample t-test with
+    one variance. In each permutation the two runs change places on half of the groups.
 
     Args:
         name: Of the figure.
@@ -128,39 +128,52 @@ def difference(
         statistic: From the values of a training and weights to the figure.
         seed: Of the resamples and permutations.
     """
-    if np.isnan(first).all() or np.isnan(second).all():
+    if any(np.isnan(run).all() for run in (*first, *second)):
         return Difference(name, None, None, None, None, None, None)
     everything = np.ones((1, len(number)))
-    of_first, of_second = (
-        float(np.mean([statistic(run, everything)[0] for run in values])) for values in (first, second)
-    )
+    figures = [np.array([statistic(run, everything)[0] for run in values]) for values in (first, second)]
+    of_first, of_second = (float(found.mean()) for found in figures)
     found, rng, of_trainings = of_second - of_first, np.random.default_rng(seed), np.random.default_rng([seed, 1])
     if len(np.unique(number[~(np.isnan(first).any(0) | np.isnan(second).any(0))])) < 2:
         return Difference(name, of_first, of_second, found, None, None, None)
-    drawn = [
-        over_trainings(second, weights, statistic, of_trainings)
-        - over_trainings(first, weights, statistic, of_trainings)
-        for weights in resampled(number, rng)
-    ]
-    low, high = np.nanquantile(np.concatenate(drawn), [0.025, 0.975])
+    drawn = np.concatenate(
+        [
+            mean_figure(second, weights, statistic) - mean_figure(first, weights, statistic)
+            for weights in resampled(number, rng)
+        ]
+    )
+    error, freedom = training_error(*figures)
+    if freedom:
+        drawn = drawn + error * of_trainings.standard_t(freedom, len(drawn))
+    low, high = np.nanquantile(drawn, [0.025, 0.975])
     p = chance(first[0], second[0], number, statistic, rng) if len(first) == len(second) == 1 else None
     return Difference(name, of_first, of_second, found, float(low), float(high), p)
 
 
-def over_trainings(values: Values, weights: Values, statistic: Statistic, rng: np.random.Generator) -> Values:
-    """The mean of a figure over trainings that are drawn for each resample, (B,).
+def mean_figure(values: Values, weights: Values, statistic: Statistic) -> Values:
+    """The mean over trainings of a figure in each resample, (B,).
 
     Args:
         values: Per training and image, (R, n).
         weights: Of the images in each resample, (B, n).
         statistic: From the values of a training and weights to the figure, (B,).
-        rng: Draws the trainings.
     """
-    found, runs = np.stack([statistic(run, weights) for run in values]), len(values)
-    if runs == 1:
-        return np.asarray(found[0], np.float64)
-    drawn = rng.multinomial(runs - 1, np.full(runs, 1 / runs), len(weights)).T / (runs - 1)
-    return np.asarray((drawn * found).sum(0), np.float64)
+    return np.asarray(np.mean([statistic(run, weights) for run in values], axis=0), np.float64)
+
+
+def training_error(first: Values, second: Values) -> tuple[float, int]:
+    """The standard error of the difference of two means that is due to training, and its degrees of freedom.
+
+    Both kinds of training are taken to scatter alike. Of one training each nothing is known: 0, 0.
+
+    Args:
+        first, second: A figure of each training, (R,) and (S,).
+    """
+    freedom = len(first) + len(second) - 2
+    if not freedom:
+        return 0.0, 0
+    variance = sum(float(np.square(figures - figures.mean()).sum()) for figures in (first, second)) / freedom
+    return float(np.sqrt(variance * (1 / len(first) + 1 / len(second)))), freedom
 
 
 def chance(

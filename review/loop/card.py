@@ -16,7 +16,8 @@ from review.loop.steps import scores_of
 from review.pages import page
 from review.slices import conditions_of, figures_by_slice, figures_of, is_worse, slices_of
 from train.config import placed, read_config
-from train.scoring.figures import groups_of, with_interval
+from train.scoring.figures import groups_of, number, with_interval
+from train.scoring.metrics import summarise
 
 CARD = "MODEL_CARD.md"
 
@@ -36,6 +37,7 @@ def write_card(dataset: Dataset, out: Path, result: RoundResult, mining: Mining)
     if not result.promoted or (run / CARD).is_file():
         return
     scores = scores_of(placed(result.runs[result.proposed], out), "test")
+    own = summarise(scores)
     slices = slices_of(dataset.samples, conditions_of(dataset))
     groups = groups_of(dataset)
     whole = figures_of("all", scores, groups)
@@ -51,5 +53,6 @@ def write_card(dataset: Dataset, out: Path, result: RoundResult, mining: Mining)
         table=table_rows(result.table, result.gains),
         weak=[(one.slice, one.images, with_interval(one.iou, one.iou_interval)) for one in (*weak, whole)],
         mining=options_of(mining) if result.proposed == "after" else "",
+        own=[number(figure) for figure in (own.mean_iou, own.worst_tenth_iou)],
     )
     write_atomic(run / CARD, text + b"\n")

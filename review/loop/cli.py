@@ -91,7 +91,7 @@ def mining_options(command: Callable[..., Any]) -> Callable[..., Any]:
     metavar="N",
     help="Rounds of mining and retraining.  [default: those of the loop that is there, else 1]",
 )
-@click.option("--budget", default="4", metavar="N|Nm", help="Epochs (4) or minutes (30m) for each arm of a round.")
+@click.option("--budget", default="4", metavar="N|Nm", help="Epochs (4) or minutes (30m) for each training of an arm.")
 @click.option("--from", "start", type=FOLDER, metavar="RUN", help="A finished run to begin with, in place of a base.")
 @click.option(
     "--labels",

@@ -49,7 +49,7 @@ class LoopConfig(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
     rounds: int
     budget: str
-    """Epochs per arm and round (`4`), or minutes (`30m`)."""
+    """Epochs per training of an arm (`4`), or minutes (`30m`)."""
     fit: FitConfig
     """How the base is trained; `arm_config` says what the arms change of it."""
     mining: Mining = Mining()
@@ -221,7 +221,7 @@ def loop_config(
         fit: fit's options by name. Without `epochs` the budget is meant, without `folds` the dataset's, else FOLDS;
             with `start`, what is left out is as that run was trained.
         rounds: Number of rounds.
-        budget: Epochs (`4`) or minutes (`30m`) per arm and round.
+        budget: Epochs (`4`) or minutes (`30m`) per training of an arm.
         mining: What a round does with what it finds.
         start: A finished run to begin with; None to train one.
         to: A labelling tool.

@@ -28,6 +28,7 @@ from review.pages import Curve, Picture, curves_svg, funnel_rows, iou_words, pag
 from train.config import placed, relative
 from train.monitoring.log import read_log
 from train.scoring.figures import number
+from train.scoring.metrics import summarise
 
 SHOWN = 6
 """Images shown in each gallery."""
@@ -104,7 +105,8 @@ def summary_of(out: Path, config: LoopConfig, results: Sequence[RoundResult]) ->
     if not results:
         return Summary(0, relative(config.base_of(out), out), "", "", 0)
     last = results[-1]
-    found = last.table[last.proposed if last.promoted else "before"]
+    used = placed(last.runs[last.proposed if last.promoted else "before"], out)
+    found = summarise(scores_of(used, "test"))  # its own, where the table has means over several trainings
     shown = f"Image mean IoU {number(found.mean_iou)}, worst tenth {number(found.worst_tenth_iou)}"
     figures = f"{shown}, on the {last.test_images} test images of round {last.round}"
     to_label = f"{round_folder(out, last.round).name}/{TO_LABEL}"

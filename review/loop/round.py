@@ -21,7 +21,7 @@ from review.failures import bring_up_to_date
 from review.loop.ahead import repeat_of
 from review.loop.config import arm_config
 from review.loop.first import FirstResult
-from review.loop.gate import Check, Verdict, choose
+from review.loop.gate import Check, Verdict, choose, typical
 from review.loop.given import learnt_before
 from review.loop.mine import SUSPECT_FACTORS, mine
 from review.loop.offer import offer, with_guesses
@@ -34,7 +34,7 @@ from train.data import material
 from train.data.folds import training_ids
 from train.monitoring.log import is_finished
 from train.scoring.figures import groups_of
-from train.scoring.metrics import Summary, mean_of, mean_summary, summarise
+from train.scoring.metrics import Summary, mean_summary, summarise
 
 FOLDERS = {"after": "candidate", "labels": "labels"}
 """What may be promoted -> the folder of its run."""
@@ -88,7 +88,7 @@ class RoundResult(msgspec.Struct, frozen=True):
     checks: dict[str, list[Check]] = {}
     """For each that had a chance, `after` and where there is that `labels`: what the gate asked, what fails first."""
     repeats: int = 1
-    """Trainings of each arm, whose means all figures are."""
+    """Trainings of each arm; its figures are means over them."""
     format: int = schema.FORMAT
 
     @property
@@ -120,21 +120,6 @@ def run_round(begun: Round) -> RoundResult:
     )
     write_atomic(begun.folder / "verdict.json", msgspec.json.format(msgspec.json.encode(result), indent=2))
     return result
-
-
-def typical(trainings: Sequence[pl.DataFrame]) -> int:
-    """Which of several trainings is promoted and shown: the one in the middle by its image mean IoU.
-
-    Not the best: of three alike, chance decides which that is, and its figures would promise too much.
-
-    Args:
-        trainings: Validation scores (schema.SCORES) of each.
-
-    >>> typical([pl.DataFrame({"iou": [iou]}) for iou in (0.7, 0.5, 0.6)])
-    2
-    """
-    order = sorted(range(len(trainings)), key=lambda one: mean_of(trainings[one]["iou"]) or 0.0)
-    return order[(len(order) - 1) // 2]
 
 
 def _evidence(begun: Round) -> Path:

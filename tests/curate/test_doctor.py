@@ -14,8 +14,8 @@ import click
 import msgspec
 import pytest
 
-from curate import doctor
 from curate.cli import main
+from curate.commands import doctor
 from curate.commands.doctor import Check, DatabaseSettings
 from curate.errors import MachineError
 from tests.conftest import REPOSITORY

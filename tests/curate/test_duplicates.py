@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
-from curate import duplicates
+from curate.choosing import duplicates
 from curate.choosing.duplicates import (
     BAND_BITS,
     HASH_BITS,

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 import polars as pl
 import safetensors.torch
@@ -27,6 +28,7 @@ from curate.images import png_bytes
 from curate.masks import PERSON, Target, area_fraction
 from tests.conftest import REPOSITORY
 from train.config import ENCODER_MODELS, FitConfig
+from train.monitoring.log import EpochLine, read_log
 
 SPLITS = ("train",) * 8 + ("val",) * 3 + ("test",) * 2 + ("background",)
 
@@ -219,3 +221,8 @@ def stop_in(epoch: str) -> Callable[[str, int], Callable[[int], None]]:
         return tick
 
     return watch
+
+
+def without_times(run: Path) -> list[EpochLine]:
+    """A run's log, seconds left out."""
+    return [msgspec.structs.replace(line, seconds=0) for line in read_log(run)]

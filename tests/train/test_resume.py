@@ -18,16 +18,12 @@ from curate.errors import (
     UsageError,
     VersionError,
 )
-from tests.train.making import THREE, fit_until_killed, make_dataset, mined_of, quick, stop_in, tensors
+from tests.train.making import THREE, fit_until_killed, make_dataset, mined_of, quick, stop_in, tensors, without_times
 from train.config import FitConfig
 from train.fit import fit, is_finished
 from train.inference.predict import predict_image
 from train.models import build_model
-from train.monitoring.log import EpochLine, read_log
-
-
-def without_times(run: Path) -> list[EpochLine]:
-    return [msgspec.structs.replace(line, seconds=0) for line in read_log(run)]
+from train.monitoring.log import read_log
 
 
 def test_the_same_twice_is_the_same(straight: Path, drawn: Dataset, tmp_path: Path) -> None:

@@ -24,9 +24,8 @@ from curate import schema
 from curate.dataset import Dataset, open_dataset, read_table
 from curate.errors import CurateError, DivergedError, ExistsError, FormatError, MissingError, UsageError, VersionError
 from tests.conftest import REPOSITORY
-from tests.train.making import make_dataset, one_thread
+from tests.train.making import make_dataset, one_thread, tensors, without_times
 from tests.train.test_cli import QUICK, SMALL, run
-from tests.train.test_fit import tensors, without_times
 from train.data.folds import held_out_tenth
 from train.fit import fit
 from train.monitoring.log import EpochLine, read_log

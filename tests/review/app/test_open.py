@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from curate import doctor
+from curate.commands import doctor
 from curate.commands.doctor import Check
 from curate.dataset import open_dataset
 from curate.decisions import Decision, read_decisions
