@@ -105,8 +105,10 @@ def summary_of(out: Path, config: LoopConfig, results: Sequence[RoundResult]) ->
     if not results:
         return Summary(0, relative(config.base_of(out), out), "", "", 0)
     last = results[-1]
-    used = placed(last.runs[last.proposed if last.promoted else "before"], out)
-    found = summarise(scores_of(used, "test"))  # its own, where the table has means over several trainings
+    name = last.proposed if last.promoted else "before"
+    found = last.table[name]
+    if last.promoted and last.repeats > 1:  # the table has means over trainings, of which this is one
+        found = summarise(scores_of(placed(last.runs[name], out), "test"))
     shown = f"Image mean IoU {number(found.mean_iou)}, worst tenth {number(found.worst_tenth_iou)}"
     figures = f"{shown}, on the {last.test_images} test images of round {last.round}"
     to_label = f"{round_folder(out, last.round).name}/{TO_LABEL}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 
 import numpy as np
@@ -164,19 +163,30 @@ GROUPS = {f"s-{i:03}": f"s-{i:03}" for i in range(30)}
 
 
 def test_an_interval_holds_what_another_training_would_have_given() -> None:
-    """Trainings that differ by a shift of all images: its standard error of their mean, images apart, is known."""
-    shifts, same = np.array([[0.0], [0.01], [0.05]]), np.linspace(0.2, 0.8, 40)
-    found = difference("mean", same[None], same + shifts, np.arange(40), weighted_mean, 0)
-    error = float(np.std(shifts, ddof=1) / np.sqrt(3))
-    drawn = [shifts[list(pair)].mean() for pair in itertools.product(range(3), repeat=2)]
-    assert np.std(drawn) == pytest.approx(error)
-    assert (found.low, found.high) == (pytest.approx(min(drawn)), pytest.approx(max(drawn)))
+    """Where it does not matter which images are drawn, the interval is that of the two-sample t-test."""
+    first, second = np.array([0.50, 0.52, 0.48]), np.array([0.55, 0.60])
+    found = difference("mean", *(np.tile(one[:, None], 40) for one in (first, second)), np.arange(40), weighted_mean, 0)
+    expected = scipy.stats.ttest_ind(second, first).confidence_interval()
+    assert found.low == pytest.approx(expected.low, abs=0.005)
+    assert found.high == pytest.approx(expected.high, abs=0.005)
 
 
-def test_one_training_of_several_is_as_one_alone() -> None:
+def test_trainings_that_scatter_widen_the_interval_of_images() -> None:
     rng = np.random.default_rng(6)
-    first, second = (list(rng.uniform(0.3, 0.7, 30)) for _ in range(2))
-    assert differences([scores(first)], [scores(second)], GROUPS) == differences(scores(first), scores(second), GROUPS)
+    images, noise = rng.uniform(0.3, 0.7, 40), rng.normal(0, 0.1, 40)
+    once = difference("mean", images[None], (images + noise)[None], np.arange(40), weighted_mean, 0)
+    alike = difference(
+        "mean", np.tile(images, (2, 1)), np.tile(images + noise, (2, 1)), np.arange(40), weighted_mean, 0
+    )
+    apart = images + noise + np.array([[-0.03], [0.03]])
+    further = difference("mean", np.tile(images, (2, 1)), apart, np.arange(40), weighted_mean, 0)
+    assert (alike.low, alike.high) == (once.low, once.high)
+    assert further.low < once.low < once.high < further.high  # type: ignore[operator]
+
+
+def test_a_figure_that_one_training_lacks_is_none() -> None:
+    first, second = np.full((2, 5), 0.5), np.stack([np.full(5, 0.6), np.full(5, np.nan)])
+    assert difference("mean", first, second, np.arange(5), weighted_mean, 0).difference is None
 
 
 def test_trainings_of_other_images_are_refused() -> None:

@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import polars as pl
 import pytest
 import yaml
@@ -31,13 +30,13 @@ from review.loop.report import write_report
 from review.loop.round import RoundResult
 from review.loop.run import read_loop, run_loop
 from review.loop.status import loop_status
-from review.loop.steps import Told, epochs_in_minutes, scores_of
+from review.loop.steps import Told, epochs_in_minutes
 from tests.conftest import REPOSITORY
 from tests.review.loop.making import FIT, SPLITS, configure, quiet
 from tests.train.making import make_dataset, quick
 from train.config import FitConfig, read_config
 from train.monitoring.log import read_log
-from train.scoring.metrics import mean_of, summarise
+from train.scoring.metrics import summarise
 
 OPTIONS = [
     "--model",
@@ -256,39 +255,6 @@ def test_a_killed_loop_goes_on_and_ends_as_if_nothing_had_happened(
     assert again.returncode == 0, problems
     (result,) = json.loads(shown)["rounds"]
     assert result == msgspec.to_builtins(finished[1])
-
-
-def test_arms_trained_several_times_are_judged_by_their_means(
-    people: Dataset, finished: tuple[Path, RoundResult], tmp_path: Path
-) -> None:
-    out, said = tmp_path / "loop", list[str]()
-    (result,) = run_loop(people, out, configure(people, out, start=finished[0] / "base", repeats=2), said.append)
-    assert any(re.search(r"control, 1 epoch without mining, training 2 of 2", line) for line in said)
-    arms = {name: [out / "round-1" / name, out / "round-1" / f"{name}-2"] for name in ("control", "candidate")}
-    seeds = {name: [read_config(run).seed for run in runs] for name, runs in arms.items()}
-    assert seeds["control"] == seeds["candidate"]
-    assert len(set(seeds["control"])) == 2
-    for name, runs in arms.items():
-        [first, second] = [summarise(scores_of(run, "test")) for run in runs]
-        of_both = result.table[{"candidate": "after"}.get(name, name)]
-        assert of_both.mean_iou == pytest.approx((first.mean_iou + second.mean_iou) / 2)  # type: ignore[operator]
-    means = {name: [mean_of(scores_of(run, "val")["iou"]) or 0.0 for run in runs] for name, runs in arms.items()}
-    assert result.validation[0].first == pytest.approx(np.mean(means["control"]))
-    assert result.validation[0].second == pytest.approx(np.mean(means["candidate"]))
-    lower = arms["candidate"][int(np.argmin(means["candidate"]))]
-    assert (out / result.runs["after"]).resolve() == lower, "of two the lower one, for the best is so by chance"
-    assert result.repeats == 2
-    html = write_report(people, out).read_text()
-    assert "Each arm was trained 2 times" in html
-    steps = dict(loop_status(out))
-    assert [steps[f"round 1: {name}"] for name in ("control-2", "candidate-2")] == ["done", "done"]
-
-
-def test_one_training_of_an_arm_is_as_before(people: Dataset, finished: tuple[Path, RoundResult]) -> None:
-    assert finished[1].repeats == 1
-    assert not [*finished[0].glob("round-1/*-2")]
-    with pytest.raises(UsageError, match="--repeats 21: expected 1 to 20"):
-        configure(people, finished[0], repeats=21)
 
 
 def test_two_processes_do_not_work_in_one_loop(people: Dataset, tmp_path: Path) -> None:
