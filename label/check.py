@@ -131,7 +131,7 @@ def check_labels(
     tick = watch("checking labels", len(pictures))
     if opinion is None:
         looked = map_rows(lambda part: [look_at(one, None) for one in part], pictures, tick, PART)
-    else:  # a model has threads of its own, which do not live on in a fork
+    else:  # a model has threads of its own, which do not live on in a fork, and stays on this machine
         looked = map_threads(lambda one: look_at(one, opinion), pictures, tick)
     findings = [refused(refusal) for refusal in refusals]
     findings += [finding for one in looked for finding in one.findings]

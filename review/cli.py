@@ -18,7 +18,7 @@ import polars as pl
 
 from curate import schema
 from curate.commands.build import watching
-from curate.commands.doctor import require_database
+from curate.commands.doctor import database_told, require_database
 from curate.commands.engine import engine_options
 from curate.commands.place import FOLDER
 from curate.dataset import Dataset, open_dataset
@@ -140,7 +140,7 @@ def open_(paths: tuple[Path, ...], port: int, no_embeddings: bool, no_launch: bo
         findings, conditions = findings_of(opened, watch), conditions_of(opened, watch)
         embeddings = embeddings_of(runs[0], watch) if runs and not no_embeddings else None
     app = load_app()
-    with redirect_stdout(sys.stderr):  # FiftyOne prints there, from threads of its own too
+    with redirect_stdout(sys.stderr), database_told():  # FiftyOne prints there, from threads of its own too
         shown = app.open_review(runs, opened, conditions, findings, embeddings)
     dropped = dropped_of(app, opened)
     if no_launch:
@@ -174,7 +174,8 @@ def pull(run: Path, dataset: Path | None) -> None:
       curate review pull runs/first
     """
     opened = open_run(run, dataset)
-    marks = load_app().read_marks(opened.dataset)
+    with database_told():
+        marks = load_app().read_marks(opened.dataset)
     path = run / "decisions.jsonl"
     before = read_decisions(path).values() if path.is_file() else []
     decisions, conflicts = decisions_of_marks(marks, opened.name, before)
@@ -200,7 +201,7 @@ def dropped_of(app: ModuleType, dataset: Dataset) -> Any:
     if not known and not found.height:
         click.echo("note: what the rules dropped is not shown (none of its photographs is where it was)", err=True)
         return None
-    with redirect_stdout(sys.stderr):
+    with redirect_stdout(sys.stderr), database_told():
         return app.show_dropped(dataset, found)
 
 

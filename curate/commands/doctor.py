@@ -10,11 +10,13 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -227,7 +229,7 @@ def check_database(environ: Mapping[str, str]) -> Check:
     fault = database_fault(environ)
     if fault:
         return Check("database", "missing", fault, database_advice(uri))
-    return Check("database", "ok", uri or str(find_mongod()))
+    return Check("database", "ok", without_password(uri) if uri else str(find_mongod()))
 
 
 def database_fault(environ: Mapping[str, str]) -> str:
@@ -295,10 +297,33 @@ def server_fault(uri: str) -> str:
 
     try:
         with MongoClient(uri, serverSelectionTimeoutMS=3000) as client:  # type: ignore[var-annotated]
-            client.admin.command("ping")
+            name = os.environ.get("FIFTYONE_DATABASE_NAME", "fiftyone")
+            client[name]["datasets"].find_one()  # a ping needs no login
     except (PyMongoError, ValueError) as error:
-        return f"no database answers at FIFTYONE_DATABASE_URI={uri} ({str(error).split(',')[0]})"
+        return f"no database answers at FIFTYONE_DATABASE_URI={without_password(uri)} ({str(error).split(',')[0]})"
     return ""
+
+
+def without_password(uri: str) -> str:
+    """A database's address without who logs in.
+
+    >>> without_password("mongodb://anna:secret@db.example:27017/?tls=true")
+    'mongodb://***@db.example:27017/?tls=true'
+    """
+    return re.sub(r"(?<=://)[^/]*@", "***@", uri)
+
+
+@contextmanager
+def database_told() -> Iterator[None]:
+    """What FiftyOne's database refuses, or when it is lost, in one line: a MachineError."""
+    from pymongo.errors import PyMongoError
+
+    try:
+        yield
+    except PyMongoError as error:
+        told = (str(error).splitlines() or [type(error).__name__])[0].split(", full error")[0]
+        advice = "What was written so far stays, and is brought up to date when the command is called again"
+        raise MachineError(f"FiftyOne's database: {told}. {advice}") from error
 
 
 def database_advice(uri: str | None) -> str:

@@ -54,4 +54,4 @@ class Local(Place):
 
 FOLDER, INPUT, LOCAL = Place(path_type=Path), Input(path_type=Path), Local(path_type=Path)
 MODEL = Input(path_type=str)
-"""A run, a model's file, or a word that is neither."""
+"""A file or folder, or a word that is neither."""

@@ -82,7 +82,12 @@ def _parts(
 
 
 def map_parts(
-    function: Callable[[Sequence[Item], Tick], list[Result]], items: Sequence[Item], tick: Tick, part: int = PART
+    function: Callable[[Sequence[Item], Tick], list[Result]],
+    items: Sequence[Item],
+    tick: Tick,
+    part: int = PART,
+    *,
+    gpus: bool = False,
 ) -> list[Result]:
     """As `map_rows`, for work that spreads itself over cores, or over a GPU: here it gets all items at once.
 
@@ -91,10 +96,11 @@ def map_parts(
         items: What it is called with.
         tick: Told how many more items are done.
         part: Number of items of a part, where a cluster does it.
+        gpus: Whether it uses a GPU where there is one.
     """
     if engine() == "ray":
         from curate.engine.cluster import ray_parts
 
-        found = ray_parts(lambda some: function(some, lambda steps: None), items, tick, part, gpus=True)
+        found = ray_parts(lambda some: function(some, lambda steps: None), items, tick, part, spreads=True, gpus=gpus)
         return [result for results in found for result in results]
     return function(items, tick)

@@ -13,7 +13,7 @@ import socket
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,12 +26,21 @@ from curate.threads import Tick
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+MOST_TRIES = 4
+"""A part whose worker was killed as often as that is not tried again: it may be what kills them."""
+
 PATIENCE_S = 10.0
 """A cluster that does not answer within this is not there."""
 
 
 def ray_parts(
-    function: Callable[[Sequence[Item]], list[Result]], items: Sequence[Item], tick: Tick, part: int, gpus: bool = False
+    function: Callable[[Sequence[Item]], list[Result]],
+    items: Sequence[Item],
+    tick: Tick,
+    part: int,
+    *,
+    spreads: bool = False,
+    gpus: bool = False,
 ) -> Iterator[list[Result]]:
     """The results of each part, in the order of the items; see `curate.engine.map_rows`.
 
@@ -40,7 +49,11 @@ def ray_parts(
         items: What it is called with.
         tick: Told how many more items are done.
         part: Number of items of a part.
+        spreads: The function has threads of its own: it gets the cores of a machine, of the smallest where they differ.
         gpus: The function runs a model: each process that calls it has a GPU to itself, where the cluster has any.
+
+    Raises:
+        MachineError: The cluster cannot be reached, is lost, or a part ended its workers again and again.
     """
     if not items:
         return
@@ -51,12 +64,13 @@ def ray_parts(
     shared, folder = ray.put(_dumped(function)), str(Path.cwd())
     works = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
         lambda row: {"number": row["number"], "result": _result(shared, folder, row["part"])},
-        num_cpus=0 if with_gpu else 1,
+        num_cpus=0 if with_gpu else cores_of_a_machine(ray) if spreads else 1,
         num_gpus=1 if with_gpu else None,
+        max_retries=MOST_TRIES - 1,
     )
     ready: dict[int, list[Result]] = {}
     given = 0
-    with redirect_stdout(sys.stderr):  # where Ray tells of lost processes; stdout is for results
+    with redirect_stdout(sys.stderr), losses_told(ray):  # Ray tells of lost processes; stdout is for results
         for row in works.iter_rows():
             result = pickle.loads(row["result"])
             if isinstance(result, BaseException):
@@ -66,6 +80,23 @@ def ray_parts(
             while given in ready:
                 yield ready.pop(given)
                 given += 1
+
+
+def cores_of_a_machine(ray: Any) -> float:
+    """The cores of the cluster's smallest machine that has any."""
+    cores = [node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]]
+    return min((found for found in cores if found >= 1), default=1)
+
+
+@contextmanager
+def losses_told(ray: Any) -> Iterator[None]:
+    """What Ray cannot mend, in one line."""
+    try:
+        yield
+    except ray.exceptions.RayError as error:
+        told = f"its workers were lost {MOST_TRIES} times at the same rows, or the whole cluster was"
+        advice = "Out of memory? See `ray status` and Ray's logs, and run it again"
+        raise MachineError(f"--engine ray: {told} ({type(error).__name__}). {advice}") from error
 
 
 def _result(shared: Any, folder: str, part: bytes) -> bytes:
@@ -109,9 +140,12 @@ def connect() -> Any:
         raise MachineError("--engine ray: Ray is not installed. pip install 'silhouette-curate[ray]'") from error
     if ray.is_initialized():
         return ray
-    address = os.environ.get(ADDRESS) or os.environ.get("RAY_ADDRESS") or None
-    if address is not None:
-        _check_reachable(address)
+    for name in (ADDRESS, "RAY_ADDRESS"):
+        if address := os.environ.get(name):
+            _check_reachable(address, name)
+            break
+    else:
+        address = None
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
@@ -123,18 +157,25 @@ def connect() -> Any:
     return ray
 
 
-def _check_reachable(address: str) -> None:
-    """Raise an error at once where nobody listens: Ray itself would ask on for minutes."""
+def _check_reachable(address: str, origin: str) -> None:
+    """Raise an error at once where nobody listens: Ray itself would ask on for minutes.
+
+    Args:
+        address: Of the cluster.
+        origin: The variable of the environment that names it; the option sets ADDRESS.
+    """
+    named = f"--ray-address {address}" if origin == ADDRESS else f"{origin}={address}"
     host, _, port = address.rpartition(":")
     if address == "auto":
         return
-    if not host or not port.isdigit():
-        raise UsageError(f"--ray-address {address}: expected HOST:PORT, such as 10.0.0.5:6379")
+    if not host or not port.isdigit() or "://" in address:
+        expected = "expected HOST:PORT, as `ray start --head` printed it, such as 10.0.0.5:6379"
+        raise UsageError(f"{named}: {expected}; Ray's client (ray://) cannot be used")
     try:
         socket.create_connection((host.strip("[]"), int(port)), PATIENCE_S).close()
     except (OSError, OverflowError) as error:
         advice = "Is the cluster up, and is that the address which `ray start --head` printed?"
-        raise MachineError(f"--ray-address {address}: cannot be reached ({error}). {advice}") from error
+        raise MachineError(f"{named}: cannot be reached ({error}). {advice}") from error
 
 
 def _dumped(what: Any) -> bytes:

@@ -21,6 +21,8 @@ _taken: dict[Url, Path] = {}
 """The stored folders of this command, and their working copies."""
 _read: dict[str, Path] = {}
 """What of this command is only read, and the mirrors."""
+_sends = True
+"""Whether this process sends what it changed."""
 
 
 @contextmanager
@@ -41,6 +43,7 @@ def _forget() -> None:
         remote.disconnect()
     _taken.clear()
     _read.clear()
+    leave_sending(to_others=False)
 
 
 def located(text: str, watch: Watch = unwatched) -> Path:
@@ -124,17 +127,19 @@ def with_paths(text: str) -> str:
     return f"{name}{separator}{path}"
 
 
+def leave_sending(*, to_others: bool = True) -> None:
+    """Send nothing back from this process: of those that work together, another one writes, and sends."""
+    global _sends
+    _sends = not to_others
+
+
 def send_back(watch: Watch) -> Iterator[str]:
     """Send what the command has changed in its working copies; one line for each that was sent.
-
-    Of processes that torchrun started together, the first one sends: it is the one that writes.
 
     Raises:
         CurateError: As `stored.push`.
     """
-    if os.environ.get("RANK", "0") != "0":
-        return
-    for url in _taken:
+    for url in _taken if _sends else ():
         from curate.storage import stored
 
         if (told := stored.push(url, watch)) is not None:

@@ -18,6 +18,9 @@ from curate.storage.remote import Found
 from curate.storage.urls import Url, mirror_path, problem_of
 from curate.threads import Watch
 
+PARTIAL = ".partial"
+"""How a file's name ends that is on its way."""
+
 
 def mirror(url: Url, watch: Watch) -> Path:
     """The file or folder at a URL, mirrored; what is gone in the bucket goes here too.
@@ -35,9 +38,23 @@ def mirror(url: Url, watch: Watch) -> Path:
     _bring({url.below(name): found for name, found in listed.items()}, watch)
     for place, _, names in os.walk(root):
         for path in (Path(place, name) for name in names):
-            if path.relative_to(root).as_posix() not in listed:
+            if path.relative_to(root).as_posix() not in listed and not is_on_its_way(path):
                 path.unlink(missing_ok=True)
     return root
+
+
+def is_on_its_way(path: Path) -> bool:
+    """Whether a process of this machine fetches this file now; what a killed one left is nobody's."""
+    *_, pid = path.name.removesuffix(PARTIAL).rpartition(".")
+    if not (path.name.endswith(PARTIAL) and pid.isdecimal()):
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):  # somebody else's
+        return True
+    return True
 
 
 def mirror_if_there(url: Url, watch: Watch) -> None:
@@ -63,7 +80,7 @@ def mirror_later(url: Url) -> Path:
 
 
 def mirror_named(url: Url, names: Collection[str], watch: Watch) -> None:
-    """Mirror the files of these names, wherever they lie in a folder; names that are not there are passed over.
+    """Mirror the files of these names, wherever they lie in a folder; of names that are not there nothing stays.
 
     Raises:
         MissingError, FormatError, MismatchError, MachineError: As `mirror`.
@@ -71,10 +88,15 @@ def mirror_named(url: Url, names: Collection[str], watch: Watch) -> None:
     wanted = set(names)
     listed = {path: found for path, found in _listed(url).items() if path.rpartition("/")[2] in wanted}
     _bring({url.below(path): found for path, found in listed.items()}, watch)
+    root = mirror_path(url)
+    for place, _, files in os.walk(root):
+        for path in (Path(place, name) for name in files if name in wanted):
+            if path.relative_to(root).as_posix() not in listed:
+                path.unlink(missing_ok=True)  # gone in the bucket since it was mirrored
 
 
 def mirror_these(urls: Collection[Url], watch: Watch) -> None:
-    """Mirror those of these objects that are there.
+    """Mirror those of these objects that are there; of the others nothing stays.
 
     Raises:
         FormatError, MismatchError, MachineError: As `mirror`.
@@ -85,6 +107,9 @@ def mirror_these(urls: Collection[Url], watch: Watch) -> None:
     for folder, objects in zip(folders, listed, strict=True):
         there |= {folder.below(name): found for name, found in objects.items()}
     _bring({url: there[url] for url in urls if url in there}, watch)
+    for url in urls:
+        if url not in there:
+            mirror_path(url).unlink(missing_ok=True)  # gone in the bucket since it was mirrored
 
 
 @lru_cache(maxsize=8)
@@ -107,7 +132,7 @@ def _bring(objects: Mapping[Url, Found], watch: Watch) -> None:
         url, found = one
         path = mirror_path(url)
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{sha256(path.name.encode()).hexdigest()[:16]}.{os.getpid()}.partial")
+        partial = path.with_name(f".{sha256(path.name.encode()).hexdigest()[:16]}.{os.getpid()}{PARTIAL}")
         try:
             remote.fetch(url, found.size, partial)
             os.utime(partial, ns=(_stamp_ns(found), _stamp_ns(found)))
@@ -116,12 +141,9 @@ def _bring(objects: Mapping[Url, Found], watch: Watch) -> None:
             partial.unlink(missing_ok=True)
 
     with readable_faults(cache_folder()):
-        small = [one for one in lacking if one[1].size < 2 * remote.PART_BYTES]
         tick = watch("fetching", len(lacking))
-        remote.many_at_once(bring, small, tick)
-        for one in lacking:
-            if one not in small:
-                remote.many_at_once(bring, [one], tick)
+        for some in remote.small_then_large(lacking, [found.size for _, found in lacking]):
+            remote.many_at_once(bring, some, tick)
 
 
 def _is_mirrored(path: Path, found: Found) -> bool:

@@ -23,6 +23,10 @@ Result = TypeVar("Result")
 AT_ONCE = 16
 """Objects on their way at the same time: a server answers each in some hundredths of a second."""
 PART_BYTES = 2**24
+MOST_IN_MEMORY = 2 * PART_BYTES
+"""Bytes of an object that is held whole."""
+MOST_AT_ONCE = 5 * 2**30
+"""Bytes that S3 takes in one request."""
 """Large objects go in parts of this size, and one such object after the other; from two parts on, it is large."""
 CONNECT_S, READ_S = 10, 30
 """How long a silent server is waited for."""
@@ -181,7 +185,11 @@ def replace_bytes(data: bytes, url: Url, tag: str) -> str | None:
     condition = {"IfMatch": f'"{tag}"'} if tag else {"IfNoneMatch": "*"}
     with told_in_a_line(url):
         try:
-            answer = _filesystem(url.scheme).pipe_file(_path(url), data, **(condition if url.scheme == "s3" else {}))
+            # In one request: of an upload in parts s3fs leaves the condition out.
+            whole = {"chunksize": MOST_AT_ONCE} if url.scheme == "s3" else {}
+            answer = _filesystem(url.scheme).pipe_file(
+                _path(url), data, **(condition if url.scheme == "s3" else {}), **whole
+            )
         except Exception as error:  # each server's library has its own; what it answered tells them apart
             if _code(error) in ("PreconditionFailed", "ConditionalRequestConflict"):
                 return None
@@ -189,6 +197,12 @@ def replace_bytes(data: bytes, url: Url, tag: str) -> str | None:
                 raise
             answer = _filesystem(url.scheme).pipe_file(_path(url), data)
     return str(answer.get("ETag", "")).strip('"') if isinstance(answer, dict) else ""
+
+
+def small_then_large(items: Sequence[Item], sizes: Sequence[int]) -> Iterator[list[Item]]:
+    """Those below MOST_IN_MEMORY bytes together, then each of the others, since its parts are many at once already."""
+    yield [item for item, size in zip(items, sizes, strict=True) if size < MOST_IN_MEMORY]
+    yield from ([item] for item, size in zip(items, sizes, strict=True) if size >= MOST_IN_MEMORY)
 
 
 def many_at_once(function: Callable[[Item], Result], items: Sequence[Item], tick: Tick) -> list[Result]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,9 +17,6 @@ from curate.storage.listing import PLAIN, TABLE, File, Known, Listed
 from curate.storage.urls import OBJECTS, Url, kept_object, object_url
 from curate.terminal import counted
 from curate.threads import Tick, Watch
-
-MOST_IN_MEMORY = 2 * remote.PART_BYTES
-"""Files that are smaller are read at once, and many are on their way; a larger one goes in parts, and by itself."""
 
 Item = TypeVar("Item")
 
@@ -68,14 +65,8 @@ def receive_all(objects: list[Listed], incoming: Path, tick: Tick) -> None:
             raise MismatchError(str(one.url), f"SHA-256 {one.sha256[:12]}", got[:12], advice)
         partial.replace(path)
 
-    for some in _small_then_large(objects, [one.size for one in objects]):
+    for some in remote.small_then_large(objects, [one.size for one in objects]):
         remote.many_at_once(receive, some, tick)
-
-
-def _small_then_large(items: Sequence[Item], sizes: Sequence[int]) -> Iterator[list[Item]]:
-    """The small ones together, then each large one by itself, since its parts are many at once already."""
-    yield [item for item, size in zip(items, sizes, strict=True) if size < MOST_IN_MEMORY]
-    yield from ([item] for item, size in zip(items, sizes, strict=True) if size >= MOST_IN_MEMORY)
 
 
 def put_in_place(one: Listed, incoming: Path, path: Path, *, shared: bool) -> None:
@@ -113,7 +104,7 @@ def send_objects(url: Url, copy: Path, files: Mapping[str, File], known: Known, 
 
     def send(name: str) -> None:
         one, path = files[name], copy / name
-        if one.size < MOST_IN_MEMORY:
+        if one.size < remote.MOST_IN_MEMORY:
             data = path.read_bytes()
             whole = sha256_bytes(data) == one.sha256
             if whole:
@@ -126,7 +117,7 @@ def send_objects(url: Url, copy: Path, files: Mapping[str, File], known: Known, 
             told = "It was changed while it was sent. Run it again"
             raise MismatchError(str(url.below(name)), "one content", "another", told)
 
-    for some in _small_then_large(missing, [files[name].size for name in missing]):
+    for some in remote.small_then_large(missing, [files[name].size for name in missing]):
         remote.many_at_once(send, some, tick)
     sent_mb = sum(files[name].size for name in missing) / 1e6
     told = f"sent to {url}: {counted(len(missing), 'new object')} for {counted(len(files), 'file')}, {sent_mb:,.1f} MB"

@@ -13,7 +13,9 @@ from types import SimpleNamespace
 import click
 import msgspec
 import pytest
+from pymongo import MongoClient
 
+from bench.database import free_port
 from curate.cli import main
 from curate.commands import doctor
 from curate.commands.doctor import Check, DatabaseSettings
@@ -151,6 +153,34 @@ def test_a_server_that_does_not_answer_is_told_in_seconds(nowhere: dict[str, str
     assert check.state == "missing"
     assert check.found.startswith(f"no database answers at FIFTYONE_DATABASE_URI={uri} (")
     assert check.advice.startswith("start that server, or unset FIFTYONE_DATABASE_URI")
+
+
+def test_a_password_is_never_told(nowhere: dict[str, str]) -> None:
+    check = doctor.check_database(nowhere | {"FIFTYONE_DATABASE_URI": "mongodb://anna:S3cret@127.0.0.1:9/?x=y"})
+    assert check.state == "missing"
+    assert "S3cret" not in check.found + check.advice
+    assert "mongodb://***@127.0.0.1:9/?x=y" in check.found
+
+
+@pytest.mark.database
+def test_a_database_that_asks_for_a_login_is_told_before_anything_is_written(tmp_path: Path) -> None:
+    mongod = doctor.find_mongod()
+    if mongod is None or doctor.program_fault(mongod):
+        pytest.skip("FiftyOne's database is not installed")
+    port = free_port()
+    place = ["--dbpath", str(tmp_path), "--logpath", str(tmp_path / "mongo.log"), "--nounixsocket", "--auth"]
+    with subprocess.Popen([mongod, "--port", str(port), "--bind_ip", "127.0.0.1", *place]) as server:
+        try:
+            with MongoClient(f"mongodb://127.0.0.1:{port}", serverSelectionTimeoutMS=60_000) as client:
+                client.admin.command("ping")
+                assert "not authorized" in doctor.server_fault(f"mongodb://127.0.0.1:{port}")
+                with (
+                    pytest.raises(MachineError, match=r"FiftyOne's database: .*not authorized"),
+                    doctor.database_told(),
+                ):
+                    client["fiftyone"]["datasets"].find_one()
+        finally:
+            server.terminate()
 
 
 def test_an_address_that_is_none_is_told(nowhere: dict[str, str]) -> None:

@@ -70,6 +70,14 @@ def test_what_a_killed_worker_was_at_is_done_again(cluster: Any, tmp_path: Path)
     assert done.stdout.split() == [str(number * number) for number in range(40)]
 
 
+def test_rows_that_kill_their_worker_end_it_in_one_line(cluster: Any, tmp_path: Path) -> None:
+    script = map_script(cluster, tmp_path, "pass").replace('(folder / "struck").exists()', "False")
+    done = python("-c", script.replace('(folder / "struck").touch()', "os.kill(os.getpid(), signal.SIGKILL)"))
+    assert done.returncode == 1
+    told = "curate.errors.MachineError: --engine ray: its workers were lost 4 times at the same rows"
+    assert done.stderr.rstrip().splitlines()[-1].startswith(told)
+
+
 @pytest.mark.long
 def test_what_a_lost_machine_was_at_is_done_again(cluster: Any, tmp_path: Path) -> None:
     node = cluster.add_node(num_cpus=1, object_store_memory=200 * 2**20)
@@ -157,11 +165,13 @@ def test_a_cluster_that_is_not_there_is_one_clear_line() -> None:
     )
 
 
-def test_an_address_that_is_none_is_refused() -> None:
+@pytest.mark.parametrize("address", ["cluster", "ray://127.0.0.1:10001"])
+def test_an_address_that_is_none_is_refused(address: str) -> None:
     pytest.importorskip("ray", reason="Ray is not installed")
-    done = curate("build", "--engine", "ray", "--ray-address", "cluster")
-    assert done.returncode == 2
-    assert "expected HOST:PORT, such as 10.0.0.5:6379" in done.stderr
+    for told, name in ((["--ray-address", address], "--ray-address "), ([], "RAY_ADDRESS=")):
+        done = curate("build", "--engine", "ray", *told, **({} if told else {"RAY_ADDRESS": address}))
+        assert done.returncode == 2
+        assert f"{name}{address}: expected HOST:PORT, as `ray start --head` printed it" in done.stderr
 
 
 def test_without_ray_the_line_says_how_to_get_it(tmp_path: Path) -> None:

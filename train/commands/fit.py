@@ -14,6 +14,7 @@ import msgspec
 from curate.cli import code_of
 from curate.commands.place import FOLDER
 from curate.errors import UsageError
+from curate.storage.copies import leave_sending
 from train.commands.console import SETTINGS, is_silent, is_started_again, is_started_together, note, progress
 from train.commands.options import fit_options
 from train.commands.preset import with_preset
@@ -40,6 +41,8 @@ def in_team(command: Callable[..., Any]) -> Callable[..., Any]:
         from train.engine.distributed import meet
 
         with meet() as team:
+            if not team.is_lead:
+                leave_sending()
             return command(*arguments, team=team, **options)
 
     return started
@@ -82,7 +85,7 @@ def fit(
       curate train fit people --out runs/first --encoder mobilenet_v2 --weights none --size 96 --epochs 12
       torchrun --nproc-per-node 8 -m curate train fit people --out runs/large --batch-size 128
     """
-    if team and is_started_again() and team.from_lead(lambda: (out / "config.json").is_file()):
+    if _goes_on_after_restart(out, team):
         resume, force = True, False
     config = _resumed(ctx, out, options) if resume else FitConfig(dataset="", digest="", **options)
     from curate.dataset import open_dataset
@@ -163,6 +166,13 @@ def _has_gpu() -> bool:
     from train.models import device
 
     return device().type == "cuda"
+
+
+def _goes_on_after_restart(out: Path, team: Team | None) -> bool:
+    """Whether torchrun started any of the processes anew, and the run that they were at is there."""
+    if team is None:
+        return is_started_again() and (out / "config.json").is_file()
+    return team.any_of(is_started_again()) and team.from_lead(lambda: (out / "config.json").is_file())
 
 
 def _resumed(ctx: click.Context, run: Path, options: dict[str, Any]) -> FitConfig:

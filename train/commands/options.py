@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from curate.commands.completion import words_or_path
+from curate.commands.place import MODEL
 from train.config import (
     LOSSES,
     MODELS,
@@ -56,6 +57,7 @@ FIT_OPTIONS = (
     ),
     click.option(
         "--weights",
+        type=MODEL,
         metavar="imagenet|none|FILE",
         default="imagenet",
         shell_complete=words_or_path("imagenet", "none"),

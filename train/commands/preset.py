@@ -10,11 +10,13 @@ import click
 from click.core import ParameterSource
 
 from curate.commands.completion import words_or_path
+from curate.commands.place import MODEL
 from curate.packaged import shipped_names
 from train.commands.console import note
 
 PRESET = click.option(
     "--preset",
+    type=MODEL,
     metavar="NAME|FILE",
     default=None,
     shell_complete=words_or_path(*shipped_names("presets")),

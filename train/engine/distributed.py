@@ -64,6 +64,10 @@ class Team:
         distributed.all_reduce(summed)
         return summed
 
+    def any_of(self, own: bool) -> bool:
+        """Whether it is so for any of the processes. For all."""
+        return bool(self.total(torch.tensor(int(own))))
+
     def joined(self, own: Tensor) -> Tensor:
         """Every process's rows, one below the other, on the CPU; their number may differ. For all."""
         if self.size == 1:
@@ -173,7 +177,8 @@ def meet() -> Iterator[Team]:
     Raises:
         MachineError: The processes do not find each other, or one of them is gone.
     """
-    team = Team(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")))
+    rank, size = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE"))
+    team = Team(rank, size, int(os.environ.get("LOCAL_RANK", "0")))  # a launcher of one process a machine sets none
     if not team.is_lead:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -211,7 +211,7 @@ def score_into(
             name=str(weights_path(run, fold)),
             precision=config.precision,
         )
-        figures = map_parts(predict, samples, tick, BATCHES_OF_PART * BATCH)
+        figures = map_parts(predict, samples, tick, BATCHES_OF_PART * BATCH, gpus=True)
         rows += [
             {"sample_id": sample["sample_id"], "split": sample["split"], "fold": fold, **own}
             for sample, own in zip(samples, figures, strict=True)

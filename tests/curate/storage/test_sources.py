@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from curate.dataset import open_dataset
 from curate.files import cache_folder
-from curate.storage import remote
+from curate.storage import mirrors, remote
 from curate.storage.urls import mirror_path, parse_url
+from curate.threads import unwatched
 from tests.curate.conftest import Run
 from tests.curate.scenes import box, coco_file, image, person, photo
 from tests.curate.storage.buckets import Bucket
@@ -103,6 +106,50 @@ def test_only_what_changed_is_fetched_again(bucket: Bucket, run: Run, scenes: Pa
     fetched.clear()
     run("build", *words, "--force")
     assert fetched == ["000003.jpg"], "of the same size, in the same second"
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_photograph_that_is_gone_there_is_not_used_here(bucket: Bucket, run: Run, scenes: Path, named: bool) -> None:
+    bucket.upload(scenes, "coco")
+    more = ("--images", bucket.url("coco/val2017")) if named else ()
+    words = ("--coco", bucket.url("coco/annotations/instances_val2017.json"), *more, "--out", "people", "--force")
+    run("build", *words)
+    assert open_dataset(Path("people")).drops.is_empty()
+    bucket.remove("coco/val2017/000003.jpg")
+    run("build", *words)
+    assert open_dataset(Path("people")).drops["rule"].to_list() == ["unreadable"]
+
+
+def test_what_another_process_fetches_is_left_to_it(bucket: Bucket, run: Run, sample: Path) -> None:
+    bucket.upload(sample / "coco/train2017", "pool")
+    place = mirror_path(parse_url(bucket.url("pool")))
+    place.mkdir(parents=True)
+    with subprocess.Popen(["sleep", "60"]) as another:
+        theirs, left = place / f".0.{another.pid}.partial", place / ".0.1000000000.partial"
+        for path in (theirs, left):
+            path.touch()
+        mirrors.mirror(parse_url(bucket.url("pool")), unwatched)
+        another.kill()
+    assert theirs.exists()
+    assert not left.exists(), "nobody fetches it any more"
+
+
+def test_many_objects_are_told_apart_by_size_in_no_time() -> None:
+    sizes = [remote.MOST_IN_MEMORY if number % 1000 == 7 else 10 for number in range(200_000)]
+    begun = time.process_time()
+    small, *large = remote.small_then_large(range(200_000), sizes)
+    assert time.process_time() - begun < 1
+    assert len(small) == 199_800
+    assert large == [[number] for number in range(7, 200_000, 1000)]
+
+
+def test_weights_are_read_by_url(bucket: Bucket, run: Run, made: Path) -> None:
+    bucket.write("weights/mine.safetensors", b"no weights")
+    told = ("train", "fit", str(made), "--out", "run", "--encoder", "mobilenet_v2", "--size", "32", "--epochs", "1")
+    _, _, err = run(*told, "--weights", bucket.url("weights/mine.safetensors"))
+    assert "mine.safetensors" in err
+    assert "no such weights" not in err
+    assert "no such file or folder in the bucket" in run(*told, "--weights", bucket.url("weights/none"))[2]
 
 
 def test_voc_and_pool_by_url_are_those_by_path(

@@ -15,6 +15,7 @@ from curate import schema
 from curate.dataset import open_dataset
 from curate.files import cache_folder, sha256_bytes
 from curate.storage import listing, remote, stored
+from curate.storage.copies import copies_taken, leave_sending, located, send_back
 from curate.storage.urls import copy_home, copy_path, kept_object, parse_url
 from curate.threads import unwatched
 from tests.curate.conftest import Run
@@ -304,12 +305,24 @@ def test_hidden_and_half_written_files_are_not_sent(people: str, bucket: Bucket,
     assert bucket.listed() == before
 
 
-def test_one_of_several_processes_sends(people: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_several_processes_the_one_that_writes_sends(people: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     (copy_of(people) / "note.txt").write_text("mine")
-    monkeypatch.setenv("RANK", "1")
-    assert run("show", people)[2] == ""
-    monkeypatch.setenv("RANK", "0")
-    assert "1 new object" in run("show", people)[2]
+    with copies_taken():
+        located(people)
+        leave_sending()
+        assert [*send_back(unwatched)] == []
+    monkeypatch.setenv("RANK", "1")  # as a cluster names its machines, one process on each
+    assert "1 new object" in run("show", people)[2], "a command of its own"
+
+
+def test_a_table_of_any_size_replaces_only_what_was_seen(bucket: Bucket) -> None:
+    url, data = parse_url(bucket.url("people/files.parquet")), bytes(101 * 2**20)
+    bucket.write("people/files.parquet", b"theirs")
+    assert remote.replace_bytes(data, url, "") is None, "there is one already"
+    assert remote.replace_bytes(data, url, "0" * 32) is None, "it is another one"
+    assert bucket.read("people/files.parquet") == b"theirs"
+    assert remote.replace_bytes(data, url, bucket.tag("people/files.parquet"))
+    assert bucket.read("people/files.parquet") == data
 
 
 def test_modified_times_keep_their_order(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -340,7 +353,9 @@ def test_a_loop_goes_on_where_another_machine_stopped(
     move_to(tmp_path / "other cache", monkeypatch)
     code, out, err = run("loop", "status", loop)
     assert (code, out.splitlines()[-1].split()) == (0, ["report", "done"]), err
-    code, out, err = run(*words, "--rounds", "2")
+    learnt = open_dataset(copy_of(people)).rows("train")[0]["sample_id"]
+    (tmp_path / "decisions.jsonl").write_text(json.dumps({"sample_id": learnt, "verdict": "hard"}))
+    code, out, err = run(*words, "--rounds", "2", "--decisions", str(tmp_path / "decisions.jsonl"))
     assert code == 0, err
     assert "round 2: " in out
     move_to(tmp_path / "third cache", monkeypatch)
