@@ -8,9 +8,11 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/*
 
 # The packages, 6 GB, are a layer of their own: a change of the program does not fetch them again.
+# Further extras: docker build --build-arg EXTRAS=s3,ray
+ARG EXTRAS=s3
 WORKDIR /src
 COPY pyproject.toml constraints.txt ./
-RUN python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"], sep="\n")' > needed.txt \
+RUN python -c 'import sys, tomllib; told = tomllib.load(open("pyproject.toml", "rb"))["project"]; print(*told["dependencies"], *(one for name in sys.argv[1].split(",") if name for one in told["optional-dependencies"][name]), sep="\n")' "$EXTRAS" > needed.txt \
  && pip install --no-cache-dir --root-user-action ignore -c constraints.txt -r needed.txt hatchling
 COPY . .
 RUN pip install --no-cache-dir --root-user-action ignore --no-deps --no-build-isolation . \

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shutil
@@ -11,11 +12,13 @@ from types import SimpleNamespace
 import msgspec
 import polars as pl
 import pytest
+from markdown_it import MarkdownIt
 
 from curate import schema
 from curate.dataset import Dataset, open_dataset, read_table, write_table
+from review.loop.card import CARD, write_card
 from review.loop.cli import round_text
-from review.loop.gate import FEWEST_IN_SLICE, TWO_CHANCES
+from review.loop.gate import FEWEST_IN_SLICE, TWO_CHANCES, Check
 from review.loop.mine import Mining
 from review.loop.report import (
     changed_splits,
@@ -31,6 +34,7 @@ from review.loop.status import loop_status
 from review.loop.steps import versions_of
 from review.loop.times import run_times
 from tests.review.loop.making import configure, of_split, quiet, write_labels
+from train.config import encode_config, read_config
 from train.monitoring.log import read_log
 
 
@@ -274,3 +278,34 @@ def test_a_finished_loop_is_told_of_once(pooled: Dataset, run: Path, corrected: 
     config, written = configure(pooled, corrected, start=run, ensemble=True, rounds=2), list[int]()
     run_loop(pooled, corrected, config, quiet, finished=lambda: written.append(1))
     assert written == [1], "not once a round"
+
+
+HOSTILE = "a`\n```\n# b <script>alert(1)</script> [c](https://example.org) ![](x) | \x1b[2J"
+"""Opens a tag, a link or a line of its own, or steers the terminal that a card is read in."""
+
+
+def test_nothing_that_a_stranger_calls_something_is_more_than_text(
+    pooled: Dataset, corrected: Path, tmp_path: Path
+) -> None:
+    """Names of a dataset and an encoder, a tool, a slice, and the reason why an image is hard."""
+    out = again(corrected)
+    config, (_, last) = read_loop(out)
+    hostile = dataclasses.replace(pooled, header=msgspec.structs.replace(pooled.header, name=HOSTILE))
+    fit = msgspec.structs.replace(config.fit, encoder=HOSTILE)
+    (out / "loop.json").write_bytes(msgspec.json.encode(msgspec.structs.replace(config, fit=fit, to=HOSTILE)))
+    slices = [msgspec.structs.replace(one, slice=HOSTILE) for one in last.slices]
+    checks = {name: [Check(False, HOSTILE)] for name in last.checks}
+    told = rewrite(out, 2, slices=slices, checks=checks, recipes={HOSTILE: 1}, promoted=True)
+    mined = read_table(out / "round-2/mined.parquet", schema.MINED)
+    write_table(out / "round-2/mined.parquet", mined.with_columns(reason=pl.lit(f"hard: {HOSTILE}")))
+    html = write_report(hostile, out).read_text()
+    assert "&lt;script&gt;" in html
+    assert not re.search(r"<script>alert|<a href=.https|https://example.org[^)]*[\"'>]", html)
+    candidate = out / "round-2/candidate"
+    trained = msgspec.structs.replace(read_config(candidate), encoder=HOSTILE)
+    (candidate / "config.json").write_bytes(encode_config(trained))
+    write_card(hostile, out, msgspec.structs.replace(told, promotes="round-2/candidate"), config.mining)
+    text = (candidate / CARD).read_text().split("---\n", 2)[2]
+    shown = MarkdownIt("commonmark", {"html": True}).enable("table").render(text)
+    assert "alert(1)" in shown
+    assert not re.search("<script|<a |<img|\x1b", shown)
