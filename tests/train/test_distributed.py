@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from bench.database import free_port
 from curate.dataset import Dataset, open_dataset
 from curate.errors import CurateError, MachineError, MissingError, UsageError
 from tests.conftest import REPOSITORY
@@ -280,6 +282,62 @@ def test_torchrun_starts_it(drawn: Dataset, tmp_path: Path) -> None:
     other = [*torchrun, "score", str(tmp_path / "run")]
     refused = subprocess.run(other, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=240)
     assert refused.stderr.count("error: torchrun: several processes train together with fit alone, not score") == 1
+
+
+@pytest.mark.long
+def test_a_machine_that_is_lost_is_replaced_and_the_run_goes_on(drawn: Dataset, tmp_path: Path) -> None:
+    """Two agents of torchrun stand for two machines; the one that keeps no store is killed with all it has started."""
+    run = tmp_path / "run"
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
+    torchrun += ["--max-restarts", "3", "--rdzv-backend", "c10d", "--rdzv-endpoint", f"localhost:{free_port()}"]
+    told = ["--encoder", "mobilenet_v2", "--weights", "none", "--size", "32", "--epochs", "6", "--batch-size", "4"]
+    told += ["--lr", "0.001", "--freeze-batch-norm", "--precision", "fp32", "--augment", "none"]
+    one = [sys.executable, "-m", "curate", "train", "fit", str(drawn.root), "--out", str(tmp_path / "alone"), *told]
+    subprocess.run(one, cwd=REPOSITORY, check=True, capture_output=True)
+    words = [*torchrun, "-m", "curate", "train", "fit", str(drawn.root), "--out", str(run), *told]
+    environ = os.environ | {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+    agents: list[subprocess.Popen[bytes]] = []
+
+    def start() -> subprocess.Popen[bytes]:
+        agents.append(subprocess.Popen(words, cwd=REPOSITORY, env=environ, start_new_session=True))
+        return agents[-1]
+
+    try:
+        first = start()
+        time.sleep(3)  # it keeps what the others meet at
+        second = start()
+        deadline = time.monotonic() + 240
+        while not (run / "last.ckpt").is_file():
+            assert first.poll() is second.poll() is None, "it ended by itself"
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        os.killpg(second.pid, signal.SIGKILL)
+        third = start()
+        assert [first.wait(timeout=240), third.wait(timeout=60)] == [0, 0]
+    finally:
+        for agent in agents:
+            with suppress(ProcessLookupError):
+                os.killpg(agent.pid, signal.SIGKILL)
+            agent.wait()
+    assert len(read_log(run)) == 6
+    check_same(run, tmp_path / "alone")
+
+
+@pytest.mark.long
+def test_torchrun_restarts_one_process_alone(drawn: Dataset, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "1", "--max-restarts", "3"]
+    words += ["--standalone", "-m", "curate", "train", "fit", str(drawn.root), "--out", str(run), "--size", "32"]
+    words += ["--encoder", "mobilenet_v2", "--weights", "none", "--epochs", "6", "--batch-size", "4", "--lr", "0.001"]
+    with subprocess.Popen(words, cwd=REPOSITORY) as started:
+        deadline = time.monotonic() + 240
+        while not (run / "last.ckpt").is_file():
+            assert started.poll() is None, "it ended by itself"
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        psutil.Process(started.pid).children()[-1].kill()
+        assert started.wait(timeout=240) == 0
+    assert [line.epoch for line in read_log(run)] == [1, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.long

@@ -244,8 +244,13 @@ class Faults:
 
 
 def _attempt() -> str:
-    """How often torchrun (--max-restarts) has started the processes anew."""
-    return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    """What tells the processes of now from those before a restart (torchrun --max-restarts), where all share one store.
+
+    Where torchrun keeps none for them, each restart has a store of its own; and machines that come later have counted
+    fewer restarts.
+    """
+    shared = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == str(True)
+    return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") if shared else "0"
 
 
 def _connect() -> TCPStore:
