@@ -93,7 +93,6 @@ class Linked(HTMLParser):
                 self.targets.append(value)
 
 
-@pytest.mark.long
 def test_the_site_has_every_page_and_no_broken_link(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-c", "tools/site", ".", str(tmp_path)]
     built = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
