@@ -62,12 +62,14 @@ def ray_parts(
     with_gpu = gpus and ray.cluster_resources().get("GPU", 0) >= 1
     rows = [{"number": number, "part": _dumped(some)} for number, some in enumerate(parts)]
     shared, folder = ray.put(_dumped(function)), str(Path.cwd())
-    works = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
-        lambda row: {"number": row["number"], "result": _result(shared, folder, row["part"])},
-        num_cpus=0 if with_gpu else cores_of_a_machine(ray) if spreads else 1,
-        num_gpus=1 if with_gpu else None,
-        max_retries=MOST_TRIES - 1,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # `max_retries` goes with Ray 2.64, which has no other way yet to say it
+        works = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
+            lambda row: {"number": row["number"], "result": _result(shared, folder, row["part"])},
+            num_cpus=0 if with_gpu else cores_of_a_machine(ray) if spreads else 1,
+            num_gpus=1 if with_gpu else None,
+            max_retries=MOST_TRIES - 1,
+        )
     ready: dict[int, list[Result]] = {}
     given = 0
     with redirect_stdout(sys.stderr), losses_told(ray):  # Ray tells of lost processes; stdout is for results
