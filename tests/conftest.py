@@ -10,6 +10,9 @@ import pytest
 
 from tests.database import database
 
+for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(threads, "1")  # before torch is imported: pytest has a process for each core already
+
 __all__ = ["database", "real_data", "sample"]
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -17,7 +20,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest modules first: of several processes none is to begin them when the others are done."""
-    longest = ["test_examples.py", "test_loop.py"]
+    longest = ["test_examples.py", "test_given.py", "test_run.py", "test_ray.py", "test_soak.py", "test_resume.py"]
     items.sort(key=lambda item: longest.index(item.path.name) if item.path.name in longest else len(longest))
 
 

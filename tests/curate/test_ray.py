@@ -70,6 +70,7 @@ def test_what_a_killed_worker_was_at_is_done_again(cluster: Any, tmp_path: Path)
     assert done.stdout.split() == [str(number * number) for number in range(40)]
 
 
+@pytest.mark.long
 def test_rows_that_kill_their_worker_end_it_in_one_line(cluster: Any, tmp_path: Path) -> None:
     script = map_script(cluster, tmp_path, "pass").replace('(folder / "struck").exists()', "False")
     done = python("-c", script.replace('(folder / "struck").touch()', "os.kill(os.getpid(), signal.SIGKILL)"))

@@ -82,7 +82,7 @@ def fit(
 
     \b
     Example:
-      curate train fit people --out runs/first --encoder mobilenet_v2 --weights none --size 96 --epochs 12
+      curate train fit people --out runs/first --encoder mobilenet_v2 --weights none --size 96 --epochs 4
       torchrun --nproc-per-node 8 -m curate train fit people --out runs/large --batch-size 128
     """
     if _goes_on_after_restart(out, team):
