@@ -9,7 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from curate.commands.doctor import find_mongod, program_fault, server_fault
+from curate.database import find_mongod, program_fault, server_fault
 from curate.errors import MachineError
 
 

@@ -18,9 +18,9 @@ import polars as pl
 
 from curate import schema
 from curate.commands.build import watching
-from curate.commands.doctor import database_told, require_database
 from curate.commands.engine import engine_options
 from curate.commands.place import FOLDER
+from curate.database import database_told, require_database
 from curate.dataset import Dataset, open_dataset
 from curate.decisions import read_decisions
 from curate.errors import CurateError, MachineError, UsageError

@@ -242,11 +242,11 @@ def set_clock(case: Case) -> None:
 
 def run_twice(case: Case) -> None:
     """The same command a second time before the first is done."""
-    first = hold(case, case.steps[0])
-    second = start(case.work, case.words)
+    held = hold(case, case.steps[0]) if case.steps else None  # what writes nothing cannot be held
+    first, second = held or start(case.work, case.words), start(case.work, case.words)
     second.process.join(PATIENCE_S)
     waited = second.process.exitcode is None
-    ended = [let_go(case, first), second.end()]
+    ended = [let_go(case, held) if held else first.end(), second.end()]
     for one in ended:
         case.check_told(one, "another process", *DONE)
     print(f"{case.row}: {'waited' if waited else [one.code for one in ended]}")

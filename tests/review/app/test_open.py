@@ -10,8 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from curate.commands import doctor
-from curate.commands.doctor import Check
+from curate import database
 from curate.dataset import open_dataset
 from curate.decisions import Decision, read_decisions
 from curate.errors import MachineError, MissingError
@@ -120,8 +119,9 @@ def test_a_port_in_use_is_refused(capsys: pytest.CaptureFixture[str], app: Modul
 
 
 def test_no_database_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    lack = Check("database", "missing", "FiftyOne's database (mongod) is not installed", "curate doctor --fix")
-    monkeypatch.setattr(doctor, "check_database", lambda environ: lack)
+    monkeypatch.setattr(database, "find_mongod", lambda: None)
+    monkeypatch.setattr(database, "has_database_package", lambda: True)
+    monkeypatch.delenv("FIFTYONE_DATABASE_URI", raising=False)
     with pytest.raises(MachineError, match=r"\(mongod\) is not installed. To mend it: curate doctor --fix"):
         cli.load_app()
 
