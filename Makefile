@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export FIFTYONE_DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test docs site check format lint types long chromium sample wheel bench gpu lock
+.PHONY: help install demo test docs site check format lint types long fuzz chromium sample wheel bench gpu lock
 
 help:  ## Say what each command does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,13 @@ types: $(VENV)/.tools  ## Check the types
 
 long: $(VENV)/.tools chromium  ## Pass the tests that take minutes and hours (the soak alone takes two)
 	@$(BIN)/python -m pytest -q -m long --timeout 3600
+
+# atheris comes as a wheel for Linux on x86-64; what breaks a reader is kept in found/.
+READERS ?= $(shell $(BIN)/python -c "from tests.strangers import READERS; print(*READERS)")
+RUNS ?= 10000
+fuzz: $(VENV)/.tools  ## Read damaged inputs by coverage (READERS="zip run" RUNS=10000)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check atheris==3.0.0
+	@for reader in $(READERS); do echo "$$reader:"; $(BIN)/python -m tests.fuzzing $$reader --runs $(RUNS) || exit 1; done
 
 # Only the browser tests need it; where it cannot be installed they skip and say why.
 chromium:
