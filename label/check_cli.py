@@ -16,7 +16,7 @@ from curate.commands.engine import engine_options
 from curate.commands.person import input_options, spec_of
 from curate.commands.place import FOLDER, INPUT, LOCAL
 from curate.dataset import Header, open_dataset
-from curate.errors import UsageError
+from curate.errors import MissingError, UsageError
 from curate.looking.sheet import sheet_format, write_sheet
 from curate.person_model import InputSpec
 from curate.revise import check_place
@@ -93,6 +93,8 @@ def check_command(
     Example:
       curate label check people --min-severity 0.5
     """
+    if not place.exists():
+        raise MissingError(f"{place}: no such file or folder. Check the path of the labels")
     export = Export(place, format_name, options_of(person, ignore, colours, image_list), images)
     is_dataset = (place / "dataset.json").is_file()
     if is_dataset and export != Export(place):

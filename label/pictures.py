@@ -103,11 +103,10 @@ def pictures_in(export: Export) -> Iterator[Gathered]:
     """The pictures of an export; a zip is unpacked as long.
 
     Raises:
-        MissingError, FormatError: Nothing is at the path, or nothing of a format known.
+        MissingError: A folder of photographs is none.
+        FormatError: Nothing at the path is of a format known.
         UsageError: An option is not what the format can select by.
     """
-    if not export.path.exists():
-        raise MissingError(f"{export.path}: no such file or folder. Check the path of the labels")
     for folder in export.images:
         if not folder.is_dir():
             raise MissingError(f"--images {folder}: is not a folder. Name the folder that holds the photographs")

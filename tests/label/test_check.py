@@ -261,6 +261,7 @@ def test_one_kind_is_mended_without_the_other_and_what_is_not_counted_stays() ->
         (["one", "--fix", "holes"], "--fix and --out go together"),
         (["one", "--out", "x"], "--fix and --out go together"),
         (["one/masks", "--fix", "holes", "--out", "x"], "--fix: mends a dataset, and this is an export"),
+        (["nowhere", "--fix", "holes", "--out", "x"], "nowhere: no such file or folder"),
         (["one", "--normalise", "unit"], "Name it: --model FILE.onnx"),
         (["one", "--model", "gone.onnx", "--normalise", "unit"], "gone.onnx: no such model"),
         (["one", "--force"], "--force replaces the dataset at --out"),
