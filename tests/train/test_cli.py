@@ -14,7 +14,8 @@ import train.engine.training
 from curate import schema
 from curate.cli import cli
 from curate.dataset import Dataset, read_table
-from curate.errors import CurateError, UsageError
+from curate.errors import CurateError, ExistsError, UsageError
+from curate.files import held_folder
 from tests.train.conftest import Trained
 from train.config import read_config
 from train.monitoring.log import read_log
@@ -44,6 +45,18 @@ def test_fit_says_what_it_does_and_prints_the_result(drawn: Dataset, tmp_path: P
     assert "image mean IoU" in result.stdout
     config = read_config(tmp_path / "run")
     assert (config.model, config.size, config.batch_size, config.epochs, config.folds) == ("pspnet", 32, 4, 2, 2)
+
+
+def test_a_run_that_is_being_trained_is_not_called_stopped(
+    drawn: Dataset, copied: Callable[[Path], Trained], finished: Path
+) -> None:
+    """Who is told that it stopped, and to --force, would lose it."""
+    out = copied(finished).run
+    (out / "scores.parquet").unlink()
+    with held_folder(out):
+        result = run("fit", drawn.root, "--out", out, *QUICK)
+    assert isinstance(result.exception, ExistsError)
+    assert "another process is writing it" in str(result.exception)
 
 
 def test_ctrl_c_says_how_to_resume_and_resume_needs_no_options(

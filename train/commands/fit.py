@@ -139,11 +139,13 @@ def fit(
 
 def _refuse_place(dataset: Dataset, out: Path, *, resume: bool, force: bool) -> None:
     """Raise where the folder may not be used, before torch is imported; `fit` looks again once it holds the folder."""
+    from curate.files import held_folder
     from train.claim import check_apart, check_place
 
     check_apart(dataset, out)
     if out.is_dir():
-        check_place(out, resume, force)
+        with held_folder(out):
+            check_place(out, resume, force)
 
 
 def _print_estimate(dataset: Dataset, config: FitConfig, run: Path) -> None:
