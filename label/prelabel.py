@@ -143,9 +143,9 @@ def prelabel(
     recipe = recipe_of(model, accept_above, parent)
     if out is not None:
         check_place(parent, out, force=force)
-        if out.exists() and not force:
-            return made_before(parent, out, recipe)
     with spool_for(out) as spool:
+        if out is not None and out.exists() and not force:
+            return made_before(parent, out, recipe)
         made, left_out = guess_all(parent, model, spool, watch)
         rows, held_back = accept(parent, made, accept_above, ratios)
         samples = revised_samples(parent, rows, {one.sample_id: one.mask for one in made})

@@ -216,7 +216,9 @@ def test_it_is_there_already_or_nothing_changes_or_something_else_is_there(
 ) -> None:
     first = prelabel(one, tmp_path / "two", model, 0.9)
     before = contents(tmp_path / "two")
+    (tmp_path / ".two.masks").mkdir()  # of a process that was killed between the last step and the end
     second = prelabel(one, tmp_path / "two", model, 0.9)
+    assert not (tmp_path / ".two.masks").exists()
     assert (second.status, second.header, second.guessed, second.accepted) == (
         "there already", first.header, first.guessed, first.accepted,
     )  # fmt: skip
