@@ -80,6 +80,9 @@ GROWING = ("train fit", "train sweep", "loop")
 FILLED = ("train predict", "train score", "train score, a peer", "review failures", "review report", "review open")
 """Of what they make, each file is whole or absent, but not all of them together."""
 
+ANEW = {"train score": ("runs/first/scores.parquet",)}
+"""What a command makes anew row by row: what no longer holds leaves it first, and no prediction goes before its row."""
+
 TIMED = re.compile(r"(log\.jsonl|last\.ckpt|report\.html|table\.(csv|md)|loops?/.*\.json|exported\.onnx)$")
 """Files that hold how long something took."""
 
@@ -212,7 +215,7 @@ def at_peace(work: Path, words: str) -> Peace:
     steps, after, grown = int(ended.out.split()[-1]), snapshot(work), bytes_in(work) - room
     if reads := steps == 0:
         steps = int(run(work, words, "count", reads=True).out.split()[-1])
-    return Peace(ended.code, before, after, steps, reads, grown)
+    return Peace(ended.code, before, after, steps, reads, max(0, grown))
 
 
 def bytes_in(work: Path) -> int:
