@@ -235,6 +235,15 @@ def test_who_is_cut_by_an_edge_is_still_cut_by_it_when_pasted_elsewhere() -> Non
     assert len({int((one == 255).sum()) for one in targets}) > 5, "sizes vary"
 
 
+def test_copy_paste_leaves_half_of_the_people_where_they_were() -> None:
+    """A hard image that is never seen as it is teaches its people, and nothing of what was hard about it."""
+    scene = scene_of(person_at((30, 20, 64, 40)), number=400)
+    pasted, *_ = STEPS["copy-paste"]
+    corner = pasted(replace(scene, other_images=torch.ones_like(scene.images))).images[:, 0, 0, 0]
+    assert set(corner.tolist()) == {0, 1}
+    assert 0.4 < float(corner.mean()) < 0.6
+
+
 def test_people_are_put_before_people() -> None:
     scene = scene_of(person_at((30, 20, 64, 30)))
     behind = person_at((0, 40, 64, 64))

@@ -100,7 +100,7 @@ STEPS: dict[str, tuple[Step, ...]] = {
     "held-object": (usual_move, holding, usual_colours),
     "scale": (moved(mirrored, far_or_near, detail=2), usual_colours),
     "blur-noise-jpeg": (usual_move, spoiled),
-    "copy-paste": (copied, usual_move, usual_colours),
+    "copy-paste": (sometimes(0.5, copied), usual_move, usual_colours),
 }
 PASTING = ("strong", "low-contrast", "occlusion", "held-object", "copy-paste")
 """Recipes that mix another image in."""

@@ -31,7 +31,7 @@ SAYS = {
     "held-object": "an object on a person's outline, labelled as the dataset labels held objects",
     "scale": "from far and from near",
     "blur-noise-jpeg": "a bad photograph",
-    "copy-paste": "people before an empty scene or another image",
+    "copy-paste": "half as in standard; else people before an empty scene or another image",
 }
 """What each recipe does, in a line."""
 
