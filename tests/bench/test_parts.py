@@ -79,6 +79,7 @@ def test_a_row_and_a_loop_have_their_figures(tmp_path: Path) -> None:
     assert [row["unit"] for row in figures["rows"][:-3]] == ["ms", "KiB"] * 4
 
 
+@pytest.mark.long
 def test_every_promise_of_the_issue_has_its_row(ran: tuple[Path, dict[str, Any], str]) -> None:
     _, figures, printed = ran
     rows = {row["what"].strip(): row for row in figures["rows"]}
@@ -93,6 +94,7 @@ def test_every_promise_of_the_issue_has_its_row(ran: tuple[Path, dict[str, Any],
     assert rows["everything"]["ours"] > 0
 
 
+@pytest.mark.long
 def test_time_and_memory_of_a_longer_file_are_told_per_byte(ran: tuple[Path, dict[str, Any], str]) -> None:
     work, figures, _ = ran
     once, twice = (row for row in figures["rows"] if row["what"].endswith(": time"))

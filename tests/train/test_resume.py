@@ -63,7 +63,17 @@ GOING_ON: dict[str, dict[str, object]] = {
 }
 
 
-@pytest.mark.parametrize("options", GOING_ON.values(), ids=GOING_ON)
+ALWAYS = ("sgd triangular", "frozen first", "growing")
+"""Those that between them change the most; the others by `make long`."""
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(options, id=name, marks=() if name in ALWAYS else pytest.mark.long)
+        for name, options in GOING_ON.items()
+    ],
+)
 def test_every_option_goes_on_to_the_bit(options: dict[str, object], drawn: Dataset, tmp_path: Path) -> None:
     config = quick(epochs=4, **options)
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
@@ -99,7 +109,7 @@ def test_a_run_goes_on_from_wherever_it_stopped(
 @pytest.mark.parametrize(
     "config",
     [
-        quick(model="fcn8s", epochs=2),
+        pytest.param(quick(model="fcn8s", epochs=2), marks=pytest.mark.long),
         quick(model="tiramisu56", epochs=2),
         quick(model="unet", epochs=2, position_channels=True),
     ],

@@ -193,6 +193,7 @@ def test_labels_never_hold_out_what_the_base_has_learnt_from(pooled: Dataset, ru
         check_unlearnt(run, other)
 
 
+@pytest.mark.long
 def test_scores_made_in_another_manner_are_made_again_elsewhere(pooled: Dataset, run: Path, tmp_path: Path) -> None:
     flipped = tmp_path / "flipped"
     shutil.copytree(run, flipped)
@@ -210,6 +211,7 @@ def test_scores_made_in_another_manner_are_made_again_elsewhere(pooled: Dataset,
     assert (flipped / "scores.parquet").read_bytes() == before
 
 
+@pytest.mark.long
 def test_a_loop_from_an_arm_learns_as_the_arm_did(pooled: Dataset, run: Path, tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     run_loop(pooled, one, configure(pooled, one, start=run), quiet)
