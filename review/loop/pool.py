@@ -40,6 +40,12 @@ embedding and one of a failing image, which `like` names; `disagreement` is 1 - 
 ACCEPTED_IOU, FEWEST_ACCEPTED = 0.9, 10
 """Guesses are learnt from where the IoU of training images of that confidence is as high, on average of so many."""
 
+COMPONENTS = 32
+"""Principal components by which images are alike, each as much as any other: of a weak model one outweighs all."""
+
+SPREAD_AMONG = 2
+"""What is offered is spread out among so many times as many of the images that are worth most."""
+
 FAILING_SHARE = 0.25
 """The worst of the training images by IoU, which unlabelled ones are compared with."""
 
@@ -81,14 +87,13 @@ def search_pool(
     both = dataset.named.of([*names, *failing])
     embeddings = embedded(Run(run, dataset, pl.DataFrame()), both, watch("embeddings", len(both)))
     directions = directions_of(embeddings)
-    cosines = directions[: len(rows)] @ directions[len(rows) :].T
-    similarity = cosines.max(1, initial=-1.0)
+    similarity, nearest = nearest_of(directions[: len(rows)], directions[len(rows) :])
     disagreement = _disagreements(dataset, run, config, rows, watch)
     worth = (rank_of(similarity) + rank_of(disagreement)) / 2
     table = {
         "sample_id": names,
         "similarity": similarity,
-        "like": [failing[number] for number in cosines.argmax(1)] if failing else [""] * len(rows),
+        "like": [failing[number] for number in nearest] if failing else [""] * len(rows),
         "disagreement": disagreement,
         "worth": worth,
     }
@@ -96,14 +101,31 @@ def search_pool(
 
 
 def directions_of(embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Embeddings (n, D) as unit vectors from their common mean, without which all images look alike."""
+    """Embeddings (n, D) as unit vectors (n, at most COMPONENTS), whitened: else all images look alike to a weak model.
+
+    From their common mean, along the components of most variance, of which there is one for four images at most.
+    """
     centred = embeddings.astype(np.float64) - embeddings.astype(np.float64).mean(0)
-    unit: NDArray[np.float64] = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
+    variances, axes = np.linalg.eigh(centred.T @ centred / len(centred))
+    kept = np.flatnonzero(variances > 1e-9 * variances[-1])[-max(1, min(COMPONENTS, len(centred) // 4)) :]
+    whitened = centred @ (axes[:, kept] / np.sqrt(variances[kept]))
+    unit: NDArray[np.float64] = whitened / np.maximum(np.linalg.norm(whitened, axis=1, keepdims=True), 1e-12)
     return unit
 
 
+def nearest_of(
+    directions: NDArray[np.float64], others: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The highest cosine of each direction (n, K) with one of others (m, K), and its place; -1 and 0 without others."""
+    highest, places = np.full(len(directions), -1.0), np.zeros(len(directions), np.int64)
+    for first in range(0, len(directions) if len(others) else 0, 1024):
+        cosines = directions[first : first + 1024] @ others.T
+        highest[first : first + 1024], places[first : first + 1024] = cosines.max(1), cosines.argmax(1)
+    return highest, places
+
+
 def spread(worth: NDArray[np.float64], directions: NDArray[np.float64], count: int) -> list[int]:
-    """All places from the most worth on, but that the first `count` are spread out.
+    """All places from the most worth on, but that the first `count` are spread out among SPREAD_AMONG times as many.
 
     Each of them is worth most by worth x (1 - its cosine with the nearest one before it, where that is above 0): ten
     pictures of one scene teach little more than one.
@@ -113,7 +135,9 @@ def spread(worth: NDArray[np.float64], directions: NDArray[np.float64], count: i
         directions: (n, D) unit vectors.
         count: How many are spread out.
     """
+    order = np.argsort(-worth, kind="stable")
     nearness, left, chosen = np.zeros(len(worth)), worth.copy(), list[int]()
+    left[order[SPREAD_AMONG * count :]] = -np.inf
     for _ in range(min(count, len(worth))):
         place = int(np.argmax(left * (1 - nearness)))
         chosen.append(place)

@@ -12,7 +12,7 @@ import pytest
 from curate.dataset import Dataset, open_dataset, read_table
 from review.loop import offer as offers
 from review.loop.mine import Mining
-from review.loop.pool import POOL, accept_above, directions_of, disagreement, spread
+from review.loop.pool import POOL, accept_above, directions_of, disagreement, nearest_of, spread
 from review.loop.run import run_loop
 from tests.review.loop.making import FIT, configure, of_split, quiet
 from train.config import FitConfig, read_config
@@ -20,10 +20,30 @@ from train.fit import fit
 from train.monitoring.log import read_log
 
 
-def test_directions_are_told_from_the_common_mean() -> None:
-    found = directions_of(np.array([[10.0, 11], [10, 9], [12, 10], [8, 10]], np.float32))
-    assert found == pytest.approx(np.array([[0, 1], [0, -1], [1, 0], [-1, 0]]))
-    assert directions_of(np.ones((2, 3), np.float32)).tolist() == [[0, 0, 0], [0, 0, 0]]
+def test_directions_are_told_from_the_common_mean_and_no_component_outweighs_another() -> None:
+    rng = np.random.default_rng(0)
+    embeddings = np.float32(100 + rng.normal(size=(400, 6)) * [1000, 1, 1, 1, 1, 1])
+    cosines = directions_of(embeddings) @ directions_of(embeddings).T
+    assert np.linalg.norm(directions_of(embeddings), axis=1) == pytest.approx(1)
+    assert np.abs(cosines[np.triu_indices(400, 1)]).mean() < 0.45, "by the first component alone it would be 1"
+    assert directions_of(np.ones((2, 3), np.float32)) @ np.ones((0, 1)) == pytest.approx(0)
+
+
+def test_the_nearest_is_told_of_any_number() -> None:
+    rng = np.random.default_rng(0)
+    some, others = rng.normal(size=(1500, 4)), rng.normal(size=(7, 4))
+    highest, places = nearest_of(some, others)
+    assert highest == pytest.approx((some @ others.T).max(1))
+    assert places.tolist() == (some @ others.T).argmax(1).tolist()
+    assert nearest_of(some, np.empty((0, 4)))[0].tolist() == [-1] * 1500
+
+
+def test_what_is_offered_is_worth_much_even_where_all_look_alike() -> None:
+    """Of a weak model's embeddings one component is nearly everything; to be spread out may not cost what it is for."""
+    rng = np.random.default_rng(0)
+    worth, near = rng.uniform(size=300), np.array([1.0, 0]) + rng.normal(size=(300, 2)) * 0.01
+    offered = spread(worth, near / np.linalg.norm(near, axis=1, keepdims=True), 50)[:50]
+    assert worth[offered].mean() > 0.8
 
 
 @pytest.mark.parametrize(
