@@ -290,6 +290,9 @@ def _started(start: Path, options: Mapping[str, Any]) -> FitConfig:
     for name in ABOUT_BASE:
         if name in options:
             raise UsageError(f"--{name}: is about the base, and --from {start} is one. Leave either out")
+    if isinstance(options.get("lr"), str):
+        found = f"is found by training a base, and --from {start} is one, trained at {trained.lr:g}"
+        raise UsageError(f"--lr {options['lr']}: {found}. Give a number, or leave it out")
     return msgspec.structs.replace(trained, dataset="", weights="none", **options)
 
 

@@ -141,9 +141,13 @@ def _later_version(dataset: Dataset, labels: Path) -> Dataset | None:
     if not (labels / "dataset.json").is_file():
         return None
     version = open_dataset(labels)
+    mend = f"Make one with: curate label import {dataset.root} EXPORT --out NEW"
     if missing := sorted(set(dataset.samples["sample_id"]) - set(version.samples["sample_id"])):
-        found = f"is no later version of {dataset.root}: it lacks {missing[0]}"
-        raise VersionError(f"--labels {labels}: {found}. Make one with: curate label import")
+        raise VersionError(f"--labels {labels}: is no later version of {dataset.root}: it lacks {missing[0]}. {mend}")
+    now, then = dataset.header, version.header
+    if then.digest != now.digest and then.parent != now.digest and then.version <= now.version:
+        found = f"is version {then.version}, and the labels of version {now.version} ({dataset.root}) would be lost"
+        raise VersionError(f"--labels {labels}: {found}. {mend}")
     return version
 
 

@@ -121,7 +121,8 @@ def mine(
     known = with_findings(samples, scores, failures)
     doubted = doubted_labels(known, suspects, verdicts, settled) if mining.suspects != "keep" else {}
     hard = hard_images(known, doubted, verdicts, mining.hard_share)
-    rows = [_mined_row(row, doubted, hard, verdicts, mining, augment) for row in known.iter_rows(named=True)]
+    most = most_suspect(doubted, known)
+    rows = [_mined_row(row, most, hard, verdicts, mining, augment) for row in known.iter_rows(named=True)]
     return raise_rare(schema.table(rows, schema.MINED), known, slices, mining.rare_share)
 
 
@@ -139,30 +140,35 @@ def with_findings(samples: pl.DataFrame, scores: pl.DataFrame, failures: pl.Data
 def doubted_labels(
     known: pl.DataFrame, suspects: pl.DataFrame, verdicts: Mapping[str, str], settled: Collection[str]
 ) -> dict[str, str]:
-    """sample_id -> reason, for the training images whose label is more likely wrong than the model.
+    """sample_id -> reason, for the training images whose label is more likely wrong than the model, most suspect first.
 
-    Those that triage sends to `relabel`, most suspect first, at most SUSPECT_SHARE of the training images.
+    Those that triage sends to `relabel`, but for what a person has looked at.
     """
     doubted = set(known.filter(pl.col("triage") == "relabel")["sample_id"])
     trusted = {sample_id for sample_id, verdict in verdicts.items() if verdict in ("ok", "hard")} | set(settled)
-    ranked = [
-        (row["sample_id"], row["reason"])
+    return {
+        row["sample_id"]: row["reason"]
         for row in suspects.iter_rows(named=True)
         if row["sample_id"] in doubted - trusted
-    ]
-    return dict(ranked[: math.floor(SUSPECT_SHARE * known.height)])
+    }
+
+
+def most_suspect(doubted: Mapping[str, str], known: pl.DataFrame) -> dict[str, str]:
+    """The first of the labels in doubt, at most SUSPECT_SHARE of the training images: those that leave the training."""
+    return dict([*doubted.items()][: math.floor(SUSPECT_SHARE * known.height)])
 
 
 def hard_images(known: pl.DataFrame, doubted: Mapping[str, str], verdicts: Mapping[str, str], share: float) -> set[str]:
-    """The worst share of the training images by IoU, and those a person called hard.
+    """The worst share of the training images by IoU, labels in doubt aside, and those that a person called hard.
 
     Where two models disagree about an image that nobody labelled, nothing says which is right: it is not hard.
     """
-    gone = set(doubted) | {sample_id for sample_id, verdict in verdicts.items() if verdict != "hard"}
+    gone = set(doubted) | {sample_id for sample_id, verdict in verdicts.items() if verdict in ("exclude", "relabel")}
     labelled = known.filter(~pl.col("guessed"))
     scored = labelled.filter(pl.col("iou").is_not_null() & ~pl.col("sample_id").is_in(sorted(gone)))
     worst = scored.sort("iou", "sample_id").head(math.ceil(share * scored.height))["sample_id"]
-    return set(worst) | {sample_id for sample_id, verdict in verdicts.items() if verdict == "hard"}
+    called = {sample_id for sample_id, verdict in verdicts.items() if verdict == "hard"}
+    return set(worst) | (called & set(known["sample_id"]))
 
 
 def _mined_row(

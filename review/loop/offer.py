@@ -16,7 +16,7 @@ from label.guessing import guess_of
 from label.prelabel import prelabel
 from label.rules import build_recipe, split_ratios
 from label.tasks import send
-from review.loop.mine import doubted_labels, hard_images, with_findings
+from review.loop.mine import doubted_labels, hard_images, most_suspect, with_findings
 from review.loop.pool import FAILING_SHARE, POOL, accept_above, guesser, search_pool
 from review.loop.steps import Round, scores_of
 from review.runs import read_prediction
@@ -28,7 +28,8 @@ TO_LABEL = "to-label.zip"
 def offer(begun: Round, evidence: Path) -> int:
     """Write what should be labelled next for the labelling tool; how many images that is.
 
-    First what a reviewer asked for and the labels in doubt, then what of the pool is most worth a label.
+    First what a reviewer asked for, or called hard in the pool, and the labels in doubt, then what of the pool is most
+    worth a label; nothing of it that a reviewer excluded.
     """
     place, count = begun.folder / TO_LABEL, begun.told.config.mining.offer
     failures, suspects = (
@@ -37,11 +38,14 @@ def offer(begun: Round, evidence: Path) -> int:
     )
     verdicts = begun.verdicts
     known = with_findings(begun.dataset.samples, scores_of(evidence, "train"), failures)
-    asked = [name for name, verdict in verdicts.items() if verdict == "relabel" and name in set(known["sample_id"])]
+    there, unlabelled = set(known["sample_id"]), set(begun.dataset.sample_ids("pool"))
+    asked = [name for name, verdict in verdicts.items() if verdict == "relabel" and name in there | unlabelled]
+    asked += [name for name, verdict in verdicts.items() if verdict == "hard" and name in unlabelled]
     doubted = doubted_labels(known, suspects, verdicts, begun.settled)
     failing = hard_images(known, doubted, verdicts, FAILING_SHARE)
-    pool = _searched(begun, sorted(failing), count)["sample_id"].head(count)
-    names = [*dict.fromkeys([*asked, *doubted]), *pool]
+    searched = _searched(begun, sorted(failing), count)["sample_id"]
+    pool = [name for name in searched if name not in asked and verdicts.get(name) != "exclude"][:count]
+    names = [*dict.fromkeys([*asked, *most_suspect(doubted, known), *pool])]
     if names and not place.is_file():
         begun.say(f"write {counted(len(names), 'image')} to be labelled to {place}")
         send(begun.dataset, place, begun.told.config.to, names)

@@ -82,7 +82,7 @@ def run_loop(
             needed = loop_bytes(dataset, config, labels=labels is not None)
             check_room(out, needed)
         told = Told(out, config, say, report, needed)
-        _tell_lacks(versions_of(dataset, out, range(1, config.rounds + 1))[-1], config, labels, say)
+        _tell_lacks(versions_of(dataset, out, range(1, config.rounds + 1))[-1], out, config, labels, say)
         tell_idle(dataset, verdicts or {}, say)
         _train_base(dataset, told, labels)
         late = read_given(round_folder(out, config.rounds)) is not None
@@ -160,13 +160,16 @@ def _tell_repeated(number: int, say: Say) -> None:
     say(f"note: round {number} is not begun, for {why}. Go on with --labels or --decisions, or begin a loop of others")
 
 
-def _tell_lacks(dataset: Dataset, config: LoopConfig, labels: Path | None, say: Say) -> None:
+def _tell_lacks(dataset: Dataset, out: Path, config: LoopConfig, labels: Path | None, say: Say) -> None:
     """Say beforehand that nothing can be promoted, or tested, or that there are no scenes to put people before."""
     groups = dataset.samples.filter(split="val")["group"].n_unique()
     if groups < FEWEST_IMAGES:
         told = f"{dataset.root} has {counted(groups, 'group')} of validation images, and {FEWEST_IMAGES} are needed"
         unless = ", unless the labels bring more" if labels else ""
         say(f"note: nothing will be promoted{unless}: {told}. Build it with a larger share: curate build --split")
+    if config.start and not config.fit.folds:
+        told = "has no fold models, so that what fails is told by a model that has learnt it"
+        say(f"note: --from {config.base_of(out)}: {told}. Honest errors come from a base with folds: --folds 3")
     if not dataset.rows("test"):
         say(f"note: {dataset.root} has no test images; the table will be empty")
     if config.mining.hard_augment == "copy-paste" and not dataset.rows("background"):
@@ -201,6 +204,8 @@ def _check_place(dataset: Dataset, out: Path, config: LoopConfig) -> None:
 def _claim(out: Path, config: LoopConfig, force: bool) -> None:
     """Write loop.json, or see that it is the one of an earlier call with the same options, but for --rounds and --to.
 
+    The dataset may have moved since: its digest says that it is the same.
+
     A loop that has not finished a single epoch holds nothing that could be lost, and is begun anew.
     """
     path = out / "loop.json"
@@ -208,7 +213,7 @@ def _claim(out: Path, config: LoopConfig, force: bool) -> None:
     if (
         stored is not None
         and not force
-        and msgspec.structs.replace(stored, rounds=config.rounds, to=config.to) == config
+        and msgspec.structs.replace(stored, rounds=config.rounds, to=config.to, dataset=config.dataset) == config
     ):
         if config.rounds < begun:
             raise UsageError(

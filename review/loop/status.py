@@ -44,15 +44,24 @@ def loop_status(out: Path) -> Iterator[tuple[str, str]]:
 def _steps(out: Path) -> Iterator[tuple[str, str]]:
     config = read_config_of_loop(out)
     yield "base", run_state(config.base_of(out))
-    is_whole = True
+    is_whole, before = True, None
     for number in range(1, config.rounds + 1):
         folder = round_folder(out, number)
+        if is_idle(folder, before):
+            yield f"round {number}", f"not begun: nothing has come in since round {number - 1}, which was not promoted"
+            continue
         result, verdict = _verdict(folder)
         for step, state in _round_steps(folder, config, result):
             yield f"round {number}: {step}", state
         yield f"round {number}: verdict", verdict
+        before = result
         is_whole &= result is not None and not is_outdated(out / "report.html", folder / "verdict.json")
     yield "report", "done" if is_whole else "to do"
+
+
+def is_idle(folder: Path, before: RoundResult | None) -> bool:
+    """Whether a round is not begun after the one before, for it would only repeat that with another seed."""
+    return before is not None and not before.promoted and not (folder / "given.json").is_file()
 
 
 def _round_steps(folder: Path, config: LoopConfig, result: RoundResult | None) -> Iterator[tuple[str, str]]:

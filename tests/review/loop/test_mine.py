@@ -7,7 +7,7 @@ import pytest
 
 from curate import schema
 from curate.errors import UsageError
-from review.loop.mine import Mining, mine
+from review.loop.mine import Mining, hard_images, mine, with_findings
 
 HARD_WEIGHT = 3.0
 OFTEN = Mining(hard_share=0.25, hard_weight=HARD_WEIGHT, hard_augment="by-kind")
@@ -52,9 +52,10 @@ def test_suspects_leave_and_the_worst_quarter_is_drawn_more_often(tables: dict[s
     left_out = mined.filter(pl.col("weight") == 0)["sample_id"].to_list()
     assert left_out == ["s-00", "s-01", "s-02", "s-03"], "a tenth of 41 images at most"
     hard = mined.filter(pl.col("weight") == HARD_WEIGHT)["sample_id"].to_list()
-    assert hard == [f"s-{n:02}" for n in range(4, 13)], "a quarter of the 36 that stay"
-    assert rows(mined)["s-05"]["recipe"] == "low-contrast"
-    assert rows(mined)["s-05"]["reason"] == "hard: bite, IoU 0.125"
+    assert hard == [f"s-{n:02}" for n in range(6, 15)], "a quarter of the 34 whose label is not in doubt"
+    assert rows(mined)["s-05"] == {"sample_id": "s-05", "weight": 1.0, "recipe": "standard", "reason": ""}
+    assert rows(mined)["s-06"]["recipe"] == "low-contrast"
+    assert rows(mined)["s-06"]["reason"] == "hard: bite, IoU 0.150"
     assert rows(mined)["s-39"] == {"sample_id": "s-39", "weight": 1.0, "recipe": "standard", "reason": ""}
 
 
@@ -64,7 +65,7 @@ def test_suspects_leave_and_the_worst_quarter_is_drawn_more_often(tables: dict[s
         ("exclude", 0.0, "a reviewer said exclude"),
         ("relabel", 0.0, "a reviewer said relabel"),
         ("hard", HARD_WEIGHT, "hard: bite, IoU 0.000, a reviewer said so"),
-        ("ok", 1.0, ""),
+        ("ok", HARD_WEIGHT, "hard: bite, IoU 0.000"),
     ],
 )
 def test_a_persons_verdict_goes_first(
@@ -72,6 +73,11 @@ def test_a_persons_verdict_goes_first(
 ) -> None:
     row = rows(mine(**tables, verdicts={"s-00": verdict}, settled=(), mining=OFTEN, augment="standard"))["s-00"]
     assert (row["weight"], row["reason"]) == (weight, reason)
+
+
+def test_who_calls_an_image_hard_that_is_not_learnt_from_changes_nothing(tables: dict[str, pl.DataFrame]) -> None:
+    known = with_findings(tables["samples"], tables["scores"], tables["failures"])
+    assert hard_images(known, {}, {"v": "hard", "nobody": "hard", "s-39": "hard"}, 0.0) == {"s-39"}
 
 
 def test_a_models_guess_is_never_hard(tables: dict[str, pl.DataFrame]) -> None:
@@ -102,7 +108,7 @@ def test_inputs_stay_as_they_were(tables: dict[str, pl.DataFrame]) -> None:
     [
         (Mining(suspects="halve", hard_share=0.25), 0.5, "standard", 9),
         (Mining(suspects="keep", hard_share=0.25, hard_weight=3.0, hard_augment="by-kind"), 3.0, "low-contrast", 10),
-        (Mining(hard_share=0.5), 0.0, "standard", 18),
+        (Mining(hard_share=0.5), 0.0, "standard", 17),
         (Mining(suspects="keep", hard_share=0.25, hard_weight=2.0, hard_augment="own"), 2.0, "standard", 10),
         (Mining(suspects="keep"), 1.0, "copy-paste", 20),
         (Mining(suspects="keep", hard_share=0.0), 1.0, "standard", 0),

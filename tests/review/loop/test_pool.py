@@ -95,6 +95,21 @@ def test_the_pool_is_searched_and_offered(pooled: Dataset, run: Path, tmp_path: 
     assert len(images) == result.offered == 3 + result.mined["suspected"]
 
 
+def test_a_reviewers_word_on_the_pool_counts(pooled: Dataset, run: Path, tmp_path: Path) -> None:
+    """And one on an image that is not learnt from steers nothing: least of all one of the test split."""
+    gone, asked, hard, *_ = of_split(pooled, "pool")
+    told = dict.fromkeys([hard, "nobody", *of_split(pooled, "test"), *of_split(pooled, "val")], "hard")
+    out = tmp_path / "loop"
+    config = configure(pooled, out, start=run, to="png", mining=Mining(offer=5))
+    run_loop(pooled, out, config, quiet, verdicts=told | {gone: "exclude", asked: "relabel"})
+    found = read_table(out / "round-1/pool.parquet", POOL)
+    assert set(found["like"]) <= set(of_split(pooled, "train"))
+    with zipfile.ZipFile(out / "round-1/to-label.zip") as archive:
+        images = {Path(name).stem for name in archive.namelist() if name.startswith("images/")}
+    assert {asked, hard} <= images
+    assert images & set(of_split(pooled, "pool")) == {*of_split(pooled, "pool")} - {gone}
+
+
 def test_what_the_model_is_sure_of_is_learnt_from(
     pooled: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
