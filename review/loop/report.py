@@ -22,6 +22,7 @@ from review.loop.offer import TO_LABEL
 from review.loop.pool import POOL
 from review.loop.round import RoundResult
 from review.loop.run import read_loop
+from review.loop.status import is_idle
 from review.loop.steps import labels_of, round_folder, scores_of, versions_of
 from review.loop.times import run_times
 from review.pages import Curve, Picture, curves_svg, funnel_rows, iou_words, page, photograph, picture
@@ -63,6 +64,8 @@ def write_report(dataset: Dataset, out: Path) -> Path:
         config=config,
         mining=options_of(config.mining),
         summary=summary_of(out, config, results),
+        idle=len(results) < config.rounds
+        and is_idle(round_folder(out, len(results) + 1), results[-1] if results else None),
         two_chances=TWO_CHANCES,
         fewest_in_slice=FEWEST_IN_SLICE,
         rounds=stories,

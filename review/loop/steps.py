@@ -150,29 +150,36 @@ def judged(dataset: Dataset, run: Path, splits: Sequence[str], folder: Path, *, 
     """Where the scores of a run by the labels of a dataset version are, once they are made.
 
     That is the run itself, where its own version has the same labels in these splits and its scores are made as the
-    arms' are, else `folder`.
+    arms' are, else `folder`. A run from elsewhere (--from) is only read: what it lacks is scored into `folder`.
 
     Args:
         dataset: The version.
         run: The run.
         splits: The splits.
-        folder: For scores that cannot stand in the run.
+        folder: For scores that cannot stand in the run, `judged/NAME` of a round.
         ensemble: Score the mean of the run's model and its fold models.
     """
     config = read_config(run)
     own = dataset if dataset.header.digest == config.digest else dataset_of(run, config)
     alike = own is dataset or labels_of(own, splits).equals(labels_of(dataset, splits))
     plain = read_manner(run) == PLAIN or not (run / "scores.parquet").is_file()
-    place = run if alike and plain and not ensemble else folder
     known = own if alike else dataset
     wanted = known.samples.filter(pl.col("split").is_in(splits))
-    path = place / "scores.parquet"
-    scored = read_table(path, schema.SCORES)["sample_id"] if path.is_file() else pl.Series([], dtype=pl.String)
-    missing = wanted.filter(~pl.col("sample_id").is_in(scored.implode()))
-    left = [split for split in splits if split in missing["split"].unique()]
-    if left:
+    place = run if alike and plain and not ensemble else folder
+    is_own = run.resolve().is_relative_to(folder.parents[2].resolve())
+    if place is run and not is_own and _unscored(run, wanted):
+        place = folder
+    if left := _unscored(place, wanted):
         score(run, known, left, place, ensemble=ensemble, other_version=not alike)
     return place
+
+
+def _unscored(place: Path, wanted: pl.DataFrame) -> list[str]:
+    """The splits of which some images that are wanted have no scores in a folder."""
+    path = place / "scores.parquet"
+    scored = read_table(path, schema.SCORES)["sample_id"] if path.is_file() else pl.Series([], dtype=pl.String)
+    missing = set(wanted.filter(~pl.col("sample_id").is_in(scored.implode()))["split"])
+    return [split for split in schema.SPLITS if split in missing]
 
 
 def labels_of(dataset: Dataset, splits: Sequence[str]) -> pl.DataFrame:

@@ -316,6 +316,44 @@ def test_a_round_is_not_repeated_with_another_seed(pooled: Dataset, finished: Pa
     (told,) = [line for line in said if "not begun" in line]
     assert "round 2 is not begun, for round 1 was not promoted and nothing has come in since" in told
     assert not (finished / "round-2").exists()
+    steps = dict(loop_status(finished))
+    assert steps["round 2"] == "not begun: nothing has come in since round 1, which was not promoted"
+    write_report(pooled, finished)
+    page = (finished / "report.html").read_text()
+    assert "2 of 3 rounds are not begun: nothing has come in since round 1" in page
+    assert "what was not promoted; what the base gets wrong stands below" in page
+    states = dict(loop_status(finished)).values()
+    assert not [state for state in states if state.startswith(("next", "to do"))], "it is at its end"
+
+
+def test_the_run_to_begin_with_is_only_read(pooled: Dataset, run: Path, tmp_path: Path) -> None:
+    """Its test images, scored there, would turn up in whoever reviews it; and two loops may begin with it at once."""
+    base = pooled.root.parent / "read-only"
+    shutil.copytree(run, base)
+    (base / "scores.parquet").chmod(0o444)
+    before = read_table(base / "scores.parquet", schema.SCORES)
+    out = tmp_path / "loop"
+    (result,) = run_loop(pooled, out, configure(pooled, out, start=base), quiet)
+    assert read_table(base / "scores.parquet", schema.SCORES).equals(before)
+    assert "test" not in before["split"]
+    assert result.runs["before"] == "round-1/judged/before"
+    assert result.table["before"].images == result.test_images
+
+
+def test_an_older_version_would_lose_labels(pooled: Dataset, run: Path, corrected: Path, tmp_path: Path) -> None:
+    out = tmp_path / "loop"
+    shutil.copytree(corrected, out)
+    config = configure(pooled, out, start=run, rounds=3)
+    with pytest.raises(VersionError, match=r"is version 1, and the labels of version 2 .* would be lost"):
+        run_loop(pooled, out, config, quiet, labels=pooled.root)
+    assert not (out / "round-3").exists()
+
+
+def test_a_dataset_may_have_moved(pooled: Dataset, finished: Path, tmp_path: Path) -> None:
+    moved = open_dataset(Path(shutil.copytree(pooled.root, tmp_path / "elsewhere")))
+    config = configure(moved, finished, start=pooled.root.parent / "replaced")
+    assert len(run_loop(moved, finished, config, quiet)) == 1
+    assert read_loop(finished)[0].dataset == config.dataset
 
 
 def test_a_damaged_loop_json_costs_no_base(pooled: Dataset, finished: Path) -> None:

@@ -14,7 +14,7 @@ from curate.dataset import Dataset
 from curate.errors import CurateError, FormatError, MissingError, UsageError
 from label.cli import TOOLS as LABEL_TOOLS
 from review.loop.cli import MINING_OPTIONS, TOOLS, loop
-from review.loop.config import LoopConfig, configured, read_recipe
+from review.loop.config import LoopConfig, configured, loop_config, read_recipe
 from review.loop.mine import Mining
 from review.loop.run import encoded, read_loop
 
@@ -94,6 +94,14 @@ def test_a_damaged_recipe(tmp_path: Path, text: str, message: str) -> None:
 def test_a_recipe_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(MissingError, match=r"nowhere\.toml"):
         read_recipe(tmp_path / "nowhere.toml")
+
+
+@pytest.mark.parametrize("rate", ["auto", "usual"])
+def test_a_rate_that_a_base_would_have_to_find_is_refused(
+    pooled: Dataset, run: Path, tmp_path: Path, rate: str
+) -> None:
+    with pytest.raises(UsageError, match=rf"--lr {rate}: is found by training a base, and --from .* trained at 0.001"):
+        loop_config(pooled, tmp_path / "loop", {"lr": rate}, rounds=1, budget="1", start=run)
 
 
 def test_a_loop_from_a_run_by_the_command(pooled: Dataset, run: Path, tmp_path: Path) -> None:

@@ -117,8 +117,9 @@ def test_what_the_model_is_sure_of_is_learnt_from(
     run = fit(pooled, tmp_path / "run", FitConfig(dataset="", digest="", **options))
     monkeypatch.setattr(offers, "accept_above", lambda confidences, ious: 0.0)  # so small a model is right in nothing
     out = tmp_path / "loop"
-    config = configure(pooled, out, start=run, mining=Mining(pool="learn"))
-    (result,) = run_loop(pooled, out, config, quiet)
+    config, said = configure(pooled, out, start=run, mining=Mining(pool="learn")), list[str]()
+    (result,) = run_loop(pooled, out, config, said.append)
+    assert any("has no fold models, so that what fails is told by a model that has learnt it" in line for line in said)
     learnt = open_dataset(out / "round-1/guessed")
     assert learnt.header.parent == pooled.header.digest
     assert result.guessed == len(of_split(learnt, "train")) - 12 > 0
