@@ -6,13 +6,13 @@ from pathlib import Path
 
 import polars as pl
 
-from curate.dataset import Dataset
+from curate.dataset import Dataset, open_dataset
 from curate.files import write_atomic
 from curate.looking.show import source_figures, split_parts
 from review.compare import table_rows
 from review.loop.mine import Mining, options_of
 from review.loop.round import RoundResult
-from review.loop.steps import scores_of
+from review.loop.steps import round_folder, scores_of
 from review.pages import page
 from review.slices import conditions_of, figures_by_slice, figures_of, is_worse, slices_of
 from train.config import placed, read_config
@@ -42,13 +42,16 @@ def write_card(dataset: Dataset, out: Path, result: RoundResult, mining: Mining)
     groups = groups_of(dataset)
     whole = figures_of("all", scores, groups)
     weak = [one for one in figures_by_slice(scores, slices, groups) if is_worse(one, whole)]
-    learnt = dataset.samples.filter(pl.col("split").is_in(["train", "background"]))
+    guessed = result.guessed if result.proposed == "after" else 0
+    material = open_dataset(round_folder(out, result.round) / "guessed") if guessed else dataset
+    learnt = material.samples.filter(pl.col("split").is_in(["train", "background"]))
     text = page(
         "card.md",
         config=read_config(run),
         dataset=dataset,
-        sources=source_figures(learnt, dataset.drops, dataset.header),
-        splits=[one for one in split_parts(dataset.samples) if one.images],
+        sources=source_figures(learnt, material.drops, material.header),
+        splits=[one for one in split_parts(material.samples) if one.images],
+        guessed=guessed,
         result=result,
         table=table_rows(result.table, result.gains),
         weak=[(one.slice, one.images, with_interval(one.iou, one.iou_interval)) for one in (*weak, whole)],

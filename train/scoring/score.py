@@ -134,8 +134,11 @@ def _folds_of_other(run: Path, config: FitConfig, dataset: Dataset, out: Path) -
     check_unlearnt(run, dataset)
     own = dataset_of(run, config)
     known = assign_folds(own, config.folds, config.seed)
-    new = 0 if config.folds else -1  # any fold model: none learnt from what its dataset did not have
-    return {row["sample_id"]: known.get(row["sample_id"], new) for row in dataset.rows("train")}
+    alike = {row["group"]: known.get(row["sample_id"], -1) for row in own.rows("train")}
+    new = 0 if config.folds else -1  # of a new group any fold model: none learnt from what its dataset did not have
+    return {
+        row["sample_id"]: known.get(row["sample_id"], alike.get(row["group"], new)) for row in dataset.rows("train")
+    }
 
 
 def check_unlearnt(run: Path, dataset: Dataset) -> None:

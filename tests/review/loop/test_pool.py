@@ -6,11 +6,13 @@ import math
 import zipfile
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from curate.dataset import Dataset, open_dataset, read_table
 from review.loop import offer as offers
+from review.loop.card import write_card
 from review.loop.mine import Mining
 from review.loop.pool import POOL, accept_above, directions_of, disagreement, nearest_of, spread
 from review.loop.run import run_loop
@@ -125,5 +127,9 @@ def test_what_the_model_is_sure_of_is_learnt_from(
     assert result.guessed == len(of_split(learnt, "train")) - 12 > 0
     control, candidate = (read_config(out / "round-1" / arm) for arm in ("control", "candidate"))
     assert (control.digest, candidate.digest) == (pooled.header.digest, learnt.header.digest)
+    write_card(pooled, out, msgspec.structs.replace(result, promoted=True, promotes="round-1/candidate"), config.mining)
+    card = (out / "round-1/candidate/MODEL_CARD.md").read_text()
+    assert f"Nobody labelled {result.guessed} of the training images: they were learnt under guesses" in card
+    assert f"{len(of_split(learnt, 'train'))} train" in card
     images = [[line.images for line in read_log(out / "round-1" / arm)] for arm in ("control", "candidate")]
     assert images[0] == images[1] == [12], "both arms draw as many"
