@@ -77,11 +77,19 @@ ELSEWHERE = {
 GROWING = ("train fit", "train sweep", "loop")
 """Their folders say themselves how far they are: what stands in them before the end is not what stands there then."""
 
-FILLED = ("train predict", "train score", "train score, a peer", "review failures", "review report", "review open")
+FILLED = (
+    "train lr-find",
+    "train predict",
+    "train score",
+    "train score, a peer",
+    "review failures",
+    "review report",
+    "review open",
+)
 """Of what they make, each file is whole or absent, but not all of them together."""
 
-ANEW = {"train score": ("runs/first/scores.parquet",)}
-"""What a command makes anew row by row: what no longer holds leaves it first, and no prediction goes before its row."""
+ANEW = {"train score": re.compile(r"runs/first/(scores\.parquet|predictions/.*)")}
+"""What a command makes anew row by row: what no longer holds goes first, a row before its prediction."""
 
 TIMED = re.compile(r"(log\.jsonl|last\.ckpt|report\.html|table\.(csv|md)|loops?/.*\.json|exported\.onnx)$")
 """Files that hold how long something took."""
