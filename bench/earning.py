@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -38,21 +39,24 @@ from train.scoring.figures import groups_of
 from train.scoring.metrics import mean_of
 
 FIT = ("--encoder", "mobilenet_v2", "--weights", "none", "--size", "128", "--folds", "2")
+plain = partial(Mining, rare_share=0.0)
+"""Mining that raises no rare slice."""
+
 RECIPES: Mapping[str, Mining] = {
-    "suspects left out alone": Mining(hard_share=0.0, offer=0),
-    "hard x3, by kind": Mining(hard_share=0.25, hard_weight=3.0, hard_augment="by-kind", offer=0),
-    "hard x3": Mining(hard_share=0.25, hard_weight=3.0, hard_augment="own", offer=0),
-    "hard x3, copy-paste": Mining(hard_share=0.25, hard_weight=3.0, offer=0),
-    "hard half, copy-paste": Mining(hard_share=0.5, hard_weight=1.0, offer=0),
-    "random half, copy-paste": Mining(hard_share=0.5, hard_weight=1.0, offer=0),
-    "hard half, by kind": Mining(hard_share=0.5, hard_weight=1.0, hard_augment="by-kind", offer=0),
-    "all copy-paste": Mining(hard_share=1.0, hard_weight=1.0, offer=0),
-    "all strong": Mining(hard_share=1.0, hard_weight=1.0, hard_augment="strong", offer=0),
-    "hard half copy-paste, rest strong": Mining(hard_share=0.5, hard_weight=1.0, other_augment="strong", offer=0),
+    "suspects left out alone": plain(hard_share=0.0, offer=0),
+    "hard x3, by kind": plain(hard_share=0.25, hard_weight=3.0, hard_augment="by-kind", offer=0),
+    "hard x3": plain(hard_share=0.25, hard_weight=3.0, hard_augment="own", offer=0),
+    "hard x3, copy-paste": plain(hard_share=0.25, hard_weight=3.0, offer=0),
+    "hard half, copy-paste": plain(hard_share=0.5, hard_weight=1.0, offer=0),
+    "random half, copy-paste": plain(hard_share=0.5, hard_weight=1.0, offer=0),
+    "hard half, by kind": plain(hard_share=0.5, hard_weight=1.0, hard_augment="by-kind", offer=0),
+    "all copy-paste": plain(hard_share=1.0, hard_weight=1.0, offer=0),
+    "all strong": plain(hard_share=1.0, hard_weight=1.0, hard_augment="strong", offer=0),
+    "hard half copy-paste, rest strong": plain(hard_share=0.5, hard_weight=1.0, other_augment="strong", offer=0),
     "hard half, copy-paste, rare slices to 20 %": Mining(hard_share=0.5, hard_weight=1.0, rare_share=0.2, offer=0),
     "rare slices to 10 %": Mining(hard_share=0.0, rare_share=0.1, offer=0),
-    "learn the pool": Mining(hard_share=0.0, pool="learn", offer=0),
-    "hard half, copy-paste, pool distilled": Mining(hard_share=0.5, hard_weight=1.0, pool="learn", offer=0),
+    "learn the pool": plain(hard_share=0.0, pool="learn", offer=0),
+    "hard half, copy-paste, pool distilled": plain(hard_share=0.5, hard_weight=1.0, pool="learn", offer=0),
 }
 """Labels in doubt are left out in all of them."""
 

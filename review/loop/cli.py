@@ -51,7 +51,7 @@ MINING_OPTIONS = (
     click.option(
         "--rare-share",
         type=float,
-        default=0.0,
+        default=0.2,
         metavar="X",
         help="Raise slices that do worse than the whole to this share of what is drawn.",
     ),

@@ -53,7 +53,7 @@ class Mining(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """How all other images are augmented: `own`, as in the base; or one of train's recipes."""
     suspects: str = "leave-out"
     """What becomes of labels in doubt: `leave-out`, `halve` (drawn half as often) or `keep`."""
-    rare_share: float = 0.0
+    rare_share: float = 0.2
     """Slices that do worse than the whole and make less than this share of what is drawn are raised to it."""
     pool: str = "offer"
     """What becomes of the unlabelled pool: `offer`, the images most like failures are offered for labelling; `learn`,

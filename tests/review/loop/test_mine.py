@@ -10,7 +10,7 @@ from curate.errors import UsageError
 from review.loop.mine import Mining, hard_images, mine, with_findings
 
 HARD_WEIGHT = 3.0
-OFTEN = Mining(hard_share=0.25, hard_weight=HARD_WEIGHT, hard_augment="by-kind")
+OFTEN = Mining(hard_share=0.25, hard_weight=HARD_WEIGHT, hard_augment="by-kind", rare_share=0.0)
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_images_that_are_not_hard_have_an_augmentation_of_their_own(tables: dict
 
 
 def test_a_rare_slice_that_does_badly_is_raised_to_its_share(tables: dict[str, pl.DataFrame]) -> None:
-    plain = Mining(suspects="keep", hard_share=0.0)
+    plain = Mining(suspects="keep", hard_share=0.0, rare_share=0.0)
     raised = Mining(suspects="keep", hard_share=0.0, rare_share=0.2)
     before, after = (mine(**tables, verdicts={}, settled=(), mining=one, augment="standard") for one in (plain, raised))
     assert set(before["weight"]) == {1.0}
