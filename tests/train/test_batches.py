@@ -69,7 +69,7 @@ def test_a_batch_holds_what_was_drawn(drawn: Dataset) -> None:
 
 def test_the_other_image_is_mixed_in(drawn: Dataset) -> None:
     cache = open_cache(drawn, 32, unwatched)
-    one, other = (next(batches(cache, [[Draw(3, "copy-paste", (0,), row)]], torch.device("cpu")))[0] for row in (3, 1))
+    one, other = (next(batches(cache, [[Draw(3, "occlusion", (0,), row)]], torch.device("cpu")))[0] for row in (3, 1))
     assert not torch.equal(one, other)
 
 

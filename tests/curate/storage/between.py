@@ -126,7 +126,8 @@ class Between:
                 asked.send_header(name, value)
         asked.send_header("Content-Length", str(len(data) if stated is None else stated))
         asked.end_headers()
-        asked.wfile.write(data)
+        if asked.command != "HEAD":  # whose answer has no body: the next one on this connection would begin with it
+            asked.wfile.write(data)
         asked.wfile.flush()
 
     def close(self, asked: BaseHTTPRequestHandler) -> None:
