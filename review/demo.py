@@ -26,8 +26,6 @@ TRAINING = {
 """Small enough for a laptop without a GPU, and from a random start, so that nothing is downloaded."""
 
 BUDGET = "24"
-RARE_SHARE = 0.0
-"""Of so few images a slice has some three: raised to a share, they cost more than they earn (docs/results.md)."""
 RULES = {"min_area": 0.2, "max_area": 0.7, "max_people": 2, "backgrounds": 6, "split": "50/30/20"}
 """The first source document's; people are put before the empty scenes, and much is kept to test on."""
 
@@ -47,7 +45,6 @@ def demo(out: Path, seed: int, force: bool) -> None:
     """
     from review.loop.cli import round_text, say, say_epoch
     from review.loop.config import loop_config
-    from review.loop.mine import Mining
     from review.loop.report import write_report
     from review.loop.run import run_loop
     from train.presets import option_name
@@ -57,10 +54,9 @@ def demo(out: Path, seed: int, force: bool) -> None:
     say(f"1. choose: curate build {rules} --pool PHOTOGRAPHS")
     dataset = choose(out / "people", force=force)
     say("2. train, see what fails, retrain on it and, as a control, without, and say what to label: curate loop")
-    place, mining = out / "loop", Mining(rare_share=RARE_SHARE)
+    place = out / "loop"
     once, twice = (
-        loop_config(dataset, place, TRAINING | {"seed": seed}, rounds=rounds, budget=BUDGET, mining=mining)
-        for rounds in (1, 2)
+        loop_config(dataset, place, TRAINING | {"seed": seed}, rounds=rounds, budget=BUDGET) for rounds in (1, 2)
     )
     if force or not (place / "round-2").is_dir():
         run_loop(dataset, place, once, say, say_epoch, force=force)
