@@ -82,7 +82,7 @@ def fit(
 
     \b
     Example:
-      curate train fit people --out runs/first --encoder mobilenet_v2 --weights none --size 96 --epochs 4
+      curate train fit people --out runs/first --encoder mobilenet_v2 --weights none --size 64 --epochs 4
       torchrun --nproc-per-node 8 -m curate train fit people --out runs/large --batch-size 128
     """
     if _goes_on_after_restart(out, team):
@@ -241,7 +241,7 @@ def lr_find(dataset: Path, out: Path, steps: int, as_json: bool, **options: Any)
 
     \b
     Example:
-      curate train lr-find people --out lr --encoder mobilenet_v2 --weights none --size 64 --steps 40
+      curate train lr-find people --out lr --encoder mobilenet_v2 --weights none --size 32 --steps 40
     """
     config = FitConfig(dataset="", digest="", **options)
     from curate.dataset import open_dataset

@@ -22,8 +22,9 @@ from train.monitoring.plots import curves_png
 from train.monitoring.steps import Steps, read_steps, step_lines, write_steps
 from train.monitoring.tensorboard import EventLog
 
-DRAWING_SHARE = 0.01
-"""Curves are drawn after an epoch only where all drawing so far took no more than this share of the time."""
+DRAWING_SHARE, DRAWING_S = 0.01, 0.3
+"""Curves are drawn after an epoch only where all drawing takes no more than this share of the time, the next included,
+which is taken to need so many seconds; so a run of half a minute is drawn once, when it ends."""
 
 
 class Journal:
@@ -40,7 +41,7 @@ class Journal:
         self._folder, self._fixed, self._say = folder, fixed, say
         self._steps = read_steps(folder)
         self._events = EventLog(folder) if tensorboard else None
-        self._began, self._spent, self._drawn = time.monotonic(), 0.0, 0
+        self._began, self._spent, self._drawn = time.monotonic(), DRAWING_S, 0
 
     def note(self, learner: Learner, epoch: int, steps: Steps) -> None:
         """Before an epoch is saved: its steps, and what the model that is judged makes of the fixed images."""
