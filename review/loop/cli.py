@@ -146,7 +146,7 @@ def loop(
 
     \b
     Example:
-      curate loop people --out loops/first --encoder mobilenet_v2 --weights none --size 64 --epochs 2 --budget 1
+      curate loop people --out loops/first --from runs/first --budget 1
       curate loop status loops/first
     """
     if len(what) == 2 and str(what[0]) == "status":

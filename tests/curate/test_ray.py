@@ -14,7 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from curate.cli import cli
+from curate.errors import UsageError
 from curate.images import target_png
 from tests.conftest import REPOSITORY
 from tests.curate.exporting import tree
@@ -170,9 +173,10 @@ def test_a_cluster_that_is_not_there_is_one_clear_line() -> None:
 def test_an_address_that_is_none_is_refused(address: str) -> None:
     pytest.importorskip("ray", reason="Ray is not installed")
     for told, name in ((["--ray-address", address], "--ray-address "), ([], "RAY_ADDRESS=")):
-        done = curate("build", "--engine", "ray", *told, **({} if told else {"RAY_ADDRESS": address}))
-        assert done.returncode == 2
-        assert f"{name}{address}: expected HOST:PORT, as `ray start --head` printed it" in done.stderr
+        environment = {"CURATE_ENGINE": None, "CURATE_RAY_ADDRESS": None, "RAY_ADDRESS": None if told else address}
+        done = CliRunner().invoke(cli, ["build", "--engine", "ray", *told], env=environment)
+        assert isinstance(done.exception, UsageError)
+        assert f"{name}{address}: expected HOST:PORT, as `ray start --head` printed it" in str(done.exception)
 
 
 def test_without_ray_the_line_says_how_to_get_it(tmp_path: Path) -> None:
