@@ -79,12 +79,41 @@ class Header(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Dataset:
-    """An opened dataset version; `samples` and `drops` have the columns of curate.schema."""
+    """An opened dataset version. Its tables have the columns of curate.schema.
+
+    `samples` and `drops` are read when they are first asked for, and kept; where some columns or rows will do,
+    `collect` takes them from `scan` and `scan_drops` and holds no more.
+    """
 
     root: Path
     header: Header
-    samples: pl.DataFrame
-    drops: pl.DataFrame
+    scan: pl.LazyFrame
+    """Of `samples`; from memory, where the version is not on disk yet."""
+    scan_drops: pl.LazyFrame
+
+    @cached_property
+    def samples(self) -> pl.DataFrame:
+        """One row per image, sorted by sample_id."""
+        return self.collect(self.scan)
+
+    @cached_property
+    def drops(self) -> pl.DataFrame:
+        """One row per image looked at and not kept."""
+        return self.collect(self.scan_drops, "drops")
+
+    def collect(self, query: pl.LazyFrame, table: str = "samples") -> pl.DataFrame:
+        """What a query of a scan gives, read part by part where it can be.
+
+        Raises:
+            FormatError: The table, `samples` or `drops`, turns out to be damaged.
+        """
+        with told_as_damage(self.root / f"{table}.parquet"):
+            return query.collect(engine="streaming")
+
+    @property
+    def height(self) -> int:
+        """Number of its images."""
+        return int(self.collect(self.scan.select(pl.len())).item())
 
     def rows(self, *splits: str) -> Rows:
         """The rows of the named splits (all rows without a name), sorted by sample_id."""
@@ -149,21 +178,24 @@ def open_dataset(root: Path | str, digest: str | None = None) -> Dataset:
             f"{root}: has digest {header.digest[:12]}, expected {digest[:12]}. "
             "Pass the dataset the run was made with as --dataset, or train again"
         )
-    samples = read_table(root / "samples.parquet", schema.SAMPLES)
-    drops = read_table(root / "drops.parquet", schema.DROPS)
-    check_files_inside(root, samples)
-    return Dataset(root, header, samples, drops)
+    samples, drops = root / "samples.parquet", root / "drops.parquet"
+    dataset = Dataset(root, header, scan_columns(samples, schema.SAMPLES), scan_columns(drops, schema.DROPS))
+    check_names(samples, dataset.collect(odd_names(dataset.scan)))
+    check_names(drops, dataset.collect(odd_names(dataset.scan_drops), "drops"))
+    check_files_inside(dataset)
+    return dataset
 
 
-def check_files_inside(root: Path, samples: pl.DataFrame) -> None:
+def check_files_inside(dataset: Dataset) -> None:
     """Raise where a file of a sample would be one from outside: tables and links may be a stranger's.
 
     Raises:
         FormatError: A row names its image or mask otherwise than after its sample.
         MissingError: A link leads out of the dataset.
     """
+    root = dataset.root
     for column, named in (("image", is_image_path()), ("mask", is_mask_path())):
-        for path in samples.filter(~named.fill_null(False))[column].head(1):
+        for path in dataset.collect(dataset.scan.filter(~named.fill_null(False)).select(column).head(1))[column]:
             told = (
                 f"the {column} {str(path)!r} is not called after its sample. `curate check {root}` lists all such rows"
             )
@@ -211,9 +243,19 @@ def read_table(path: Path, columns: pl.Schema, later: Collection[str] = ()) -> p
     """
     frame = read_columns(path, columns, later)
     if "sample_id" in columns:
-        for name in frame.filter(~is_file_name("sample_id").fill_null(False))["sample_id"].head(1):
-            raise FormatError(path, f"the sample_id {name!r} is no file name")
+        check_names(path, odd_names(frame.lazy()).collect())
     return frame
+
+
+def odd_names(table: pl.LazyFrame) -> pl.LazyFrame:
+    """The first sample_id that is no name of a file, where there is any."""
+    return table.filter(~is_file_name("sample_id").fill_null(False)).select("sample_id").head(1)
+
+
+def check_names(path: Path, odd: pl.DataFrame) -> None:
+    """Raise a FormatError where a table has a sample_id that is no name of a file."""
+    for name in odd["sample_id"]:
+        raise FormatError(path, f"the sample_id {name!r} is no file name")
 
 
 def is_file_name(column: str) -> pl.Expr:
@@ -235,24 +277,42 @@ def is_mask_path() -> pl.Expr:
 
 def read_columns(path: Path, columns: pl.Schema, later: Collection[str] = ()) -> pl.DataFrame:
     """As `read_table`, whatever the samples are called; anything else is a MissingError or FormatError."""
+    table = scan_columns(path, columns, later)
+    with told_as_damage(path):
+        return table.collect()
+
+
+def scan_columns(path: Path, columns: pl.Schema, later: Collection[str] = ()) -> pl.LazyFrame:
+    """As `read_columns`, but that no row is read yet: what is damaged within the columns shows when they are asked for.
+
+    Collect it within `told_as_damage`.
+    """
     if not path.is_file():
         raise MissingError(f"{path}: is missing. Make it again with the command that writes it")
+    with told_as_damage(path):
+        table = pl.scan_parquet(path, glob=False, hive_partitioning=False)  # the path is a name, not a pattern
+        rows, found = table.select(pl.len()).collect().item(), table.collect_schema()
+    if rows > max(MOST_ROWS_OF_SMALL, path.stat().st_size):
+        raise FormatError(path, f"has {rows} rows in {path.stat().st_size} bytes, which looks like a bomb")
+    if found == {name: kind for name, kind in columns.items() if name not in later}:
+        table = table.with_columns(pl.lit(None, columns[name]).alias(name) for name in later).select(columns.names())
+        found = columns
+    if found != columns:
+        wrong = sorted(set(columns.items()) ^ set(found.items()), key=str)
+        raise FormatError(path, f"has other columns than expected, first: {wrong[0] if wrong else 'their order'}")
+    return table
+
+
+@contextmanager
+def told_as_damage(path: Path) -> Iterator[None]:
+    """What polars says of a damaged table is a FormatError at `path`, in one line."""
     try:
         with panics_unheard():
-            rows = pl.scan_parquet(path, glob=False, hive_partitioning=False).select(pl.len()).collect().item()
-            if rows > max(MOST_ROWS_OF_SMALL, path.stat().st_size):
-                raise FormatError(path, f"has {rows} rows in {path.stat().st_size} bytes, which looks like a bomb")
-            frame = pl.read_parquet(path, glob=False, hive_partitioning=False)  # the path is a name, not a pattern
+            yield
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise FormatError(
             path, f"is not a readable Parquet table ({(str(error).splitlines() or [type(error).__name__])[0]})"
         ) from error
-    if frame.schema == {name: kind for name, kind in columns.items() if name not in later}:
-        frame = frame.with_columns(pl.lit(None, columns[name]).alias(name) for name in later).select(columns.names())
-    if frame.schema != columns:
-        wrong = sorted(set(columns.items()) ^ set(frame.schema.items()), key=str)
-        raise FormatError(path, f"has other columns than expected, first: {wrong[0] if wrong else 'their order'}")
-    return frame
 
 
 _reading = threading.Lock()

@@ -67,11 +67,11 @@ def add_photographs(parent: Dataset, samples: pl.DataFrame, intake: Intake, spoo
     if not changes:
         return no_addition(parent, samples)
     rows: list[dict[str, Any]] = [changes[name].row for name in sorted(changes)]
-    newcomers = replace(parent, root=Path(), samples=schema.table(rows, schema.SAMPLES))
+    newcomers = replace(parent, root=Path(), scan=schema.table(rows, schema.SAMPLES).lazy())
     folder = spool / "added"
     (folder / "masks").mkdir(parents=True)
     read = read_version(newcomers, newcomers.samples)
-    chosen = choose_beside(replace(parent, samples=samples), read, build_recipe(parent.header), folder, watch)
+    chosen = choose_beside(replace(parent, scan=samples.lazy()), read, build_recipe(parent.header), folder, watch)
     kept = chosen.kept.select(schema.SAMPLES.names()).cast(schema.SAMPLES)
     again, others = split_by(parent.drops, changes)
     return Addition(

@@ -184,6 +184,7 @@ def dataset_reader(folder: Path) -> Reader:
         for finding in check_dataset(folder / "people").findings:
             assert str(finding).isprintable()
         dataset = open_dataset(folder / "people")
+        _ = dataset.drops
         for row in dataset.rows():
             dataset.target(row)
 

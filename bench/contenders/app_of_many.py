@@ -107,7 +107,7 @@ def main(folder: Path, count: int) -> None:
     rng = np.random.default_rng(0)
     samples = samples_of(count, rng)
     header = Header(schema.FORMAT, "many", 1, None, digest_of(samples), {}, [], [], {"images": count})
-    dataset = Dataset(folder, header, samples, schema.DROPS.to_frame())
+    dataset = Dataset(folder, header, samples.lazy(), schema.DROPS.to_frame().lazy())
     run = run_of(dataset, folder / "run", rng)
     conditions = samples.select("sample_id").with_columns(**numbers(CONDITIONS, count, rng)).select(CONDITIONS.names())
     found = samples.select("sample_id").head(count // 20)

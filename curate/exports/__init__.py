@@ -189,7 +189,7 @@ def samples_in(splits: Splits) -> int:
 
 def licences_of(dataset: Dataset) -> list[str]:
     """The licences the samples state, each once, sorted."""
-    return dataset.samples.select(pl.col("licence").drop_nulls().unique().sort())["licence"].to_list()
+    return dataset.collect(dataset.scan.select(pl.col("licence").drop_nulls().unique().sort()))["licence"].to_list()
 
 
 def bbox_xywh(mask: Mask) -> tuple[int, int, int, int]:

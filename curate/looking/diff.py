@@ -94,9 +94,9 @@ class Difference:
 
 def compare(a: Dataset, b: Dataset) -> Difference:
     """What makes `b` another dataset than `a`, by their tables and headers; no image or mask is opened."""
-    both = rows_that_differ(a.samples, b.samples)
-    came = with_drops(rows_alone(b.samples, a.samples), a.drops)
-    left = with_drops(rows_alone(a.samples, b.samples), b.drops)
+    both = rows_that_differ(a, b)
+    came = with_drops(rows_alone(b, a), a.drops)
+    left = with_drops(rows_alone(a, b), b.drops)
     return Difference(
         a=side_of(a),
         b=side_of(b),
@@ -117,7 +117,7 @@ def compare(a: Dataset, b: Dataset) -> Difference:
 def side_of(dataset: Dataset) -> Side:
     """A version's name and numbers."""
     header = dataset.header
-    return Side(str(dataset.root), header.name, header.version, header.digest, header.parent, dataset.samples.height)
+    return Side(str(dataset.root), header.name, header.version, header.digest, header.parent, dataset.height)
 
 
 def kinship(a: Dataset, b: Dataset) -> str:
@@ -134,27 +134,26 @@ def kinship(a: Dataset, b: Dataset) -> str:
     return "neither was made from the other"
 
 
-def rows_that_differ(a: pl.DataFrame, b: pl.DataFrame) -> pl.DataFrame:
+def rows_that_differ(a: Dataset, b: Dataset) -> pl.DataFrame:
     """The rows of both with another value in any column, those of `b` with the suffix `_b`; sorted by sample_id.
 
     The engine goes through them part by part: of rows that are equal none is kept.
     """
     columns = [column for column in schema.SAMPLES if column != "sample_id"]
     differs = pl.any_horizontal(pl.col(column).ne_missing(pl.col(f"{column}_b")) for column in columns)
-    joined = a.lazy().join(b.lazy(), on="sample_id", suffix="_b").filter(differs)
-    return joined.collect(engine="streaming").sort("sample_id")
+    return b.collect(a.scan.join(b.scan, on="sample_id", suffix="_b").filter(differs)).sort("sample_id")
 
 
-def rows_alone(rows: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
-    """The rows whose sample_id is not among those of others."""
-    return rows.join(others.select("sample_id"), on="sample_id", how="anti")
+def rows_alone(one: Dataset, other: Dataset) -> pl.DataFrame:
+    """The rows of one version whose sample_id is not in the other: `sample_id`, `split`, `source`, `image_sha256`."""
+    rows = one.scan.select("sample_id", "split", "source", "image_sha256")
+    return one.collect(rows.join(other.scan.select("sample_id"), on="sample_id", how="anti"))
 
 
 def with_drops(rows: pl.DataFrame, drops: pl.DataFrame) -> pl.DataFrame:
     """Rows only one version has, with the other version's reason, null where it did not look at them."""
     reasons = drops.select("sample_id", "rule", "detail").unique("sample_id", keep="first", maintain_order=True)
-    shown = rows.select("sample_id", "split", "source", "image_sha256")
-    return shown.join(reasons, on="sample_id", how="left").sort("sample_id")
+    return rows.join(reasons, on="sample_id", how="left").sort("sample_id")
 
 
 def renamed_rows(left: pl.DataFrame, came: pl.DataFrame) -> pl.DataFrame:
@@ -248,7 +247,7 @@ def compare_masks(a: Dataset, b: Dataset, sample_ids: Sequence[str], watch: Watc
 
 def rows_by_id(dataset: Dataset, sample_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Some rows of a dataset by their sample_id."""
-    rows = dataset.samples.filter(pl.col("sample_id").is_in(sample_ids)).to_dicts()
+    rows = dataset.collect(dataset.scan.filter(pl.col("sample_id").is_in(sample_ids))).to_dicts()
     return {row["sample_id"]: row for row in rows}
 
 

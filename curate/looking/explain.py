@@ -82,15 +82,18 @@ def explain_sample(dataset: Dataset, name: str) -> Story:
         MissingError: No such image was looked at; the message names the closest ids.
     """
     sample_id = find_sample(dataset, name)
-    kept = dataset.samples.filter(sample_id=sample_id)
+    kept = dataset.collect(dataset.scan.filter(sample_id=sample_id))
     if kept.height:
         return kept_story(dataset, kept.row(0, named=True))
-    return dropped_story(dataset, dataset.drops.filter(sample_id=sample_id).row(0, named=True))
+    dropped = dataset.collect(dataset.scan_drops.filter(sample_id=sample_id), "drops")
+    return dropped_story(dataset, dropped.row(0, named=True))
 
 
 def find_sample(dataset: Dataset, name: str) -> str:
     """The sample_id meant by `name`; the name of a file may stand for it. Raises MissingError with the closest ids."""
-    ids = pl.concat([dataset.samples["sample_id"], dataset.drops["sample_id"]])
+    kept = dataset.collect(dataset.scan.select("sample_id"))
+    dropped = dataset.collect(dataset.scan_drops.select("sample_id"), "drops")
+    ids = pl.concat([kept, dropped])["sample_id"]
     for known in (name, Path(name).stem):
         if (ids == known).any():
             return known
@@ -98,7 +101,7 @@ def find_sample(dataset: Dataset, name: str) -> str:
     advice = f"Did you mean {', '.join(near)}?" if near else f"An id looks like {ids[0]}" if ids.len() else ""
     parent = dataset.header.recipe.get("from")
     earlier = f". It may have been dropped by an earlier version: curate show {parent} {name}" if parent else ""
-    looked_at = f"{dataset.samples.height} images kept and {dataset.drops.height} dropped"
+    looked_at = f"{kept.height} images kept and {dropped.height} dropped"
     raise MissingError(f"{name}: is not among the {looked_at} in {dataset.root}. {advice}{earlier}")
 
 
@@ -129,8 +132,10 @@ def shared_beginning(one: str, other: str) -> int:
 
 def kept_story(dataset: Dataset, row: dict[str, Any]) -> Story:
     """The story of an image that is in."""
-    others = dataset.samples.filter((pl.col("group") == row["group"]) & (pl.col("sample_id") != row["sample_id"]))
-    members = [Member(*pair) for pair in others.sort("sample_id").select("sample_id", "split").iter_rows()]
+    others = dataset.scan.filter((pl.col("group") == row["group"]) & (pl.col("sample_id") != row["sample_id"]))
+    members = [
+        Member(*pair) for pair in dataset.collect(others.select("sample_id", "split").sort("sample_id")).iter_rows()
+    ]
     steps = [step for step in funnel_steps(dataset.header) if step.rule not in ("looked at", "kept")]
     return Story(
         dataset=str(dataset.root),

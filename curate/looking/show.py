@@ -17,6 +17,8 @@ SIDES_PX = (0, 256, 384, 512, 768, 1024, 2048)
 """Lower ends of the bins of image sides."""
 EDGE_NAMES = {"L": "left", "T": "top", "R": "right", "B": "bottom"}
 NOT_STATED = "not stated"
+UNSEEN = ("sample_id", "image", "mask", "image_sha256", "mask_sha256")
+"""Columns that no figure is about; most of the table's bytes are theirs."""
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -115,7 +117,7 @@ class Overview(msgspec.Struct, frozen=True):
 
 def describe_dataset(dataset: Dataset) -> Overview:
     """The figures of a dataset version; no image is opened."""
-    samples, drops, header = dataset.samples, dataset.drops, dataset.header
+    samples, drops, header = dataset.collect(dataset.scan.select(pl.exclude(UNSEEN))), dataset.drops, dataset.header
     labelled = samples.filter(~pl.col("split").is_in(schema.UNLABELLED) & ~is_guessed())
     return Overview(
         dataset=str(dataset.root),

@@ -203,8 +203,8 @@ def test_every_image_looked_at_is_kept_or_dropped_once(defects: Defects, options
         assert "Loosen it" in built or "--folds" in built
         return
     dataset = open_dataset(out)
-    shutil.rmtree(out)
     names = [*dataset.samples["sample_id"], *dataset.drops["sample_id"]]
+    shutil.rmtree(out)
     assert len(names) == len(set(names)) == LOOKED_AT
     assert dict(dataset.drops.group_by("rule").len().iter_rows()) == taken(built.header.funnel)
     assert built.header.funnel[-1].remaining == dataset.samples.height == built.header.counts["images"]

@@ -197,3 +197,17 @@ def test_the_header_holds_no_absolute_path_unless_given_one(built: Path) -> None
     header = json.loads((built / "dataset.json").read_text())
     del header["recipe"]
     assert str(built.parent) not in json.dumps(header)
+
+
+def test_a_table_is_read_when_it_is_asked_for(copy: Path) -> None:
+    """What is damaged within a column shows then, under the table's name."""
+    path = copy / "samples.parquet"
+    rows = pl.read_parquet(path)
+    rows.write_parquet(path, compression="uncompressed", statistics=False)
+    data = path.read_bytes()
+    path.write_bytes(data.replace(rows["mask_sha256"][0].encode(), b"\xff" * 64))
+    dataset = open_dataset(copy)
+    assert dataset.height == rows.height
+    assert dataset.collect(dataset.scan.select("split"))["split"].equals(rows["split"])
+    with pytest.raises(FormatError, match=r"samples\.parquet: is not a readable Parquet table"):
+        _ = dataset.samples

@@ -121,7 +121,9 @@ def pair(run: Run) -> tuple[Dataset, Dataset]:
 
 def dataset_of(samples: pl.DataFrame, digest: str = "") -> Dataset:
     """A version in memory, without drops."""
-    return Dataset(Path("x"), Header(1, "x", 1, None, digest, {}, [], [], {}), samples, schema.DROPS.to_frame())
+    return Dataset(
+        Path("x"), Header(1, "x", 1, None, digest, {}, [], [], {}), samples.lazy(), schema.DROPS.to_frame().lazy()
+    )
 
 
 def test_it_prints_the_difference_word_for_word(run: Run, pair: tuple[Dataset, Dataset]) -> None:
@@ -222,9 +224,9 @@ def test_bad_input_is_one_line_and_an_exit_code(
     ids=["child", "parent", "siblings", "strangers", "cousins"],
 )
 def test_kinship_follows_the_parents_digests(parents: tuple[str | None, str | None], said: str) -> None:
-    empty = schema.SAMPLES.to_frame()
+    empty, drops = schema.SAMPLES.to_frame().lazy(), schema.DROPS.to_frame().lazy()
     a, b = (
-        Dataset(Path("x"), Header(1, "x", 1, parent, digest, {}, [], [], {}), empty, schema.DROPS.to_frame())
+        Dataset(Path("x"), Header(1, "x", 1, parent, digest, {}, [], [], {}), empty, drops)
         for digest, parent in zip("AB", parents, strict=True)
     )
     assert compare(a, b).kinship == said

@@ -236,7 +236,8 @@ def test_an_edited_mask_tells_by_whom(tmp_path: Path) -> None:
 
 def test_an_empty_dataset_has_no_closest_id(tmp_path: Path) -> None:
     dataset = write_version(tmp_path, ROWS)
-    empty = type(dataset)(tmp_path, dataset.header, schema.SAMPLES.to_frame(), schema.DROPS.to_frame())
+    samples, drops = schema.SAMPLES.to_frame().lazy(), schema.DROPS.to_frame().lazy()
+    empty = type(dataset)(tmp_path, dataset.header, samples, drops)
     with pytest.raises(MissingError, match="among the 0 images kept and 0 dropped"):
         explain_sample(empty, "coco-1")
 

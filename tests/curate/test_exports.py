@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -156,7 +157,7 @@ def test_splits_that_are_not_there(
 
 
 def test_a_dataset_without_images(dataset: Dataset, tmp_path: Path) -> None:
-    empty = Dataset(dataset.root, dataset.header, dataset.samples.clear(), dataset.drops)
+    empty = replace(dataset, scan=dataset.samples.clear().lazy())
     with pytest.raises(MissingError, match="holds no image at all, so there is nothing to export"):
         export_coco(empty, tmp_path / "out")
 

@@ -181,7 +181,7 @@ def test_a_damaged_dataset_is_one_clear_line(run: Run, damage: object, message: 
 def test_a_dataset_without_anyone_labelled_is_shown() -> None:
     samples = schema.table([ROWS[4]], schema.SAMPLES)
     header = Header(1, "people", 2, "parent of it", "digest", {"from": "people"}, [], [], {})
-    overview = describe_dataset(Dataset(Path("x"), header, samples, schema.DROPS.to_frame()))
+    overview = describe_dataset(Dataset(Path("x"), header, samples.lazy(), schema.DROPS.to_frame().lazy()))
     text = "\n".join(line for section in overview_sections(overview) for line in (section.heading, *section.lines))
     assert "people, version 2 (digest, made from parent of it)" in text
     assert "(of 0 labelled)" in text
@@ -249,7 +249,7 @@ def test_options_at_their_defaults_are_left_out() -> None:
 
 def test_a_hundred_thousand_rows_take_no_time() -> None:
     header = Header(1, "people", 1, None, "digest", {}, [], [], {})
-    dataset = Dataset(Path("x"), header, many_rows(100_000, 1), schema.DROPS.to_frame())
+    dataset = Dataset(Path("x"), header, many_rows(100_000, 1).lazy(), schema.DROPS.to_frame().lazy())
     overview_sections(describe_dataset(dataset))  # the first call loads what polars loads lazily
     begin = time.process_time()
     overview_sections(describe_dataset(dataset))

@@ -193,7 +193,7 @@ def test_sure_guesses_enter_training_and_nothing_else(one: Dataset, model: Model
 
 def test_whom_a_reviewer_wants_labelled_is_not_accepted(one: Dataset, model: Model, tmp_path: Path) -> None:
     wanted = pl.when(pl.col("sample_id") == "pool-sure").then(pl.lit(["relabel"])).otherwise("tags").alias("tags")
-    tagged = Dataset(one.root, one.header, one.samples.with_columns(wanted), one.drops)
+    tagged = dataclasses.replace(one, scan=one.samples.with_columns(wanted).lazy())
     found = prelabel(tagged, None, model, 0.9)
     assert (found.accepted, found.held_back) == ([], ["pool-sure", "pool-tied"])
 
@@ -267,7 +267,7 @@ def test_an_image_that_cannot_be_read_is_left_out(one: Dataset, model: Model, tm
 
 
 def test_a_dataset_without_such_images_is_told(one: Dataset, model: Model, tmp_path: Path) -> None:
-    alone = Dataset(one.root, one.header, one.samples.filter(pl.col("split") != "pool"), one.drops)
+    alone = dataclasses.replace(one, scan=one.samples.filter(pl.col("split") != "pool").lazy())
     with pytest.raises(UsageError, match="no image is without a label"):
         prelabel(alone, tmp_path / "two", model)
 

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -297,7 +298,7 @@ def test_what_nobody_has_labelled_yet_is_told(one: Dataset, tmp_path: Path) -> N
 
 def test_nothing_to_send_is_said(one: Dataset, tmp_path: Path) -> None:
     samples = one.samples.filter(pl.col("sample_id") == "pairs-a")
-    alone = Dataset(one.root, one.header, samples, one.drops)
+    alone = replace(one, scan=samples.lazy())
     with pytest.raises(UsageError, match="no image is tagged relabel, and the pool is empty"):
         send(alone, tmp_path / "out", "png")
     assert not (tmp_path / "out").exists()

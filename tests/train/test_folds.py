@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -111,7 +112,7 @@ def test_a_group_larger_than_a_tenth_is_passed_over(tmp_path: Path) -> None:
 
 
 def with_samples(dataset: Dataset, samples: pl.DataFrame) -> Dataset:
-    return Dataset(dataset.root, dataset.header, samples, dataset.drops)
+    return replace(dataset, scan=samples.lazy())
 
 
 def test_a_guess_judges_nothing(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -191,7 +192,7 @@ def test_no_run_is_tested_on_what_it_learnt_from(
         .then(pl.lit("test"))
         .otherwise("split")
     )
-    other = Dataset(newer.root, newer.header, moved, newer.drops)
+    other = replace(newer, scan=moved.lazy())
     with pytest.raises(UsageError, match=r"is in test, and .*run learnt from it or from one like it"):
         score(trained.run, other, ["test"], tmp_path / "out", other_version=True)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -103,7 +103,7 @@ def read_few(dataset: Dataset, share: Share, config: FitConfig, stage: Stage, wa
         part = dataset.samples.filter(pl.col("sample_id").is_in(names) & (pl.col("weight") > 0))
         chosen.append(part.sample(min(most, part.height), seed=config.seed))
     learn, judge = (part["sample_id"].to_list() for part in chosen)
-    few = Dataset(dataset.root, dataset.header, pl.concat(chosen), dataset.drops)
+    few = replace(dataset, scan=pl.concat(chosen).lazy())
     rows, began = few.rows(), time.monotonic()
     caches = {stage.size: fill_memory(few, rows, stage.size, watch)}
     seconds = (time.monotonic() - began) / len(rows)

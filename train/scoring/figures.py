@@ -19,7 +19,7 @@ def number(value: float | None) -> str:
 
 def groups_of(dataset: Dataset) -> dict[str, str]:
     """sample_id -> group, the unit that figures vary by."""
-    return dict(dataset.samples.select("sample_id", "group").iter_rows())
+    return dict(dataset.collect(dataset.scan.select("sample_id", "group")).iter_rows())
 
 
 def summary_json(scores: pl.DataFrame, groups: Mapping[str, str]) -> str:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -137,7 +138,7 @@ def test_the_test_split_decides_nothing(people: Dataset, finished: tuple[Path, R
     other = make_dataset(tmp_path / "people", SPLITS[:-3] + ("background",) * 3)
     assert other.samples.filter(pl.col("split") == "train").equals(people.samples.filter(pl.col("split") == "train"))
     renamed = other.samples.with_columns(split=pl.col("split").replace("background", "test"))
-    blind = Dataset(other.root, other.header, renamed, other.drops)
+    blind = replace(other, scan=renamed.lazy())
     (result,) = run_loop(blind, tmp_path / "loop", configure(blind, tmp_path / "loop"), quiet)
     assert (result.validation, result.promoted) == (finished[1].validation, finished[1].promoted)
     assert result.table["after"].empty == 3, "its test labels show nobody"
