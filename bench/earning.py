@@ -16,8 +16,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -39,24 +39,29 @@ from train.scoring.figures import groups_of
 from train.scoring.metrics import mean_of
 
 FIT = ("--encoder", "mobilenet_v2", "--weights", "none", "--size", "128", "--folds", "2")
-plain = partial(Mining, rare_share=0.0)
-"""Mining that raises no rare slice."""
+
+
+def mining(**told: Any) -> Mining:
+    """What a recipe is told; it raises no rare slice and offers nothing unless it says so."""
+    given: dict[str, Any] = {"rare_share": 0.0, "offer": 0} | told
+    return Mining(**given)
+
 
 RECIPES: Mapping[str, Mining] = {
-    "suspects left out alone": plain(hard_share=0.0, offer=0),
-    "hard x3, by kind": plain(hard_share=0.25, hard_weight=3.0, hard_augment="by-kind", offer=0),
-    "hard x3": plain(hard_share=0.25, hard_weight=3.0, hard_augment="own", offer=0),
-    "hard x3, copy-paste": plain(hard_share=0.25, hard_weight=3.0, offer=0),
-    "hard half, copy-paste": plain(hard_share=0.5, hard_weight=1.0, offer=0),
-    "random half, copy-paste": plain(hard_share=0.5, hard_weight=1.0, offer=0),
-    "hard half, by kind": plain(hard_share=0.5, hard_weight=1.0, hard_augment="by-kind", offer=0),
-    "all copy-paste": plain(hard_share=1.0, hard_weight=1.0, offer=0),
-    "all strong": plain(hard_share=1.0, hard_weight=1.0, hard_augment="strong", offer=0),
-    "hard half copy-paste, rest strong": plain(hard_share=0.5, hard_weight=1.0, other_augment="strong", offer=0),
-    "hard half, copy-paste, rare slices to 20 %": Mining(hard_share=0.5, hard_weight=1.0, rare_share=0.2, offer=0),
-    "rare slices to 10 %": Mining(hard_share=0.0, rare_share=0.1, offer=0),
-    "learn the pool": plain(hard_share=0.0, pool="learn", offer=0),
-    "hard half, copy-paste, pool distilled": plain(hard_share=0.5, hard_weight=1.0, pool="learn", offer=0),
+    "suspects left out alone": mining(hard_share=0.0),
+    "hard x3, by kind": mining(hard_share=0.25, hard_weight=3.0, hard_augment="by-kind"),
+    "hard x3": mining(hard_share=0.25, hard_weight=3.0, hard_augment="own"),
+    "hard x3, copy-paste": mining(hard_share=0.25, hard_weight=3.0),
+    "hard half, copy-paste": mining(hard_share=0.5, hard_weight=1.0),
+    "random half, copy-paste": mining(hard_share=0.5, hard_weight=1.0),
+    "hard half, by kind": mining(hard_share=0.5, hard_weight=1.0, hard_augment="by-kind"),
+    "all copy-paste": mining(hard_share=1.0, hard_weight=1.0),
+    "all strong": mining(hard_share=1.0, hard_weight=1.0, hard_augment="strong"),
+    "hard half copy-paste, rest strong": mining(hard_share=0.5, hard_weight=1.0, other_augment="strong"),
+    "hard half, copy-paste, rare slices to 20 %": mining(hard_share=0.5, hard_weight=1.0, rare_share=0.2),
+    "rare slices to 10 %": mining(hard_share=0.0, rare_share=0.1),
+    "learn the pool": mining(hard_share=0.0, pool="learn"),
+    "hard half, copy-paste, pool distilled": mining(hard_share=0.5, hard_weight=1.0, pool="learn"),
 }
 """Labels in doubt are left out in all of them."""
 

@@ -128,7 +128,7 @@ def _evidence(begun: Round) -> Path:
     That is the loop's base where it has fold models, in every round: only they never saw what they are asked about.
     """
     run = begun.told.base if begun.told.base_config.folds else begun.base
-    place = judged(begun.dataset, run, ("train", "val"), begun.folder / "judged" / "evidence")
+    place = judged(begun, "evidence", run, ("train", "val"))
     bring_up_to_date(open_run(place))
     return place
 
@@ -186,7 +186,7 @@ def _judged_arms(begun: Round, split: str) -> Arms:
     """The round's runs, once a split of theirs is scored by its labels."""
 
     def seen(name: str, run: Path, *, ensemble: bool = False) -> Path:
-        return judged(begun.dataset, run, (split,), begun.folder / "judged" / name, ensemble=ensemble)
+        return judged(begun, name, run, (split,), ensemble=ensemble)
 
     def trained(arm: str) -> list[Path]:
         names = [repeat_of(arm, repeat) for repeat in range(begun.told.config.repeats)]

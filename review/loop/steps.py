@@ -146,19 +146,21 @@ def epochs_in_minutes(told: Told, dataset: Dataset) -> int:
     return epochs
 
 
-def judged(dataset: Dataset, run: Path, splits: Sequence[str], folder: Path, *, ensemble: bool = False) -> Path:
-    """Where the scores of a run by the labels of a dataset version are, once they are made.
+def judged(begun: Round, name: str, run: Path, splits: Sequence[str], *, ensemble: bool = False) -> Path:
+    """Where the scores of a run by the labels of a round are, once they are made.
 
     That is the run itself, where its own version has the same labels in these splits and its scores are made as the
-    arms' are, else `folder`. A run from elsewhere (--from) is only read: what it lacks is scored into `folder`.
+    arms' are, else the round's folder `judged/NAME`. A run from elsewhere (--from) is only read: what it lacks is
+    scored into that folder too.
 
     Args:
-        dataset: The version.
+        begun: The round.
+        name: What the run is to it.
         run: The run.
         splits: The splits.
-        folder: For scores that cannot stand in the run, `judged/NAME` of a round.
         ensemble: Score the mean of the run's model and its fold models.
     """
+    dataset, folder = begun.dataset, begun.folder / "judged" / name
     config = read_config(run)
     own = dataset if dataset.header.digest == config.digest else dataset_of(run, config)
     alike = own is dataset or labels_of(own, splits).equals(labels_of(dataset, splits))
@@ -166,7 +168,7 @@ def judged(dataset: Dataset, run: Path, splits: Sequence[str], folder: Path, *, 
     known = own if alike else dataset
     wanted = known.samples.filter(pl.col("split").is_in(splits))
     place = run if alike and plain and not ensemble else folder
-    is_own = run.resolve().is_relative_to(folder.parents[2].resolve())
+    is_own = run.resolve().is_relative_to(begun.told.out.resolve())
     if place is run and not is_own and _unscored(run, wanted):
         place = folder
     if left := _unscored(place, wanted):
