@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
@@ -32,9 +33,9 @@ POOL = pl.Schema(
         "worth": pl.Float64,
     }
 )
-"""`pool.parquet`, in the order in which labels are worth most. `similarity` is the highest cosine of the image's
-embedding and one of a failing image, which `like` names; `disagreement` is 1 - the mean IoU of what two models say;
-`worth` is the mean of both as ranks, [0, 1]. What is offered is chosen one after the other, each unlike those before.
+"""`pool.parquet`, what is offered first, each part from the most worth on. `similarity` is the highest cosine of the
+image's embedding and one of a failing image, which `like` names; `disagreement` is 1 - the mean IoU of what two models
+say; `worth` is the mean of both as ranks, [0, 1]. What is offered is the most worth of each kind of photograph.
 """
 
 ACCEPTED_IOU, FEWEST_ACCEPTED = 0.9, 10
@@ -42,9 +43,6 @@ ACCEPTED_IOU, FEWEST_ACCEPTED = 0.9, 10
 
 COMPONENTS = 32
 """Principal components by which images are alike, each as much as any other: of a weak model one outweighs all."""
-
-SPREAD_AMONG = 2
-"""What is offered is spread out among so many times as many of the images that are worth most."""
 
 FAILING_SHARE = 0.25
 """The worst of the training images by IoU, which unlabelled ones are compared with."""
@@ -97,7 +95,7 @@ def search_pool(
         "disagreement": disagreement,
         "worth": worth,
     }
-    return pl.DataFrame(table, schema=POOL)[spread(worth, directions[: len(rows)], offer)]
+    return pl.DataFrame(table, schema=POOL)[one_of_each_kind(worth, directions[: len(rows)], offer)]
 
 
 def directions_of(embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -124,27 +122,37 @@ def nearest_of(
     return highest, places
 
 
-def spread(worth: NDArray[np.float64], directions: NDArray[np.float64], count: int) -> list[int]:
-    """All places from the most worth on, but that the first `count` are spread out among SPREAD_AMONG times as many.
+def one_of_each_kind(worth: NDArray[np.float64], directions: NDArray[np.float64], count: int) -> list[int]:
+    """All places from the most worth on, but that those offered go first: one of each of `count` kinds of images.
 
-    Each of them is worth most by worth x (1 - its cosine with the nearest one before it, where that is above 0): ten
-    pictures of one scene teach little more than one.
+    A kind is a cluster of k-means, so that common kinds are asked for too, and in parts: labels of rare and hard images
+    alone teach a weak model less than labels drawn at random. Within a kind it is the image worth most.
 
     Args:
         worth: (n,).
         directions: (n, D) unit vectors.
-        count: How many are spread out.
+        count: How many are offered.
     """
     order = np.argsort(-worth, kind="stable")
-    nearness, left, chosen = np.zeros(len(worth)), worth.copy(), list[int]()
-    left[order[SPREAD_AMONG * count :]] = -np.inf
-    for _ in range(min(count, len(worth))):
-        place = int(np.argmax(left * (1 - nearness)))
-        chosen.append(place)
-        left[place] = -np.inf
-        nearness = np.clip(directions @ directions[place], nearness, 1 - 1e-9)
-    rest = sorted(set(range(len(worth))) - set(chosen), key=lambda place: (-worth[place], place))
-    return chosen + rest
+    count = min(count, len(worth))
+    kinds = kinds_of(directions, count)
+    firsts = np.unique(kinds[order], return_index=True)[1][:count]
+    is_offered = np.zeros(len(order), np.bool_)
+    is_offered[firsts] = True
+    is_offered[np.flatnonzero(~is_offered)[: count - len(firsts)]] = True
+    return [*order[is_offered].tolist(), *order[~is_offered].tolist()]
+
+
+def kinds_of(directions: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    """The cluster of each of some vectors (n, D), at most `count` of them; where several are equal, fewer."""
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+
+    if not count:
+        return np.zeros(len(directions), np.int64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # of fewer kinds than were asked for
+        return np.asarray(KMeans(count, random_state=0).fit_predict(directions), np.int64)
 
 
 def rank_of(values: NDArray[np.float64]) -> NDArray[np.float64]:

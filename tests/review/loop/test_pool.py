@@ -14,7 +14,7 @@ from curate.dataset import Dataset, open_dataset, read_table
 from review.loop import offer as offers
 from review.loop.card import write_card
 from review.loop.mine import Mining
-from review.loop.pool import POOL, accept_above, directions_of, disagreement, nearest_of, spread
+from review.loop.pool import POOL, accept_above, directions_of, disagreement, nearest_of, one_of_each_kind
 from review.loop.run import run_loop
 from tests.review.loop.making import FIT, configure, of_split, quiet
 from train.config import FitConfig, read_config
@@ -44,16 +44,26 @@ def test_what_is_offered_is_worth_much_even_where_all_look_alike() -> None:
     """Of a weak model's embeddings one component is nearly everything; to be spread out may not cost what it is for."""
     rng = np.random.default_rng(0)
     worth, near = rng.uniform(size=300), np.array([1.0, 0]) + rng.normal(size=(300, 2)) * 0.01
-    offered = spread(worth, near / np.linalg.norm(near, axis=1, keepdims=True), 50)[:50]
+    offered = one_of_each_kind(worth, near / np.linalg.norm(near, axis=1, keepdims=True), 50)[:50]
     assert worth[offered].mean() > 0.8
 
 
 @pytest.mark.parametrize(
-    ("count", "expected"), [(0, [0, 1, 2, 3]), (1, [0, 1, 2, 3]), (2, [0, 2, 1, 3]), (9, [0, 2, 3, 1])]
+    ("count", "expected"),
+    [(0, [0, 1, 2, 3]), (1, [0, 1, 2, 3]), (2, [0, 2, 1, 3]), (3, [0, 2, 3, 1]), (9, [0, 1, 2, 3])],
 )
-def test_what_is_offered_is_spread_out(count: int, expected: list[int]) -> None:
+def test_what_is_offered_is_one_of_each_kind(count: int, expected: list[int]) -> None:
     worth, directions = np.array([0.9, 0.8, 0.5, 0.1]), np.array([[1.0, 0], [1, 0], [0, 1], [-1, 0]])
-    assert spread(worth, directions, count) == expected
+    assert one_of_each_kind(worth, directions, count) == expected
+
+
+def test_common_kinds_are_offered_in_parts() -> None:
+    rng = np.random.default_rng(0)
+    common, rare = rng.normal([1, 0], 0.2, (90, 2)), rng.normal([0, 1], 0.2, (10, 2))
+    worth = np.concatenate([rng.uniform(0, 0.5, 90), rng.uniform(0.5, 1, 10)])
+    offered = one_of_each_kind(worth, np.concatenate([common, rare]), 10)[:10]
+    assert 3 <= sum(place < 90 for place in offered) <= 9
+    assert worth[offered][0] == worth.max()
 
 
 @pytest.mark.parametrize(
