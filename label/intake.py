@@ -87,7 +87,8 @@ class Intake:
 
     def without(self, names: Iterable[str]) -> Intake:
         """The same without the changes of some sample_ids."""
-        changes = {name: change for name, change in self.changes.items() if name not in set(names)}
+        left_out = set(names)
+        changes = {name: change for name, change in self.changes.items() if name not in left_out}
         return Intake(changes, self.refusals, self.notes)
 
     @property
