@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Lock
 from time import monotonic, sleep
 
 import numpy as np
@@ -13,6 +14,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 import train.inference.predict
+import train.scoring.peers
 from curate.cli import cli
 from curate.dataset import Dataset
 from curate.errors import CurateError, MachineError, MissingError, UsageError
@@ -195,6 +197,23 @@ def test_a_run_is_opened_to_guess_masks(finished: Path, drawn: Dataset) -> None:
     model, image = model_at(finished, InputSpec()), drawn.image(drawn.rows()[0])
     assert np.array_equal(model.predict(image), predict_image(load(finished), image))
     assert (model.name, model.sha256) == (finished.name, sha256_file(finished / "best.safetensors"))
+
+
+def test_threads_ask_a_run_one_after_the_other(finished: Path, drawn: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    busy, image = Lock(), drawn.image(drawn.rows()[0])
+
+    def alone(*_: object) -> bool:
+        free = busy.acquire(blocking=False)
+        sleep(0.01)
+        if free:
+            busy.release()
+        return free
+
+    for module in (train.inference.predict, train.scoring.peers):
+        monkeypatch.setattr(module, "predict_image", alone)
+    model = model_at(finished, InputSpec())
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(model.predict, [image] * 8))
 
 
 def test_a_mask_never_replaces_a_photo(drawn: Dataset) -> None:
