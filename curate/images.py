@@ -38,6 +38,9 @@ THUMBNAIL_PX = 32
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF", "JPEG2000")
 """What is read, whatever a file is called. Pillow knows more: it would run Ghostscript on an EPS named `a.jpg`."""
 
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
+"""What counts as an image in a folder; a file that is named itself may be called anything."""
+
 Image.MAX_IMAGE_PIXELS = None  # the cap above is checked here, on the header, with a message of our own
 
 UNDECODABLE = "the pixels cannot be decoded"

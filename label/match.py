@@ -11,8 +11,9 @@ from typing import TypeVar
 
 import polars as pl
 
+from curate.images import IMAGE_SUFFIXES
 from curate.sources.names import safe_name
-from label.formats.record import IMAGE_SUFFIXES, HandLabel
+from label.formats.record import HandLabel
 
 Found = frozenset[str]
 Key = TypeVar("Key", str, int)

@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 from curate.errors import FormatError
 from curate.files import readable_faults, sha256_file
+from curate.images import IMAGE_SUFFIXES
 from curate.sources.lookup import Inside
-from label.formats.record import IMAGE_SUFFIXES, HandLabel, files_under
+from label.formats.record import HandLabel, files_under
 from label.match import NUMBER, base, origins_of, without_suffix
 
 DRAWN = "Segmentation"

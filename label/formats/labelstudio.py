@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import FormatError
+from curate.images import IMAGE_SUFFIXES
 from curate.masks import Mask, Rle, SizeHW, encode
 from label.formats.reading import (
     Peek,
@@ -30,7 +31,7 @@ from label.formats.reading import (
     some_of,
     utc_time,
 )
-from label.formats.record import IMAGE_SUFFIXES, Drawing, HandLabel, Options, Refusal, relative_name
+from label.formats.record import Drawing, HandLabel, Options, Refusal, relative_name
 from label.regions import Classes, Region, draw_regions, ellipse, polygon, without_area
 
 SUFFIXES = (".json",)

@@ -19,7 +19,7 @@ from curate.cli import cli
 from curate.dataset import Dataset
 from curate.errors import CurateError, MachineError, MissingError, UsageError
 from curate.files import sha256_file
-from curate.images import read_grey
+from curate.images import IMAGE_SUFFIXES, read_grey
 from curate.person_model import InputSpec
 from label.options_cli import model_at
 from tests.onnx_models import brightness
@@ -247,6 +247,16 @@ def test_a_photo_named_as_another_ones_cutout(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"")
     with pytest.raises(UsageError, match=r"both would write a-cutout\.png"):
         listed_images([tmp_path], tmp_path / "out")
+
+
+@pytest.mark.parametrize("suffix", [*sorted(IMAGE_SUFFIXES), ".JPG"])
+def test_every_kind_of_photo_in_a_folder_is_predicted(suffix: str, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (6, 4), "red").save(tmp_path / "photos" / f"a{suffix}")
+    listed = listed_images([tmp_path / "photos"], tmp_path / "out")
+    outcomes = predict_files(lambda image: np.zeros(image.shape[:2], np.float32), listed, tmp_path / "out")
+    assert [error for _, error in outcomes] == [None]
+    assert read_grey(tmp_path / "out" / "a.png").shape == (4, 6)
 
 
 def test_places_that_hold_no_photo(tmp_path: Path) -> None:
