@@ -192,15 +192,6 @@ def jpeg_quality(path: Path) -> int | None:
     return max(1, min(100, round(100 - percent / 2 if percent <= 100 else 5000 / percent)))
 
 
-def check_image(path: Path, size_hw: SizeHW) -> None:
-    """Read a photograph to its end, without keeping its pixels.
-
-    Raises:
-        As `examine_image`.
-    """
-    examine_image(path, size_hw)
-
-
 def examine_image(path: Path, size_hw: SizeHW) -> NDArray[np.uint8]:
     """A photograph read to its end: its brightness as a (THUMBNAIL_PX, THUMBNAIL_PX) uint8 thumbnail.
 
