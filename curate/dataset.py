@@ -249,7 +249,7 @@ def read_table(path: Path, columns: pl.Schema, later: Collection[str] = ()) -> p
 
 def odd_names(table: pl.LazyFrame) -> pl.LazyFrame:
     """The first sample_id that is no name of a file, where there is any."""
-    return table.filter(~is_file_name("sample_id").fill_null(False)).select("sample_id").head(1)
+    return table.filter(~is_file_name().fill_null(False)).select("sample_id").head(1)
 
 
 def check_names(path: Path, odd: pl.DataFrame) -> None:
@@ -258,9 +258,9 @@ def check_names(path: Path, odd: pl.DataFrame) -> None:
         raise FormatError(path, f"the sample_id {name!r} is no file name")
 
 
-def is_file_name(column: str) -> pl.Expr:
-    """Whether a text can be the name of a file, and of one in no other folder."""
-    name = pl.col(column)
+def is_file_name() -> pl.Expr:
+    """Whether a row's sample_id can be the name of a file, and of one in no other folder."""
+    name = pl.col("sample_id")
     return name.str.contains(r"^[^/\\\p{Cc}]{1,240}$") & ~name.is_in([".", ".."])
 
 

@@ -38,6 +38,9 @@ THUMBNAIL_PX = 32
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF", "JPEG2000")
 """What is read, whatever a file is called. Pillow knows more: it would run Ghostscript on an EPS named `a.jpg`."""
 
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
+"""What counts as an image in a folder; a file that is named itself may be called anything."""
+
 Image.MAX_IMAGE_PIXELS = None  # the cap above is checked here, on the header, with a message of our own
 
 UNDECODABLE = "the pixels cannot be decoded"
@@ -187,15 +190,6 @@ def jpeg_quality(path: Path) -> int | None:
             return None
         percent = 100 * sum(tables[0]) / JPEG_LUMA_SUM
     return max(1, min(100, round(100 - percent / 2 if percent <= 100 else 5000 / percent)))
-
-
-def check_image(path: Path, size_hw: SizeHW) -> None:
-    """Read a photograph to its end, without keeping its pixels.
-
-    Raises:
-        As `examine_image`.
-    """
-    examine_image(path, size_hw)
 
 
 def examine_image(path: Path, size_hw: SizeHW) -> NDArray[np.uint8]:

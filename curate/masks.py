@@ -195,16 +195,17 @@ def touched_edges(mask: Mask) -> str:
     return "".join(name for name, line in sides.items() if line.any())
 
 
-def box_of(mask: Mask) -> tuple[int, int, int, int] | None:
-    """Left, top, right and bottom px of the mask's box, right and bottom being the last column and row; None if empty.
+def bbox_xywh(mask: Mask) -> tuple[int, int, int, int]:
+    """The box around a mask's pixels in px: left, top, width, height; all 0 for an empty mask.
 
-    >>> box_of(np.array([[0, 0, 0], [0, 1, 1]], bool))
+    >>> bbox_xywh(np.array([[0, 0, 0], [0, 1, 1]], bool))
     (1, 1, 2, 1)
     """
-    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
-    if not columns.size:
-        return None
-    return int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1])
+    if mask.flags.f_contiguous:  # as rles are decoded; OpenCV would copy it
+        top, left, height, width = cv2.boundingRect(mask.T.view(np.uint8))
+    else:
+        left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
+    return left, top, width, height
 
 
 SMALLEST_PART = 0.01

@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from curate.masks import SMALLEST_PART, Mask, box_of
+from curate.masks import SMALLEST_PART, Mask, bbox_xywh
 from curate.person_model import Photo, Predict, Probability, both_views
 
 HALF = 0.5
@@ -59,16 +59,10 @@ def guess_of(probability: Probability) -> Guess:
     told = np.flatnonzero(area_px >= max(1, SMALLEST_PART * area_px.sum()))
     regions = [
         {
-            "bbox_xywh": bbox_xywh(person & (nearest == number)),
+            "bbox_xywh": list(bbox_xywh(person & (nearest == number))),
             "area_px": int(area_px[number]),
             "confidence": float(right_px[number] / (area_px[number] + missed_px[number])),
         }
         for number in sorted(told, key=lambda number: -area_px[number])
     ]
     return Guess(person, float(right_px.sum() / (area_px.sum() + missed_px.sum())), regions)
-
-
-def bbox_xywh(mask: Mask) -> list[int]:
-    """The box around a mask that is not empty, px."""
-    left, top, right, bottom = box_of(mask) or (0, 0, -1, -1)
-    return [left, top, right - left + 1, bottom - top + 1]

@@ -15,12 +15,13 @@ import polars as pl
 from curate.dataset import Dataset, Header, Source
 from curate.errors import CurateError, FormatError, MissingError, UsageError
 from curate.files import readable_faults, scratch_folder
+from curate.images import IMAGE_SUFFIXES
 from curate.revise import check_place, existing_revision, revise
 from curate.threads import Watch, unwatched
 from label.adding import Addition, add_photographs
 from label.archive import unpacked
 from label.formats import FORMATS, detect_format, kinds_of, read_labels
-from label.formats.record import IMAGE_SUFFIXES, Options, printable
+from label.formats.record import Options, printable
 from label.intake import Intake, edits_of, revised_samples, source_of, take_in, times_of
 from label.outcome import Ask, Meeting
 from label.photographs import Photographs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import zipfile
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -20,11 +20,7 @@ from curate.sources.names import sample_keys
 from curate.threads import Watch, unwatched
 from label.formats.record import HandLabel, Refusal, printable
 from label.match import index_samples
-from label.merge import (
-    added_edit,
-    is_addition,
-    placed_row,
-)
+from label.merge import Place, added_edit, is_addition, placement
 from label.outcome import SOURCE, Made, Meeting, maker_of, outcome_of
 from label.rules import build_recipe, split_ratios
 
@@ -91,7 +87,8 @@ class Intake:
 
     def without(self, names: Iterable[str]) -> Intake:
         """The same without the changes of some sample_ids."""
-        changes = {name: change for name, change in self.changes.items() if name not in set(names)}
+        left_out = set(names)
+        changes = {name: change for name, change in self.changes.items() if name not in left_out}
         return Intake(changes, self.refusals, self.notes)
 
     @property
@@ -121,7 +118,7 @@ def take_in(labels: Iterable[HandLabel | Refusal], meeting: Meeting, watch: Watc
     # A forked process has no terminal to ask at.
     outcome = outcomes(numbers) if meeting.policy == "ask" else map_rows(outcomes, numbers, tick, PART)
     names = new_names([one for one in outcome if isinstance(one, Made)], dataset.named)
-    place = placement(dataset)
+    place = placement_in(dataset)
     intake, contested = Intake(), set[str]()
     for label, one in zip(read, outcome, strict=True):
         if isinstance(one, Refusal):
@@ -159,11 +156,11 @@ def named(change: Change, sample_id: str, meeting: Meeting) -> Change:
     return replace(change, row=row, edit=added_edit(row, maker_of(change.label, meeting), version))
 
 
-def placement(dataset: Dataset) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """What gives a row of the pool that got a label its split and fold."""
+def placement_in(dataset: Dataset) -> Place:
+    """What gives a row of the pool that got a label its split and fold, by the rules of the dataset's build."""
     ratios = split_ratios(build_recipe(dataset.header)) if "pool" in dataset.samples["split"] else RATIOS
     seed = int(dataset.header.recipe.get("seed") or 0)
-    return lambda row: placed_row(row, dataset.samples, seed, ratios)
+    return placement(dataset.samples, seed, ratios)
 
 
 def times_of(dataset: Dataset) -> dict[str, str]:

@@ -11,8 +11,9 @@ from typing import TypeVar
 
 import polars as pl
 
+from curate.images import IMAGE_SUFFIXES
 from curate.sources.names import safe_name
-from label.formats.record import IMAGE_SUFFIXES, HandLabel
+from label.formats.record import HandLabel
 
 Found = frozenset[str]
 Key = TypeVar("Key", str, int)
@@ -108,15 +109,17 @@ def clues_of(name: str, index: SampleIndex) -> list[Found]:
 
 
 def origins_of(path: str) -> tuple[str, ...]:
-    """The path, and the one of the file that Label Studio or Roboflow made it from, where it is called so.
+    """The path, and those of the files that Roboflow and Label Studio made it from, where it is called so.
 
     >>> origins_of("set/0123abcd-photo.jpg"), origins_of("photo_png.rf.0123456789abcdef0123.jpg")
     (('set/0123abcd-photo.jpg', 'set/photo.jpg'), ('photo_png.rf.0123456789abcdef0123.jpg', 'photo.png'))
     """
     folder, slash, name = path.rpartition("/")
-    copied, uploaded = ROBOFLOW.fullmatch(without_suffix(name)), UPLOADED.match(name)
-    origin = f"{copied[1]}.{copied[2]}" if copied else name[uploaded.end() :] if uploaded else name
-    return tuple(dict.fromkeys((path, f"{folder}{slash}{origin}")))
+    copied = ROBOFLOW.fullmatch(without_suffix(name))
+    original = f"{copied[1]}.{copied[2]}" if copied else name
+    uploaded = UPLOADED.match(original)
+    names = (name, original, original[uploaded.end() :] if uploaded else original)
+    return tuple(dict.fromkeys(f"{folder}{slash}{one}" for one in names))
 
 
 def _by_path(name: str, index: SampleIndex) -> Found:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 import msgspec
 import polars as pl
@@ -14,6 +14,9 @@ from curate.decisions import WEIGHTS
 from curate.guesses import MODEL, PSEUDO
 from curate.masks import IGNORE, PERSON, Target, area_fraction, iou, target_of, touched_edges
 from label.formats.record import Maker
+
+Place: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
+"""From the row of a pool image to the same in a split and fold."""
 
 MERGES = ("replace", "union", "intersect")
 """How two masks become one."""
@@ -101,29 +104,30 @@ def is_unlabelled(row: dict[str, Any]) -> bool:
     return bool(row["split"] == "pool" or row["origin"] == MODEL)
 
 
-def placed_row(
-    row: dict[str, Any], samples: pl.DataFrame, seed: int, ratios: Mapping[str, float] = RATIOS
-) -> dict[str, Any]:
-    """The row of a pool image that got a label, in the split and fold where `curate build` would have put it.
+def placement(samples: pl.DataFrame, seed: int, ratios: Mapping[str, float] = RATIOS) -> Place:
+    """What puts the row of a pool image that got a label where `curate build` would have put it.
 
     It follows its group where that has labelled images; else the hash of seed and group decides.
 
     Args:
-        row: A row whose split is `pool`.
         samples: The whole table; its training split says how many folds there are.
         seed: The seed the dataset was built with.
         ratios: Of its splits.
     """
-    group = row["group"]
-    labelled = samples.filter(pl.col("split").is_in(["train", "val", "test"]))
-    kin = labelled.filter(pl.col("group") == group)
-    if kin.height:
-        return row | kin.select("split", "fold").row(0, named=True)
-    split = split_of(group, seed, ratios)
+    labelled = samples.filter(pl.col("split").is_in(["train", "val", "test"])).select("group", "split", "fold")
+    places = {group: (split, fold) for group, split, fold in labelled.reverse().iter_rows()}
     folds = max(labelled["fold"].to_list(), default=-1) + 1
-    if split != "train" or not folds:
-        return row | {"split": split, "fold": -1}
-    return row | {"split": split, "fold": fold_of(group, folds, seed)}
+
+    def placed(row: dict[str, Any]) -> dict[str, Any]:
+        group = row["group"]
+        if group in places:
+            split, fold = places[group]
+        else:
+            split = split_of(group, seed, ratios)
+            fold = fold_of(group, folds, seed) if split == "train" and folds else -1
+        return row | {"split": split, "fold": fold}
+
+    return placed
 
 
 def edit_row(

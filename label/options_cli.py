@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -82,19 +83,11 @@ def onnx_model(path: Path, spec: InputSpec) -> Model:
 
 
 def run_model(path: Path, spec: InputSpec) -> Model:
-    """The best model of a run, which knows what its input looks like.
-
-    Raises:
-        UsageError: `spec` says so all the same.
-    """
-    if spec != InputSpec():
-        raise UsageError(f"--model {path}: is a run. Leave --input-size, --layout and --normalise out")
+    """The best model of a run; raises as `train.scoring.peers.open_predict`."""
     from train.config import read_config
 
     read_config(path)  # so that what is no run is refused before torch is imported
-    from train.inference.predict import predict_image
-    from train.models import device, load
+    from train.scoring.peers import open_predict
 
-    loaded = load(path)
-    loaded.model.to(device())
-    return Model(path, sha256_file(path / "best.safetensors"), {}, lambda image: predict_image(loaded, image))
+    predict = open_predict(f"{path}{os.sep}", spec)  # a folder, whatever word it is called
+    return Model(path, sha256_file(path / "best.safetensors"), {}, predict)

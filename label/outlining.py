@@ -20,23 +20,19 @@ FINE = 2
 Points = list[tuple[float, float]]
 
 
-def outlines(mask: Mask, tolerance_px: float = TOLERANCE_PX) -> list[Points]:
-    """Closed outlines, (x, y) px, whose union is the mask up to a tolerance.
+def outlines_by_part(mask: Mask, tolerance_px: float) -> list[list[Points]]:
+    """Closed outlines, (x, y) px, of each separate part; their union is the mask up to a tolerance.
 
-    Tools unite polygons and know no holes, so a part with holes is cut through each of them.
+    Tools unite polygons and know no holes, so a part with holes is cut through each of them. A part too thin for the
+    tolerance has no outline.
 
     Args:
         mask: (H, W) bool.
         tolerance_px: No outline moves farther than this; 0 keeps every pixel.
 
-    >>> sorted(outlines(np.pad(np.ones((2, 3), bool), 1), 0)[0])
+    >>> sorted(outlines_by_part(np.pad(np.ones((2, 3), bool), 1), 0)[0][0])
     [(1.0, 1.0), (1.0, 3.0), (4.0, 1.0), (4.0, 3.0)]
     """
-    return [outline for part in outlines_by_part(mask, tolerance_px) for outline in part]
-
-
-def outlines_by_part(mask: Mask, tolerance_px: float) -> list[list[Points]]:
-    """The outlines of each separate part of the mask, as `outlines`; of a part too thin for them, none."""
     size_hw: SizeHW = (mask.shape[0], mask.shape[1])
     simple = (part.simplify(tolerance_px) for part in parts(mask))
     drawn = ([[(x, y) for x, y in piece.exterior.coords[:-1]] for piece in without_holes(part)] for part in simple)

@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 from curate.errors import FormatError
 from curate.files import readable_faults, sha256_file
+from curate.images import IMAGE_SUFFIXES
 from curate.sources.lookup import Inside
-from label.formats.record import IMAGE_SUFFIXES, HandLabel, files_under
-from label.match import NUMBER, base, without_suffix
+from label.formats.record import HandLabel, files_under
+from label.match import NUMBER, base, origins_of, without_suffix
 
 DRAWN = "Segmentation"
 """How VOC's folders of masks begin, in which pictures are no photographs."""
@@ -86,7 +87,8 @@ class Photographs:
         if label.ends_in is not None:
             meant = [one for one in self._all if ends_in(one.name) == label.ends_in]
         else:
-            meant = next((found for name in label.names if (found := self._called(name))), [])
+            names = [*label.names, *(origin for name in label.names for origin in origins_of(name))]
+            meant = next((found for name in names if (found := self._called(name))), [])
         if len(meant) > 1:
             problem = f"its photograph may be {meant[0].file} or {meant[1].file}. Leave one out"
             raise FormatError(label.file, problem, label.place)

@@ -23,7 +23,7 @@ from curate.threads import Watch, unwatched
 from label.formats.record import Maker
 from label.guessing import Guess, guess
 from label.importing import spool_for
-from label.merge import edit_row, placed_row
+from label.merge import edit_row, placement
 from label.outcome import write_mask
 from label.rules import build_recipe, retagged
 
@@ -252,13 +252,13 @@ def accept(
     dataset: Dataset, made: Sequence[Made], accept_above: float | None, ratios: Mapping[str, float] = TO_TRAIN
 ) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """The new row of every guess by sample_id, in training where it is sure enough; and those that are held back."""
-    samples, seed = returned(dataset.samples), int(dataset.header.recipe.get("seed") or 0)
+    place = placement(returned(dataset.samples), int(dataset.header.recipe.get("seed") or 0), ratios)
     rows, held_back = {one.sample_id: one.row for one in made}, []
     for one in made:
         confidence = one.prelabel["confidence"]
         if accept_above is None or confidence <= accept_above or one.row["origin"] != MODEL:
             continue
-        row = accepted_row(one.row, confidence, samples, seed, ratios)
+        row = accepted_row(place(one.row), confidence)
         if row is None:
             held_back.append(one.sample_id)
         else:
@@ -266,28 +266,18 @@ def accept(
     return rows, held_back
 
 
-def accepted_row(
-    row: dict[str, Any],
-    confidence: float,
-    samples: pl.DataFrame,
-    seed: int,
-    ratios: Mapping[str, float] = TO_TRAIN,
-) -> dict[str, Any] | None:
+def accepted_row(placed: dict[str, Any], confidence: float) -> dict[str, Any] | None:
     """The row of a guess that is trained on; None where it must not be.
 
     That is where its group is held out, or a reviewer's verdict stands, which is about a label to come.
 
     Args:
-        row: In the pool.
+        placed: In the split that its group is placed in.
         confidence: Its weight in training.
-        samples: The whole table, no guess in training.
-        seed: The seed the dataset was built with.
-        ratios: Of the splits; only what falls to `train` is trained on.
     """
-    placed = placed_row(row, samples, seed, ratios)
-    if placed["split"] != "train" or WEIGHTS.keys() & set(row["tags"]):
+    if placed["split"] != "train" or WEIGHTS.keys() & set(placed["tags"]):
         return None
-    return placed | {"weight": confidence, "tags": [*row["tags"], PSEUDO]}
+    return placed | {"weight": confidence, "tags": [*placed["tags"], PSEUDO]}
 
 
 def revised_samples(dataset: Dataset, rows: Mapping[str, dict[str, Any]], masks: Mapping[str, Path]) -> pl.DataFrame:

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from curate import images, schema
 from curate.dataset import Dataset, read_table
-from curate.errors import CurateError, ExistsError, FormatError, MissingError, UsageError
+from curate.errors import CurateError, ExistsError, MissingError, UsageError
 from curate.exports import (
     MARKER,
     Fill,
@@ -247,7 +246,5 @@ def task_of(dataset: Dataset, row: dict[str, Any], run: Path | None) -> Task:
     if not path.is_file():
         return Task(row, None, ignored)
     probability = images.read_grey(path, size_hw)
-    if probability.dtype != np.uint8:
-        raise FormatError(path, "is no prediction of 8 bits")
     person = probability >= HALF
     return Task(row, person, ignored & ~person)

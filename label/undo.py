@@ -51,15 +51,15 @@ def undo(
     if unknown:
         raise UsageError(f"--ids {unknown[0]}: has no edit in {dataset.root}. Those that have: {some(sorted(edits))}")
     rows = dataset.named
-    added = [name for name in chosen if is_addition(edits[name])]
-    edited = [name for name in chosen if name not in set(added)]
+    added = {name for name in chosen if is_addition(edits[name])}
+    edited = [name for name in chosen if name not in added]
     for name in edited:
         if edits[name]["old_row"] is None:
             told = "its edit is from before edits could be taken back. The version before it has the old mask"
             raise UsageError(f"--ids {name}: {told}")
     masks = {name: replaced_mask(dataset, edits[name], path) for name in edited}
     restored = {name: restored_row(rows[name], edits[name], path) for name in edited}
-    samples = [restored.get(name, row) for name, row in rows.items() if name not in set(added)]
+    samples = [restored.get(name, row) for name, row in rows.items() if name not in added]
     if not samples:
         raise UsageError(f"{dataset.root}: all its images were added by what is to be undone. Leave some of them out")
     header = revise(

@@ -11,9 +11,8 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
-from curate.exports import bbox_xywh
 from curate.images import target_png
-from curate.masks import Mask, area_px, encode, target_of
+from curate.masks import Mask, area_px, bbox_xywh, encode, target_of
 from label.formats.labelstudio import pack
 from label.outlining import iou_kept, outlines_by_part
 from label.regions import DEFAULT_IGNORE, DEFAULT_PERSON

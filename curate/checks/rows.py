@@ -62,7 +62,7 @@ def names() -> list[Claim]:
     named = pl.concat_str(pl.lit("images/"), pl.col("sample_id"), pl.lit(".<ext>"))
     mask = pl.concat_str(pl.lit("masks/"), pl.col("sample_id"), pl.lit(".png"))
     return [
-        cell("sample_id", is_file_name("sample_id"), "a file name"),
+        cell("sample_id", is_file_name(), "a file name"),
         Claim("image path", is_image_path(), shown("image"), named),
         Claim("mask path", is_mask_path(), shown("mask"), mask),
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +25,6 @@ UNSEEN = {"max_spacing": "spacing", "min_keypoints": "keypoints"}
 """Options whose rules ask for what only the sources tell, and the columns they ask for."""
 TRAITS = pl.Schema({"sample_id": pl.String, "parts": pl.Int64, "stairs": pl.Float64})
 """Measures of masks that rules ask for."""
-Copies = Mapping[str, Sequence[str]]
-"""sample_id -> the samples before it that its photograph is a copy of."""
 
 
 def check_rules(

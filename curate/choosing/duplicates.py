@@ -138,18 +138,6 @@ def near_pairs(signatures: NDArray[np.uint8]) -> Pairs:
     return _expanded(_sorted(np.concatenate(pairs), len(distinct)), firsts, number)
 
 
-def groups_of(pairs: Pairs, total: int) -> NDArray[np.int64]:
-    """For each of `total` images the first image it is connected with by pairs, itself where there is none; (N,)."""
-    first = np.arange(total)
-    while True:
-        ends = np.sort(first[pairs], axis=1)
-        if (ends[:, 0] == ends[:, 1]).all():
-            return first
-        np.minimum.at(first, ends[:, 1], ends[:, 0])
-        while (first[first] != first).any():
-            first = first[first]
-
-
 def are_near(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Whether pictures of signatures, both (P, 256) uint8, are nearly the same; (P,)."""
     first, second = _unpacked(one), _unpacked(other)

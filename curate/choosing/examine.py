@@ -17,10 +17,9 @@ from curate.decisions import WEIGHTS
 from curate.engine import map_table
 from curate.errors import CurateError
 from curate.files import sha256_bytes, sha256_file
-from curate.images import examine_image, target_png
+from curate.images import IMAGE_SUFFIXES, examine_image, target_png
 from curate.masks import Mask
 from curate.sources import Label, Read
-from curate.sources.lookup import IMAGE_SUFFIXES
 from curate.sources.outlines import spacing_px
 from curate.threads import Tick
 

@@ -278,7 +278,8 @@ def measure_part(rows: Sequence[tuple[int, int]], reads: Sequence[Read], limits:
 def choose_backgrounds(measured: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
     """The candidates with `kind` set to `background` for the seeded sample of readable ones that show nobody.
 
-    A few more than asked for are chosen, for those that turn out to be unreadable or copies; `build` returns these.
+    A few more than asked for are chosen, for those that turn out to be unreadable or copies;
+    `choose.with_enough_backgrounds` drops those that are left over.
     """
     if not recipe.backgrounds:
         return measured

@@ -62,7 +62,7 @@ def parse_split(text: str | None) -> Shares:
 
 
 def place(seed: int, purpose: str, group: str) -> float:
-    """The group's place in [0, 1): the first 52 bits of a SHA-256, the same on every machine."""
+    """The group's place from 0 to 1: the first 64 bits of a SHA-256, the same on every machine."""
     digest = hashlib.sha256(f"{seed}\0{purpose}\0{group}".encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 

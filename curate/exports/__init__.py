@@ -11,14 +11,12 @@ from pathlib import Path
 from typing import TypeAlias
 
 import msgspec
-import numpy as np
 import polars as pl
 
 from curate import schema
 from curate.dataset import Dataset, counts_of
 from curate.errors import JSON_ERRORS, ExistsError, MissingError, UsageError
 from curate.files import link_or_copy, readable_faults, staged_folder, write_atomic
-from curate.masks import Mask
 from curate.rows import Row
 from curate.sources import Note
 from curate.threads import Watch
@@ -190,16 +188,3 @@ def samples_in(splits: Splits) -> int:
 def licences_of(dataset: Dataset) -> list[str]:
     """The licences the samples state, each once, sorted."""
     return dataset.collect(dataset.scan.select(pl.col("licence").drop_nulls().unique().sort()))["licence"].to_list()
-
-
-def bbox_xywh(mask: Mask) -> tuple[int, int, int, int]:
-    """The box around a mask's pixels in px: left, top, width, height; all 0 for an empty mask.
-
-    >>> bbox_xywh(np.array([[0, 0, 0], [0, 1, 1]], bool))
-    (1, 1, 2, 1)
-    """
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not rows.size:
-        return 0, 0, 0, 0
-    left, top = int(columns[0]), int(rows[0])
-    return left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top

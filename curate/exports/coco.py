@@ -22,14 +22,13 @@ from curate.dataset import Dataset
 from curate.exports import (
     Exported,
     Splits,
-    bbox_xywh,
     lay_image,
     licences_of,
     samples_in,
     split_rows,
     write_export,
 )
-from curate.masks import Mask, Target
+from curate.masks import Mask, Target, bbox_xywh
 from curate.rows import Row
 from curate.sources import Note
 from curate.threads import Watch, map_threads, unwatched

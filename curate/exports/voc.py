@@ -22,7 +22,7 @@ from PIL import Image
 
 from curate import masks
 from curate.dataset import Dataset
-from curate.exports import Exported, Splits, bbox_xywh, lay_image, samples_in, split_rows, write_export
+from curate.exports import Exported, Splits, lay_image, samples_in, split_rows, write_export
 from curate.images import read_header
 from curate.masks import Target
 from curate.rows import Row
@@ -159,7 +159,7 @@ def annotation_xml(row: Row, target: Target | None, depth: int, dataset: str) ->
     add(root, "segmented", int(target is not None))
     person = target == masks.PERSON if target is not None else np.zeros((1, 1), bool)
     if person.any():
-        add_people(root, row, bbox_xywh(person))
+        add_people(root, row, masks.bbox_xywh(person))
     ElementTree.indent(root, "\t")
     encoded: bytes = ElementTree.tostring(root, "utf-8")
     return encoded + b"\n"

@@ -136,25 +136,22 @@ def kept_tile(root: Path, row: dict[str, Any], caption: str) -> Tile:
         return Tile(terminal.without_folders(str(error)), None, note=row["sample_id"])
 
 
-def drop_strips(
-    drops: pl.DataFrame, candidates: pl.DataFrame, reads: Sequence[Read], rows: int = DROP_ROWS
-) -> list[Strip]:
+def drop_strips(drops: pl.DataFrame, candidates: pl.DataFrame, reads: Sequence[Read]) -> list[Strip]:
     """A strip of examples for every rule that dropped images, in the order of the rules.
 
     Args:
         drops: As in `drops.parquet`.
         candidates: The candidate table with `read`, the index into `reads`; empty where the sources are not at hand.
         reads: The sources.
-        rows: Rows of tiles in each strip.
     """
     strips = []
     for rule in schema.RULES:
         dropped = drops.filter(rule=rule)
         if dropped.height:
             found = dropped.join(candidates.select("sample_id", "row", "read"), on="sample_id")
-            tiles = fill_rows(shuffled(found), lambda row: drop_tile(row, reads, reason(row)), rows)
+            tiles = fill_rows(shuffled(found), lambda row: drop_tile(row, reads, reason(row)), DROP_ROWS)
             remark = f"rule {rule}" + ("" if tiles else ": the sources do not lie where they lay at the build")
-            strips.append(Strip(f"{HEADINGS.get(rule, rule)}: {dropped.height:,}", remark, tiles, rows))
+            strips.append(Strip(f"{HEADINGS.get(rule, rule)}: {dropped.height:,}", remark, tiles, DROP_ROWS))
     return strips
 
 

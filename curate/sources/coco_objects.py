@@ -23,9 +23,10 @@ def touching_objects(image: CocoImage, person: masks.Mask, size_hw: SizeHW) -> l
     """
     reach: Rle | None = None
     found = []
-    box = masks.box_of(person)
-    if box is None:
+    left, top, width, height = masks.bbox_xywh(person)
+    if not width:
         return []
+    box = left, top, left + width - 1, top + height - 1
     for name, annotation in image.others():
         try:
             shape = shape_of(annotation.segmentation)

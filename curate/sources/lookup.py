@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from curate.errors import MissingError
-
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
+from curate.images import IMAGE_SUFFIXES
 
 
 def usual_folders(annotation: Path) -> list[Path]:

@@ -14,12 +14,12 @@ from curate import dataset
 from curate.errors import CurateError, MissingError, UsageError
 from curate.files import readable_faults, sha256_files
 from curate.foreground import Foreground
-from curate.images import check_regular, read_size_hw
+from curate.images import IMAGE_SUFFIXES, check_regular, read_size_hw
 from curate.masks import IGNORE, SizeHW, Target
 from curate.sources import CANDIDATES, Label, Limits, Measure, Note, Read, measure_target
 from curate.sources.fitting import fit_target
 from curate.sources.folders import files_below, name_problem, printable
-from curate.sources.lookup import IMAGE_SUFFIXES, Inside
+from curate.sources.lookup import Inside
 from curate.sources.mask_files import MASK_SUFFIXES, PairMask, read_mask
 from curate.sources.names import person_values, sample_keys, without_suffix
 from curate.threads import Watch, map_threads, unwatched

@@ -13,11 +13,11 @@ import polars as pl
 from curate import dataset, masks
 from curate.errors import CurateError, MissingError
 from curate.files import readable_faults, sha256_bytes
-from curate.images import read_size_hw
+from curate.images import IMAGE_SUFFIXES, read_size_hw
 from curate.masks import SizeHW
 from curate.sources import CANDIDATES, Label, Limits, Measure, Read
 from curate.sources.folders import files_below, name_problem, printable
-from curate.sources.lookup import IMAGE_SUFFIXES, Inside
+from curate.sources.lookup import Inside
 from curate.sources.names import sample_keys
 from curate.threads import Watch, map_threads, unwatched
 

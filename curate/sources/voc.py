@@ -13,10 +13,10 @@ from curate import dataset
 from curate.errors import CurateError, FormatError, MissingError
 from curate.files import readable_faults, sha256_files
 from curate.foreground import Foreground
-from curate.images import check_regular, read_size_hw
+from curate.images import IMAGE_SUFFIXES, check_regular, read_size_hw
 from curate.sources import CANDIDATES, Note, Read
 from curate.sources.folders import files_in, name_problem, printable, read_lines
-from curate.sources.lookup import IMAGE_SUFFIXES, Inside
+from curate.sources.lookup import Inside
 from curate.sources.names import person_classes, sample_keys
 from curate.sources.voc_labels import VocImage, VocLabels, stated_people
 from curate.sources.voc_xml import read_objects

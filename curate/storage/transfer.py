@@ -7,7 +7,6 @@ import os
 import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TypeVar
 
 from curate.dataset import SAMPLE_FOLDERS
 from curate.errors import MachineError, MismatchError
@@ -17,8 +16,6 @@ from curate.storage.listing import PLAIN, TABLE, File, Known, Listed
 from curate.storage.urls import OBJECTS, Url, kept_object, object_url
 from curate.terminal import counted
 from curate.threads import Tick, Watch
-
-Item = TypeVar("Item")
 
 
 def is_same(file: File, listed: Listed) -> bool:

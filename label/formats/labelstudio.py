@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import FormatError
+from curate.images import IMAGE_SUFFIXES
 from curate.masks import Mask, Rle, SizeHW, encode
 from label.formats.reading import (
     Peek,
@@ -30,13 +31,13 @@ from label.formats.reading import (
     some_of,
     utc_time,
 )
-from label.formats.record import IMAGE_SUFFIXES, Drawing, HandLabel, Options, Refusal, relative_name
+from label.formats.record import Drawing, HandLabel, Options, Refusal, relative_name
 from label.regions import Classes, Region, draw_regions, ellipse, polygon, without_area
 
 SUFFIXES = (".json",)
 TOOL = "Label Studio"
-UPLOADED = re.compile(r"[0-9a-f]{8}-(?=.)")
-"""What Label Studio puts before the name of a file that was uploaded."""
+UPLOAD = re.compile(r"^((?:.*/)?upload/[0-9]+/)[0-9a-f]{8}-(?=[^/]+$)")
+"""An uploaded file: Label Studio puts eight digits before the name of each, which only there can be no date."""
 CLASS_KEYS = (
     *("brushlabels", "polygonlabels", "rectanglelabels", "ellipselabels", "keypointlabels", "labels"),
     *("vectorlabels", "bitmasklabels"),
@@ -353,9 +354,7 @@ def names_of(data: Mapping[str, Any]) -> tuple[str, ...]:
     """What the image of a task may be called: every text in its data that is a path or an address of an image."""
     paths = [path_of(text) for text in data.values() if isinstance(text, str)]
     found = [path for path in paths if PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES]
-    folders = [path.rpartition("/") for path in found]
-    plain = [f"{folder}{slash}{UPLOADED.sub('', name, count=1)}" for folder, slash, name in folders]
-    return tuple(dict.fromkeys([*found, *plain]))
+    return tuple(dict.fromkeys([*found, *(UPLOAD.sub(r"\1", path) for path in found)]))
 
 
 def path_of(text: str) -> str:

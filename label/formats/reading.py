@@ -59,21 +59,20 @@ def read_text(file: Path, most: int | None = None) -> bytes:
     return data
 
 
-def read_json(file: Path, kind: type[T], tool: str, *, strict: bool = True, most: int | None = None) -> T:
+def read_json(file: Path, kind: type[T], tool: str, *, most: int | None = None) -> T:
     """A JSON file's content, its types checked.
 
     Args:
         file: The file.
         kind: What it is to hold.
         tool: Whose file it is, for messages.
-        strict: Whether numbers in quotes are refused.
         most: Largest number of bytes; None: MAX_BYTES.
 
     Raises:
         FormatError: It is too large, no UTF-8 or JSON, or a field is not what the tool writes there.
     """
     try:
-        return msgspec.json.decode(read_text(file, most), type=kind, strict=strict)
+        return msgspec.json.decode(read_text(file, most), type=kind)
     except msgspec.ValidationError as error:
         raise FormatError(file, f"is not {tool}'s: {error}. Save it again in {tool}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

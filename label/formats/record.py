@@ -13,8 +13,6 @@ from curate.exports import MARKER
 from curate.files import sha256_bytes, sha256_file
 from curate.masks import SizeHW, Target
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"})
-
 
 @dataclass(frozen=True)
 class Options:

@@ -15,9 +15,10 @@ from pathlib import Path
 import yaml
 
 from curate.errors import CurateError, FormatError, UsageError
+from curate.images import IMAGE_SUFFIXES
 from curate.masks import SizeHW
 from label.formats.reading import each_file, first_image, label_files, read_bytes, some_of
-from label.formats.record import IMAGE_SUFFIXES, Drawing, HandLabel, Options, Refusal, files_under, relative_name
+from label.formats.record import Drawing, HandLabel, Options, Refusal, files_under, relative_name
 from label.regions import Classes, Region, draw_regions, polygon
 
 SUFFIXES = (".txt",)

@@ -221,8 +221,9 @@ def test_findings_of_one_kind_are_summed_up_after_the_first() -> None:
 
 def test_a_finding_is_one_line_whatever_a_table_holds(copy: Path) -> None:
     change_samples(copy, origin="", sample_id="a\nb\x1b[2J")
-    for finding in check_dataset(copy).findings:
-        assert str(finding).isprintable()
+    findings = check_dataset(copy).findings
+    assert findings
+    assert all(str(finding).isprintable() for finding in findings)
 
 
 def run(capfd: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:

@@ -19,12 +19,11 @@ from curate.choosing.recipe import make_recipe
 from curate.cli import main
 from curate.dataset import Dataset, open_dataset, write_table
 from curate.errors import CurateError, ExistsError, FormatError, MachineError, MissingError, UsageError
-from curate.exports import MARKER, bbox_xywh
+from curate.exports import MARKER
 from curate.exports.coco import export_coco
 from curate.exports.voc import export_voc
 from curate.files import staged_folder
 from tests.curate.exporting import small_dataset, tree
-from tests.drawing import mask
 
 WRITERS = pytest.mark.parametrize("export", [export_coco, export_voc], ids=["coco", "voc"])
 Export = Callable[..., object]
@@ -33,14 +32,6 @@ Export = Callable[..., object]
 @pytest.fixture
 def dataset(tmp_path: Path) -> Dataset:
     return small_dataset(tmp_path / "people")
-
-
-@pytest.mark.parametrize(
-    ("drawing", "box"),
-    [("#", (0, 0, 1, 1)), ("....\n..#.\n.#..", (1, 1, 2, 2)), ("...\n...", (0, 0, 0, 0)), ("##\n##\n##", (0, 0, 2, 3))],
-)
-def test_a_box_is_the_masks(drawing: str, box: tuple[int, int, int, int]) -> None:
-    assert bbox_xywh(mask(drawing)) == box
 
 
 @WRITERS

@@ -112,11 +112,6 @@ def test_dropped_images_of_a_child_are_shown_from_its_parent(run: Run, people: s
     )
 
 
-def colours(page: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> int:
-    """How many colours a page has: thousands where it shows photographs of noise."""
-    return len(np.unique(page.reshape(-1, 3), axis=0))
-
-
 def test_a_version_made_by_label_import_says_where_to_look(run: Run, people: str) -> None:
     header = json.loads(Path("people/dataset.json").read_text())
     header["recipe"] = {"command": "label import", "labels": "x"}

@@ -137,6 +137,26 @@ def test_band_width(size_hw: tuple[int, int], width: int) -> None:
     assert masks.band_width_px(size_hw) == width
 
 
+@pytest.mark.parametrize(
+    ("drawing", "box"),
+    [("#", (0, 0, 1, 1)), ("....\n..#.\n.#..", (1, 1, 2, 2)), ("...\n...", (0, 0, 0, 0)), ("##\n##\n##", (0, 0, 2, 3))],
+)
+def test_a_box_is_the_masks(drawing: str, box: tuple[int, int, int, int]) -> None:
+    assert masks.bbox_xywh(mask(drawing)) == box
+
+
+@everywhere
+@given(drawn)
+def test_a_box_equals_brute_force_whatever_order_the_pixels_lie_in(drawing: Mask) -> None:
+    rows, columns = np.nonzero(drawing)
+    box = (0, 0, 0, 0)
+    if rows.size:
+        left, top = columns.min(), rows.min()
+        box = (left, top, columns.max() + 1 - left, rows.max() + 1 - top)
+    for one in (drawing, np.asfortranarray(drawing), np.tile(drawing, (1, 2))[:, : drawing.shape[1]]):
+        assert masks.bbox_xywh(one) == box
+
+
 @everywhere
 @given(drawn, st.integers(1, 4))
 def test_the_boundary_band_equals_brute_force(drawing: Mask, width_px: int) -> None:

@@ -16,8 +16,6 @@ from curate.sources import Limits, Read
 from curate.sources.pairs import match, read_pairs
 from tests.curate.scenes import SIZE_HW, mask_png, matrix_file, photo
 
-PIXELS = SIZE_HW[0] * SIZE_HW[1]
-
 
 def left(share: float) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """A mask of the left share of the picture."""

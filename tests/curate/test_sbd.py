@@ -14,10 +14,8 @@ from curate.foreground import Foreground
 from curate.sources import Limits, Read
 from curate.sources.sbd import read_sbd_classes, read_sbd_objects
 from curate.sources.voc import read_voc
-from tests.curate.scenes import SIZE_HW, matrix_file, photo
+from tests.curate.scenes import matrix_file, photo
 from tests.curate.voc_scenes import blank, sbd_image, sbd_mat
-
-PIXELS = SIZE_HW[0] * SIZE_HW[1]
 
 
 def read(root: Path, **foreground: Any) -> Read:

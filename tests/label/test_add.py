@@ -299,6 +299,17 @@ def noise(seed: int) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(small).resize(SIZE[::-1], Image.Resampling.BICUBIC))
 
 
+@pytest.mark.parametrize(("tool", "name"), [("coco", "0123abcd-street.jpg"), ("labelstudio", "street.jpg")])
+def test_the_photograph_of_an_upload_is_found_by_its_own_name(
+    one: Dataset, tmp_path: Path, tool: str, name: str
+) -> None:
+    path = exports.POLYGONS[tool](tmp_path / "x", name, SIZE, BIG)
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(noise(1)).save(tmp_path / "photos" / "street.jpg")
+    imported = add(one, None, path, [tmp_path / "photos"])
+    assert sorted(imported.intake.added) == ["labels-street"]
+
+
 PLACES = {
     "labelme": "",
     "cvat": "images",

@@ -202,6 +202,21 @@ def test_label_studio_names_images_by_its_data(tmp_path: Path) -> None:
     assert names_of({"image": "/data/local-files/?d=set/a%20b.png", "text": "no image"}) == ("set/a b.png",)
 
 
+@pytest.mark.parametrize(
+    ("image", "name"),
+    [
+        pytest.param("/data/upload/1/20240115-photo.jpg", "photo.jpg", id="an-upload-always-has-a-prefix"),
+        pytest.param("/data/local-files/?d=set/20240115-photo.jpg", "20240115-photo.jpg", id="a-date"),
+        pytest.param("s3://bucket/0a1b2c3d-photo.jpg", "0a1b2c3d-photo.jpg", id="no-upload"),
+        pytest.param("/data/upload/1/x-0a1b2c3d-photo.jpg", "x-0a1b2c3d-photo.jpg", id="no-prefix"),
+    ],
+)
+def test_label_studio_takes_nothing_from_a_name_but_the_prefix_of_an_upload(image: str, name: str) -> None:
+    from label.formats.labelstudio import names_of
+
+    assert names_of({"image": image})[-1].rpartition("/")[2] == name
+
+
 def test_a_turned_image_is_refused(tmp_path: Path) -> None:
     path = exports.labelstudio(tmp_path, "photo.jpg", SIZE, [("person", SQUARE)])
     (task,) = json.loads((path / "project.json").read_text())

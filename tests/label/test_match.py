@@ -64,6 +64,7 @@ def label(*names: str, content: str | None = None) -> HandLabel:
         pytest.param(
             ["train/img.001_jpg.rf.0123456789abcdef0123456789abcdef.jpg"], None, "pairs-img.001", id="roboflow"
         ),
+        pytest.param(["0123abcd-7_png.rf.0123456789abcdef0123.jpg"], None, "pairs-7", id="roboflow-of-an-upload"),
         pytest.param(["unknown.jpg"], "D", "pairs-a-1", id="content-of-an-unknown-name"),
         pytest.param(["7"], "B", "coco-7", id="content-narrows-the-stem"),
         pytest.param(["7.jpg", "000000000139"], "A", "coco-000000000139", id="content-decides-between-names"),

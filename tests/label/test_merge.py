@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 from curate import schema
 from curate.choosing.splits import fold_groups, split_of
 from label.formats.record import Maker
-from label.merge import MERGES, RESTORED, edit_row, lost_regions, merge_targets, placed_row, relabelled_row
+from label.merge import MERGES, RESTORED, edit_row, lost_regions, merge_targets, placement, relabelled_row
 from tests.drawing import target
 
 TARGETS = hnp.arrays(np.uint8, (3, 4), elements=st.sampled_from([0, 128, 255]))
@@ -126,8 +126,8 @@ def table_of(*rows: tuple[str, str, int]) -> pl.DataFrame:
 
 
 def test_a_pool_image_goes_where_its_group_is() -> None:
-    samples = table_of(("g", "pool", -1), ("g", "train", 2), ("h", "val", -1))
-    placed = placed_row(a_row(split="pool"), samples, seed=0)
+    samples = table_of(("g", "pool", -1), ("g", "train", 2), ("g", "train", 1), ("h", "val", -1))
+    placed = placement(samples, seed=0)(a_row(split="pool"))
     assert (placed["split"], placed["fold"]) == ("train", 2)
 
 
@@ -138,12 +138,12 @@ def test_a_pool_image_alone_goes_where_build_would_put_it() -> None:
     samples = table_of(*((group, splits[group], folds.get(group, -1)) for group in groups))
     for group in groups:
         others = samples.filter(pl.col("group") != group)
-        placed = placed_row(a_row(split="pool", group=group), others, seed=3)
+        placed = placement(others, seed=3)(a_row(split="pool", group=group))
         assert (placed["split"], placed["fold"]) == (splits[group], folds.get(group, -1))
 
 
 def test_a_pool_image_has_no_fold_where_there_are_none() -> None:
     for number in range(20):
-        placed = placed_row(a_row(split="pool", group=f"g{number}"), table_of(("h", "train", -1)), seed=0)
+        placed = placement(table_of(("h", "train", -1)), seed=0)(a_row(split="pool", group=f"g{number}"))
         assert placed["split"] in ("train", "val", "test")
         assert placed["fold"] == -1

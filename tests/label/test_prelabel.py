@@ -392,9 +392,9 @@ def test_a_guess_is_never_held_out_when_splits_are_made_anew(one: Dataset, model
         (["--dry-run", "--layout", "nhwc"], 1, "takes images of 40 channels"),
         (["--dry-run", "--model", "nothing.onnx"], 1, "nothing.onnx: no such model. Name an .onnx file"),
         (["--dry-run", "--model", "nothing"], 1, "nothing: no such run"),
-        (["--dry-run", "--model", "."], 2, "is a run. Leave --input-size, --layout and --normalise out"),
+        (["--dry-run", "--model", "."], 1, ".: is not a run"),
     ],
-    ids=["out", "no size", "other size", "layout", "no file", "no run", "options of a run"],
+    ids=["out", "no size", "other size", "layout", "no file", "no run", "folder"],
 )
 def test_what_cannot_be_done_is_told(
     words: list[str], code: int, told: str, one: Dataset, model: Model, curate: Any

@@ -21,18 +21,17 @@ from curate import schema
 from curate.cli import main
 from curate.dataset import Dataset, write_table
 from curate.errors import ExistsError, FormatError, MissingError, UsageError
-from curate.masks import PERSON, SizeHW, iou
+from curate.masks import PERSON, Mask, SizeHW, iou
 from label.formats.labelstudio import pack, unpack
 from label.formats.record import Options
 from label.importing import Request, import_labels
-from label.outlining import iou_kept, outlines
+from label.outlining import TOLERANCE_PX, Points, iou_kept, outlines_by_part
 from label.tasks import send
 from label.writers import WRITERS
 from tests.label.making import Photo, make_dataset
 
 SIZE: SizeHW = (60, 80)
 EXACT = ("cvat", "labelstudio", "coco", "png")
-rasters = st.integers(0, 2**32 - 1).map(lambda seed: np.random.default_rng(seed))
 
 
 def blob(seed: int, share: float = 0.5) -> np.ndarray[Any, Any]:
@@ -91,6 +90,10 @@ def test_what_goes_out_and_comes_in_unchanged_changes_nothing(tool: str, one: Da
             assert change.edit["iou_old_new"] >= sent.least_iou - 1e-9
         exact = send(one, tmp_path / "exact", tool, ["pairs-a", "pairs-b"], tolerance_px=0)
         assert exact.least_iou == 1.0
+
+
+def outlines(mask: Mask, tolerance_px: float = TOLERANCE_PX) -> list[Points]:
+    return [outline for part in outlines_by_part(mask, tolerance_px) for outline in part]
 
 
 @given(st.integers(0, 10_000), st.sampled_from([0.3, 0.5, 0.7]))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Lock
 from time import monotonic, sleep
 
 import numpy as np
@@ -13,11 +14,12 @@ from click.testing import CliRunner
 from PIL import Image
 
 import train.inference.predict
+import train.scoring.peers
 from curate.cli import cli
 from curate.dataset import Dataset
 from curate.errors import CurateError, MachineError, MissingError, UsageError
 from curate.files import sha256_file
-from curate.images import read_grey
+from curate.images import IMAGE_SUFFIXES, read_grey
 from curate.person_model import InputSpec
 from label.options_cli import model_at
 from tests.onnx_models import brightness
@@ -197,6 +199,23 @@ def test_a_run_is_opened_to_guess_masks(finished: Path, drawn: Dataset) -> None:
     assert (model.name, model.sha256) == (finished.name, sha256_file(finished / "best.safetensors"))
 
 
+def test_threads_ask_a_run_one_after_the_other(finished: Path, drawn: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    busy, image = Lock(), drawn.image(drawn.rows()[0])
+
+    def alone(*_: object) -> bool:
+        free = busy.acquire(blocking=False)
+        sleep(0.01)
+        if free:
+            busy.release()
+        return free
+
+    for module in (train.inference.predict, train.scoring.peers):
+        monkeypatch.setattr(module, "predict_image", alone)
+    model = model_at(finished, InputSpec())
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(model.predict, [image] * 8))
+
+
 def test_a_mask_never_replaces_a_photo(drawn: Dataset) -> None:
     with pytest.raises(UsageError, match=r"is one of the images and would be replaced"):
         listed_images([drawn.root / "images"], drawn.root / "images")
@@ -228,6 +247,16 @@ def test_a_photo_named_as_another_ones_cutout(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"")
     with pytest.raises(UsageError, match=r"both would write a-cutout\.png"):
         listed_images([tmp_path], tmp_path / "out")
+
+
+@pytest.mark.parametrize("suffix", [*sorted(IMAGE_SUFFIXES), ".JPG"])
+def test_every_kind_of_photo_in_a_folder_is_predicted(suffix: str, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (6, 4), "red").save(tmp_path / "photos" / f"a{suffix}")
+    listed = listed_images([tmp_path / "photos"], tmp_path / "out")
+    outcomes = predict_files(lambda image: np.zeros(image.shape[:2], np.float32), listed, tmp_path / "out")
+    assert [error for _, error in outcomes] == [None]
+    assert read_grey(tmp_path / "out" / "a.png").shape == (4, 6)
 
 
 def test_places_that_hold_no_photo(tmp_path: Path) -> None:

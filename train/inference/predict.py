@@ -16,7 +16,7 @@ from torch import nn
 
 from curate.errors import CurateError, MachineError, MissingError, UsageError
 from curate.files import sync_tree, write_atomic
-from curate.images import prediction_png
+from curate.images import IMAGE_SUFFIXES, prediction_png
 from curate.masks import SizeHW
 from curate.orientation import as_stored, read_upright
 from curate.person_model import Predict
@@ -26,9 +26,6 @@ from train.data.cache import resize_image
 from train.engine.execution import autocast
 from train.inference.composite import Background, composed, cut_out, picture_png
 from train.models import Loaded
-
-SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
-"""What counts as an image in a folder; a file that is named itself may be called anything."""
 
 CUTOUT, COMPOSITE = "-cutout", "-composite"
 ENDINGS = ("", CUTOUT, COMPOSITE)
@@ -124,9 +121,9 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 def _images_at(place: Path) -> list[Path]:
     if place.is_dir():
-        inside = sorted(path for path in place.iterdir() if path.suffix.lower() in SUFFIXES)
+        inside = sorted(path for path in place.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
         if not inside:
-            raise MissingError(f"{place}: holds no image ({', '.join(sorted(SUFFIXES))})")
+            raise MissingError(f"{place}: holds no image ({', '.join(sorted(IMAGE_SUFFIXES))})")
         return inside
     if not place.exists():
         raise MissingError(f"{place}: no such file or folder. Check the path")
