@@ -41,6 +41,9 @@ from train.presets import option_name
 LOOP_FILES = re.compile(r"loop\.json|report\.html|base|round-\d+")
 """What stands in a loop's folder, and what --force clears; hidden files are left alone."""
 
+FREE = ("rounds", "to", "dataset")
+"""What may be another when a loop goes on; the dataset may have moved, its digest says that it is the same."""
+
 
 def run_loop(
     dataset: Dataset,
@@ -202,19 +205,14 @@ def _check_place(dataset: Dataset, out: Path, config: LoopConfig) -> None:
 
 
 def _claim(out: Path, config: LoopConfig, force: bool) -> None:
-    """Write loop.json, or see that it is the one of an earlier call with the same options, but for --rounds and --to.
-
-    The dataset may have moved since: its digest says that it is the same.
+    """Write loop.json, or see that it is the one of an earlier call with the same options, but for those that are FREE.
 
     A loop that has not finished a single epoch holds nothing that could be lost, and is begun anew.
     """
     path = out / "loop.json"
     stored, begun = stored_config(out), sum(round_folder(out, number).is_dir() for number in range(1, 101))
-    if (
-        stored is not None
-        and not force
-        and msgspec.structs.replace(stored, rounds=config.rounds, to=config.to, dataset=config.dataset) == config
-    ):
+    free = {name: getattr(config, name) for name in FREE}
+    if stored is not None and not force and msgspec.structs.replace(stored, **free) == config:
         if config.rounds < begun:
             raise UsageError(
                 f"--rounds {config.rounds}: {out} has begun {begun} rounds. Leave --rounds out, or ask for more"
@@ -234,10 +232,10 @@ def _claim(out: Path, config: LoopConfig, force: bool) -> None:
 
 
 def _first_difference(stored: LoopConfig, config: LoopConfig) -> str:
-    """The first option in which two configurations differ, in words."""
+    """The first option, of those that are not FREE, in which two configurations differ, in words."""
     flat = [_flat(msgspec.to_builtins(one)) for one in (stored, config)]
-    name = next(name for name in flat[1] if flat[0].get(name) != flat[1][name] and name != "rounds")
-    if name in ("dataset", "digest"):
+    name = next(name for name in flat[1] if flat[0].get(name) != flat[1][name] and name not in FREE)
+    if name == "digest":
         return f"another dataset or version ({stored.dataset}, {stored.digest[:12]})"
     option = {"start": "from"}.get(name, option_name(name))
     return f"--{option} {flat[0].get(name)}, not {flat[1][name]}"
