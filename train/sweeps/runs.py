@@ -198,7 +198,11 @@ def fit_settings(path: Path, config: FitConfig) -> dict[str, str]:
 def manner_settings(path: Path) -> dict[str, str]:
     """Option -> value of how the predictions in a folder were made."""
     manner = read_manner(path)
-    return {"flip": _yes(manner.flip), "refine": value_words(manner.refinements)}
+    return {
+        "ensemble": _yes(manner.ensemble),
+        "flip": _yes(manner.flip),
+        "refine": value_words(manner.refinements),
+    }
 
 
 def _yes(value: bool) -> str:
