@@ -17,7 +17,7 @@ from curate.threads import Say
 from review.loop.ahead import loop_bytes
 from review.loop.card import write_card
 from review.loop.config import LoopConfig, read_config_of_loop, stored_config
-from review.loop.gate import FEWEST_IMAGES
+from review.loop.gate import FEWEST_VAL_GROUPS
 from review.loop.given import (
     Given,
     begin,
@@ -166,8 +166,8 @@ def _tell_repeated(number: int, say: Say) -> None:
 def _tell_lacks(dataset: Dataset, out: Path, config: LoopConfig, labels: Path | None, say: Say) -> None:
     """Say beforehand that nothing can be promoted, or tested, or that there are no scenes to put people before."""
     groups = dataset.samples.filter(split="val")["group"].n_unique()
-    if groups < FEWEST_IMAGES:
-        told = f"{dataset.root} has {counted(groups, 'group')} of validation images, and {FEWEST_IMAGES} are needed"
+    if groups < FEWEST_VAL_GROUPS:
+        told = f"{dataset.root} has {counted(groups, 'group')} of validation images, {FEWEST_VAL_GROUPS} are needed"
         unless = ", unless the labels bring more" if labels else ""
         say(f"note: nothing will be promoted{unless}: {told}. Build it with a larger share: curate build --split")
     if config.start and not config.fit.folds:
