@@ -27,13 +27,12 @@ from train.config import (
     read_config,
     relative,
 )
-from train.data.folds import assign_folds, needs_tenth, settle_validation, share_images
+from train.data.folds import assign_folds, images_of_epoch, needs_tenth, settle_validation, share_images
 from train.data.material import (
     check_classes,
     check_material,
     check_mined,
     check_shares,
-    counted,
     gather,
     weights_and_recipes,
 )
@@ -224,7 +223,7 @@ def _begin(
     weight_of, _ = weights_and_recipes(dataset, mined, config.augment)
     for fold, share in shares.items():
         check_material(dataset, share.learn, weight_of, fold)
-        if config.model in POOLING_MODELS and (config.epoch_images or counted(dataset, share.learn)) < 2:
+        if config.model in POOLING_MODELS and images_of_epoch(dataset, share.learn, config) < 2:
             raise UsageError(f"--model {config.model}: needs at least 2 images in an epoch")
     needed = None
     if not (resume and begun):  # before the folder is claimed

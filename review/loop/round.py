@@ -30,8 +30,7 @@ from review.paired import Difference, differences
 from review.runs import open_run
 from review.slices import conditions_of, slices_of
 from train.config import FitConfig, relative
-from train.data import material
-from train.data.folds import training_ids
+from train.data.folds import images_of_epoch, training_ids
 from train.monitoring.log import is_finished
 from train.scoring.figures import groups_of
 from train.scoring.metrics import Summary, mean_summary, summarise
@@ -178,7 +177,7 @@ def arm_of(begun: Round, epochs: int, repeat: int) -> FitConfig:
     """How all arms of a round are trained, each for the `repeat`-th time, from 0."""
     config = begun.told.config
     trained = config.fit if config.start else begun.told.base_config
-    images = trained.epoch_images or material.counted(begun.before, training_ids(begun.before))
+    images = images_of_epoch(begun.before, training_ids(begun.before), trained)
     return arm_config(trained, begun.base, epochs, begun.number, images, repeat)
 
 

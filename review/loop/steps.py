@@ -18,8 +18,7 @@ from review.loop.ahead import loop_work
 from review.loop.config import LoopConfig, arm_config
 from review.loop.given import Given, read_given, version_of
 from train.config import FitConfig, read_config
-from train.data import material
-from train.data.folds import training_ids
+from train.data.folds import images_of_epoch, training_ids
 from train.engine.stages import stages
 from train.fit import fit
 from train.monitoring.estimate import foretelling
@@ -134,7 +133,7 @@ def epochs_in_minutes(told: Told, dataset: Dataset) -> int:
     if not config.budget.endswith("m"):
         return 0
     if config.start:
-        images = config.fit.epoch_images or material.counted(dataset, training_ids(dataset))
+        images = images_of_epoch(dataset, training_ids(dataset), config.fit)
         arm = arm_config(config.fit, told.base, 1, 1, images)
         seconds = epoch_seconds(dataset, msgspec.structs.replace(arm, weights="none"))
     else:
