@@ -5,21 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
-import polars as pl
 
 from curate.dataset import Dataset
-from review.loop.config import LoopConfig
+from review.loop.config import LoopConfig, arm_images, as_arm
 from review.loop.given import read_given
 from train.config import FitConfig
 from train.models import build_model
 from train.monitoring.disk import fit_bytes, prediction_bytes, run_bytes
-from train.monitoring.estimate import Work, epochs_work, fit_work, scoring_work
+from train.monitoring.estimate import NOTHING, Work, epochs_work, fit_work, scoring_work
 from train.monitoring.log import is_finished, read_log
 
 
 def loop_work(dataset: Dataset, out: Path, config: LoopConfig) -> Work:
     """What the loop in folder `out` has still to do."""
-    fit, work = config.fit, Work({}, {})
+    fit, work = config.fit, NOTHING
     if not config.start and not is_finished(out / "base"):
         work = fit_work(dataset, fit, out / "base")
     for folder in (out / f"round-{number}" for number in range(1, config.rounds + 1)):
@@ -30,7 +29,7 @@ def loop_work(dataset: Dataset, out: Path, config: LoopConfig) -> Work:
             work += _arm_work(dataset, run, fit, config.budget)
             work += scoring_work(dataset, "val") + scoring_work(dataset, "test")
         work += scoring_work(dataset, "test")
-        work += Work({}, {}) if fit.folds else scoring_work(dataset, "train")
+        work += NOTHING if fit.folds else scoring_work(dataset, "train")
     return work
 
 
@@ -55,27 +54,18 @@ def repeat_of(name: str, repeat: int) -> str:
 
 def _arm_work(dataset: Dataset, run: Path, fit: FitConfig, budget: str) -> Work:
     if is_finished(run):
-        return Work({}, {})
+        return NOTHING
     if budget.endswith("m"):
         return Work({}, {}, seconds=max(0.0, 60 * float(budget[:-1]) - sum(line.seconds for line in read_log(run))))
-    weighed = dataset.samples.filter(pl.col("split").is_in(["train", "background"]) & (pl.col("weight") > 0))
-    arm = msgspec.structs.replace(
-        fit,
-        epochs=int(budget),
-        earlier_sizes=(),
-        earlier_batch_sizes=(),
-        freeze_epochs=0,
-        patience=None,
-        cycle_epochs=None,
-    )
-    images = fit.epoch_images or weighed.height
-    return epochs_work(arm, images, len(dataset.rows("val")), done=len(read_log(run)))
+    arm, judges = as_arm(fit, int(budget)), len(dataset.rows("val"))
+    return epochs_work(arm, arm_images(dataset, fit), judges, done=len(read_log(run)))
 
 
 def loop_bytes(dataset: Dataset, config: LoopConfig, *, labels: bool) -> float:
     """Bytes that are taken at most while a whole loop runs, about; labels that come in mean an arm more, once."""
     model = build_model(msgspec.structs.replace(config.fit, weights="none"))
-    arm = msgspec.structs.replace(config.fit, folds=0)
+    in_minutes = config.budget.endswith("m")  # what epochs that makes is not known yet
+    arm = as_arm(config.fit, config.fit.epochs if in_minutes else int(config.budget))
     scored = prediction_bytes(dataset, "train", "val", "test")
     base = 0.0 if config.start else fit_bytes(model, config.fit, dataset)
     arms = (2 * config.rounds + labels) * config.repeats

@@ -19,7 +19,7 @@ from curate.terminal import counted
 from review.compare import SliceDifference
 from review.failures import bring_up_to_date
 from review.loop.ahead import repeat_of
-from review.loop.config import arm_config
+from review.loop.config import arm_config, arm_images
 from review.loop.first import FirstResult
 from review.loop.gate import Check, Verdict, choose, typical
 from review.loop.given import learnt_before
@@ -30,7 +30,6 @@ from review.paired import Difference, differences
 from review.runs import open_run
 from review.slices import conditions_of, slices_of
 from train.config import FitConfig, relative
-from train.data.folds import images_of_epoch, training_ids
 from train.monitoring.log import is_finished
 from train.scoring.figures import groups_of
 from train.scoring.metrics import Summary, mean_summary, summarise
@@ -177,7 +176,7 @@ def arm_of(begun: Round, epochs: int, repeat: int) -> FitConfig:
     """How all arms of a round are trained, each for the `repeat`-th time, from 0."""
     config = begun.told.config
     trained = config.fit if config.start else begun.told.base_config
-    images = images_of_epoch(begun.before, training_ids(begun.before), trained)
+    images = arm_images(begun.before, trained)
     return arm_config(trained, begun.base, epochs, begun.number, images, repeat)
 
 

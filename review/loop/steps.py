@@ -15,10 +15,9 @@ from curate.dataset import Dataset, read_table
 from curate.terminal import counted
 from curate.threads import Say, unwatched
 from review.loop.ahead import loop_work
-from review.loop.config import LoopConfig, arm_config
+from review.loop.config import LoopConfig, arm_config, arm_images
 from review.loop.given import Given, read_given, version_of
 from train.config import FitConfig, read_config
-from train.data.folds import images_of_epoch, training_ids
 from train.engine.stages import stages
 from train.fit import fit
 from train.monitoring.estimate import foretelling
@@ -133,8 +132,7 @@ def epochs_in_minutes(told: Told, dataset: Dataset) -> int:
     if not config.budget.endswith("m"):
         return 0
     if config.start:
-        images = images_of_epoch(dataset, training_ids(dataset), config.fit)
-        arm = arm_config(config.fit, told.base, 1, 1, images)
+        arm = arm_config(config.fit, told.base, 1, 1, arm_images(dataset, config.fit))
         seconds = epoch_seconds(dataset, msgspec.structs.replace(arm, weights="none"))
     else:
         lines, trained = read_log(told.base), told.base_config
