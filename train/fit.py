@@ -17,7 +17,7 @@ from curate.dataset import Dataset
 from curate.errors import ExistsError, MissingError, UsageError, VersionError
 from curate.files import held_folder, readable_faults, write_atomic
 from curate.threads import Say, Watch, unwatched
-from train.claim import EVENTS, check_apart, check_place, claim, resumed_mined
+from train.claim import EVENTS, check_apart, check_place, claim, model_folder, resumed_mined
 from train.config import (
     POOLING_MODELS,
     FitConfig,
@@ -181,7 +181,7 @@ def _train_and_score(
             write_range_test(run / "plots", found)
             write_atomic(run / "config.json", encode_config(config))
     for fold, material in materials.items():
-        folder = run if fold == -1 else run / f"fold-{fold}"
+        folder = model_folder(run, fold)
         fixed = read_fixed(dataset, config, shares[fold].judge) if fold == -1 and team.is_lead else None
         keeping = keeping_journal(folder, fixed, say, tensorboard=begun.tensorboard) if team.is_lead else nullcontext()
         with keeping as journal:

@@ -8,7 +8,8 @@ import msgspec
 
 from curate.dataset import Dataset
 from review.loop.config import LoopConfig, arm_images, as_arm
-from review.loop.given import read_given
+from review.loop.folders import arm_folders, round_folders
+from review.loop.given import has_labels
 from train.config import FitConfig
 from train.models import build_model
 from train.monitoring.disk import fit_bytes, prediction_bytes, run_bytes
@@ -21,35 +22,16 @@ def loop_work(dataset: Dataset, out: Path, config: LoopConfig) -> Work:
     fit, work = config.fit, NOTHING
     if not config.start and not is_finished(out / "base"):
         work = fit_work(dataset, fit, out / "base")
-    for folder in (out / f"round-{number}" for number in range(1, config.rounds + 1)):
+    for folder in round_folders(out, config.rounds):
         if (folder / "verdict.json").is_file():
             continue
-        arms = arm_folders(folder, config.repeats)
+        arms = arm_folders(folder, config.repeats, labels=has_labels(folder))
         for run in arms:
             work += _arm_work(dataset, run, fit, config.budget)
             work += scoring_work(dataset, "val") + scoring_work(dataset, "test")
         work += scoring_work(dataset, "test")
         work += NOTHING if fit.folds else scoring_work(dataset, "train")
     return work
-
-
-def arm_folders(folder: Path, repeats: int) -> list[Path]:
-    """The folders of the arms that a round trains: the control, with corrected labels these alone, the candidate.
-
-    First those of all arms' first trainings, then those of their second ones.
-    """
-    given = read_given(folder)
-    names = ["control", *(["labels"] if given is not None and given.dataset else []), "candidate"]
-    return [folder / repeat_of(name, repeat) for repeat in range(repeats) for name in names]
-
-
-def repeat_of(name: str, repeat: int) -> str:
-    """The name of the folder of an arm's training, counted from 0.
-
-    >>> repeat_of("control", 0), repeat_of("control", 1)
-    ('control', 'control-2')
-    """
-    return name if repeat == 0 else f"{name}-{repeat + 1}"
 
 
 def _arm_work(dataset: Dataset, run: Path, fit: FitConfig, budget: str) -> Work:

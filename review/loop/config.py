@@ -17,6 +17,7 @@ from curate.errors import JSON_ERRORS, CurateError, FormatError, MissingError, U
 from curate.files import readable_faults
 from curate.formats import read_head
 from label.writers import WRITERS
+from review.loop.folders import MOST_REPEATS, MOST_ROUNDS, ROUND_FOLDER
 from review.loop.mine import Mining
 from train.config import FitConfig, placed, read_config, relative
 from train.data.folds import images_of_epoch, training_ids
@@ -26,13 +27,8 @@ from train.presets import OPTIONS, combine, make_config, option_name
 FOLDS = 3
 """Fold models of the base where the dataset has no folds of its own."""
 
-MOST_ROUNDS, MOST_REPEATS = 100, 20
-
 RETRAIN_LR = 0.25
 """The arms' learning rate, as a share of the base's: at the full rate they first forget what the base has learnt."""
-
-ROUND_FOLDER = re.compile(r"round-\d+")
-"""What a round's folder is called."""
 
 MODEL_FIELDS = ("model", "encoder", "classes", "position_channels")
 """What an arm cannot have otherwise than the run whose weights it starts from."""

@@ -17,11 +17,12 @@ from curate.threads import Watch, unwatched
 from label.prelabel import Model
 from review.embeddings import batches, embedded
 from review.runs import Run
+from train.claim import weights_path, weights_paths
 from train.config import FitConfig
 from train.inference.predict import predict_batch, predict_image
 from train.models import Loaded, device, load
 from train.models.ensemble import Ensemble
-from train.scoring.score import models_of, weights_path
+from train.scoring.score import models_of
 
 POOL = pl.Schema(
     {
@@ -188,6 +189,6 @@ def guesser(run: Path, config: FitConfig, *, ensemble: bool) -> Model:
     """What guesses the masks of the pool: the model of a run, or the mean of that and its fold models."""
     loaded = Loaded(Ensemble(models_of(run, config)), config) if ensemble else load(run)
     loaded.model.to(device())
-    digest = "+".join(sha256_file(weights_path(run, fold)) for fold in (-1, *range(config.folds if ensemble else 0)))
+    digest = "+".join(map(sha256_file, weights_paths(run, config) if ensemble else [weights_path(run, -1)]))
     options = {"ensemble": True} if ensemble else {}
     return Model(Path(run.name), digest, options, lambda image: predict_image(loaded, image))

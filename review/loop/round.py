@@ -18,14 +18,14 @@ from curate.formats import check_format
 from curate.terminal import counted
 from review.compare import SliceDifference
 from review.failures import bring_up_to_date
-from review.loop.ahead import repeat_of
 from review.loop.config import arm_config, arm_images
 from review.loop.first import FirstResult
+from review.loop.folders import repeat_of, round_folder
 from review.loop.gate import Check, Verdict, choose, typical
 from review.loop.given import learnt_before
 from review.loop.mine import SUSPECT_FACTORS, mine
 from review.loop.offer import offer, with_guesses
-from review.loop.steps import Round, judged, round_folder, scores_of, train
+from review.loop.steps import Round, judged, scores_of, train
 from review.paired import Difference, differences
 from review.runs import open_run
 from review.slices import conditions_of, slices_of

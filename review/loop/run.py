@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from curate.threads import Say
 from review.loop.ahead import loop_bytes
 from review.loop.card import write_card
 from review.loop.config import LoopConfig, read_config_of_loop, stored_config
+from review.loop.folders import LOOP_FILES, MOST_ROUNDS, round_folder, round_folders
 from review.loop.gate import FEWEST_VAL_GROUPS
 from review.loop.given import (
     Given,
@@ -31,15 +31,12 @@ from review.loop.given import (
     version_of,
 )
 from review.loop.round import RoundResult, finished_round, run_round
-from review.loop.steps import Report, Round, Told, epochs_in_minutes, round_folder, train, versions_of
+from review.loop.steps import Report, Round, Told, epochs_in_minutes, train, versions_of
 from train.claim import check_apart
 from train.config import placed, relative
 from train.monitoring.disk import check_room
 from train.monitoring.log import is_finished
 from train.presets import option_name
-
-LOOP_FILES = re.compile(r"loop\.json|report\.html|base|round-\d+")
-"""What stands in a loop's folder, and what --force clears; hidden files are left alone."""
 
 FREE = ("rounds", "to", "dataset")
 """What may be another when a loop goes on; the dataset may have moved, its digest says that it is the same."""
@@ -182,7 +179,7 @@ def _tell_lacks(dataset: Dataset, out: Path, config: LoopConfig, labels: Path | 
 
 def _tell_unused(out: Path, config: LoopConfig, labels: Path | None, verdicts: Mapping[str, str], say: Say) -> None:
     """Say so where labels or verdicts came too late for every round."""
-    folders = [round_folder(out, number) for number in range(1, config.rounds + 1)]
+    folders = round_folders(out, config.rounds)
     taken = [(folder, given) for folder in folders if (given := read_given(folder)) is not None]
     late = []
     if labels and relative(labels, out) not in [relative(placed(given.labels, folder), out) for folder, given in taken]:
@@ -210,7 +207,7 @@ def _claim(out: Path, config: LoopConfig, force: bool) -> None:
     A loop that has not finished a single epoch holds nothing that could be lost, and is begun anew.
     """
     path = out / "loop.json"
-    stored, begun = stored_config(out), sum(round_folder(out, number).is_dir() for number in range(1, 101))
+    stored, begun = stored_config(out), sum(folder.is_dir() for folder in round_folders(out, MOST_ROUNDS))
     free = {name: getattr(config, name) for name in FREE}
     if stored is not None and not force and msgspec.structs.replace(stored, **free) == config:
         if config.rounds < begun:

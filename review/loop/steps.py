@@ -16,6 +16,7 @@ from curate.terminal import counted
 from curate.threads import Say, unwatched
 from review.loop.ahead import loop_work
 from review.loop.config import LoopConfig, arm_config, arm_images
+from review.loop.folders import round_folder
 from review.loop.given import Given, read_given, version_of
 from train.config import FitConfig, read_config
 from train.engine.stages import stages
@@ -83,11 +84,6 @@ class Round:
     def say(self, line: str) -> None:
         """Tell what the round is at."""
         self.told.say(f"round {self.number}: {line}")
-
-
-def round_folder(out: Path, number: int) -> Path:
-    """Where a round lies."""
-    return out / f"round-{number}"
 
 
 def versions_of(dataset: Dataset, out: Path, rounds: Iterable[int]) -> list[Dataset]:

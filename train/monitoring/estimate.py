@@ -13,6 +13,7 @@ import polars as pl
 
 from curate.dataset import Dataset
 from curate.threads import Say, Tick, Watch, tell
+from train.claim import model_folder
 from train.config import FitConfig
 from train.data.folds import images_of_epoch, settle_validation, share_images
 from train.engine.stages import stage_of, stages
@@ -92,7 +93,7 @@ def fit_work(dataset: Dataset, config: FitConfig, run: Path) -> Work:
     config = settle_validation(config, dataset)
     work = scoring_work(dataset, "val", *(["train"] if config.folds else []))
     for fold, share in share_images(dataset, config).items():
-        lines = read_log(run if fold == -1 else run / f"fold-{fold}")
+        lines = read_log(model_folder(run, fold))
         if not is_trained(lines, config):
             images = images_of_epoch(dataset, share.learn, config)
             work += epochs_work(config, images, len(share.judge), done=len(lines))
