@@ -88,7 +88,7 @@ def changed_splits(before: Dataset, after: Dataset) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Summary:
+class LoopSummary:
     """What who reads no further has to know."""
 
     promoted: int
@@ -103,10 +103,10 @@ class Summary:
     """Images in it."""
 
 
-def summary_of(out: Path, config: LoopConfig, results: Sequence[RoundResult]) -> Summary:
+def summary_of(out: Path, config: LoopConfig, results: Sequence[RoundResult]) -> LoopSummary:
     """What a loop has come to."""
     if not results:
-        return Summary(0, relative(config.base_of(out), out), "", "", 0)
+        return LoopSummary(0, relative(config.base_of(out), out), "", "", 0)
     last = results[-1]
     name = last.proposed if last.promoted else "before"
     found = last.table[name]
@@ -117,7 +117,7 @@ def summary_of(out: Path, config: LoopConfig, results: Sequence[RoundResult]) ->
     to_label = f"{round_folder(out, last.round).name}/{TO_LABEL}"
     ready = last.offered if (out / to_label).is_file() else 0
     promoted = sum(result.promoted for result in results)
-    return Summary(promoted, last.promotes, figures, to_label if ready else "", ready)
+    return LoopSummary(promoted, last.promotes, figures, to_label if ready else "", ready)
 
 
 def failure_rows(run: Path, splits: Sequence[str]) -> list[tuple[str, int, float]]:
