@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from curate.dataset import Dataset
 from curate.files import sha256_file
 from curate.rows import Rows
-from curate.threads import Watch, unwatched
+from curate.threads import unwatched
 from label.prelabel import Model
 from review.embeddings import batches, embedded
 from review.runs import Run
@@ -68,9 +68,7 @@ def accept_above(confidences: Sequence[float], ious: Sequence[float]) -> float |
     return float(confidences[order[able[-1]]])
 
 
-def search_pool(
-    dataset: Dataset, run: Path, config: FitConfig, failing: Sequence[str], offer: int, watch: Watch = unwatched
-) -> pl.DataFrame:
+def search_pool(dataset: Dataset, run: Path, config: FitConfig, failing: Sequence[str], offer: int) -> pl.DataFrame:
     """POOL, a row for every image of the dataset's pool: first what is offered, then the rest by its worth.
 
     Args:
@@ -79,17 +77,16 @@ def search_pool(
         config: Of the base.
         failing: The sample_ids of the images that the base fails on; without any, similarity says nothing.
         offer: How many are offered.
-        watch: Shown what is being done and how far it is.
     """
     rows = dataset.rows("pool")
     if not rows:
         return POOL.to_frame()
     names = dataset.sample_ids("pool")
     both = dataset.named.of([*names, *failing])
-    embeddings = embedded(Run(run, dataset, pl.DataFrame()), both, watch("embeddings", len(both)))
+    embeddings = embedded(Run(run, dataset, pl.DataFrame()), both, unwatched("embeddings", len(both)))
     directions = directions_of(embeddings)
     similarity, nearest = nearest_of(directions[: len(rows)], directions[len(rows) :])
-    disagreement = _disagreements(dataset, run, config, rows, watch)
+    disagreement = _disagreements(dataset, run, config, rows)
     worth = (rank_of(similarity) + rank_of(disagreement)) / 2
     table = {
         "sample_id": names,
@@ -158,11 +155,11 @@ def rank_of(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(ranks / max(1, len(values) - 1), np.float64)
 
 
-def _disagreements(dataset: Dataset, run: Path, config: FitConfig, rows: Rows, watch: Watch) -> NDArray[np.float64]:
+def _disagreements(dataset: Dataset, run: Path, config: FitConfig, rows: Rows) -> NDArray[np.float64]:
     """How far the models of a run disagree about each of some images, [0, 1]."""
     models = [model.to(device()) for model in models_of(run, config)]
     found = list[float]()
-    for images in batches(dataset, rows, config.size, watch("disagreement", len(rows))):
+    for images in batches(dataset, rows, config.size, unwatched("disagreement", len(rows))):
         mirrored = np.ascontiguousarray(images[:, :, ::-1])
         said = [predict_batch(model, images, config.precision) >= 0.5 for model in models]
         said += [predict_batch(model, mirrored, config.precision)[:, :, ::-1] >= 0.5 for model in models]
