@@ -26,8 +26,8 @@ from curate import schema
 from curate.dataset import Dataset, open_dataset, read_table, write_table
 from curate.files import write_atomic
 from review.compare import gain_words, slice_differences
-from review.loop.ahead import repeat_of
 from review.loop.config import RETRAIN_LR, loop_config
+from review.loop.folders import repeat_of, round_folder
 from review.loop.gate import FEWEST_IN_SLICE
 from review.loop.mine import Mining
 from review.loop.run import encoded, run_loop
@@ -135,16 +135,17 @@ def loop_of(dataset: Dataset, work: Path, base: Path, recipe: str, budget: str, 
         take_trained(work, f"{arms}-*", out, encoded(config), repeat_of("control", repeat))
         for others in (own, f"{own}-x*"):
             take_trained(work, others, out, encoded(config), repeat_of("candidate", repeat))
-    if recipe in SHUFFLED and not (out / "round-1/mined.parquet").exists():
+    folder = round_folder(out, 1)
+    if recipe in SHUFFLED and not (folder / "mined.parquet").exists():
         other = loop_of(dataset, work, base, SHUFFLED[recipe], budget, rate, repeats)
         mined = read_table(other / "mined.parquet", schema.MINED)
-        (out / "round-1").mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         write_atomic(out / "loop.json", encoded(config))
-        write_table(out / "round-1/mined.parquet", shuffled(mined, [row["sample_id"] for row in dataset.rows("train")]))
+        write_table(folder / "mined.parquet", shuffled(mined, [row["sample_id"] for row in dataset.rows("train")]))
     begun = time.perf_counter()
     run_loop(dataset, out, config, lambda line: print(f"  {line}", file=sys.stderr))
     print(f"{out.name}: {(time.perf_counter() - begun) / 60:.1f} min", file=sys.stderr)
-    return out / "round-1"
+    return folder
 
 
 def take_trained(work: Path, loops: str, out: Path, config: bytes, arm: str) -> None:
@@ -157,12 +158,14 @@ def take_trained(work: Path, loops: str, out: Path, config: bytes, arm: str) -> 
         config: Its loop.json.
         arm: The arm's folder.
     """
-    trained = next((one for one in sorted(work.glob(f"{loops}/round-1/{arm}")) if is_finished(one)), None)
-    if trained is not None and not (out / "round-1" / arm).exists():
-        (out / "round-1").mkdir(parents=True, exist_ok=True)
+    folder = round_folder(out, 1)
+    same = round_folder(Path(loops), 1) / arm
+    trained = next((one for one in sorted(work.glob(same.as_posix())) if is_finished(one)), None)
+    if trained is not None and not (folder / arm).exists():
+        folder.mkdir(parents=True, exist_ok=True)
         write_atomic(out / "loop.json", config)
-        shutil.copytree(trained, out / f"round-1/.{arm}", dirs_exist_ok=True)
-        (out / f"round-1/.{arm}").rename(out / "round-1" / arm)
+        shutil.copytree(trained, folder / f".{arm}", dirs_exist_ok=True)
+        (folder / f".{arm}").rename(folder / arm)
 
 
 def shuffled(mined: pl.DataFrame, people: Sequence[str]) -> pl.DataFrame:

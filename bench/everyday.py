@@ -18,15 +18,17 @@ from pathlib import Path
 
 import polars as pl
 
+from bench.earning import scores_of
 from bench.measure import ROOT, BenchError, Command, contender, curate
 from curate import schema
 from curate.choosing.build import build_dataset
 from curate.choosing.recipe import make_recipe
 from curate.dataset import Dataset, open_dataset
 from curate.revise import revise
+from review.compare import gain_words
+from review.paired import differences
 from train.monitoring.log import read_log
-from train.scoring.intervals import mean_interval
-from train.scoring.metrics import GOOD_IOU
+from train.scoring.figures import groups_of, number
 
 OURS = ("--encoder", "mobilenet_v2", "--weights", "none", "--size", "160")
 """The plain loop's model; all else is default."""
@@ -34,12 +36,6 @@ EVERY = 5
 
 TRIAL_EPOCHS, SPARE = 3, 0.05
 """Ours is timed for so many epochs, and this share of the time is left: a longer run's range test takes more steps."""
-
-FIGURES = {
-    "image mean IoU": pl.col("iou"),
-    "Boundary IoU": pl.col("boundary_iou"),
-    "good photos": (pl.col("iou") >= GOOD_IOU).cast(pl.Float64),
-}
 
 
 def everyday_set(data: Path, work: Path) -> Dataset:
@@ -91,25 +87,20 @@ def epochs_within(seconds: float, trial: Path, trial_seconds: float) -> int:
 def paired_table(
     dataset: Dataset, first: Sequence[Path], second: Sequence[Path], names: tuple[str, str]
 ) -> Iterator[str]:
-    """The figures of the test split by source, means over each side's runs, and their paired differences."""
-    both = mean_scores(dataset, first).join(mean_scores(dataset, second), on="sample_id", suffix="_ours")
-    yield f"| test images | figure | {' | '.join(names)} | difference, paired |\n| --- | --- | ---: | ---: | ---: |"
-    for source in (*sorted(both["source"].unique()), "all"):
-        part = both.filter((pl.col("source") == source) | (source == "all"))
-        for figure in FIGURES:
-            known = part.drop_nulls([figure, f"{figure}_ours"])
-            theirs, own = (known[column].to_numpy() for column in (figure, f"{figure}_ours"))
-            interval = mean_interval(pl.Series(own - theirs), known["group"].to_list())
-            bounds = f" [{interval.low:+.3f}, {interval.high:+.3f}]" if interval else ""
-            means = f"{theirs.mean():.3f} | {own.mean():.3f} | {(own - theirs).mean():+.3f}{bounds}"
-            yield f"| {source}, {part.height} | {figure} | {means} |"
+    """The figures of the test split by source, means over each side's runs, and their paired differences.
 
-
-def mean_scores(dataset: Dataset, runs: Sequence[Path]) -> pl.DataFrame:
-    """Each test image's figures, means over the runs, with its source and group."""
-    scores = pl.concat([pl.read_parquet(run / "scores.parquet") for run in runs]).filter(pl.col("split") == "test")
-    means = scores.group_by("sample_id").agg(**{name: figure.mean() for name, figure in FIGURES.items()})
-    return means.join(dataset.samples.select("sample_id", "source", "group"), on="sample_id")
+    The chance of a training is in the intervals.
+    """
+    both = [scores_of(runs, "test") for runs in (first, second)]
+    groups, test = groups_of(dataset), dataset.samples.filter(split="test")
+    yield f"| test images | figure | {' | '.join(names)} | difference, paired [95 %] |"
+    yield "| --- | --- | ---: | ---: | ---: |"
+    for source in (*sorted(test["source"].unique()), "all"):
+        part = test.filter((pl.col("source") == source) | (source == "all"))
+        theirs, own = ([run.join(part, on="sample_id", how="semi") for run in runs] for runs in both)
+        for one in differences(theirs, own, groups):
+            means = f"{number(one.first)} | {number(one.second)} | {gain_words(one)}"
+            yield f"| {source}, {part.height} | {one.name} | {means} |"
 
 
 def main() -> None:

@@ -13,8 +13,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.masks import IGNORE, PERSON, Mask, Target, band_width_px
-from review.geometry import box_of, neighbourhood, widened
+from curate.exports import bbox_xywh
+from curate.masks import IGNORE, PERSON, Mask, Target, band_width_px, grow
+from review.geometry import neighbourhood
 from review.working_size import smaller, smaller_labels
 
 FEWEST_PIXELS = 30
@@ -78,7 +79,7 @@ def measure(image: NDArray[np.uint8], target: Target) -> Conditions:
         person_highlight=quantile(light, person, 0.98),
         background_highlight=quantile(light, background, 0.75),
         blending=blending(small, labels),
-        blur=blur(light, widened(person, 4) if person.any() else np.ones_like(person)),
+        blur=blur(light, grow(person, 4) if person.any() else np.ones_like(person)),
         noise=noise(grey_of(image)),
         clutter=clutter(light, background),
     )
@@ -109,7 +110,7 @@ def blending(image: NDArray[np.uint8], target: Target) -> float | None:
     if min(np.count_nonzero(person), np.count_nonzero(background)) < FEWEST_PIXELS:
         return None
     width = 2 * band_width_px((target.shape[0], target.shape[1])) + 1
-    near = neighbourhood(box_of(person), width)
+    near = neighbourhood(bbox_xywh(person), width)
     image, target, person, background = image[near], target[near], person[near], background[near]
     rim = cv2.morphologyEx(person.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
     rim &= target != IGNORE

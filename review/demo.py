@@ -45,6 +45,7 @@ def demo(out: Path, seed: int, force: bool) -> None:
     """
     from review.loop.cli import round_text, say, say_epoch
     from review.loop.config import loop_config
+    from review.loop.folders import round_folder
     from review.loop.report import write_report
     from review.loop.run import run_loop
     from train.presets import option_name
@@ -58,7 +59,7 @@ def demo(out: Path, seed: int, force: bool) -> None:
     once, twice = (
         loop_config(dataset, place, TRAINING | {"seed": seed}, rounds=rounds, budget=BUDGET) for rounds in (1, 2)
     )
-    if force or not (place / "round-2").is_dir():
+    if force or not round_folder(place, 2).is_dir():
         run_loop(dataset, place, once, say, say_epoch, force=force)
     say("3. take in what people have labelled meanwhile: curate label import")
     labels = out / "people-2"

@@ -14,7 +14,8 @@ import cv2
 import msgspec
 import numpy as np
 
-from curate.masks import IGNORE, PERSON, Mask, Target, band_width_px, boundary_band
+from curate.exports import bbox_xywh
+from curate.masks import IGNORE, PERSON, Mask, Target, band_width_px, boundary_band, grow
 
 BoxXYWH: TypeAlias = tuple[int, int, int, int]
 
@@ -111,7 +112,7 @@ def name_failure(target: Target, prediction: Mask, touching: Sequence[str] = ())
         return Failure(main.kind, severity, main.area_px / counted_px, main.bbox_xywh)
     core_px = int(np.count_nonzero(missing_core(person, predicted) | surplus_core(person, predicted)))
     kind = "other" if core_px > wrong_px / 2 else "ragged-boundary"
-    return Failure(kind, severity, wrong_px / counted_px, box_of(wrong))
+    return Failure(kind, severity, wrong_px / counted_px, bbox_xywh(wrong))
 
 
 def main_region(regions: Sequence[Region], wrong_px: int, person_px: int) -> Region | None:
@@ -135,7 +136,7 @@ def error_regions(person: Mask, predicted: Mask, touching: Sequence[str], predic
     reach = tolerance_px(person)
     found = person & predicted
     missed = missed_people(person, predicted)
-    regions = [Region("missed-person", int(np.count_nonzero(one)), box_of(one)) for one in missed]
+    regions = [Region("missed-person", int(np.count_nonzero(one)), bbox_xywh(one)) for one in missed]
     taken = np.logical_or.reduce(missed) if missed else np.zeros_like(person)
     missing = person & ~predicted & ~taken
     holds, hand_px = any(name not in SCENERY for name in touching), HAND * np.count_nonzero(person)
@@ -143,14 +144,14 @@ def error_regions(person: Mask, predicted: Mask, touching: Sequence[str], predic
         area_px = int(np.count_nonzero(region))
         end = "merged-object" if holds and area_px <= hand_px else "cut-part"
         kind = "bite" if surrounded(region, found) >= SURROUNDED else end
-        regions.append(Region(kind, area_px, box_of(region)))
+        regions.append(Region(kind, area_px, bbox_xywh(region)))
     surplus = predicted & ~person
     runs_on = "merged-object" if holds else "extension"
     beside = grown_parts(surplus_core(person, predicted), surplus, reach)
     attached = attached_to(prediction, found) if beside else prediction
     for region in beside:
         kind = runs_on if (region & attached).any() else "extra-region"
-        regions.append(Region(kind, int(np.count_nonzero(region)), box_of(region)))
+        regions.append(Region(kind, int(np.count_nonzero(region)), bbox_xywh(region)))
     return regions
 
 
@@ -168,20 +169,20 @@ def tolerance_px(person: Mask) -> int:
 def missing_core(person: Mask, predicted: Mask) -> Mask:
     """The missing pixels that are no boundary error: deep inside the person, or far from what was found of it."""
     reach = tolerance_px(person)
-    near_outline = boundary_band(person, reach) & widened(person & predicted, reach)
+    near_outline = boundary_band(person, reach) & grow(person & predicted, reach)
     core: Mask = person & ~predicted & ~near_outline
     return core
 
 
 def surplus_core(person: Mask, predicted: Mask) -> Mask:
     """The surplus pixels that are no boundary error: farther from the person than the tolerance."""
-    core: Mask = predicted & ~widened(person, tolerance_px(person))
+    core: Mask = predicted & ~grow(person, tolerance_px(person))
     return core
 
 
 def missed_people(person: Mask, predicted: Mask) -> list[Mask]:
     """The connected parts of the target that stand for a person and have almost no overlap with the prediction."""
-    near = neighbourhood(box_of(person), 0)
+    near = neighbourhood(bbox_xywh(person), 0)
     if not person[near].size:
         return []
     count, labels, stats, _ = cv2.connectedComponentsWithStats(person[near].astype(np.uint8), connectivity=8)
@@ -200,14 +201,14 @@ def grown_parts(core: Mask, errors: Mask, reach_px: int) -> list[Mask]:
     """
     if not core.any():
         return []
-    near = neighbourhood(box_of(core), reach_px)
+    near = neighbourhood(bbox_xywh(core), reach_px)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(core[near].astype(np.uint8), connectivity=8)
     parts = []
     for part in 1 + np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind="stable")[:MOST_PARTS]:
         left, top, width, height = (int(value) for value in stats[part, :4])
         own = neighbourhood((left, top, width, height), reach_px)
         region = np.zeros_like(core[near])
-        region[own] = widened((labels == part)[own], reach_px) & errors[near][own]
+        region[own] = grow((labels == part)[own], reach_px) & errors[near][own]
         parts.append(placed(region, near, core))
     return parts
 
@@ -231,7 +232,7 @@ def neighbourhood(bbox_xywh: BoxXYWH, reach_px: int) -> tuple[slice, slice]:
 
 def surrounded(region: Mask, found: Mask) -> float:
     """Share of a missing region that the found person beside it surrounds, [0, 1]: what lies in its convex hull."""
-    near = neighbourhood(box_of(region), 1)
+    near = neighbourhood(bbox_xywh(region), 1)
     window = region[near].astype(np.uint8)
     beside = cv2.dilate(window, np.ones((3, 3), np.uint8)).astype(bool) & found[near]
     points = np.argwhere(beside)[:, ::-1].astype(np.int32)
@@ -248,18 +249,3 @@ def attached_to(predicted: Mask, found: Mask) -> Mask:
     holds[np.unique(labels[found])] = True
     attached: Mask = holds[labels]
     return attached
-
-
-def widened(mask: Mask, width_px: int) -> Mask:
-    """The mask and every pixel within `width_px` of it (chessboard distance)."""
-    kernel = np.ones((2 * width_px + 1, 2 * width_px + 1), np.uint8)
-    return cv2.dilate(mask.astype(np.uint8), kernel).astype(bool)
-
-
-def box_of(mask: Mask) -> BoxXYWH:
-    """The smallest box around the mask, in px; all 0 where it is empty."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not rows.size:
-        return 0, 0, 0, 0
-    left, top = int(columns[0]), int(rows[0])
-    return left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from curate import schema
@@ -134,17 +135,8 @@ def run_curves(runs: Sequence[Run]) -> str | None:
 
 def histogram(scores: Sequence[pl.DataFrame]) -> list[tuple[str, list[tuple[int, float]]]]:
     """For each step of IoU the number of images of each run, and that as a share of the fullest step."""
-    counted = [
-        [
-            frame.filter(
-                pl.col("iou").is_between(
-                    step / STEPS, (step + 1) / STEPS, closed="both" if step == STEPS - 1 else "left"
-                )
-            ).height
-            for step in range(STEPS)
-        ]
-        for frame in scores
-    ]
+    edges = np.arange(STEPS + 1) / STEPS  # exact: numpy's own, 3 * 0.05, would put 3/20 a step too low
+    counted = [np.histogram(frame["iou"].drop_nulls(), edges)[0].tolist() for frame in scores]
     most = max((max(counts) for counts in counted), default=0) or 1
     labels = [f"{step / STEPS:.2f} to {(step + 1) / STEPS:.2f}" for step in range(STEPS)]
     return [(label, [(counts[step], counts[step] / most) for counts in counted]) for step, label in enumerate(labels)]

@@ -27,8 +27,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from curate.masks import IGNORE, PERSON, Mask, Target
-from review.geometry import Failure, grown_parts, missing_core, surplus_core, tolerance_px, widened
+from curate.masks import IGNORE, PERSON, Mask, Target, grow
+from review.geometry import Failure, grown_parts, missing_core, surplus_core, tolerance_px
 from review.working_size import smaller, smaller_labels
 
 BIAS = -3.7
@@ -185,8 +185,8 @@ def outline_evidence(edges: NDArray[np.float32], person: Mask) -> float:
     if not outline.any():
         return 0.0
     reach = max(3, round(0.04 * math.sqrt(np.count_nonzero(person))))
-    inside = outline_of(~widened(~person, reach))
-    beside = [edges[line].mean() for line in (inside, outline_of(widened(person, reach))) if line.any()]
+    inside = outline_of(~grow(~person, reach))
+    beside = [edges[line].mean() for line in (inside, outline_of(grow(person, reach))) if line.any()]
     if not beside:
         return 0.0
     ratio = (float(np.mean(beside)) + 0.1) / (float(edges[outline].mean()) + 0.1)
@@ -230,8 +230,8 @@ def edge_along(edges: NDArray[np.float32], region: Mask, label: Mask, predicted:
 
     1 (as strong as the image on the whole) where that is hardly a line.
     """
-    near = widened(region, 1)
-    line = label & near & ~widened(predicted & near, 2)
+    near = grow(region, 1)
+    line = label & near & ~grow(predicted & near, 2)
     return float(np.minimum(edges[line], 4).mean()) if np.count_nonzero(line) > 5 else 1.0
 
 

@@ -28,9 +28,10 @@ from curate.dataset import Dataset, open_dataset
 from curate.files import sha256_file
 from curate.images import read_target
 from curate.masks import PERSON
+from review.loop.folders import round_folder
 from review.loop.given import read_given
 from review.loop.status import DAMAGED, OPEN, loop_status
-from review.loop.steps import round_folder, versions_of
+from review.loop.steps import versions_of
 from tests import enduring
 from tests.curate.striking import Ended
 from tests.enduring import TRAINING, Running, is_hidden, one_error

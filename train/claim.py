@@ -1,4 +1,4 @@
-"""The folder of a run: whether it may be used, what is cleared from it, what makes it a run."""
+"""The folder of a run: where its models lie, whether it may be used, what is cleared from it, what makes it a run."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from train.config import (
 from train.monitoring.log import is_finished, read_log
 
 FOLD_FOLDER = re.compile(r"fold-\d+")
+"""What a fold model's folder is called."""
 
 EVENTS = "tensorboard"
 """Folder of a run's events for TensorBoard."""
@@ -43,6 +44,30 @@ RUN_FILES = (
     "mined.parquet",
 )
 """What --force clears, in this order: the folder is a run until its config.json goes. A reviewer's decisions stay."""
+
+
+def model_folder(run: Path, fold: int) -> Path:
+    """Where a fold model lies; -1 is the model of the whole training split.
+
+    >>> model_folder(Path("run"), -1).as_posix(), model_folder(Path("run"), 0).as_posix()
+    ('run', 'run/fold-0')
+    """
+    return run if fold == -1 else run / f"fold-{fold}"
+
+
+def model_folders(run: Path, config: FitConfig) -> list[Path]:
+    """Where all models of a run lie: its own, then its fold models."""
+    return [model_folder(run, fold) for fold in range(-1, config.folds)]
+
+
+def weights_path(run: Path, fold: int) -> Path:
+    """Where the best weights of a fold model lie; -1 is the model of the whole training split."""
+    return model_folder(run, fold) / "best.safetensors"
+
+
+def weights_paths(run: Path, config: FitConfig) -> list[Path]:
+    """Where the best weights of all models of a run lie, in the order of `model_folders`."""
+    return [weights_path(run, fold) for fold in range(-1, config.folds)]
 
 
 def check_apart(dataset: Dataset, out: Path) -> None:

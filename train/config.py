@@ -211,7 +211,8 @@ def _check_rates(config: FitConfig) -> None:
         _check_at_least("--cycle-epochs", config.cycle_epochs, 1)
         longest = config.epochs // (len(config.earlier_sizes) + 1)
         if config.cycle_epochs > longest:
-            raise UsageError(f"--cycle-epochs {config.cycle_epochs}: expected at most the {longest} epochs of --epochs")
+            at_most = f"{longest}, the fewest that a --size has" if config.earlier_sizes else f"--epochs {longest}"
+            raise UsageError(f"--cycle-epochs {config.cycle_epochs}: expected at most {at_most}")
 
 
 def _check_freezing(config: FitConfig) -> None:

@@ -17,7 +17,7 @@ from curate.dataset import Dataset
 from curate.errors import ExistsError, MissingError, UsageError, VersionError
 from curate.files import held_folder, readable_faults, write_atomic
 from curate.threads import Say, Watch, unwatched
-from train.claim import EVENTS, check_apart, check_place, claim, resumed_mined
+from train.claim import EVENTS, check_apart, check_place, claim, model_folder, resumed_mined
 from train.config import (
     POOLING_MODELS,
     FitConfig,
@@ -27,13 +27,12 @@ from train.config import (
     read_config,
     relative,
 )
-from train.data.folds import assign_folds, needs_tenth, settle_validation, share_images
+from train.data.folds import assign_folds, images_of_epoch, needs_tenth, settle_validation, share_images
 from train.data.material import (
     check_classes,
     check_material,
     check_mined,
     check_shares,
-    counted,
     gather,
     weights_and_recipes,
 )
@@ -182,7 +181,7 @@ def _train_and_score(
             write_range_test(run / "plots", found)
             write_atomic(run / "config.json", encode_config(config))
     for fold, material in materials.items():
-        folder = run if fold == -1 else run / f"fold-{fold}"
+        folder = model_folder(run, fold)
         fixed = read_fixed(dataset, config, shares[fold].judge) if fold == -1 and team.is_lead else None
         keeping = keeping_journal(folder, fixed, say, tensorboard=begun.tensorboard) if team.is_lead else nullcontext()
         with keeping as journal:
@@ -224,7 +223,7 @@ def _begin(
     weight_of, _ = weights_and_recipes(dataset, mined, config.augment)
     for fold, share in shares.items():
         check_material(dataset, share.learn, weight_of, fold)
-        if config.model in POOLING_MODELS and (config.epoch_images or counted(dataset, share.learn)) < 2:
+        if config.model in POOLING_MODELS and images_of_epoch(dataset, share.learn, config) < 2:
             raise UsageError(f"--model {config.model}: needs at least 2 images in an epoch")
     needed = None
     if not (resume and begun):  # before the folder is claimed

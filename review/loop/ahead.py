@@ -5,77 +5,49 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
-import polars as pl
 
 from curate.dataset import Dataset
-from review.loop.config import LoopConfig
-from review.loop.given import read_given
+from review.loop.config import LoopConfig, arm_images, as_arm
+from review.loop.folders import arm_folders, round_folders
+from review.loop.given import has_labels
 from train.config import FitConfig
 from train.models import build_model
 from train.monitoring.disk import fit_bytes, prediction_bytes, run_bytes
-from train.monitoring.estimate import Work, epochs_work, fit_work, scoring_work
+from train.monitoring.estimate import NOTHING, Work, epochs_work, fit_work, scoring_work
 from train.monitoring.log import is_finished, read_log
 
 
 def loop_work(dataset: Dataset, out: Path, config: LoopConfig) -> Work:
     """What the loop in folder `out` has still to do."""
-    fit, work = config.fit, Work({}, {})
+    fit, work = config.fit, NOTHING
     if not config.start and not is_finished(out / "base"):
         work = fit_work(dataset, fit, out / "base")
-    for folder in (out / f"round-{number}" for number in range(1, config.rounds + 1)):
+    for folder in round_folders(out, config.rounds):
         if (folder / "verdict.json").is_file():
             continue
-        arms = arm_folders(folder, config.repeats)
+        arms = arm_folders(folder, config.repeats, labels=has_labels(folder))
         for run in arms:
             work += _arm_work(dataset, run, fit, config.budget)
             work += scoring_work(dataset, "val") + scoring_work(dataset, "test")
         work += scoring_work(dataset, "test")
-        work += Work({}, {}) if fit.folds else scoring_work(dataset, "train")
+        work += NOTHING if fit.folds else scoring_work(dataset, "train")
     return work
-
-
-def arm_folders(folder: Path, repeats: int) -> list[Path]:
-    """The folders of the arms that a round trains: the control, with corrected labels these alone, the candidate.
-
-    First those of all arms' first trainings, then those of their second ones.
-    """
-    given = read_given(folder)
-    names = ["control", *(["labels"] if given is not None and given.dataset else []), "candidate"]
-    return [folder / repeat_of(name, repeat) for repeat in range(repeats) for name in names]
-
-
-def repeat_of(name: str, repeat: int) -> str:
-    """The name of the folder of an arm's training, counted from 0.
-
-    >>> repeat_of("control", 0), repeat_of("control", 1)
-    ('control', 'control-2')
-    """
-    return name if repeat == 0 else f"{name}-{repeat + 1}"
 
 
 def _arm_work(dataset: Dataset, run: Path, fit: FitConfig, budget: str) -> Work:
     if is_finished(run):
-        return Work({}, {})
+        return NOTHING
     if budget.endswith("m"):
         return Work({}, {}, seconds=max(0.0, 60 * float(budget[:-1]) - sum(line.seconds for line in read_log(run))))
-    weighed = dataset.samples.filter(pl.col("split").is_in(["train", "background"]) & (pl.col("weight") > 0))
-    arm = msgspec.structs.replace(
-        fit,
-        epochs=int(budget),
-        earlier_sizes=(),
-        earlier_batch_sizes=(),
-        freeze_epochs=0,
-        patience=None,
-        cycle_epochs=None,
-    )
-    images = fit.epoch_images or weighed.height
-    return epochs_work(arm, images, len(dataset.rows("val")), done=len(read_log(run)))
+    arm, judges = as_arm(fit, int(budget)), len(dataset.rows("val"))
+    return epochs_work(arm, arm_images(dataset, fit), judges, done=len(read_log(run)))
 
 
 def loop_bytes(dataset: Dataset, config: LoopConfig, *, labels: bool) -> float:
     """Bytes that are taken at most while a whole loop runs, about; labels that come in mean an arm more, once."""
     model = build_model(msgspec.structs.replace(config.fit, weights="none"))
-    arm = msgspec.structs.replace(config.fit, folds=0)
+    in_minutes = config.budget.endswith("m")  # what epochs that makes is not known yet
+    arm = as_arm(config.fit, config.fit.epochs if in_minutes else int(config.budget))
     scored = prediction_bytes(dataset, "train", "val", "test")
     base = 0.0 if config.start else fit_bytes(model, config.fit, dataset)
     arms = (2 * config.rounds + labels) * config.repeats

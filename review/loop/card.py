@@ -10,9 +10,10 @@ from curate.dataset import Dataset, open_dataset
 from curate.files import write_atomic
 from curate.looking.show import source_figures, split_parts
 from review.compare import table_rows
+from review.loop.folders import round_folder
 from review.loop.mine import Mining, options_of
 from review.loop.round import RoundResult
-from review.loop.steps import round_folder, scores_of
+from review.loop.steps import scores_of
 from review.pages import page
 from review.slices import conditions_of, figures_by_slice, figures_of, is_worse, slices_of
 from train.config import placed, read_config

@@ -13,6 +13,7 @@ from curate.commands.completion import words_or_path
 from curate.commands.engine import engine_options
 from curate.commands.place import FOLDER, INPUT
 from curate.errors import UsageError
+from review.loop.folders import MOST_REPEATS, MOST_ROUNDS
 from train.commands.options import fit_options
 from train.commands.preset import given_options, with_preset
 from train.config import RECIPES
@@ -87,7 +88,7 @@ def mining_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--out", type=FOLDER, metavar="LOOP", help="Folder of the loop; an unfinished one goes on.")
 @click.option(
     "--rounds",
-    type=click.IntRange(1, 100),
+    type=click.IntRange(1, MOST_ROUNDS),
     metavar="N",
     help="Rounds of mining and retraining.  [default: those of the loop that is there, else 1]",
 )
@@ -117,7 +118,7 @@ def mining_options(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option(
     "--repeats",
-    type=click.IntRange(1, 20),
+    type=click.IntRange(1, MOST_REPEATS),
     default=1,
     metavar="N",
     help="Train each arm so many times, from other seeds; the gate judges the means, with the chance of a training.",

@@ -17,21 +17,18 @@ from curate.errors import JSON_ERRORS, CurateError, FormatError, MissingError, U
 from curate.files import readable_faults
 from curate.formats import read_head
 from label.writers import WRITERS
+from review.loop.folders import MOST_REPEATS, MOST_ROUNDS, ROUND_FOLDER
 from review.loop.mine import Mining
 from train.config import FitConfig, placed, read_config, relative
+from train.data.folds import images_of_epoch, training_ids
 from train.monitoring.log import is_finished
 from train.presets import OPTIONS, combine, make_config, option_name
 
 FOLDS = 3
 """Fold models of the base where the dataset has no folds of its own."""
 
-MOST_ROUNDS, MOST_REPEATS = 100, 20
-
 RETRAIN_LR = 0.25
 """The arms' learning rate, as a share of the base's: at the full rate they first forget what the base has learnt."""
-
-ROUND_FOLDER = re.compile(r"round-\d+")
-"""What a round's folder is called."""
 
 MODEL_FIELDS = ("model", "encoder", "classes", "position_channels")
 """What an arm cannot have otherwise than the run whose weights it starts from."""
@@ -309,11 +306,34 @@ def as_before_an_arm(run: Path) -> FitConfig:
     return msgspec.structs.replace(trained, folds=0) if isinstance(trained.lr, float) else config
 
 
+def as_arm(trained: FitConfig, epochs: int) -> FitConfig:
+    """How long an arm learns, and at which size: what helps a model to begin has done so, and it has all its epochs.
+
+    Args:
+        trained: How its base was trained.
+        epochs: Of the arm.
+    """
+    return msgspec.structs.replace(
+        trained,
+        epochs=epochs,
+        cycle_epochs=None if trained.cycle_epochs is None else min(trained.cycle_epochs, epochs),
+        earlier_sizes=(),
+        earlier_batch_sizes=(),
+        freeze_epochs=0,
+        patience=None,
+        folds=0,
+    )
+
+
+def arm_images(dataset: Dataset, trained: FitConfig) -> int:
+    """How many images each epoch of an arm draws, of the version that its control learns from."""
+    return images_of_epoch(dataset, training_ids(dataset), trained)
+
+
 def arm_config(trained: FitConfig, base: Path, epochs: int, number: int, images: int, repeat: int = 0) -> FitConfig:
     """What all arms of a round share: the loop's options and the base's best weights, RETRAIN_LR, a seed of their own.
 
-    The dataset is left open: arms may learn from several versions. What helps a model to begin (frozen epochs, small
-    images first) has done so, and the arms have all their epochs.
+    The dataset is left open: arms may learn from several versions. `as_arm` says what else is as in no base.
 
     Args:
         trained: How the loop's first base was trained, its learning rate a number.
@@ -324,20 +344,13 @@ def arm_config(trained: FitConfig, base: Path, epochs: int, number: int, images:
         repeat: Which training of the arm it is, from 0; those of one number have one seed in all arms.
     """
     return msgspec.structs.replace(
-        trained,
+        as_arm(trained, epochs),
         dataset="",
         digest="",
         weights=(base / "best.safetensors").as_posix(),
-        epochs=epochs,
         lr=float(trained.lr) * RETRAIN_LR,
         lr_from="",
         lr_min=None if trained.lr_min is None else trained.lr_min * RETRAIN_LR,
-        cycle_epochs=None if trained.cycle_epochs is None else min(trained.cycle_epochs, epochs),
-        earlier_sizes=(),
-        earlier_batch_sizes=(),
-        freeze_epochs=0,
-        patience=None,
-        folds=0,
         epoch_images=images,
         seed=trained.seed + number + MOST_ROUNDS * repeat,
     )

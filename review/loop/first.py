@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from review.loop.folders import round_folder
 from review.paired import Difference
 from train.scoring.metrics import Summary
 
@@ -43,7 +45,7 @@ class FirstResult(msgspec.Struct, frozen=True):
 
     def today(self) -> dict[str, Any]:
         """The same as the fields of a RoundResult."""
-        control, candidate = f"round-{self.round}/control", f"round-{self.round}/candidate"
+        control, candidate = ((round_folder(Path(), self.round) / arm).as_posix() for arm in ("control", "candidate"))
         return msgspec.structs.asdict(self) | {
             "validation": [one.today() for one in self.validation],
             "test": [one.today() for one in self.test],

@@ -12,7 +12,7 @@ from review.paired import Difference, Scores, differences, trainings_of
 from train.scoring.figures import number
 from train.scoring.metrics import mean_of
 
-FEWEST_IMAGES = 50
+FEWEST_VAL_GROUPS = 50
 """With fewer groups of validation images the worst tenth is less than five of them, and its interval says little."""
 
 FEWEST_IN_SLICE = 20
@@ -159,9 +159,10 @@ def _by_slice(slices: Sequence[SliceDifference]) -> list[Check]:
 def _enough(images: int, groups: int) -> Check:
     """Whether so many validation images in so many groups can tell."""
     of = "" if groups == images else f" in {groups} groups"
-    if groups >= FEWEST_IMAGES:
+    if groups >= FEWEST_VAL_GROUPS:
         return Check(True, f"{images} validation images{of} are enough to tell")
-    return Check(False, f"{images} validation images{of} are too few to tell, at least {FEWEST_IMAGES} are needed")
+    needed = f"at least {FEWEST_VAL_GROUPS} groups are needed"
+    return Check(False, f"{images} validation images{of} are too few to tell, {needed}")
 
 
 def _with_interval(figure: Difference) -> str:

@@ -18,8 +18,9 @@ from curate.revise import revise
 from curate.terminal import counted
 from curate.threads import Say
 from label.importing import Imported, Request, import_labels
+from train.claim import weights_paths
 from train.config import placed, read_config, relative
-from train.scoring.score import check_unlearnt, weights_path
+from train.scoring.score import check_unlearnt
 
 
 class Given(msgspec.Struct, frozen=True):
@@ -54,6 +55,12 @@ def read_given(folder: Path) -> Given | None:
         return msgspec.json.decode(path.read_bytes(), type=Given)
     except JSON_ERRORS as error:
         raise FormatError(path, f"is damaged ({error}). Delete the round's folder and run the loop again") from error
+
+
+def has_labels(folder: Path) -> bool:
+    """Whether the round in `folder` has corrected labels to learn from; of one that has not begun nobody knows: no."""
+    given = read_given(folder)
+    return given is not None and bool(given.dataset)
 
 
 def taken_in(
@@ -98,7 +105,7 @@ def weights_digest(run: Path) -> str:
     Raises:
         MissingError: A file of weights is not there.
     """
-    paths = [weights_path(run, fold) for fold in range(-1, read_config(run).folds)]
+    paths = weights_paths(run, read_config(run))
     if gone := [path for path in paths if not path.is_file()]:
         raise MissingError(f"{gone[0]}: is missing, and the loop starts from it. Put it back, or train the run again")
     return sha256_bytes("".join(map(sha256_file, paths)).encode())

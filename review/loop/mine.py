@@ -148,11 +148,8 @@ def doubted_labels(
     """
     doubted = set(known.filter(pl.col("triage") == "relabel")["sample_id"])
     trusted = {sample_id for sample_id, verdict in verdicts.items() if verdict in ("ok", "hard")} | set(settled)
-    return {
-        row["sample_id"]: row["reason"]
-        for row in suspects.iter_rows(named=True)
-        if row["sample_id"] in doubted - trusted
-    }
+    left = doubted - trusted
+    return {row["sample_id"]: row["reason"] for row in suspects.iter_rows(named=True) if row["sample_id"] in left}
 
 
 def most_suspect(doubted: Mapping[str, str], known: pl.DataFrame) -> dict[str, str]:

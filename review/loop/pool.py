@@ -14,15 +14,16 @@ from numpy.typing import NDArray
 from curate.dataset import Dataset
 from curate.files import sha256_file
 from curate.rows import Rows
-from curate.threads import Watch, unwatched
+from curate.threads import unwatched
 from label.prelabel import Model
 from review.embeddings import batches, embedded
 from review.runs import Run
+from train.claim import weights_path, weights_paths
 from train.config import FitConfig
 from train.inference.predict import predict_batch, predict_image
 from train.models import Loaded, device, load
 from train.models.ensemble import Ensemble
-from train.scoring.score import models_of, weights_path
+from train.scoring.score import models_of
 
 POOL = pl.Schema(
     {
@@ -65,9 +66,7 @@ def accept_above(confidences: Sequence[float], ious: Sequence[float]) -> float |
     return float(confidences[order[able[-1]]])
 
 
-def search_pool(
-    dataset: Dataset, run: Path, config: FitConfig, failing: Sequence[str], offer: int, watch: Watch = unwatched
-) -> pl.DataFrame:
+def search_pool(dataset: Dataset, run: Path, config: FitConfig, failing: Sequence[str], offer: int) -> pl.DataFrame:
     """POOL, a row for every image of the dataset's pool: first what is offered, then the rest by its worth.
 
     Args:
@@ -76,17 +75,16 @@ def search_pool(
         config: Of the base.
         failing: The sample_ids of the images that the base fails on; without any, similarity says nothing.
         offer: How many are offered.
-        watch: Shown what is being done and how far it is.
     """
     rows = dataset.rows("pool")
     if not rows:
         return POOL.to_frame()
     names = dataset.sample_ids("pool")
     both = dataset.named.of([*names, *failing])
-    embeddings = embedded(Run(run, dataset, pl.DataFrame()), both, watch("embeddings", len(both)))
+    embeddings = embedded(Run(run, dataset, pl.DataFrame()), both, unwatched("embeddings", len(both)))
     directions = directions_of(embeddings)
     similarity, nearest = nearest_of(directions[: len(rows)], directions[len(rows) :])
-    disagreement = _disagreements(dataset, run, config, rows, watch)
+    disagreement = _disagreements(dataset, run, config, rows)
     worth = (rank_of(similarity) + rank_of(disagreement)) / 2
     table = {
         "sample_id": names,
@@ -165,11 +163,11 @@ def rank_of(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(ranks / max(1, len(values) - 1), np.float64)
 
 
-def _disagreements(dataset: Dataset, run: Path, config: FitConfig, rows: Rows, watch: Watch) -> NDArray[np.float64]:
+def _disagreements(dataset: Dataset, run: Path, config: FitConfig, rows: Rows) -> NDArray[np.float64]:
     """How far the models of a run disagree about each of some images, [0, 1]."""
     models = [model.to(device()) for model in models_of(run, config)]
     found = list[float]()
-    for images in batches(dataset, rows, config.size, watch("disagreement", len(rows))):
+    for images in batches(dataset, rows, config.size, unwatched("disagreement", len(rows))):
         mirrored = np.ascontiguousarray(images[:, :, ::-1])
         said = [predict_batch(model, images, config.precision) >= 0.5 for model in models]
         said += [predict_batch(model, mirrored, config.precision)[:, :, ::-1] >= 0.5 for model in models]
@@ -196,6 +194,6 @@ def guesser(run: Path, config: FitConfig, *, ensemble: bool) -> Model:
     """What guesses the masks of the pool: the model of a run, or the mean of that and its fold models."""
     loaded = Loaded(Ensemble(models_of(run, config)), config) if ensemble else load(run)
     loaded.model.to(device())
-    digest = "+".join(sha256_file(weights_path(run, fold)) for fold in (-1, *range(config.folds if ensemble else 0)))
+    digest = "+".join(map(sha256_file, weights_paths(run, config) if ensemble else [weights_path(run, -1)]))
     options = {"ensemble": True} if ensemble else {}
     return Model(Path(run.name), digest, options, lambda image: predict_image(loaded, image))

@@ -13,8 +13,8 @@ from curate import schema
 from curate.dataset import Dataset, read_table
 from curate.files import write_atomic
 from review.compare import SAME, SliceDifference, changes, gain_words, table_rows
-from review.loop.ahead import repeat_of
 from review.loop.config import LoopConfig
+from review.loop.folders import repeat_of, round_folder
 from review.loop.gate import FEWEST_IN_SLICE, TWO_CHANCES
 from review.loop.given import read_given
 from review.loop.mine import options_of
@@ -23,7 +23,7 @@ from review.loop.pool import POOL
 from review.loop.round import RoundResult
 from review.loop.run import read_loop
 from review.loop.status import is_idle
-from review.loop.steps import labels_of, round_folder, scores_of, versions_of
+from review.loop.steps import labels_of, scores_of, versions_of
 from review.loop.times import run_times
 from review.pages import Curve, Picture, curves_svg, funnel_rows, iou_words, page, photograph, picture
 from train.config import placed, relative
@@ -88,7 +88,7 @@ def changed_splits(before: Dataset, after: Dataset) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Summary:
+class LoopSummary:
     """What who reads no further has to know."""
 
     promoted: int
@@ -103,10 +103,10 @@ class Summary:
     """Images in it."""
 
 
-def summary_of(out: Path, config: LoopConfig, results: Sequence[RoundResult]) -> Summary:
+def summary_of(out: Path, config: LoopConfig, results: Sequence[RoundResult]) -> LoopSummary:
     """What a loop has come to."""
     if not results:
-        return Summary(0, relative(config.base_of(out), out), "", "", 0)
+        return LoopSummary(0, relative(config.base_of(out), out), "", "", 0)
     last = results[-1]
     name = last.proposed if last.promoted else "before"
     found = last.table[name]
@@ -117,7 +117,7 @@ def summary_of(out: Path, config: LoopConfig, results: Sequence[RoundResult]) ->
     to_label = f"{round_folder(out, last.round).name}/{TO_LABEL}"
     ready = last.offered if (out / to_label).is_file() else 0
     promoted = sum(result.promoted for result in results)
-    return Summary(promoted, last.promotes, figures, to_label if ready else "", ready)
+    return LoopSummary(promoted, last.promotes, figures, to_label if ready else "", ready)
 
 
 def failure_rows(run: Path, splits: Sequence[str]) -> list[tuple[str, int, float]]:
@@ -298,9 +298,9 @@ def loop_curves(
         for place, result in enumerate(chapter, start=1):
             begin = ends.get(result.base, len(lines))
             for (arm, colour), repeat in product(ARM_COLOURS.items(), range(result.repeats)):
-                name = repeat_of(arm, repeat)
-                if arm_lines := read_log(round_folder(out, result.round) / name):
-                    ends[f"round-{result.round}/{name}"] = begin + len(arm_lines)
+                run = round_folder(out, result.round) / repeat_of(arm, repeat)
+                if arm_lines := read_log(run):
+                    ends[relative(run, out)] = begin + len(arm_lines)
                     label = f"{arm} {result.round}" if len(results) > 1 else arm
                     shown = "" if repeat else label  # of several trainings one stands in the legend
                     curves.append(Curve(shown, arm_lines, colour, begin, opacity=place / len(chapter)))

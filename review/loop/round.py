@@ -18,20 +18,18 @@ from curate.formats import check_format
 from curate.terminal import counted
 from review.compare import SliceDifference
 from review.failures import bring_up_to_date
-from review.loop.ahead import repeat_of
-from review.loop.config import arm_config
+from review.loop.config import arm_config, arm_images
 from review.loop.first import FirstResult
+from review.loop.folders import repeat_of, round_folder
 from review.loop.gate import Check, Verdict, choose, typical
 from review.loop.given import learnt_before
 from review.loop.mine import SUSPECT_FACTORS, mine
 from review.loop.offer import offer, with_guesses
-from review.loop.steps import Round, judged, round_folder, scores_of, train
+from review.loop.steps import Round, judged, scores_of, train
 from review.paired import Difference, differences
 from review.runs import open_run
 from review.slices import conditions_of, slices_of
 from train.config import FitConfig, relative
-from train.data import material
-from train.data.folds import training_ids
 from train.monitoring.log import is_finished
 from train.scoring.figures import groups_of
 from train.scoring.metrics import Summary, mean_summary, summarise
@@ -178,7 +176,7 @@ def arm_of(begun: Round, epochs: int, repeat: int) -> FitConfig:
     """How all arms of a round are trained, each for the `repeat`-th time, from 0."""
     config = begun.told.config
     trained = config.fit if config.start else begun.told.base_config
-    images = trained.epoch_images or material.counted(begun.before, training_ids(begun.before))
+    images = arm_images(begun.before, trained)
     return arm_config(trained, begun.base, epochs, begun.number, images, repeat)
 
 

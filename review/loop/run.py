@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +16,8 @@ from curate.threads import Say
 from review.loop.ahead import loop_bytes
 from review.loop.card import write_card
 from review.loop.config import LoopConfig, read_config_of_loop, stored_config
-from review.loop.gate import FEWEST_IMAGES
+from review.loop.folders import LOOP_FILES, MOST_ROUNDS, round_folder, round_folders
+from review.loop.gate import FEWEST_VAL_GROUPS
 from review.loop.given import (
     Given,
     begin,
@@ -31,15 +31,15 @@ from review.loop.given import (
     version_of,
 )
 from review.loop.round import RoundResult, finished_round, run_round
-from review.loop.steps import Report, Round, Told, epochs_in_minutes, round_folder, train, versions_of
+from review.loop.steps import Report, Round, Told, epochs_in_minutes, train, versions_of
 from train.claim import check_apart
 from train.config import placed, relative
 from train.monitoring.disk import check_room
 from train.monitoring.log import is_finished
 from train.presets import option_name
 
-LOOP_FILES = re.compile(r"loop\.json|report\.html|base|round-\d+")
-"""What stands in a loop's folder, and what --force clears; hidden files are left alone."""
+FREE = ("rounds", "to", "dataset")
+"""What may be another when a loop goes on; the dataset may have moved, its digest says that it is the same."""
 
 
 def run_loop(
@@ -163,8 +163,8 @@ def _tell_repeated(number: int, say: Say) -> None:
 def _tell_lacks(dataset: Dataset, out: Path, config: LoopConfig, labels: Path | None, say: Say) -> None:
     """Say beforehand that nothing can be promoted, or tested, or that there are no scenes to put people before."""
     groups = dataset.samples.filter(split="val")["group"].n_unique()
-    if groups < FEWEST_IMAGES:
-        told = f"{dataset.root} has {counted(groups, 'group')} of validation images, and {FEWEST_IMAGES} are needed"
+    if groups < FEWEST_VAL_GROUPS:
+        told = f"{dataset.root} has {counted(groups, 'group')} of validation images, {FEWEST_VAL_GROUPS} are needed"
         unless = ", unless the labels bring more" if labels else ""
         say(f"note: nothing will be promoted{unless}: {told}. Build it with a larger share: curate build --split")
     if config.start and not config.fit.folds:
@@ -179,7 +179,7 @@ def _tell_lacks(dataset: Dataset, out: Path, config: LoopConfig, labels: Path | 
 
 def _tell_unused(out: Path, config: LoopConfig, labels: Path | None, verdicts: Mapping[str, str], say: Say) -> None:
     """Say so where labels or verdicts came too late for every round."""
-    folders = [round_folder(out, number) for number in range(1, config.rounds + 1)]
+    folders = round_folders(out, config.rounds)
     taken = [(folder, given) for folder in folders if (given := read_given(folder)) is not None]
     late = []
     if labels and relative(labels, out) not in [relative(placed(given.labels, folder), out) for folder, given in taken]:
@@ -202,19 +202,14 @@ def _check_place(dataset: Dataset, out: Path, config: LoopConfig) -> None:
 
 
 def _claim(out: Path, config: LoopConfig, force: bool) -> None:
-    """Write loop.json, or see that it is the one of an earlier call with the same options, but for --rounds and --to.
-
-    The dataset may have moved since: its digest says that it is the same.
+    """Write loop.json, or see that it is the one of an earlier call with the same options, but for those that are FREE.
 
     A loop that has not finished a single epoch holds nothing that could be lost, and is begun anew.
     """
     path = out / "loop.json"
-    stored, begun = stored_config(out), sum(round_folder(out, number).is_dir() for number in range(1, 101))
-    if (
-        stored is not None
-        and not force
-        and msgspec.structs.replace(stored, rounds=config.rounds, to=config.to, dataset=config.dataset) == config
-    ):
+    stored, begun = stored_config(out), sum(folder.is_dir() for folder in round_folders(out, MOST_ROUNDS))
+    free = {name: getattr(config, name) for name in FREE}
+    if stored is not None and not force and msgspec.structs.replace(stored, **free) == config:
         if config.rounds < begun:
             raise UsageError(
                 f"--rounds {config.rounds}: {out} has begun {begun} rounds. Leave --rounds out, or ask for more"
@@ -234,10 +229,10 @@ def _claim(out: Path, config: LoopConfig, force: bool) -> None:
 
 
 def _first_difference(stored: LoopConfig, config: LoopConfig) -> str:
-    """The first option in which two configurations differ, in words."""
+    """The first option, of those that are not FREE, in which two configurations differ, in words."""
     flat = [_flat(msgspec.to_builtins(one)) for one in (stored, config)]
-    name = next(name for name in flat[1] if flat[0].get(name) != flat[1][name] and name != "rounds")
-    if name in ("dataset", "digest"):
+    name = next(name for name in flat[1] if flat[0].get(name) != flat[1][name] and name not in FREE)
+    if name == "digest":
         return f"another dataset or version ({stored.dataset}, {stored.digest[:12]})"
     option = {"start": "from"}.get(name, option_name(name))
     return f"--{option} {flat[0].get(name)}, not {flat[1][name]}"

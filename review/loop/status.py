@@ -9,12 +9,12 @@ from pathlib import Path
 from curate.errors import FormatError
 from curate.files import is_held, is_outdated
 from curate.terminal import counted
-from review.loop.ahead import arm_folders
 from review.loop.config import LoopConfig, read_config_of_loop
-from review.loop.given import read_given
+from review.loop.folders import arm_folders, round_folder, round_folders
+from review.loop.given import has_labels, read_given
 from review.loop.offer import TO_LABEL
 from review.loop.round import RoundResult, finished_round
-from review.loop.steps import round_folder, scores_of
+from review.loop.steps import scores_of
 from train.config import placed, read_config
 from train.monitoring.log import is_finished, read_log
 
@@ -45,12 +45,11 @@ def _steps(out: Path) -> Iterator[tuple[str, str]]:
     config = read_config_of_loop(out)
     yield "base", run_state(config.base_of(out))
     is_whole, before = True, None
-    for number in range(1, config.rounds + 1):
-        folder = round_folder(out, number)
+    for number, folder in enumerate(round_folders(out, config.rounds), start=1):
         if is_idle(folder, before):
             yield f"round {number}", f"not begun: nothing has come in since round {number - 1}, which was not promoted"
             continue
-        result, verdict = _verdict(folder)
+        result, verdict = _verdict(out, number)
         for step, state in _round_steps(folder, config, result):
             yield f"round {number}: {step}", state
         yield f"round {number}: verdict", verdict
@@ -68,7 +67,7 @@ def _round_steps(folder: Path, config: LoopConfig, result: RoundResult | None) -
     """The steps of the round in a folder before its verdict."""
     if (folder / "given.json").is_file():
         yield "given", _given_words(folder)
-    mined, arms = (folder / "mined.parquet").is_file(), arm_folders(folder, config.repeats)
+    mined, arms = (folder / "mined.parquet").is_file(), arm_folders(folder, config.repeats, labels=has_labels(folder))
     if config.mining.pool == "learn":
         guessed = mined or (folder / "guessed" / "dataset.json").is_file()
         yield "guessed", counted(result.guessed, "image") if result else "done" if guessed else "to do"
@@ -96,12 +95,12 @@ def _given_words(folder: Path) -> str:
     return ", ".join(filter(None, (labels, decisions))) or "nothing"
 
 
-def _verdict(folder: Path) -> tuple[RoundResult | None, str]:
-    """The result of the round in a folder, None where there is none that can be read, and its state."""
+def _verdict(out: Path, number: int) -> tuple[RoundResult | None, str]:
+    """The result of a round, None where there is none that can be read, and its state."""
     try:
-        result = finished_round(folder.parent, int(folder.name.removeprefix("round-")))
+        result = finished_round(out, number)
     except FormatError:
-        return None, f"{DAMAGED}. Delete {folder / 'verdict.json'} and run the loop again"
+        return None, f"{DAMAGED}. Delete {round_folder(out, number) / 'verdict.json'} and run the loop again"
     return result, "to do" if result is None else "promoted" if result.promoted else "not promoted"
 
 

@@ -15,11 +15,10 @@ from curate.dataset import Dataset, read_table
 from curate.terminal import counted
 from curate.threads import Say, unwatched
 from review.loop.ahead import loop_work
-from review.loop.config import LoopConfig, arm_config
+from review.loop.config import LoopConfig, arm_config, arm_images
+from review.loop.folders import round_folder
 from review.loop.given import Given, read_given, version_of
 from train.config import FitConfig, read_config
-from train.data import material
-from train.data.folds import training_ids
 from train.engine.stages import stages
 from train.fit import fit
 from train.monitoring.estimate import foretelling
@@ -87,11 +86,6 @@ class Round:
         self.told.say(f"round {self.number}: {line}")
 
 
-def round_folder(out: Path, number: int) -> Path:
-    """Where a round lies."""
-    return out / f"round-{number}"
-
-
 def versions_of(dataset: Dataset, out: Path, rounds: Iterable[int]) -> list[Dataset]:
     """The version that a loop began with, and that of each of its first rounds; of one that has not begun the last."""
     versions = [dataset]
@@ -134,8 +128,7 @@ def epochs_in_minutes(told: Told, dataset: Dataset) -> int:
     if not config.budget.endswith("m"):
         return 0
     if config.start:
-        images = config.fit.epoch_images or material.counted(dataset, training_ids(dataset))
-        arm = arm_config(config.fit, told.base, 1, 1, images)
+        arm = arm_config(config.fit, told.base, 1, 1, arm_images(dataset, config.fit))
         seconds = epoch_seconds(dataset, msgspec.structs.replace(arm, weights="none"))
     else:
         lines, trained = read_log(told.base), told.base_config

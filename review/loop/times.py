@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from review.loop.ahead import arm_folders
 from review.loop.config import LoopConfig
-from review.loop.steps import round_folder
+from review.loop.folders import arm_folders, round_folders
+from review.loop.given import has_labels
 from train.monitoring.log import read_log
 
 
@@ -17,8 +17,8 @@ def run_times(out: Path, config: LoopConfig) -> dict[str, float]:
     """
     arms = [
         (f"round {number}: {run.name}", run)
-        for number in range(1, config.rounds + 1)
-        for run in arm_folders(round_folder(out, number), config.repeats)
+        for number, folder in enumerate(round_folders(out, config.rounds), start=1)
+        for run in arm_folders(folder, config.repeats, labels=has_labels(folder))
     ]
     times = {step: trained_seconds(run) for step, run in [("base", config.base_of(out)), *arms]}
     return {step: seconds for step, seconds in times.items() if seconds}

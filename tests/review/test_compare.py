@@ -16,7 +16,7 @@ from curate.cli import main
 from review.compare import changes
 from tests.review.making import Drawn, as_target, body, make_dataset, make_run, photograph, sure_of
 
-PERSON, NOBODY = body(), np.zeros((120, 160), bool)
+PERSON = body()
 
 
 def seen(share: float) -> Drawn:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from curate import schema
-from curate.masks import Mask, Target, iou
+from curate.exports import bbox_xywh
+from curate.masks import Mask, Target, grow, iou
 from review import geometry
 from review.geometry import NOTHING_WRONG, Failure, name_failure
 from tests.drawing import mask, target
@@ -37,12 +38,8 @@ BODY: Mask = HEAD | TORSO | ARM | LEGS
 SECOND = disc(250, 60, 16) | box(235, 74, 30, 100)
 
 
-def widened(drawn: Mask, width_px: int) -> Mask:
-    return geometry.widened(drawn, width_px)
-
-
 def narrowed(drawn: Mask, width_px: int) -> Mask:
-    eroded: Mask = ~geometry.widened(~drawn, width_px)
+    eroded: Mask = ~grow(~drawn, width_px)
     return eroded
 
 
@@ -75,11 +72,11 @@ CASES = {
     "false-person-apart": (BODY, BODY | SECOND, (), "extra-region"),
     "false-person-apart-though-touching": (BODY, BODY | SECOND, ("dog",), "extra-region"),
     "person-in-an-empty-photo": (np.zeros(SIZE_HW, bool), SECOND, (), "extra-region"),
-    "swollen-outline": (BODY, widened(BODY, 3), (), "ragged-boundary"),
+    "swollen-outline": (BODY, grow(BODY, 3), (), "ragged-boundary"),
     "shrunken-outline": (BODY, narrowed(BODY, 3), (), "ragged-boundary"),
     "specks-of-person": (BODY, BODY | SCATTER, (), "other"),
     "larger-error-names-it": (BODY | SECOND, (BODY & ~disc(100, 95, 8)), (), "missed-person"),
-    "bite-with-ragged-outline": (BODY, widened(BODY, 2) & ~disc(100, 95, 16), (), "bite"),
+    "bite-with-ragged-outline": (BODY, grow(BODY, 2) & ~disc(100, 95, 16), (), "bite"),
 }
 
 
@@ -101,7 +98,7 @@ def test_kind_is_the_same_in_a_mirror(person: Mask, predicted: Mask, touching: t
 
 def test_box_and_area_are_those_of_the_main_region() -> None:
     failure = name_failure(as_target(BODY | SECOND), BODY)
-    assert failure.bbox_xywh == geometry.box_of(SECOND) == (234, 44, 33, 130)
+    assert failure.bbox_xywh == bbox_xywh(SECOND) == (234, 44, 33, 130)
     assert failure.area == pytest.approx(np.count_nonzero(SECOND) / BODY.size)
 
 
@@ -149,9 +146,9 @@ def test_a_hole_and_a_notch_are_surrounded_and_an_end_is_not() -> None:
 
 def test_a_border_that_does_not_count_parts_nothing() -> None:
     """VOC has such a border round everybody, so that what runs on is never next to the person."""
-    label = np.where(widened(BODY, 3), np.uint8(128), np.uint8(0))
+    label = np.where(grow(BODY, 3), np.uint8(128), np.uint8(0))
     label[BODY] = 255
-    running_on = widened(BODY | box(185, 64, 70, 14), 1)
+    running_on = grow(BODY | box(185, 64, 70, 14), 1)
     assert name_failure(label, running_on).kind == "extension"
     assert name_failure(label, BODY | SECOND).kind == "extra-region"
 

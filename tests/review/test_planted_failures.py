@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from curate.dataset import Dataset
-from curate.masks import PERSON, Mask, band_width_px
-from review.geometry import name_failure, tolerance_px, widened
+from curate.masks import PERSON, Mask, band_width_px, grow
+from review.geometry import name_failure, tolerance_px
 from tests.sample import sample_people
 
 Plant = Callable[[Mask, np.random.Generator], Mask | None]
@@ -94,7 +94,7 @@ def extra_region(person: Mask, rng: np.random.Generator) -> Mask | None:
     inside = np.zeros_like(person)
     rim = round(radius)
     inside[rim:-rim, rim:-rim] = True
-    free = inside & ~widened(person, rim + 3 * tolerance_px(person))
+    free = inside & ~grow(person, rim + 3 * tolerance_px(person))
     at = any_pixel(free, rng)
     return None if at is None else person | disc(person.shape, *at, radius)
 

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 import pytest
 from PIL import Image
 
 from curate import schema
 from curate.cli import main
 from curate.dataset import open_dataset, read_table
+from review.run_report import STEPS, histogram
 from tests.review.conftest import CHROMIUM_ARGUMENTS
 from tests.review.making import Drawn, as_target, body, make_dataset, make_run, photograph, sure_of
 from tests.review.test_compare import scenes
@@ -54,6 +56,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert report(root / "runs/first") == 0
     assert report(root / "runs/first", root / "runs/second", "--out", root / "both.html") == 0
     return root
+
+
+def test_each_image_is_in_the_step_that_begins_at_its_iou() -> None:
+    ious = [0.0, 0.049, *(step / STEPS for step in range(1, STEPS)), 1.0, None]
+    steps = histogram([pl.DataFrame({"iou": ious}), pl.DataFrame({"iou": [None]}, {"iou": pl.Float64})])
+    assert [bars[0][0] for _, bars in steps] == [2, *[1] * (STEPS - 2), 2]
+    assert all(bars[1] == (0, 0.0) for _, bars in steps)
+    assert (steps[3][0], steps[3][1][0]) == ("0.15 to 0.20", (1, 0.5))
 
 
 def report(*arguments: object) -> int:

@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 
 from curate import schema
-from curate.masks import Mask
+from curate.masks import Mask, grow
 from review import triage
-from review.geometry import NOTHING_WRONG, Failure, name_failure, widened
+from review.geometry import NOTHING_WRONG, Failure, name_failure
 from review.triage import Evidence, contradictions, reason_of, suspicion_of, triage_of, weigh
 from tests.review.making import SIZE_HW, as_target, body, photograph, score, sure_of
 
@@ -31,7 +31,7 @@ def eroded(mask: Mask, width_px: int) -> Mask:
 DAMAGED = {
     "shift": np.roll(PERSON, 14, axis=1),
     "erode": eroded(PERSON, 5),
-    "dilate": widened(PERSON, 5),
+    "dilate": grow(PERSON, 5),
     "hole": PERSON & ~disc(72, 85, 13),
     "blob": PERSON | disc(130, 40, 14),
     "head-lost": PERSON & ~(np.arange(SIZE_HW[0]) < 46)[:, None],

@@ -49,7 +49,11 @@ REFUSED = [
     ({"lr_decay": 0.5}, "--lr-decay 0.5: goes with --schedule step or exponential, not with one-cycle"),
     ({"lr_decay": 1.0, "schedule": "step"}, "--lr-decay 1.0: expected a factor between 0 and 1"),
     ({"cycle_epochs": 1}, "--cycle-epochs 1: goes with --schedule triangular, not with one-cycle"),
-    ({"cycle_epochs": 2, "schedule": "triangular"}, "--cycle-epochs 2: expected at most the 1 epochs of --epochs"),
+    ({"cycle_epochs": 2, "schedule": "triangular"}, "--cycle-epochs 2: expected at most --epochs 1"),
+    (
+        {"cycle_epochs": 6, "schedule": "triangular", "size": 128, "earlier_sizes": (64,), "epochs": 10},
+        "--cycle-epochs 6: expected at most 5, the fewest that a --size has",
+    ),
     ({"patience": 0, "epochs": 3}, "--patience 0: expected at least 1"),
     ({"patience": 3, "epochs": 3}, "--patience 3: would never stop a run of --epochs 3"),
     ({"patience": 1, "epochs": 3, "earlier_sizes": (32,)}, "--patience: a run of several sizes"),

@@ -34,10 +34,6 @@ def a_batch(seed: int = 0) -> tuple[Tensor, Tensor]:
     return images, (images.float().mean(1) > 128).to(torch.uint8) * 255
 
 
-def norms_of(module: nn.Module) -> list[nn.BatchNorm2d]:
-    return [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm2d)]
-
-
 def changed(before: dict[str, Tensor], after: dict[str, Tensor]) -> set[str]:
     return {name for name in before if not torch.equal(before[name], after[name])}
 

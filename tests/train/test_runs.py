@@ -24,6 +24,7 @@ from train.fit import fit
 from train.monitoring.log import encode_lines, read_log
 from train.scoring.intervals import figure_intervals
 from train.scoring.score import score
+from train.scoring.scored import read_origin, write_origin
 from train.sweeps.runs import Group, Run, SplitScore, find_runs, group_runs
 
 
@@ -168,6 +169,15 @@ def test_how_predictions_were_made_is_a_setting(place: Path) -> None:
     assert (settings["first"]["flip"], settings["first"]["refine"]) == ("yes", "largest-parts,guided")
     assert (settings["folded"]["flip"], settings["folded"]["refine"]) == ("no", "none")
     assert "flip yes, refine largest-parts,guided" in " ".join(shown(place).stdout.split())
+
+
+def test_an_ensemble_of_all_models_is_told_from_the_model_alone(place: Path) -> None:
+    run = place / "runs" / "folded"
+    origin = dict.fromkeys(read_origin(run), "ab12 ensemble")
+    write_origin(run, origin)
+    settings = {Path(run.path).name: run.settings for run in find_runs([place])}
+    assert (settings["folded"]["ensemble"], settings["first"]["ensemble"]) == ("yes", "no")
+    assert "ensemble yes" in " ".join(shown(place).stdout.split())
 
 
 def test_a_peer_makes_no_setting_of_runs_a_difference() -> None:

@@ -151,6 +151,15 @@ def assign_folds(dataset: Dataset, folds: int, seed: int) -> dict[str, int]:
     return dict(training.select("sample_id", "fold").iter_rows())
 
 
+def images_of_epoch(dataset: Dataset, learn: Collection[str], config: FitConfig) -> int:
+    """How many images an epoch draws: --epoch-images, else as many of `learn` as the dataset itself gives a weight.
+
+    What was mined does not count; one at least.
+    """
+    weighed = dataset.samples.filter(pl.col("sample_id").is_in(list(learn)) & (pl.col("weight") > 0))
+    return config.epoch_images or max(1, weighed.height)
+
+
 def training_ids(dataset: Dataset, held_out: Collection[str] = ()) -> list[str]:
     """The sample_ids of `train` and `background` without those held out and all that share a group with them."""
     rows = dataset.samples.filter(pl.col("split").is_in(["train", "background"]))

@@ -21,7 +21,7 @@ from train.config import (
 )
 from train.data.batches import batch_bounds
 from train.data.cache import Cache, names_classes, open_cache
-from train.data.folds import Share
+from train.data.folds import Share, images_of_epoch
 from train.data.targets import HELD
 from train.engine.distributed import Team
 from train.engine.stages import stages
@@ -86,7 +86,7 @@ def materials_of(
             weights=np.array([weight_of[sample_id] for sample_id in share.learn]),
             recipes=[recipe_of[sample_id] for sample_id in share.learn],
             validation=[place_of[sample_id] for sample_id in share.judge],
-            epoch_images=config.epoch_images or counted(dataset, share.learn),
+            epoch_images=images_of_epoch(dataset, share.learn, config),
             scenes=np.array([place_of[one] for one in share.learn if one in empty and weight_of[one]], np.intp),
             held=held_label(dataset),
         )
@@ -165,9 +165,3 @@ def check_shares(materials: Iterable[Material], config: FitConfig, team: Team) -
                 f"--batch-size {stage.batch_size}: {team.size} processes share batches of {smallest} images, which "
                 f"need {least} at least. Pass a larger one, or start fewer processes"
             )
-
-
-def counted(dataset: Dataset, ids: list[str]) -> int:
-    """Images of an epoch: those with a weight in the dataset itself, whatever was mined."""
-    own = dataset.samples.filter(pl.col("sample_id").is_in(ids) & (pl.col("weight") > 0))
-    return max(1, own.height)

@@ -13,8 +13,9 @@ import polars as pl
 
 from curate.dataset import Dataset
 from curate.threads import Say, Tick, Watch, tell
+from train.claim import model_folder
 from train.config import FitConfig
-from train.data.folds import settle_validation, share_images
+from train.data.folds import images_of_epoch, settle_validation, share_images
 from train.engine.stages import stage_of, stages
 from train.monitoring.log import is_trained, read_log
 
@@ -90,13 +91,12 @@ def seconds_of(work: Work, pace: Pace) -> float:
 def fit_work(dataset: Dataset, config: FitConfig, run: Path) -> Work:
     """What a run has still to do: all, or where it was begun already, the rest. --patience may end it sooner."""
     config = settle_validation(config, dataset)
-    weighed = set(dataset.samples.filter(pl.col("weight") > 0)["sample_id"])
     work = scoring_work(dataset, "val", *(["train"] if config.folds else []))
     for fold, share in share_images(dataset, config).items():
-        lines = read_log(run if fold == -1 else run / f"fold-{fold}")
-        own = config.epoch_images or max(1, len(weighed & set(share.learn)))
+        lines = read_log(model_folder(run, fold))
         if not is_trained(lines, config):
-            work += epochs_work(config, own, len(share.judge), done=len(lines))
+            images = images_of_epoch(dataset, share.learn, config)
+            work += epochs_work(config, images, len(share.judge), done=len(lines))
     return work
 
 

@@ -58,7 +58,7 @@ class Fixed:
     targets: Mapping[int, Target]
 
 
-def fixed_rows(rows: Sequence[dict[str, Any]], count: int = COUNT) -> list[dict[str, Any]]:
+def fixed_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Some of the rows that judge epochs: the same in every run on a dataset, of different groups while there are any.
 
     They are ordered by the hash of their name, so that most stay where images are added.
@@ -70,7 +70,7 @@ def fixed_rows(rows: Sequence[dict[str, Any]], count: int = COUNT) -> list[dict[
     for row in ordered:
         (others if row["group"] in seen else first).append(row)
         seen.add(row["group"])
-    return [*first, *others][:count]
+    return [*first, *others][:COUNT]
 
 
 def read_fixed(dataset: Dataset, config: FitConfig, judges: Collection[str]) -> Fixed:

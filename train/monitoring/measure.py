@@ -13,8 +13,8 @@ from curate.dataset import Dataset
 from curate.threads import Watch, unwatched
 from train.config import PRETRAINED_LR, FitConfig
 from train.data.cache import fill_memory, is_cached
-from train.data.folds import Share, settle_validation, share_images
-from train.data.material import Material, check_material, counted, materials_of, weights_and_recipes
+from train.data.folds import Share, images_of_epoch, settle_validation, share_images
+from train.data.material import Material, check_material, materials_of, weights_and_recipes
 from train.engine.execution import executing
 from train.engine.learner import Learner, make_learner
 from train.engine.lr_find import range_test_steps
@@ -63,7 +63,7 @@ def measure(dataset: Dataset, config: FitConfig, run: Path, watch: Watch) -> Est
     work = fit_work(dataset, config, run)
     if config.lr == "auto":
         first = stages(config)[0]
-        steps = range_test_steps(config, config.epoch_images or counted(dataset, share.learn))
+        steps = range_test_steps(config, images_of_epoch(dataset, share.learn, config))
         work += Work({first.size: steps * first.batch_size}, {})
         config = msgspec.structs.replace(config, lr=PRETRAINED_LR)  # a step takes as long at any rate
     model = check_buildable(config)
@@ -92,7 +92,7 @@ def epoch_seconds(dataset: Dataset, config: FitConfig) -> float:
     with executing(config, device()):
         material, _ = read_few(dataset, share, config, stage, unwatched)
         learn, judge = time_stage(learner, material, stage, unwatched)
-    return learn * (config.epoch_images or counted(dataset, share.learn)) + judge * len(share.judge)
+    return learn * images_of_epoch(dataset, share.learn, config) + judge * len(share.judge)
 
 
 def read_few(dataset: Dataset, share: Share, config: FitConfig, stage: Stage, watch: Watch) -> tuple[Material, float]:

@@ -56,19 +56,18 @@ def figure_intervals(scores: pl.DataFrame, groups: Sequence[str], seed: int = 0)
     }
 
 
-def mean_interval(values: pl.Series, groups: Sequence[str], seed: int = 0) -> Interval | None:
+def mean_interval(values: pl.Series, groups: Sequence[str]) -> Interval | None:
     """The interval of a mean alone, as `figure_intervals` has it; null values are left out.
 
     Args:
         values: One of each image.
         groups: The group of each image.
-        seed: Of the resamples.
     """
     known = as_floats(values)
     number = np.unique(np.asarray(groups, str), return_inverse=True)[1]
     if len(np.unique(number[~np.isnan(known)])) < 2:
         return None
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     return _interval(np.concatenate([weighted_mean(known, weights) for weights in resampled(number, rng)]))
 
 

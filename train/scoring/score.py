@@ -26,7 +26,7 @@ from curate.images import prediction_png
 from curate.rows import Rows
 from curate.terminal import counted
 from curate.threads import Tick, Watch, unwatched
-from train.claim import check_apart, claim_folder
+from train.claim import check_apart, claim_folder, weights_path, weights_paths
 from train.config import FitConfig, encode_config, has_named_weights, placed, read_config, relative
 from train.data.batches import THREADS
 from train.data.cache import resize_image
@@ -252,12 +252,7 @@ def _model_of(run: Path, config: FitConfig, fold: int, manner: Manner) -> nn.Mod
 
 def models_of(run: Path, config: FitConfig) -> list[nn.Module]:
     """The model of a run and its fold models with their best weights, in evaluation mode on the CPU."""
-    return [load_weights(config, weights_path(run, fold)) for fold in (-1, *range(config.folds))]
-
-
-def weights_path(run: Path, fold: int) -> Path:
-    """Where the best weights of a fold model lie; -1 is the model of the whole training split."""
-    return (run if fold == -1 else run / f"fold-{fold}") / "best.safetensors"
+    return [load_weights(config, path) for path in weights_paths(run, config)]
 
 
 def _forget_other_weights(run: Path, config: FitConfig, out: Path, manner: Manner, anew: pl.Expr) -> pl.DataFrame:
@@ -267,8 +262,8 @@ def _forget_other_weights(run: Path, config: FitConfig, out: Path, manner: Manne
     Raises:
         UsageError: One that the same weights scored in another manner would go, and is not to be made `anew`.
     """
-    paths = {fold: weights_path(run, fold) for fold in (-1, *range(config.folds))}
-    digests = {fold: sha256_file(path) for fold, path in paths.items() if path.is_file()}
+    paths = weights_paths(run, config)
+    digests = {fold: sha256_file(path) for fold, path in enumerate(paths, start=-1) if path.is_file()}
     if manner.ensemble:
         digests = {-1: "+".join(digests.values())}
     current = {str(fold): identity_of(digest, manner) for fold, digest in digests.items()}

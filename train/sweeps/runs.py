@@ -20,6 +20,7 @@ from curate.formats import check_format
 from curate.storage.copies import with_paths
 from curate.storage.urls import is_url
 from curate.terminal import value_words
+from train.claim import model_folders
 from train.config import FitConfig, PeerConfig, as_given, has_named_weights, read_config
 from train.monitoring.log import EpochLine, is_trained, read_log
 from train.presets import NOT_OPTIONS
@@ -143,7 +144,7 @@ def _keys(content: bytes) -> set[str] | None:
 
 
 def _fit_run(path: Path, config: FitConfig, groups_of: GroupsOf) -> Run:
-    logs = [read_log(folder) for folder in (path, *(path / f"fold-{fold}" for fold in range(config.folds)))]
+    logs = [read_log(folder) for folder in model_folders(path, config)]
     best = next((line for line in reversed(logs[0]) if line.best), None)
     return Run(
         path=str(path),
@@ -198,7 +199,11 @@ def fit_settings(path: Path, config: FitConfig) -> dict[str, str]:
 def manner_settings(path: Path) -> dict[str, str]:
     """Option -> value of how the predictions in a folder were made."""
     manner = read_manner(path)
-    return {"flip": _yes(manner.flip), "refine": value_words(manner.refinements)}
+    return {
+        "ensemble": _yes(manner.ensemble),
+        "flip": _yes(manner.flip),
+        "refine": value_words(manner.refinements),
+    }
 
 
 def _yes(value: bool) -> str:

@@ -14,6 +14,7 @@ import polars as pl
 
 from curate import schema
 from curate.dataset import Dataset, read_table
+from train.claim import model_folders
 from train.config import read_config
 from train.data.folds import held_out_tenth, needs_tenth
 from train.monitoring.estimate import duration
@@ -104,7 +105,12 @@ def _make_row(dataset: Dataset, out: Path, name: str, runs: Sequence[Run], absen
         spread="seeds" if seeds else "folds" if folds else "",
         figures=figures,
         testing_iou_interval=_test_interval(dataset, finished),
-        seconds=sum(line.seconds for folder in finished for log in _models(folder) for line in read_log(log)),
+        seconds=sum(
+            line.seconds
+            for folder in finished
+            for log in model_folders(folder, read_config(folder))
+            for line in read_log(log)
+        ),
     )
 
 
@@ -115,11 +121,6 @@ def is_scored(dataset: Dataset, run: Path) -> bool:
         and read_manner(run) == PLAIN
         and (not dataset.rows("test") or not _scores(run, "test").is_empty())
     )
-
-
-def _models(run: Path) -> list[Path]:
-    """The folders of a run's models: its own, and those of its fold models."""
-    return [run, *(run / f"fold-{fold}" for fold in range(read_config(run).folds))]
 
 
 def _scores(run: Path, split: str) -> pl.DataFrame:
@@ -133,7 +134,7 @@ def run_figures(dataset: Dataset, run: Path) -> dict[str, list[float | None]]:
     and validation is out-of-fold. Testing is of the model of the whole training split. Validation and testing are at
     native size, their losses cross-entropy.
     """
-    models, judged = _models(run), list(_judged(dataset, run))
+    models, judged = model_folders(run, read_config(run)), list(_judged(dataset, run))
     learnt = [[line for line in read_log(folder) if line.best][-1] for folder in models[1:] or models]
     validation = [summarise(part) for part in judged]
     scores = _scores(run, "test")

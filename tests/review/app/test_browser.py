@@ -23,7 +23,7 @@ from curate import schema
 from curate.dataset import open_dataset, read_table
 from curate.decisions import Decision, read_decisions
 from curate.images import read_image, read_indices
-from review.geometry import widened
+from curate.masks import grow
 from tests.review.conftest import CHROMIUM_ARGUMENTS
 from tests.review.making import Drawn, as_target, make_dataset, make_run, sure_of
 
@@ -48,7 +48,7 @@ def labelled(sample: Path) -> list[Path]:
 
 def scene(path: Path, number: int) -> Drawn:
     person = read_indices(path) == 15
-    seen = np.zeros_like(person) if number in (3, 7) else widened(person, 1 + number // 2)
+    seen = np.zeros_like(person) if number in (3, 7) else grow(person, 1 + number // 2)
     image = read_image(path.parents[1] / "JPEGImages" / f"{path.stem}.jpg")
     return Drawn(path.stem, as_target(person), sure_of(seen), image, split="train" if number % 2 else "val")
 

@@ -45,6 +45,15 @@ def test_base_folds_and_two_arms_a_round(people: Dataset, tmp_path: Path) -> Non
     assert loop_work(people, tmp_path, minutes).seconds == 2 * 120
 
 
+def test_an_arm_has_pictures_of_its_own_epochs_not_of_the_base_s(people: Dataset) -> None:
+    loops = [
+        LoopConfig(dataset="", digest="", rounds=1, budget="4", start="base", fit=quick(epochs=epochs))
+        for epochs in (4, 300)
+    ]
+    few, many = (loop_bytes(people, config, labels=False) for config in loops)
+    assert few == many
+
+
 def test_a_loop_that_does_not_fit_is_refused_before_it_begins(
     people: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

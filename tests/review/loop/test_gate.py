@@ -51,7 +51,7 @@ def test_a_handful_of_images_decides_nothing() -> None:
     verdict = decided(control, [value + 0.1 for value in control])
     assert not verdict.promoted
     assert not verdict.checks[0].holds
-    assert verdict.reasons[0] == "49 validation images are too few to tell, at least 50 are needed"
+    assert verdict.reasons[0] == "49 validation images are too few to tell, at least 50 groups are needed"
 
 
 def test_nothing_to_decide_on_is_not_promoted() -> None:
@@ -67,7 +67,7 @@ def test_frames_of_one_clip_decide_nothing() -> None:
     pairs = {one: f"clip {n // 2}" for n, one in enumerate(first["sample_id"])}
     told = decide(first, first, second, NO_SLICES, pairs, seed=0)
     assert not told.promoted
-    assert told.reasons[0] == "60 validation images in 30 groups are too few to tell, at least 50 are needed"
+    assert told.reasons[0] == "60 validation images in 30 groups are too few to tell, at least 50 groups are needed"
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import polars as pl
@@ -29,7 +30,7 @@ from review.loop.config import RETRAIN_LR, arm_config, loop_config
 from review.loop.mine import Mining
 from review.loop.report import write_report
 from review.loop.round import RoundResult
-from review.loop.run import read_loop, run_loop
+from review.loop.run import encoded, read_loop, run_loop
 from review.loop.status import loop_status
 from review.loop.steps import Told, epochs_in_minutes
 from tests.conftest import REPOSITORY
@@ -150,6 +151,25 @@ def test_the_test_split_decides_nothing(people: Dataset, finished: tuple[Path, R
 def test_another_loop_is_not_overwritten(people: Dataset, finished: tuple[Path, RoundResult]) -> None:
     with pytest.raises(ExistsError, match=r"holds a loop begun with --budget 1, not 2\. Repeat its options"):
         run_loop(people, finished[0], configure(people, finished[0], budget="2"), quiet)
+
+
+@pytest.mark.parametrize(
+    ("moved", "changes", "told"),
+    [
+        (True, {"budget": "2"}, "--budget 1, not 2"),
+        (False, {"to": "labelme", "repeats": 3}, "--repeats 1, not 3"),
+        (False, {"digest": "d" * 64}, r"another dataset or version \(people, [0-9a-f]{12}\)"),
+    ],
+)
+def test_what_may_change_is_not_called_the_difference(
+    people: Dataset, tmp_path: Path, moved: bool, changes: dict[str, Any], told: str
+) -> None:
+    begun = msgspec.structs.replace(configure(people, tmp_path), dataset="people")
+    (tmp_path / "loop.json").write_bytes(encoded(begun))
+    (tmp_path / "round-1").mkdir()
+    dataset = "../people" if moved else "people"
+    with pytest.raises(ExistsError, match=f"holds a loop begun with {told}"):
+        run_loop(people, tmp_path, msgspec.structs.replace(begun, dataset=dataset, **changes), quiet)
 
 
 @pytest.mark.parametrize("force", [False, True])
