@@ -13,8 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.exports import bbox_xywh
-from curate.masks import IGNORE, PERSON, Mask, Target, band_width_px, grow
+from curate.masks import IGNORE, PERSON, Mask, Target, band_width_px, bbox_xywh, grow
 from review.geometry import neighbourhood
 from review.working_size import smaller, smaller_labels
 

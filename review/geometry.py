@@ -14,8 +14,7 @@ import cv2
 import msgspec
 import numpy as np
 
-from curate.exports import bbox_xywh
-from curate.masks import IGNORE, PERSON, Mask, Target, band_width_px, boundary_band, grow
+from curate.masks import IGNORE, PERSON, Mask, Target, band_width_px, bbox_xywh, boundary_band, grow
 
 BoxXYWH: TypeAlias = tuple[int, int, int, int]
 
