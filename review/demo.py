@@ -25,7 +25,7 @@ TRAINING = {
 }
 """Small enough for a laptop without a GPU, and from a random start, so that nothing is downloaded."""
 
-BUDGET = "48"
+BUDGET = "24"
 RULES = {"min_area": 0.2, "max_area": 0.7, "max_people": 2, "backgrounds": 6, "split": "50/30/20"}
 """The first source document's; people are put before the empty scenes, and much is kept to test on."""
 
