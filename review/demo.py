@@ -46,8 +46,8 @@ def demo(out: Path, seed: int, force: bool) -> None:
     """
     from review.loop.cli import round_text, say, say_epoch
     from review.loop.config import loop_config
-    from review.loop.mine import Mining
     from review.loop.folders import round_folder
+    from review.loop.mine import Mining
     from review.loop.report import write_report
     from review.loop.run import run_loop
     from train.presets import option_name
