@@ -11,7 +11,6 @@ import polars as pl
 from curate import schema
 from curate.errors import UsageError
 from curate.guesses import is_guessed
-from review.slices import figures_by_slice, figures_of, is_worse
 from train.config import RECIPES
 from train.presets import option_name
 
@@ -29,8 +28,8 @@ RECIPE_OF_KIND: Mapping[str, str] = {
 SUSPECT_SHARE = 0.1
 """At most this share of the training images counts as suspects, so that a weak model cannot empty its own data."""
 
-RAISED_MOST = 5.0
-"""An image of a rare slice is drawn at most so many times as often."""
+RAISED_MOST, FEWEST_RAISED = 5.0, 3
+"""An image of a rare slice is drawn at most so many times as often, and a slice of fewer images is not raised."""
 
 BY_KIND, OWN = "by-kind", "own"
 SUSPECT_FACTORS: Mapping[str, float] = {"leave-out": 0.0, "halve": 0.5, "keep": 1.0}
@@ -55,7 +54,7 @@ class Mining(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     suspects: str = "leave-out"
     """What becomes of labels in doubt: `leave-out`, `halve` (drawn half as often) or `keep`."""
     rare_share: float = 0.2
-    """Slices that surely do worse than the whole and make less than this share of what is drawn are raised to it."""
+    """Slices that do worse than the whole and make less than this share of what is drawn are raised to it."""
     pool: str = "offer"
     """What becomes of the unlabelled pool: `offer`, the images most like failures are offered for labelling; `learn`,
     what the model is sure of is learnt from besides, under its own guesses."""
@@ -124,8 +123,7 @@ def mine(
     hard = hard_images(known, doubted, verdicts, mining.hard_share)
     most = most_suspect(doubted, known)
     rows = [_mined_row(row, most, hard, verdicts, mining, augment) for row in known.iter_rows(named=True)]
-    bad = slices.filter(pl.col("slice").is_in(worse_slices(samples, scores, slices) if mining.rare_share else []))
-    return raise_rare(schema.table(rows, schema.MINED), bad, mining.rare_share)
+    return raise_rare(schema.table(rows, schema.MINED), known, slices, mining.rare_share)
 
 
 def with_findings(samples: pl.DataFrame, scores: pl.DataFrame, failures: pl.DataFrame) -> pl.DataFrame:
@@ -196,36 +194,27 @@ def recipe_of(kind: str, hard_augment: str, own: str) -> str:
     return {BY_KIND: RECIPE_OF_KIND.get(kind, own), OWN: own}.get(hard_augment, hard_augment)
 
 
-def worse_slices(samples: pl.DataFrame, scores: pl.DataFrame, slices: pl.DataFrame) -> list[str]:
-    """The slices that a run surely does worse on than on the whole, as `curate review slices` marks them.
-
-    By the training images with a person's label. What only looks worse, by chance or of a few groups, is not raised:
-    drawing those images more often teaches a model them alone.
-    """
-    judged = scores.join(samples.filter(~is_guessed()), on="sample_id", how="semi")
-    groups = dict(samples.select("sample_id", "group").iter_rows())
-    whole = figures_of("all", judged, groups)
-    return [one.slice for one in figures_by_slice(judged, slices, groups) if is_worse(one, whole)]
-
-
-def raise_rare(mined: pl.DataFrame, slices: pl.DataFrame, share: float) -> pl.DataFrame:
+def raise_rare(mined: pl.DataFrame, known: pl.DataFrame, slices: pl.DataFrame, share: float) -> pl.DataFrame:
     """The table with the images of rare slices weighted up until each slice makes about this share of what is drawn.
 
-    By at most RAISED_MOST. An image of several such slices is raised once, for the one that needs it most; what leaves
-    the training set does not come back.
+    A slice is raised where the run does worse on it than on the whole, by at most RAISED_MOST. An image of several
+    such slices is raised once, for the one that needs it most; what leaves the training set does not come back.
 
     Args:
         mined: schema.MINED.
-        slices: `sample_id` and `slice`, of the slices that are to be raised where they are rare.
+        known: `sample_id` and `iou` of the same images.
+        slices: `sample_id` and `slice`.
         share: Of all that is drawn; 0 raises nothing.
     """
-    whole = float(mined["weight"].sum())
+    whole, mean = float(mined["weight"].sum()), known["iou"].mean()
+    if not share or not whole or mean is None:
+        return mined
     drawn = mined.filter(pl.col("weight") > 0).select("sample_id", "weight")
-    members = slices.join(drawn, on="sample_id")
-    found = members.group_by("slice").agg(pl.col("weight").sum())
-    rare = found.filter(pl.col("weight") < share * whole).select(
-        "slice", factor=share * (whole - pl.col("weight")) / (pl.col("weight") * (1 - share))
-    )
+    members = slices.join(drawn, on="sample_id").join(known.select("sample_id", "iou"), on="sample_id")
+    found = members.group_by("slice").agg(pl.len(), pl.col("weight").sum(), pl.col("iou").mean())
+    rare = found.filter(
+        (pl.col("len") >= FEWEST_RAISED) & (pl.col("weight") < share * whole) & (pl.col("iou") < mean)
+    ).select("slice", factor=share * (whole - pl.col("weight")) / (pl.col("weight") * (1 - share)))
     raised = (
         members.join(rare, on="slice")
         .sort("factor", "slice", descending=[True, False])
