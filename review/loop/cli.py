@@ -54,7 +54,7 @@ MINING_OPTIONS = (
         type=float,
         default=0.2,
         metavar="X",
-        help="Raise slices that surely do worse than the whole to this share of what is drawn.",
+        help="Raise slices that do worse than the whole to this share of what is drawn.",
     ),
     click.option(
         "--pool",
