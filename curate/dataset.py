@@ -7,7 +7,7 @@ import io
 import os
 import threading
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import polars as pl
+import polars.selectors as cs
 
 from curate import schema
 from curate.classes import FOLDER as CLASSES
 from curate.classes import beside, class_path, read_class_mask
-from curate.errors import FormatError, MissingError, VersionError
+from curate.errors import CurateError, FormatError, MissingError, VersionError
 from curate.files import check_links, write_atomic
 from curate.foreground import CLASS_OPTIONS
 from curate.formats import read_head
@@ -62,13 +63,18 @@ class Header(msgspec.Struct, frozen=True):
 
     format: Annotated[int, msgspec.Meta(ge=1)]
     name: str
-    version: int
+    version: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
     parent: str | None
     digest: str
     recipe: dict[str, Any]
     sources: list[Source]
     funnel: list[FunnelStep]
     counts: dict[str, int]
+
+    def __post_init__(self) -> None:
+        for name, kind, expected in (("rules", dict, "an object"), ("seed", int, "an integer")):
+            if not isinstance(self.recipe.get(name), kind | None):
+                raise ValueError(f"{name} of the recipe: expected {expected}")
 
     @property
     def built_by(self) -> dict[str, Any]:
@@ -94,7 +100,9 @@ class Dataset:
     @cached_property
     def samples(self) -> pl.DataFrame:
         """One row per image, sorted by sample_id."""
-        return self.collect(self.scan)
+        samples = self.collect(self.scan)
+        check_filled(self.root / "samples.parquet", samples)
+        return samples
 
     @cached_property
     def drops(self) -> pl.DataFrame:
@@ -106,9 +114,20 @@ class Dataset:
 
         Raises:
             FormatError: The table, `samples` or `drops`, turns out to be damaged.
+            VersionError: The version was replaced since it was opened, or is gone.
         """
-        with told_as_damage(self.root / f"{table}.parquet"):
-            return query.collect(engine="streaming")
+        try:
+            with told_as_damage(self.root / f"{table}.parquet"):
+                return query.collect(engine="streaming")
+        except FormatError:
+            self._check_unreplaced()
+            raise
+
+    def _check_unreplaced(self) -> None:
+        with suppress(CurateError):
+            if read_header(self.root).digest == self.header.digest:
+                return
+        raise VersionError(f"{self.root}: was replaced or moved since it was opened. Run again")
 
     @property
     def height(self) -> int:
@@ -186,6 +205,17 @@ def open_dataset(root: Path | str, digest: str | None = None) -> Dataset:
     return dataset
 
 
+def check_filled(path: Path, samples: pl.DataFrame) -> None:
+    """Raise a FormatError where a row lacks a value that each has."""
+    empty = pl.any_horizontal(
+        pl.exclude(schema.OPTIONAL).is_null(),
+        cs.float().is_nan(),
+        cs.list().list.eval(pl.element().is_null()).list.any(),
+    )
+    for name in samples.filter(empty)["sample_id"].head(1):
+        raise FormatError(path, f"the row of {name} lacks a value. `curate check {path.parent}` lists all such rows")
+
+
 def check_files_inside(dataset: Dataset) -> None:
     """Raise where a file of a sample would be one from outside: tables and links may be a stranger's.
 
@@ -200,7 +230,7 @@ def check_files_inside(dataset: Dataset) -> None:
                 f"the {column} {str(path)!r} is not called after its sample. `curate check {root}` lists all such rows"
             )
             raise FormatError(root / "samples.parquet", told)
-    for name in SAMPLE_FOLDERS:
+    for name in (*SAMPLE_FOLDERS, "samples.parquet", "drops.parquet", "dataset.json"):
         check_links(root, root / name)
 
 

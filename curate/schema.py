@@ -70,6 +70,9 @@ SAMPLES = pl.Schema(
     }
 )
 
+OPTIONAL = ("licence", "head_visible")
+"""Columns of SAMPLES that may be null."""
+
 DROPS = pl.Schema(
     {
         "sample_id": pl.String,

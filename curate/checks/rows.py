@@ -16,8 +16,6 @@ from curate.guesses import ALLOWED, is_guessed
 from curate.images import MAX_PIXELS
 from curate.schema import UNLABELLED
 
-OPTIONAL = ("licence", "head_visible")
-"""Columns that may be null."""
 HASH = "^[0-9a-f]{64}$"
 CLASSES = f"^{PREFIX}[0-9a-f]{{{DIGITS}}}$"
 
@@ -50,8 +48,8 @@ def cell(column: str, holds: pl.Expr, expected: str) -> Claim:
 
 
 def filled() -> Claim:
-    """No cell is null but for those of OPTIONAL."""
-    columns = [name for name in schema.SAMPLES if name not in OPTIONAL]
+    """No cell is null but for those of schema.OPTIONAL."""
+    columns = [name for name in schema.SAMPLES if name not in schema.OPTIONAL]
     empty = [pl.when(pl.col(name).is_null()).then(pl.lit(name)) for name in columns]
     found = pl.concat_str(empty, separator=", ", ignore_nulls=True) + " is null"
     return Claim("empty cell", ~pl.any_horizontal(pl.col(*columns).is_null()), found, pl.lit("a value"))

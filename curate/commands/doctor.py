@@ -38,6 +38,7 @@ PACKAGES = {
     "pyyaml": "yaml",
     "rich": "rich",
     "safetensors": "safetensors",
+    "scikit-learn": "sklearn",
     "scipy": "scipy",
     "shapely": "shapely",
     "torch": "torch",
@@ -46,7 +47,7 @@ PACKAGES = {
 }
 """Distribution -> the module it is imported as; FiftyOne is looked for without an import."""
 
-NOT_FOR_TRAINING = ("onnx", "onnxruntime", "onnxscript", "pycocotools", "pymatting", "scipy", "shapely")
+NOT_FOR_TRAINING = ("onnx", "onnxruntime", "onnxscript", "pycocotools", "pymatting", "scikit-learn", "scipy", "shapely")
 """Packages that training, scoring and plain predicting do without, as they do without FiftyOne."""
 
 CV2_OWNERS = (

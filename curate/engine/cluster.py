@@ -13,7 +13,7 @@ import socket
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -173,11 +173,23 @@ def _check_reachable(address: str, origin: str) -> None:
     if not host or not port.isdigit() or "://" in address:
         expected = "expected HOST:PORT, as `ray start --head` printed it, such as 10.0.0.5:6379"
         raise UsageError(f"{named}: {expected}; Ray's client (ray://) cannot be used")
+    advice = "Is the cluster up, and is that the address which `ray start --head` printed?"
     try:
-        socket.create_connection((host.strip("[]"), int(port)), PATIENCE_S).close()
+        with socket.create_connection((host.strip("[]"), int(port)), PATIENCE_S) as connection:
+            is_ray = _speaks_http2(connection)
     except (OSError, OverflowError) as error:
-        advice = "Is the cluster up, and is that the address which `ray start --head` printed?"
         raise MachineError(f"{named}: cannot be reached ({error}). {advice}") from error
+    if not is_ray:
+        raise MachineError(f"{named}: something else than Ray answers there. {advice}")
+
+
+def _speaks_http2(connection: socket.socket) -> bool:
+    """Whether what listens greets as gRPC does, in which Ray speaks: with a frame of settings (RFC 9113, 3.4)."""
+    settings = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # without any: a length of 0, type 4, no flags, stream 0
+    connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings)
+    with suppress(TimeoutError):
+        return connection.recv(4)[3:] == settings[3:4]
+    return False
 
 
 def _dumped(what: Any) -> bytes:

@@ -11,7 +11,7 @@ import polars as pl
 
 from curate import schema
 from curate.dataset import Dataset, Source
-from curate.errors import CurateError
+from curate.errors import CurateError, FormatError
 from curate.threads import Watch, map_threads, unwatched
 
 ROWS_APART = ("sample_id", "image_sha256", "mask_sha256", "split")
@@ -141,13 +141,22 @@ def rows_that_differ(a: Dataset, b: Dataset) -> pl.DataFrame:
     """
     columns = [column for column in schema.SAMPLES if column != "sample_id"]
     differs = pl.any_horizontal(pl.col(column).ne_missing(pl.col(f"{column}_b")) for column in columns)
-    return b.collect(a.scan.join(b.scan, on="sample_id", suffix="_b").filter(differs)).sort("sample_id")
+    return collected(a, b, a.scan.join(b.scan, on="sample_id", suffix="_b").filter(differs)).sort("sample_id")
 
 
 def rows_alone(one: Dataset, other: Dataset) -> pl.DataFrame:
     """The rows of one version whose sample_id is not in the other: `sample_id`, `split`, `source`, `image_sha256`."""
     rows = one.scan.select("sample_id", "split", "source", "image_sha256")
-    return one.collect(rows.join(other.scan.select("sample_id"), on="sample_id", how="anti"))
+    return collected(one, other, rows.join(other.scan.select("sample_id"), on="sample_id", how="anti"))
+
+
+def collected(one: Dataset, other: Dataset, query: pl.LazyFrame) -> pl.DataFrame:
+    """What a query of the scans of two versions gives; a FormatError names the table that is damaged."""
+    try:
+        return one.collect(query)
+    except FormatError:
+        _ = other.samples
+        raise
 
 
 def with_drops(rows: pl.DataFrame, drops: pl.DataFrame) -> pl.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -66,8 +67,14 @@ def test_no_header_is_no_dataset(copy: Path) -> None:
         (lambda text: text[:40], "is damaged"),
         (lambda text: text.replace('"format": 1', '"format": 0'), "is damaged"),
         (lambda text: text.replace('"digest"', '"digset"'), "is damaged"),
+        (lambda text: text.replace('"version": 1', '"version": 1000000000000000000000'), "is damaged"),
+        (
+            lambda text: text.replace('"recipe": {', '"recipe": {"rules": "abc", '),
+            "rules of the recipe: expected an object",
+        ),
+        (lambda text: re.sub('"seed": [0-9]+', '"seed": "abc"', text), "seed of the recipe: expected an integer"),
     ],
-    ids=["cut", "format", "key"],
+    ids=["cut", "format", "key", "version", "rules", "seed"],
 )
 def test_a_damaged_header_is_named(copy: Path, change: object, words: str) -> None:
     path = copy / "dataset.json"
@@ -211,3 +218,42 @@ def test_a_table_is_read_when_it_is_asked_for(copy: Path) -> None:
     assert dataset.collect(dataset.scan.select("split"))["split"].equals(rows["split"])
     with pytest.raises(FormatError, match=r"samples\.parquet: is not a readable Parquet table"):
         _ = dataset.samples
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pl.lit(None, pl.Int32).alias("width"),
+        pl.lit(float("nan")).alias("area"),
+        pl.lit([None], schema.STRINGS).alias("tags"),
+    ],
+    ids=["width", "area", "tags"],
+)
+def test_a_row_that_lacks_a_value_is_refused(copy: Path, change: pl.Expr) -> None:
+    path = copy / "samples.parquet"
+    pl.read_parquet(path).with_columns(change).write_parquet(path)
+    with pytest.raises(FormatError, match=r"samples\.parquet: the row of \S+ lacks a value"):
+        _ = open_dataset(copy).samples
+
+
+@pytest.mark.parametrize("gone", [False, True], ids=["replaced", "moved"])
+def test_what_was_replaced_since_it_was_opened_is_not_called_damaged(copy: Path, tmp_path: Path, *, gone: bool) -> None:
+    dataset, header = open_dataset(copy), copy / "dataset.json"
+    if gone:
+        copy.rename(tmp_path / "elsewhere")
+    else:
+        header.write_text(header.read_text().replace(dataset.header.digest, "0" * 64))
+        (copy / "samples.parquet").write_bytes((copy / "drops.parquet").read_bytes())
+    with pytest.raises(VersionError, match="was replaced or moved since it was opened"):
+        _ = dataset.samples
+
+
+def test_a_table_that_leads_out_is_refused(copy: Path, tmp_path: Path) -> None:
+    for name in ("samples.parquet", "drops.parquet", "dataset.json"):
+        shutil.copy(copy / name, tmp_path / name)
+        (copy / name).unlink()
+        (copy / name).symlink_to(tmp_path / name)
+        with pytest.raises(MissingError, match="is a link that leads out"):
+            open_dataset(copy)
+        (copy / name).unlink()
+        shutil.copy(tmp_path / name, copy / name)

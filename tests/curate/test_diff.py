@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate import schema
-from curate.dataset import Dataset, Header, Source
+from curate.dataset import Dataset, Header, Source, open_dataset
+from curate.errors import FormatError
 from curate.files import sha256_bytes
 from curate.images import png_bytes
 from curate.looking.diff import MaskChange, changed_options, compare, compare_masks, leaks
@@ -352,3 +353,17 @@ def test_nothing_given_is_changed() -> None:
     compare(dataset_of(a, "A"), dataset_of(b, "B"))
     assert a.equals(before[0])
     assert b.equals(before[1])
+
+
+@pytest.mark.parametrize("damaged", ["a", "b"])
+def test_the_version_that_is_damaged_is_named(tmp_path: Path, damaged: str) -> None:
+    for name in "ab":
+        write_version(tmp_path / name, A_ROWS)
+    path = tmp_path / damaged / "samples.parquet"
+    rows = pl.read_parquet(path)
+    rows.write_parquet(path, compression="uncompressed", statistics=False)
+    digest = rows["mask_sha256"][0].encode()
+    path.write_bytes(path.read_bytes().replace(digest, b"\xff" * len(digest)))
+    a, b = (open_dataset(tmp_path / name) for name in "ab")
+    with pytest.raises(FormatError, match=rf"/{damaged}/samples\.parquet: is not a readable Parquet table"):
+        compare(a, b)

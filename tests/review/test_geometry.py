@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from curate import schema
-from curate.exports import bbox_xywh
-from curate.masks import Mask, Target, grow, iou
+from curate.masks import Mask, Target, bbox_xywh, grow, iou
 from review import geometry
 from review.geometry import NOTHING_WRONG, Failure, name_failure
 from tests.drawing import mask, target
