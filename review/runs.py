@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from curate import schema
 from curate.dataset import Dataset, open_dataset, read_table
 from curate.errors import MissingError, UsageError
-from curate.files import check_linked_folders
+from curate.files import check_linked_folders, check_links
 from curate.formats import read_head
 from curate.images import read_grey
 from curate.masks import SizeHW
@@ -76,6 +76,7 @@ def open_run(root: Path, dataset: Path | None = None) -> Run:
     """
     header = read_run_header(root)
     check_linked_folders(root)
+    check_links(root, root / "predictions")
     place = dataset or placed(header.dataset, root)
     if not place.is_dir():
         raise MissingError(f"{root}: its dataset is not at {place}. Pass its folder as --dataset")

@@ -214,13 +214,27 @@ def shown(column: str) -> pl.Expr:
     return value.cast(pl.String).fill_null("null")
 
 
+QUOTED = re.compile(r"""('(?:[^']|'')*'|"[^"]*")""")
+OPERATORS = re.compile(r"[-+*/%=<>|!]+|\b(?:and|or|not|between|in|like|when)\b", re.IGNORECASE)
+GROWING = re.compile(r"\b(?:lpad|rpad|repeat|replace)\s*\(", re.IGNORECASE)
+"""Functions that make a text of any length."""
+MOST_LETTERS, MOST_OPERATORS = 10_000, 200
+"""Of a condition, which may be a stranger's: `curate check` asks the one in the header of a dataset."""
+
+
 def parse_where(text: str) -> pl.Expr:
     """A condition over the columns of `samples.parquet`, in the words of SQL's WHERE.
 
     Raises:
-        UsageError: It cannot be read, names an unknown column, or is no condition on single images.
+        UsageError: It cannot be read, names an unknown column, is no condition on single images, or asks for too much.
     """
     example = "For example: --where \"area > 0.3 and people == 1 and source = 'coco'\""
+    bare = QUOTED.sub("''", text)
+    if len(text) > MOST_LETTERS or len(OPERATORS.findall(bare)) > MOST_OPERATORS:
+        most = f"expected at most {MOST_LETTERS:,} letters and {MOST_OPERATORS} operators"
+        raise UsageError(f"--where {text[:60]!r}...: {most}. Name the images in --decisions instead")
+    if growing := GROWING.search(bare):
+        raise UsageError(f"--where {text[:60]!r}: {growing[0][:-1].strip()} is not allowed, it can take any memory")
     try:
         condition = pl.sql_expr(quote_group(text))
         found = schema.SAMPLES.to_frame().select(condition.alias("where"))
@@ -241,7 +255,7 @@ def quote_group(text: str) -> str:
     >>> print(quote_group("group = 'a group' and area > 0"))
     "group" = 'a group' and area > 0
     """
-    parts = re.split(r"""('(?:[^']|'')*'|"[^"]*")""", text)
+    parts = QUOTED.split(text)
     return "".join(re.sub(r"\bgroup\b", '"group"', part) if not part.startswith(("'", '"')) else part for part in parts)
 
 

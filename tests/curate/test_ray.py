@@ -9,7 +9,9 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,9 @@ import pytest
 from click.testing import CliRunner
 
 from curate.cli import cli
-from curate.errors import UsageError
+from curate.engine import ADDRESS
+from curate.engine.cluster import _check_reachable
+from curate.errors import MachineError, UsageError
 from curate.images import target_png
 from tests.conftest import REPOSITORY
 from tests.curate.exporting import tree
@@ -167,6 +171,15 @@ def test_a_cluster_that_is_not_there_is_one_clear_line() -> None:
         f"error: --ray-address {address}: cannot be reached ([Errno 111] Connection refused). "
         "Is the cluster up, and is that the address which `ray start --head` printed?\n"
     )
+
+
+def test_what_is_no_cluster_is_one_clear_line() -> None:
+    """Such as Ray's own dashboard, which speaks HTTP."""
+    pytest.importorskip("ray", reason="Ray is not installed")
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        Thread(target=server.handle_request, daemon=True).start()
+        with pytest.raises(MachineError, match="something else than Ray answers there"):
+            _check_reachable(f"127.0.0.1:{server.server_port}", ADDRESS)
 
 
 @pytest.mark.parametrize("address", ["cluster", "ray://127.0.0.1:10001"])

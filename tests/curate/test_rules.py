@@ -222,6 +222,8 @@ def test_long_fractions_are_told_to_four_digits() -> None:
         ("source > 3", "cannot compare string with numeric"),
         ("area > 0.3; drop table samples", "For example: --where"),
         ("area in (select area from samples)", "For example: --where"),
+        ("area > 0" + " and area > 0" * 1000, "expected at most 10,000 letters and 200 operators"),
+        ("length(lpad(sample_id, 300000000, 'x')) > 0", "lpad is not allowed, it can take any memory"),
     ],
 )
 def test_what_is_no_condition_is_refused(text: str, words: str) -> None:

@@ -134,9 +134,9 @@ def score_peer(
         figures = finish_image(dataset, row, predict(dataset.image(row)), out / "predictions", name=peer.name)
         return {"sample_id": row["sample_id"], "split": row["split"], "fold": -1, **figures}
 
+    rows = dataset.rows(*splits)
     with held_folder(out), readable_faults(out):
         claim_folder(out, encode_config(config))
-        rows = dataset.rows(*splits)
         kept = read_rows(out).filter(~pl.col("split").is_in(splits))
         found = map_parts(partial(map_threads, score), rows, watch("score", len(rows)))
         return write_scores(out, kept, found)
