@@ -56,6 +56,13 @@ def test_a_folder_that_leads_out_is_refused(
     assert list((tmp_path / "photographs").iterdir()) == []
 
 
+def test_a_prediction_that_leads_out_is_refused(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = run / "predictions" / "d-0.png"
+    place.rename(tmp_path / "mine.png")
+    place.symlink_to(tmp_path / "mine.png")
+    assert f"{place}: is a link that leads out of {run}" in refusal(capsys, "review", "failures", run)
+
+
 def test_a_dataset_elsewhere_is_read_only_where_it_has_the_digest_of_the_run(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
