@@ -101,6 +101,8 @@ class Dataset:
     def samples(self) -> pl.DataFrame:
         """One row per image, sorted by sample_id."""
         samples = self.collect(self.scan)
+        if (self.root / "dataset.json").is_file():
+            self._check_unreplaced()
         check_filled(self.root / "samples.parquet", samples)
         return samples
 
