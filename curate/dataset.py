@@ -63,7 +63,7 @@ class Header(msgspec.Struct, frozen=True):
 
     format: Annotated[int, msgspec.Meta(ge=1)]
     name: str
-    version: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+    version: Annotated[int, msgspec.Meta(le=2**31 - 1)]
     parent: str | None
     digest: str
     recipe: dict[str, Any]
