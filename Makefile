@@ -32,7 +32,7 @@ $(VENV)/.tools: $(VENV)/.installed
 demo: $(VENV)/.installed  ## Run the whole loop on the embedded sample (about 5 minutes)
 	@$(BIN)/curate demo
 
-test: $(VENV)/.tools chromium  ## Install what is missing and pass the tests (at most 10 minutes)
+test: $(VENV)/.tools chromium  ## Install what is missing and pass the tests (about 12 minutes)
 	@$(BIN)/curate doctor --fix > /dev/null || $(BIN)/curate doctor || true  # tests that need what is missing skip
 	@$(BIN)/python -m pytest -q -m "not long" -n auto --dist loadfile --no-loadscope-reorder
 
