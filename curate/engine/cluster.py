@@ -176,7 +176,7 @@ def _check_reachable(address: str, origin: str) -> None:
     advice = "Is the cluster up, and is that the address which `ray start --head` printed?"
     try:
         with socket.create_connection((host.strip("[]"), int(port)), PATIENCE_S) as connection:
-            is_ray = _speaks_http2(connection)
+            is_ray = os.environ.get("RAY_USE_TLS") == "1" or _speaks_http2(connection)  # TLS greets otherwise
     except (OSError, OverflowError) as error:
         raise MachineError(f"{named}: cannot be reached ({error}). {advice}") from error
     if not is_ray:

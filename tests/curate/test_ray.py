@@ -182,6 +182,13 @@ def test_what_is_no_cluster_is_one_clear_line() -> None:
             _check_reachable(f"127.0.0.1:{server.server_port}", ADDRESS)
 
 
+def test_a_cluster_behind_tls_is_not_judged_by_its_greeting(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed")
+    monkeypatch.setenv("RAY_USE_TLS", "1")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        _check_reachable(f"127.0.0.1:{server.getsockname()[1]}", ADDRESS)
+
+
 @pytest.mark.parametrize("address", ["cluster", "ray://127.0.0.1:10001"])
 def test_an_address_that_is_none_is_refused(address: str) -> None:
     pytest.importorskip("ray", reason="Ray is not installed")
