@@ -13,8 +13,14 @@ It rises where files of before could be misread. What is only added, a reader fi
 """
 
 SPLITS = ("train", "val", "test", "pool", "background")
+LABELLED = ("train", "val", "test")
+"""Splits of images with a label that shows people."""
 UNLABELLED = ("pool", "background")
 """Splits of images that have no label yet, or show nobody on purpose: they would bend every figure about people."""
+LEARNT = ("train", "background")
+"""Splits that a model learns from."""
+SCORED = (*LABELLED, "background")
+"""Splits that predictions are scored on: in `background` nobody is right."""
 RULES = (
     "unreadable",
     "people",

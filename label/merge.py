@@ -114,7 +114,7 @@ def placement(samples: pl.DataFrame, seed: int, ratios: Mapping[str, float] = RA
         seed: The seed the dataset was built with.
         ratios: Of its splits.
     """
-    labelled = samples.filter(pl.col("split").is_in(["train", "val", "test"])).select("group", "split", "fold")
+    labelled = samples.filter(pl.col("split").is_in(schema.LABELLED)).select("group", "split", "fold")
     places = {group: (split, fold) for group, split, fold in labelled.reverse().iter_rows()}
     folds = max(labelled["fold"].to_list(), default=-1) + 1
 

@@ -22,9 +22,6 @@ from review.label_check import findings_of
 from review.runs import Run, read_prediction
 from review.triage import Evidence, contradictions, reason_of, suspicion_of, triage_of, weigh
 
-TRAINING = ("train", "background")
-"""The splits whose labels a model learned from."""
-
 
 class Witness(NamedTuple):
     """A run that is heard about labels."""
@@ -188,6 +185,6 @@ def suspects_table(scores: pl.DataFrame, findings: list[Finding]) -> pl.DataFram
     rows: list[dict[str, object]] = [
         {"sample_id": sample_id, "suspicion": finding.suspicion, "reason": finding.reason}
         for sample_id, split, finding in zip(scores["sample_id"], scores["split"], findings, strict=True)
-        if split in TRAINING
+        if split in schema.LEARNT
     ]
     return schema.table(rows, schema.SUSPECTS).sort("suspicion", "sample_id", descending=[True, False])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 import polars as pl
 
+from curate import schema
 from curate.commands.place import FOLDER
 from curate.errors import MissingError
 from review.runs import Run
@@ -21,7 +22,7 @@ split_option = click.option(
     "--split",
     "splits",
     multiple=True,
-    type=click.Choice(["train", "val", "test"]),
+    type=click.Choice(schema.LABELLED),
     help="Of these splits; repeatable.  [default: val, and train where it is scored out-of-fold]",
     show_default=False,
 )

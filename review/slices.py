@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import polars as pl
 
+from curate import schema
 from curate.dataset import Dataset
 from curate.engine import map_rows
 from curate.foreground import ANIMALS, HELD
@@ -71,7 +72,7 @@ def conditions_of(dataset: Dataset, watch: Watch = unwatched) -> pl.DataFrame:
 
 def conditions_now(dataset: Dataset, watch: Watch) -> pl.DataFrame:
     """CONDITIONS, measured now."""
-    rows = dataset.rows("train", "val", "test")
+    rows = dataset.rows(*schema.LABELLED)
     tick = watch("conditions", len(rows))
     found = map_rows(lambda part: [look_at(dataset, row) for row in part], rows, tick, PART)
     return pl.DataFrame(found, schema=CONDITIONS)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from curate import schema
 from curate.dataset import Dataset
 from review.loop.config import LoopConfig, arm_images, as_arm
 from review.loop.folders import arm_folders, round_folders
@@ -48,7 +49,7 @@ def loop_bytes(dataset: Dataset, config: LoopConfig, *, labels: bool) -> float:
     model = build_model(msgspec.structs.replace(config.fit, weights="none"))
     in_minutes = config.budget.endswith("m")  # what epochs that makes is not known yet
     arm = as_arm(config.fit, config.fit.epochs if in_minutes else int(config.budget))
-    scored = prediction_bytes(dataset, "train", "val", "test")
+    scored = prediction_bytes(dataset, *schema.LABELLED)
     base = 0.0 if config.start else fit_bytes(model, config.fit, dataset)
     arms = (2 * config.rounds + labels) * config.repeats
     return base + arms * (run_bytes(model, arm, dataset) + scored)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
+from curate import schema
 from curate.dataset import Dataset, open_dataset
 from curate.files import write_atomic
 from curate.looking.show import source_figures, split_parts
@@ -45,7 +46,7 @@ def write_card(dataset: Dataset, out: Path, result: RoundResult, mining: Mining)
     weak = [one for one in figures_by_slice(scores, slices, groups) if is_worse(one, whole)]
     guessed = result.guessed if result.proposed == "after" else 0
     material = open_dataset(round_folder(out, result.round) / "guessed") if guessed else dataset
-    learnt = material.samples.filter(pl.col("split").is_in(["train", "background"]))
+    learnt = material.samples.filter(pl.col("split").is_in(schema.LEARNT))
     text = page(
         "card.md",
         config=read_config(run),

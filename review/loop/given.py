@@ -121,7 +121,7 @@ def check_base(base: Path, folder: Path, given: Given) -> None:
 def tell_idle(dataset: Dataset, verdicts: Mapping[str, str], say: Say) -> None:
     """Say which verdicts change nothing: of images that are neither learnt from nor wait for a label."""
     splits = dict(dataset.samples.select("sample_id", "split").iter_rows())
-    idle = sorted(name for name in verdicts if splits.get(name) not in ("train", "background", "pool"))
+    idle = sorted(name for name in verdicts if splits.get(name) not in (*schema.LEARNT, "pool"))
     if idle:
         where = f"is in {splits[idle[0]]}" if idle[0] in splits else f"is no sample of {dataset.root}"
         told = f"{counted(len(idle), 'decision')} of images that are not learnt from change nothing here"
@@ -195,7 +195,7 @@ def learnt_before(before: Dataset, newer: Dataset, out: Path) -> Dataset:
     if before is newer:
         return before
     if not (out / "dataset.json").is_file():
-        learnt = pl.col("split").is_in(["train", "background"])
+        learnt = pl.col("split").is_in(schema.LEARNT)
         own = before.samples.filter(learnt)
         others = newer.samples.filter(~learnt).join(own, on="sample_id", how="anti")
         changed = own.join(newer.samples, on=["sample_id", "mask_sha256"], how="anti")

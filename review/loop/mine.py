@@ -128,7 +128,7 @@ def mine(
 
 def with_findings(samples: pl.DataFrame, scores: pl.DataFrame, failures: pl.DataFrame) -> pl.DataFrame:
     """The training images with a run's IoU, kind of failure and triage; null where it was not asked."""
-    training = samples.filter(pl.col("split").is_in(["train", "background"]))
+    training = samples.filter(pl.col("split").is_in(schema.LEARNT))
     return (
         training.select("sample_id", "weight", guessed=is_guessed())
         .join(scores.select("sample_id", "iou"), on="sample_id", how="left")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 from msgspec.structs import asdict
 
+from curate import schema
 from curate.commands.completion import words_or_path
 from curate.commands.engine import engine_options
 from curate.commands.person import input_options, spec_of
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 @click.option(
     "--split",
     "splits",
-    type=click.Choice(["train", "val", "test", "background"]),
+    type=click.Choice(schema.SCORED),
     multiple=True,
     help="Split to score; repeatable.  [default: train, val, test; with --ensemble val and test]",
 )
@@ -71,7 +72,7 @@ def score(
       curate train score runs/first --split val --split test
       curate train score grabcut people --split test --out runs/grabcut
     """
-    chosen = splits or (("val", "test") if ensemble else ("train", "val", "test"))
+    chosen = splits or (("val", "test") if ensemble else schema.LABELLED)
     spec = spec_of(input_size, layout, normalise)
     from train.inference.refine import split_names
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
+from curate import schema
 from curate.classes import class_hash
 from curate.dataset import Dataset
 from curate.errors import JSON_ERRORS, ExistsError, MachineError
@@ -65,7 +66,7 @@ def open_cache(dataset: Dataset, size: int, watch: Watch) -> Cache:
     Raises:
         MachineError: Neither the disk nor the memory has a place for them.
     """
-    rows = dataset.rows("train", "background", "val")
+    rows = dataset.rows(*schema.LEARNT, "val")
     folder, header = _place(dataset, size)
     while (cache := _opened(folder, header)) is None:
         if why := _no_place(folder, _bytes(len(rows), size)):
@@ -97,7 +98,7 @@ def is_cached(dataset: Dataset, size: int) -> bool:
 
 def _place(dataset: Dataset, size: int) -> tuple[Path, _Header]:
     """The folder of a cache, and what it must hold."""
-    names = dataset.sample_ids("train", "background", "val")
+    names = dataset.sample_ids(*schema.LEARNT, "val")
     header = _Header(MADE_BY, dataset.header.digest, size, names)
     return cache_folder() / _folder_name(header), header
 

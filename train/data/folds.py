@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import msgspec
 import polars as pl
 
+from curate import schema
 from curate.choosing.splits import fold_groups, place
 from curate.dataset import Dataset
 from curate.errors import MissingError, UsageError
@@ -162,6 +163,6 @@ def images_of_epoch(dataset: Dataset, learn: Collection[str], config: FitConfig)
 
 def training_ids(dataset: Dataset, held_out: Collection[str] = ()) -> list[str]:
     """The sample_ids of `train` and `background` without those held out and all that share a group with them."""
-    rows = dataset.samples.filter(pl.col("split").is_in(["train", "background"]))
+    rows = dataset.samples.filter(pl.col("split").is_in(schema.LEARNT))
     groups = rows.filter(pl.col("sample_id").is_in(list(held_out)))["group"].unique().to_list()
     return rows.filter(~pl.col("group").is_in(groups))["sample_id"].to_list()

@@ -104,7 +104,7 @@ def weights_and_recipes(
     dataset: Dataset, mined: pl.DataFrame | None, augment: str
 ) -> tuple[dict[str, float], dict[str, str]]:
     """(sample_id -> sampling weight, sample_id -> augmentation) of all images to learn from."""
-    rows = dataset.rows("train", "background")
+    rows = dataset.rows(*schema.LEARNT)
     weight_of = {row["sample_id"]: float(row["weight"]) for row in rows}
     recipe_of = {row["sample_id"]: augment for row in rows}
     if mined is not None:
@@ -127,7 +127,7 @@ def check_mined(mined: pl.DataFrame | None, dataset: Dataset) -> None:
         return
     if mined.schema != schema.MINED:
         raise MismatchError("mined", list(schema.MINED), mined.columns)
-    known = dataset.samples.filter(pl.col("split").is_in(["train", "background"]))["sample_id"]
+    known = dataset.samples.filter(pl.col("split").is_in(schema.LEARNT))["sample_id"]
     strange = mined.filter(~pl.col("sample_id").is_in(known.implode()))["sample_id"]
     if len(strange):
         raise MismatchError("mined", "images of the training split", strange[0])

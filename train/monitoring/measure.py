@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import polars as pl
 
+from curate import schema
 from curate.dataset import Dataset
 from curate.threads import Watch, unwatched
 from train.config import PRETRAINED_LR, FitConfig
@@ -68,7 +69,7 @@ def measure(dataset: Dataset, config: FitConfig, run: Path, watch: Watch) -> Est
         config = msgspec.structs.replace(config, lr=PRETRAINED_LR)  # a step takes as long at any rate
     model = check_buildable(config)
     learner = make_learner(model.to(device()), config)
-    count = len(dataset.rows("train", "background", "val"))
+    count = len(dataset.rows(*schema.LEARNT, "val"))
     pace, cache = Pace({}, {}), 0.0
     with executing(config, device()):
         for stage in stages(config):

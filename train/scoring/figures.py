@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import msgspec
 import polars as pl
 
+from curate import schema
 from curate.dataset import Dataset
 from train.scoring.intervals import Interval, figure_intervals
 from train.scoring.metrics import Summary, summarise
@@ -36,7 +37,7 @@ def summaries(
 ) -> dict[str, tuple[Summary, int, dict[str, Interval | None]]]:
     """Of each split the summary, the number of groups its images fall into, and the intervals by that number."""
     found = {}
-    for split in ("train", "val", "test", "background"):
+    for split in schema.SCORED:
         part = scores.filter(scores["split"] == split)
         if part.height:
             own = [groups[sample_id] for sample_id in part["sample_id"]]

@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 
+from curate import schema
 from curate.dataset import Dataset
 from curate.engine import map_parts
 from curate.errors import UsageError
@@ -97,7 +98,7 @@ def score_peer(
     peer: Peer,
     dataset: Dataset,
     out: Path,
-    splits: Sequence[str] = ("train", "val", "test"),
+    splits: Sequence[str] = schema.LABELLED,
     *,
     flip: bool = False,
     refinements: Sequence[str] = (),
@@ -109,7 +110,7 @@ def score_peer(
         peer: The peer.
         dataset: The dataset.
         out: Folder that receives `config.json`, `predictions/` and `scores.parquet`.
-        splits: Some of train.scoring.score.SCORED_SPLITS; rows of others that the same peer scored before are kept.
+        splits: Some of schema.SCORED; rows of others that the same peer scored before are kept.
         flip: Predict the mean of each image and its mirror image.
         refinements: Of train.inference.refine, one after the other.
         watch: Shown what is being done and how far it is.

@@ -38,9 +38,6 @@ from train.models.ensemble import Ensemble
 from train.scoring.metrics import score_image
 from train.scoring.scored import PLAIN, RUN, Manner, identity_of, read_manner, read_origin, write_origin
 
-SCORED_SPLITS = ("train", "val", "test", "background")
-"""Splits that have labels to score against."""
-
 BATCH, BATCHES_OF_PART = 16, 16
 """Images that are predicted at once, and how many times as many a machine of a cluster is handed at once: an image so
 is in the same batch everywhere, and a batch's size can change the last bit of what is predicted."""
@@ -52,7 +49,7 @@ Figures = Mapping[str, int | float | None]
 def score(
     run: Path,
     dataset: Dataset | None = None,
-    splits: Sequence[str] = ("train", "val", "test"),
+    splits: Sequence[str] = schema.LABELLED,
     out: Path | None = None,
     watch: Watch = unwatched,
     *,
@@ -69,7 +66,7 @@ def score(
     Args:
         run: The run.
         dataset: The run's dataset, where it is open already or has moved.
-        splits: Some of SCORED_SPLITS.
+        splits: Some of schema.SCORED.
         out: Folder that receives predictions and scores; the run itself by default.
         watch: Shown what is being done and how far it is.
         flip: Predict the mean of each image and its mirror image.
@@ -116,7 +113,7 @@ def _check_ensemble(run: Path, config: FitConfig, splits: Sequence[str]) -> None
     """Raise UsageError where there is no ensemble, or one of its models learnt from what it is to be scored on."""
     if config.folds < 2:
         raise UsageError(f"--ensemble: {run} has no fold models. Train it with: curate train fit --folds 3")
-    learnt = [split for split in splits if split in ("train", "background")]
+    learnt = [split for split in splits if split in schema.LEARNT]
     if learnt:
         raise UsageError(
             f"--ensemble --split {learnt[0]}: its models learnt from those images. Pass --split val or test"
@@ -144,7 +141,7 @@ def _folds_of_other(run: Path, config: FitConfig, dataset: Dataset, out: Path) -
 def check_unlearnt(run: Path, dataset: Dataset) -> None:
     """Raise UsageError where a run learnt from an image, or one like it, that another version holds out."""
     own = dataset_of(run, read_config(run))
-    learnt = own.samples.filter(pl.col("split").is_in(["train", "background"]))
+    learnt = own.samples.filter(pl.col("split").is_in(schema.LEARNT))
     held_out = dataset.samples.filter(pl.col("split").is_in(["val", "test"]))
     seen = held_out.filter(
         pl.col("image_sha256").is_in(learnt["image_sha256"].implode())
@@ -157,9 +154,9 @@ def check_unlearnt(run: Path, dataset: Dataset) -> None:
 
 def check_splits(splits: Sequence[str]) -> None:
     """Raise UsageError where one of the splits has no labels to score against."""
-    unknown = [split for split in splits if split not in SCORED_SPLITS]
+    unknown = [split for split in splits if split not in schema.SCORED]
     if unknown:
-        raise UsageError(f"--split {unknown[0]}: expected one of {', '.join(SCORED_SPLITS)}; no other has labels")
+        raise UsageError(f"--split {unknown[0]}: expected one of {', '.join(schema.SCORED)}; no other has labels")
 
 
 def dataset_of(run: Path, config: FitConfig) -> Dataset:
@@ -285,7 +282,7 @@ def _refuse_loss(out: Path, lost: pl.DataFrame) -> None:
     """Raise UsageError where there are rows that would go."""
     if not lost.height:
         return
-    splits = [split for split in SCORED_SPLITS if split in set(lost["split"])]
+    splits = [split for split in schema.SCORED if split in set(lost["split"])]
     rows, too = counted(lost.height, "row"), " ".join(f"--split {split}" for split in splits)
     raise UsageError(
         f"{out}: {rows} of {' and '.join(splits)}, made with {read_manner(out)}, would go. "

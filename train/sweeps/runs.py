@@ -227,7 +227,7 @@ def read_split_scores(path: Path, groups: Mapping[str, str]) -> dict[str, SplitS
         return {}
     scores = read_table(path / "scores.parquet", schema.SCORES)
     found = {}
-    for split in ("train", "val", "test", "background"):
+    for split in schema.SCORED:
         part = scores.filter(pl.col("split") == split)
         if part.height:
             own = [groups.get(sample_id) for sample_id in part["sample_id"]]
