@@ -16,6 +16,8 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import msgspec
+
 from curate.errors import CurateError, ExistsError, MachineError, MissingError, UsageError
 from curate.exchange import exchange
 from curate.threads import map_threads
@@ -50,6 +52,11 @@ def sha256_files(folder: Path, paths: Iterable[Path]) -> dict[str, str]:
         hasher = hashers.setdefault(part, hashlib.sha256())
         hasher.update(f"{name}\0{digest}\n".encode("utf-8", "surrogateescape"))
     return {part: hasher.hexdigest() for part, hasher in hashers.items()}
+
+
+def json_bytes(value: object) -> bytes:
+    """A value that msgspec encodes as JSON for people to read, without a newline at its end."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=2)
 
 
 def write_atomic(path: Path, data: bytes, *, synced: bool = True) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import polars as pl
 
 from curate import schema
 from curate.dataset import FunnelStep, Header, Source, counts_of, digest_of, write_table
-from curate.files import write_atomic
+from curate.files import json_bytes, write_atomic
 from curate.looking.card import CARD, dataset_card
 
 
@@ -42,6 +41,6 @@ def finish_dataset(
         counts=counts_of(samples),
     )
     write_atomic(staging / CARD, dataset_card(header, samples, drops).encode())
-    encoded = msgspec.json.format(msgspec.json.encode(header), indent=2)
+    encoded = json_bytes(header)
     write_atomic(staging / "dataset.json", encoded + b"\n")
     return header

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
-import msgspec
 
 from curate.checks import SHOWN, one_line
 from curate.commands.build import watching
@@ -17,6 +16,7 @@ from curate.commands.person import input_options, spec_of
 from curate.commands.place import FOLDER, INPUT, LOCAL
 from curate.dataset import Header, open_dataset
 from curate.errors import MissingError, UsageError
+from curate.files import json_bytes
 from curate.looking.sheet import sheet_format, write_sheet
 from curate.person_model import InputSpec
 from curate.revise import check_place
@@ -205,4 +205,4 @@ def json_object(report: Report, mended: tuple[Header | None, list[str]] | None, 
         "out": printable(str(out)) if header else None,
         "digest": header.digest if header else None,
     }
-    return msgspec.json.format(msgspec.json.encode(told), indent=2).decode()
+    return json_bytes(told).decode()

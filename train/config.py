@@ -13,6 +13,7 @@ import msgspec
 
 from curate import schema
 from curate.errors import JSON_ERRORS, CurateError, FormatError, MissingError, UsageError
+from curate.files import json_bytes
 from curate.formats import check_format
 from curate.storage.copies import located, url_from
 from curate.storage.urls import is_url
@@ -344,7 +345,7 @@ def read_config(run: Path) -> FitConfig:
 
 def encode_config(config: FitConfig | PeerConfig) -> bytes:
     """The configuration as the bytes of `config.json`."""
-    return msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n"
+    return json_bytes(config) + b"\n"
 
 
 _STAGES_OF = {"size": "earlier_sizes", "batch_size": "earlier_batch_sizes"}

@@ -10,6 +10,7 @@ import click
 from curate.commands.build import watching
 from curate.commands.engine import engine_options
 from curate.commands.place import FOLDER
+from curate.files import json_bytes
 
 if TYPE_CHECKING:
     from curate.checks.version import Report
@@ -59,7 +60,6 @@ def print_lines(report: Report, *, everything: bool) -> None:
 
 def print_json(report: Report) -> None:
     """The report as one JSON object."""
-    import msgspec
 
     from curate.checks import kinds_of
 
@@ -72,4 +72,4 @@ def print_json(report: Report) -> None:
         "findings": report.findings,
         "notes": report.remarks,
     }
-    click.echo(msgspec.json.format(msgspec.json.encode(told), indent=2))
+    click.echo(json_bytes(told))

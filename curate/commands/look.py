@@ -12,6 +12,7 @@ import click
 
 from curate.commands.build import watching
 from curate.commands.place import FOLDER, INPUT, LOCAL
+from curate.files import json_bytes
 from curate.looking.picks import ORDERS
 from curate.schema import SPLITS
 
@@ -171,9 +172,8 @@ def sources_at_hand(options: dict[str, Any]) -> Sequence[Any]:
 
 def print_json(value: Any) -> None:
     """One JSON object to stdout."""
-    import msgspec
 
-    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    click.echo(json_bytes(value).decode())
 
 
 def print_sections(sections: Sequence[Section]) -> None:

@@ -16,7 +16,7 @@ import polars as pl
 from curate import schema
 from curate.dataset import Dataset, counts_of
 from curate.errors import JSON_ERRORS, ExistsError, MissingError, UsageError
-from curate.files import link_or_copy, readable_faults, staged_folder, write_atomic
+from curate.files import json_bytes, link_or_copy, readable_faults, staged_folder, write_atomic
 from curate.rows import Row
 from curate.sources import Note
 from curate.threads import Watch
@@ -92,7 +92,7 @@ def marker_bytes(staging: Path, dataset: Dataset, kind: str, images: dict[str, i
     header = dataset.header
     entries = sorted([path.name for path in staging.iterdir()] + [MARKER])
     marker = Marker(kind, header.name, header.version, header.digest, images, entries)
-    return msgspec.json.format(msgspec.json.encode(marker), indent=2) + b"\n"
+    return json_bytes(marker) + b"\n"
 
 
 def split_rows(dataset: Dataset, splits: Sequence[str] = ()) -> Splits:

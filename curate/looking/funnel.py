@@ -6,10 +6,10 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import polars as pl
 
 from curate.dataset import FunnelStep
+from curate.files import json_bytes
 from curate.sources import Note
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def unreadable_notes(drops: pl.DataFrame) -> list[Note]:
 
 def print_json(value: dict[str, Any]) -> None:
     """One JSON object to stdout."""
-    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    print(json_bytes(value).decode())
 
 
 def report_selection(selection: Selection, *, as_json: bool) -> None:

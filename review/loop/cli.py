@@ -13,6 +13,7 @@ from curate.commands.completion import words_or_path
 from curate.commands.engine import engine_options
 from curate.commands.place import FOLDER, INPUT
 from curate.errors import UsageError
+from curate.files import json_bytes
 from review.loop.folders import MOST_REPEATS, MOST_ROUNDS
 from train.commands.options import fit_options
 from train.commands.preset import given_options, with_preset
@@ -268,9 +269,8 @@ EARNED: Mapping[str, str] = {
 
 def print_json(results: list[RoundResult]) -> None:
     """The rounds as one JSON object."""
-    import msgspec
 
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode({"rounds": results}), indent=2).decode() + "\n")
+    sys.stdout.write(json_bytes({"rounds": results}).decode() + "\n")
 
 
 def print_status(folder: Path, *, as_json: bool) -> None:

@@ -12,7 +12,7 @@ import polars as pl
 from curate import schema
 from curate.dataset import Dataset, open_dataset
 from curate.errors import JSON_ERRORS, FormatError, MissingError, VersionError
-from curate.files import sha256_bytes, sha256_file, write_atomic
+from curate.files import json_bytes, sha256_bytes, sha256_file, write_atomic
 from curate.guesses import is_guessed
 from curate.revise import revise
 from curate.terminal import counted
@@ -96,7 +96,7 @@ def taken_in(
 def begin(folder: Path, given: Given) -> None:
     """Write down what a round is given, from then on."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(folder / "given.json", msgspec.json.format(msgspec.json.encode(given), indent=2))
+    write_atomic(folder / "given.json", json_bytes(given))
 
 
 def weights_digest(run: Path) -> str:

@@ -13,7 +13,7 @@ import polars as pl
 from curate import schema
 from curate.dataset import Dataset, read_table, write_table
 from curate.errors import JSON_ERRORS, FormatError
-from curate.files import write_atomic
+from curate.files import json_bytes, write_atomic
 from curate.formats import check_format
 from curate.terminal import counted
 from review.compare import SliceDifference
@@ -116,7 +116,7 @@ def run_round(begun: Round) -> RoundResult:
     result = msgspec.structs.replace(
         result, offered=offered, guessed=len(learnt.rows("train")) - len(begun.dataset.rows("train"))
     )
-    write_atomic(begun.folder / "verdict.json", msgspec.json.format(msgspec.json.encode(result), indent=2))
+    write_atomic(begun.folder / "verdict.json", json_bytes(result))
     return result
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 from curate.dataset import Dataset
 from curate.errors import ExistsError, UsageError
-from curate.files import held_folder, write_atomic
+from curate.files import held_folder, json_bytes, write_atomic
 from curate.terminal import counted
 from curate.threads import Say
 from review.loop.ahead import loop_bytes
@@ -246,7 +246,7 @@ def _flat(options: Mapping[str, object]) -> dict[str, object]:
 
 def encoded(config: LoopConfig) -> bytes:
     """A configuration as the bytes of loop.json."""
-    return msgspec.json.format(msgspec.json.encode(config), indent=2)
+    return json_bytes(config)
 
 
 def read_loop(out: Path) -> tuple[LoopConfig, list[RoundResult]]:

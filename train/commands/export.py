@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from curate.commands.place import FOLDER, LOCAL
+from curate.files import json_bytes
 from train.commands.console import SETTINGS, note
 
 
@@ -31,14 +32,13 @@ def export_model(run: Path, kind: str, out: Path, free_size: bool, force: bool, 
     from train.config import read_config
 
     read_config(run)  # so that what is no run is refused before torch is imported
-    import msgspec
 
     from train.inference.export import export_onnx
 
     note(f"exporting {run} to {kind}")
     made = export_onnx(run, out, free_size=free_size, force=force)
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(made), indent=2))
+        click.echo(json_bytes(made))
         return
     shape = "any multiple of 32 px" if made.free_size else f"{made.size}x{made.size} px"
     click.echo(

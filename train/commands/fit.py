@@ -14,6 +14,7 @@ import msgspec
 from curate.cli import code_of
 from curate.commands.place import FOLDER
 from curate.errors import UsageError
+from curate.files import json_bytes
 from curate.storage.copies import leave_sending
 from train.commands.console import SETTINGS, is_silent, is_started_again, is_started_together, note, progress
 from train.commands.options import fit_options
@@ -255,7 +256,7 @@ def lr_find(dataset: Path, out: Path, steps: int, as_json: bool, **options: Any)
         found = find_rate(opened, config, steps=steps, watch=watch)
     write_range_test(out, found)
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))
+        click.echo(json_bytes(found))
         return
     click.echo(f"--lr {found.lr:g}: {found.explanation}")
     click.echo(f"the curve: {out / 'lr-find.png'}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from curate.commands.place import FOLDER
+from curate.files import json_bytes
 from curate.terminal import GLUE, counted, table
 from train.commands.console import SETTINGS, note
 
@@ -50,10 +51,8 @@ def runs(folders: tuple[Path, ...], sort: str, as_json: bool) -> None:
     groups = group_runs(found, sort)
     damaged = [run for run in found if run.state == "damaged"]
     if as_json:
-        import msgspec
-
         ordered = [run for group in groups for run in group.runs] + damaged
-        click.echo(msgspec.json.format(msgspec.json.encode({"runs": ordered}), indent=2))
+        click.echo(json_bytes({"runs": ordered}))
         return
     if not found:
         note(f"no run below {', '.join(map(str, places))}. Train one with: curate train fit DATASET --out runs/first")

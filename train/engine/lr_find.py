@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from curate.errors import UsageError
-from curate.files import write_atomic
+from curate.files import json_bytes, write_atomic
 from curate.threads import Watch
 from train.config import FitConfig
 from train.data.batches import batch_bounds, batches
@@ -167,5 +167,5 @@ def _rounded(rate: float) -> float:
 
 def write_range_test(folder: Path, found: RangeTest) -> None:
     """Write `lr-find.json` and `lr-find.png` into a folder, which is made where it is not there."""
-    write_atomic(folder / "lr-find.json", msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
+    write_atomic(folder / "lr-find.json", json_bytes(found) + b"\n")
     write_atomic(folder / "lr-find.png", range_test_png(found))

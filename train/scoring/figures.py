@@ -9,6 +9,7 @@ import polars as pl
 
 from curate import schema
 from curate.dataset import Dataset
+from curate.files import json_bytes
 from train.scoring.intervals import Interval, figure_intervals
 from train.scoring.metrics import Summary, summarise
 
@@ -29,7 +30,7 @@ def summary_json(scores: pl.DataFrame, groups: Mapping[str, str]) -> str:
         split: msgspec.to_builtins(summary) | {"groups": count, "intervals": intervals}
         for split, (summary, count, intervals) in summaries(scores, groups).items()
     }
-    return msgspec.json.format(msgspec.json.encode(told), indent=2).decode()
+    return json_bytes(told).decode()
 
 
 def summaries(

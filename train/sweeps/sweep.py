@@ -23,7 +23,7 @@ from curate.errors import (
     UsageError,
     VersionError,
 )
-from curate.files import held_folder, readable_faults, write_atomic
+from curate.files import held_folder, json_bytes, readable_faults, write_atomic
 from curate.formats import read_head
 from curate.threads import Say, Watch, unwatched
 from train.claim import check_apart
@@ -256,4 +256,4 @@ def _claim(out: Path, stored: Sweep | None, wanted: Sweep) -> None:
         shutil.rmtree(out / run.name, ignore_errors=True)
     for name in FILES if stored else ():
         (out / name).unlink(missing_ok=True)
-    write_atomic(out / "sweep.json", msgspec.json.format(msgspec.json.encode(wanted), indent=2) + b"\n")
+    write_atomic(out / "sweep.json", json_bytes(wanted) + b"\n")

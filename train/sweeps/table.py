@@ -14,6 +14,7 @@ import polars as pl
 
 from curate import schema
 from curate.dataset import Dataset, read_table
+from curate.files import json_bytes
 from train.claim import model_folders
 from train.config import read_config
 from train.data.folds import held_out_tenth, needs_tenth
@@ -212,7 +213,7 @@ def no_formula(text: str) -> str:
 
 def table_json(rows: Sequence[Row]) -> str:
     """The rows as one JSON object, `rows`."""
-    return msgspec.json.format(msgspec.json.encode({"rows": rows}), indent=2).decode()
+    return json_bytes({"rows": rows}).decode()
 
 
 def table_markdown(rows: Sequence[Row]) -> str:
