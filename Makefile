@@ -87,7 +87,7 @@ sample: $(VENV)/.tools  ## Draw the embedded sample again, bit for bit
 wheel: $(VENV)/.tools  ## Build wheel and sdist into dist/, check them, install each and run it
 	@$(BIN)/python -m hatchling build --clean -d dist
 	@$(BIN)/twine check --strict dist/*
-	@$(BIN)/python -m pytest -q --timeout 3600 tests/test_wheel.py
+	@PYTHONS="$(PYTHONS)" $(BIN)/python -m pytest -q --timeout 3600 tests/test_wheel.py
 
 # uv lies in an environment of its own: the program needs none. What doctor --fix installs is part of the lock.
 lock: $(VENV)/bin/python  ## Write requirements.lock, the versions of constraints.txt with the hashes of their files

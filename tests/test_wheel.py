@@ -170,6 +170,24 @@ def test_what_is_installed_works_and_is_typed(installed: Path, tmp_path: Path) -
     assert "error" not in told
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("python", os.environ.get("PYTHONS", "").split())
+def test_an_empty_environment_of_each_python_named_runs_it(
+    python: str, published: tuple[Path, Path], tmp_path: Path
+) -> None:
+    run([python, "-m", "venv", "empty"], tmp_path)
+    pip = [str(tmp_path / "empty" / "bin" / "python"), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
+    run([*pip, "-c", str(REPOSITORY / "constraints.txt"), str(published[0])], tmp_path)
+    program = str(tmp_path / "empty" / "bin" / "curate")
+    assert run([program, "--version"], tmp_path) == f"curate, version {version()}\n"
+    run([program, "build", "--min-area", "0.2", "--max-people", "2", "--out", "people"], tmp_path)
+    small = ["--model", "linknet", "--encoder", "mobilenet_v2", "--weights", "none", "--size", "64", "--lr", "0.01"]
+    run([program, "train", "fit", "people", "--out", "run", "--epochs", "1", *small], tmp_path)
+    run([program, "review", "failures", "run"], tmp_path)
+    run([program, "review", "report", "run"], tmp_path)
+    assert (tmp_path / "run" / "report.html").is_file()
+
+
 USER = """\
 import curate
 
