@@ -92,6 +92,8 @@ def read_config_of_loop(out: Path) -> LoopConfig:
     return read_head(path, LoopConfig, begin)
 
 
+OF_A_CALL = ("from", "labels", "decisions")
+"""Options that change from call to call, so that no recipe has them."""
 LOOP_OPTIONS = ("rounds", "budget", "to", "ensemble", "repeats")
 MINING_FIELDS = Mining.__struct_fields__
 FIT_OPTIONS = (*OPTIONS, "earlier_sizes", "earlier_batch_sizes")
@@ -174,7 +176,10 @@ def read_recipe(path: Path) -> dict[str, Any]:
         if isinstance(found.get("budget"), int):  # epochs, which the command line gives as a word
             found["budget"] = str(found["budget"])
         if unknown := [key for key in found if key not in known]:
-            told = f"{option_name(unknown[0])} is no option of a loop. There are: {', '.join(map(option_name, known))}"
+            name = option_name(unknown[0])
+            if name in OF_A_CALL:
+                raise FormatError(path, f"{name} changes from call to call. Pass --{name} beside --recipe")
+            told = f"{name} is no option of a loop. There are: {', '.join(map(option_name, known))}"
             raise FormatError(path, told)
         msgspec.convert(_only(found, MINING_FIELDS), Mining)
         own = msgspec.convert(_only(found, LOOP_OPTIONS), _LoopOptions)

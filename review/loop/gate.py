@@ -143,8 +143,10 @@ def _beside_replaced(figures: Sequence[Difference]) -> list[Check]:
     below = [one for one in figures if one.difference is None or one.difference < 0]
     if not below:
         return [Check(True, "neither image mean nor worst tenth is below that of the run it would replace")]
-    has = "the run it would replace has the better"
-    return [Check(False, f"{has} {one.name} ({number(one.first)}, it has {number(one.second)})") for one in below]
+    replaced = "of the run it would replace"
+    return [
+        Check(False, f"its {one.name}, {number(one.second)}, is below {number(one.first)} {replaced}") for one in below
+    ]
 
 
 def _by_slice(slices: Sequence[SliceDifference]) -> list[Check]:
@@ -166,4 +168,6 @@ def _enough(images: int, groups: int) -> Check:
 
 
 def _with_interval(figure: Difference) -> str:
-    return f"{figure.difference:+.3f}, 95 % interval {figure.low:+.3f} to {figure.high:+.3f}"
+    """A difference and its interval; a small one with as many digits as tell its sign."""
+    digits = 3 if figure.difference is None or abs(figure.difference) >= 0.0005 else 6
+    return f"{figure.difference:+.{digits}f}, 95 % interval {figure.low:+.{digits}f} to {figure.high:+.{digits}f}"

@@ -77,6 +77,8 @@ class Mining(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)}: expected {expected}")
 
 
+RARE = "rare: "
+"""How the reason of an image begins that is drawn more often for its slice, or what follows after its own."""
 POOL_USES = ("offer", "learn")
 
 
@@ -221,7 +223,7 @@ def raise_rare(mined: pl.DataFrame, known: pl.DataFrame, slices: pl.DataFrame, s
         .unique("sample_id", keep="first", maintain_order=True)
         .select("sample_id", "slice", factor=pl.col("factor").clip(1.0, RAISED_MOST))
     )
-    told = pl.concat_str(pl.lit("rare: "), "slice")
+    told = pl.concat_str(pl.lit(RARE), "slice")
     joined = mined.join(raised, on="sample_id", how="left", maintain_order="left")
     return joined.with_columns(
         weight=(pl.col("weight") * pl.col("factor").fill_null(1.0)).cast(schema.MINED["weight"]),

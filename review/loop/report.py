@@ -17,14 +17,14 @@ from review.loop.config import LoopConfig
 from review.loop.folders import repeat_of, round_folder
 from review.loop.gate import FEWEST_IN_SLICE, TWO_CHANCES
 from review.loop.given import read_given
-from review.loop.mine import options_of
+from review.loop.mine import RARE, options_of
 from review.loop.offer import TO_LABEL
 from review.loop.pool import POOL
 from review.loop.round import RoundResult
 from review.loop.run import read_loop
 from review.loop.status import is_idle
 from review.loop.steps import labels_of, scores_of, versions_of
-from review.loop.times import run_times
+from review.loop.times import best_epoch, run_times, runs_of
 from review.pages import Curve, Picture, curves_svg, funnel_rows, iou_words, page, photograph, picture
 from train.config import placed, relative
 from train.monitoring.log import read_log
@@ -75,7 +75,10 @@ def write_report(dataset: Dataset, out: Path) -> Path:
             ([one.round for one in chapter], curves_svg(curves))
             for chapter, curves in zip(chapters, loop_curves(out, base, results, chapters), strict=True)
         ],
-        times=[(step, f"{seconds / 60:.1f}") for step, seconds in run_times(out, config).items()],
+        times=[
+            (step, best_epoch(runs_of(out, config)[step]), f"{seconds / 60:.1f}")
+            for step, seconds in run_times(out, config).items()
+        ],
     )
     path = out / "report.html"
     write_atomic(path, html)
@@ -135,10 +138,11 @@ def _round_story(dataset: Dataset, out: Path, result: RoundResult) -> dict[str, 
     folder = round_folder(out, result.round)
     runs = {name: validated_run(out, result, name) for name in ("before", "control", result.proposed)}
     scores = {name: scores_of(run, "val") for name, run in runs.items()}
-    moved = changes(scores["control"], scores[result.proposed])
+    moved, mean = changes(scores["control"], scores[result.proposed]), result.gains[0]
     return {
         "result": result,
         "names": list(result.table),
+        "gain": (number(mean.first), number(mean.second), gain_words(mean)),
         "table": table_rows(result.table, result.gains),
         "earned": {name: [(one.name, gain_words(one)) for one in found] for name, found in result.earned.items()},
         "slices": slice_rows(result.slices),
@@ -149,8 +153,9 @@ def _round_story(dataset: Dataset, out: Path, result: RoundResult) -> dict[str, 
         "still": failure_rows(runs[result.proposed], ("val",)),
         "to_label": f"{folder.name}/{TO_LABEL}" if (folder / TO_LABEL).is_file() else "",
         "pool": pool_gallery(dataset, folder),
-        "improved": _gallery(dataset, runs, moved.filter(pl.col("change") > 0).reverse().head(SHOWN), scores),
-        "worse": _gallery(dataset, runs, moved.filter(pl.col("change") < 0).head(SHOWN), scores),
+        "rare": rare_rows(folder / "mined.parquet"),
+        "improved": _gallery(dataset, runs, moved.filter(pl.col("change") > SAME).reverse().head(SHOWN), scores),
+        "worse": _gallery(dataset, runs, moved.filter(pl.col("change") < -SAME).head(SHOWN), scores),
         "counts": {
             "better": moved.filter(pl.col("change") > SAME).height,
             "worse": moved.filter(pl.col("change") < -SAME).height,
@@ -184,6 +189,15 @@ def slice_rows(slices: Sequence[SliceDifference]) -> list[tuple[str, int, bool, 
         )
         for one in slices
     ]
+
+
+def rare_rows(mined: Path) -> list[tuple[str, int, float]]:
+    """(slice, images, times as often as others each is drawn) of the slices that a round raised, most images first."""
+    if not mined.is_file():
+        return []
+    raised = read_table(mined, schema.MINED).with_columns(slice=pl.col("reason").str.extract(f"{RARE}(.*)$"))
+    found = raised.drop_nulls("slice").group_by("slice").agg(pl.len(), pl.col("weight").mean())
+    return list(found.sort("len", "slice", descending=[True, False]).iter_rows())
 
 
 def hard_gallery(dataset: Dataset, mined: Path, evidence: Path) -> list[Row]:

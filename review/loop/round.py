@@ -23,7 +23,7 @@ from review.loop.first import FirstResult
 from review.loop.folders import repeat_of, round_folder
 from review.loop.gate import Check, Verdict, choose, typical
 from review.loop.given import learnt_before
-from review.loop.mine import SUSPECT_FACTORS, mine
+from review.loop.mine import RARE, SUSPECT_FACTORS, mine
 from review.loop.offer import offer, with_guesses
 from review.loop.steps import Round, judged, scores_of, train
 from review.paired import Difference, differences
@@ -248,7 +248,7 @@ def mined_counts(mined: pl.DataFrame) -> dict[str, int]:
     reason = pl.col("reason")
     return {
         "hard": mined.filter(reason.str.starts_with("hard")).height,
-        "rare": mined.filter(reason.str.contains("rare: ")).height,
+        "rare": mined.filter(reason.str.contains(RARE)).height,
         "suspected": mined.filter(reason.str.starts_with("suspected label")).height,
         "left out": mined.filter(pl.col("weight") == 0).height,
         "as before": mined.filter((reason == "") & (pl.col("weight") > 0)).height,

@@ -234,8 +234,10 @@ def _first_difference(stored: LoopConfig, config: LoopConfig) -> str:
     name = next(name for name in flat[1] if flat[0].get(name) != flat[1][name] and name not in FREE)
     if name == "digest":
         return f"another dataset or version ({stored.dataset}, {stored.digest[:12]})"
-    option = {"start": "from"}.get(name, option_name(name))
-    return f"--{option} {flat[0].get(name)}, not {flat[1][name]}"
+    if name == "start":
+        own, others = (f"--from {one.start}" if one.start else "a base of its own" for one in (stored, config))
+        return f"{own}, not {others}"
+    return f"--{option_name(name)} {flat[0].get(name)}, not {flat[1][name]}"
 
 
 def _flat(options: Mapping[str, object]) -> dict[str, object]:

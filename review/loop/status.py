@@ -15,6 +15,7 @@ from review.loop.given import has_labels, read_given
 from review.loop.offer import TO_LABEL
 from review.loop.round import RoundResult, finished_round
 from review.loop.steps import scores_of
+from train.claim import model_folder
 from train.config import placed, read_config
 from train.monitoring.log import is_finished, read_log
 
@@ -116,4 +117,9 @@ def run_state(run: Path) -> str:
         return "done"
     if not (run / "config.json").is_file():
         return "to do"
-    return f"begun, {len(read_log(run))} of {read_config(run).epochs} epochs"
+    config = read_config(run)
+    models = [run, *(model_folder(run, fold) for fold in range(config.folds))]
+    done = [len(read_log(model)) for model in models]
+    model = max((place for place, epochs in enumerate(done) if epochs), default=0)
+    of_fold = f" of fold {model} of {config.folds}" if model else ""
+    return f"begun, {done[model]} of {config.epochs} epochs{of_fold}"

@@ -120,8 +120,14 @@ def test_what_is_worse_than_the_run_it_would_replace_is_not_promoted() -> None:
     verdict = decided(control, control + 0.1, before=control + 0.2)
     assert not verdict.promoted
     for name, had, has in (("image mean IoU", 0.7, 0.6), ("worst tenth IoU", 0.425, 0.325)):
-        told = f"the run it would replace has the better {name} ({had:.3f}, it has {has:.3f})"
+        told = f"its {name}, {has:.3f}, is below {had:.3f} of the run it would replace"
         assert told in verdict.reasons
+
+
+def test_a_mean_that_falls_by_next_to_nothing_is_not_told_as_zero() -> None:
+    control = np.linspace(0.2, 0.8, 60)
+    [told] = [one for one in decided(control, control - 0.0001).reasons if "falls" in one]
+    assert "(-0.000100, " in told
 
 
 def test_a_worst_tenth_that_both_arms_have_spoiled_is_not_promoted() -> None:
@@ -131,7 +137,7 @@ def test_a_worst_tenth_that_both_arms_have_spoiled_is_not_promoted() -> None:
     verdict = decided(control, before + np.where(worst, -0.05, 0.05), before=before)
     assert not verdict.promoted
     assert [one for one in verdict.reasons if "replace" in one] == [
-        "the run it would replace has the better worst tenth IoU (0.225, it has 0.175)"
+        "its worst tenth IoU, 0.175, is below 0.225 of the run it would replace"
     ]
 
 

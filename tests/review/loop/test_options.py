@@ -71,6 +71,7 @@ def test_with_a_run_only_what_is_said_differs_from_it(pooled: Dataset, run: Path
     ("text", "message"),
     [
         ("hard-wieght = 2", "hard-wieght is no option of a loop. There are: rounds, budget"),
+        ('from = "runs/best"', "from changes from call to call. Pass --from beside --recipe"),
         ("hard-weight = -1", "--hard-weight -1.0: expected a number from 0 to 1000"),
         ('hard-weight = "much"', "is no recipe of a loop"),
         ("rounds = ", "is no recipe of a loop"),
@@ -81,7 +82,19 @@ def test_with_a_run_only_what_is_said_differs_from_it(pooled: Dataset, run: Path
         ("size = 33", "--size 33"),
         ("\xff", "is no recipe of a loop"),
     ],
-    ids=["unknown", "range", "type", "no TOML", "loop's type", "rounds", "budget", "tool", "option of fit", "no text"],
+    ids=[
+        "unknown",
+        "of a call",
+        "range",
+        "type",
+        "no TOML",
+        "loop's type",
+        "rounds",
+        "budget",
+        "tool",
+        "option of fit",
+        "no text",
+    ],
 )
 def test_a_damaged_recipe(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "weekly.toml"

@@ -147,7 +147,7 @@ def test_the_gate_hears_all_trainings_and_judges_the_one_that_would_be_promoted(
     wide = decided(scores(list(ious)), -0.05, 0.25)
     assert any("does not rise beyond chance" in reason for reason in wide.reasons), "trainings differ as much"
     kept = decided(scores(list(ious + 0.1)), 0.099, 0.2)
-    assert any("the run it would replace has the better" in reason for reason in kept.reasons), "the lower one is worse"
+    assert any("of the run it would replace" in reason for reason in kept.reasons), "the lower one is worse"
 
 
 def test_typical_is_the_middle_one_and_of_two_the_lower() -> None:

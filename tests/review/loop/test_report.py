@@ -16,6 +16,7 @@ from markdown_it import MarkdownIt
 
 from curate import schema
 from curate.dataset import Dataset, open_dataset, read_table, write_table
+from curate.terminal import counted
 from review.loop.card import CARD, write_card
 from review.loop.cli import round_text
 from review.loop.gate import FEWEST_IN_SLICE, TWO_CHANCES, Check
@@ -24,15 +25,16 @@ from review.loop.report import (
     changed_splits,
     chapters_of,
     evidence_words,
+    rare_rows,
     suspect_gallery,
     validated_run,
     write_report,
 )
 from review.loop.round import RoundResult
 from review.loop.run import read_loop, run_loop
-from review.loop.status import loop_status
+from review.loop.status import loop_status, run_state
 from review.loop.steps import versions_of
-from review.loop.times import run_times
+from review.loop.times import best_epoch, run_times, runs_of
 from tests.review.loop.making import configure, of_split, quiet, write_labels
 from train.config import encode_config, read_config
 from train.monitoring.log import read_log
@@ -190,7 +192,7 @@ def test_every_slice_is_shown_and_small_ones_are_not_judged(pooled: Dataset, cor
     assert '<tr class="unjudged">' in (corrected / "report.html").read_text()
 
 
-def test_every_run_is_listed_with_its_time(pooled: Dataset, corrected: Path, run: Path) -> None:
+def test_every_run_is_listed_with_its_best_epoch_and_its_time(pooled: Dataset, corrected: Path, run: Path) -> None:
     config, _ = read_loop(corrected)
     times = run_times(corrected, config)
     assert list(times) == ["base", *(f"round 1: {arm}" for arm in ("control", "candidate"))] + [
@@ -199,7 +201,37 @@ def test_every_run_is_listed_with_its_time(pooled: Dataset, corrected: Path, run
     assert times["round 2: labels"] == sum(line.seconds for line in read_log(corrected / "round-2/labels"))
     shown = text_of(write_report(pooled, corrected))
     for step, seconds in times.items():
-        assert f"{step}{' with its fold models' if step == 'base' else ''}{seconds / 60:.1f}" in shown
+        best = best_epoch(runs_of(corrected, config)[step])
+        assert re.fullmatch(r"[12] of [12]", best)
+        assert f"{step}{' with its fold models' if step == 'base' else ''}{best}{seconds / 60:.1f}" in shown
+
+
+def test_rare_slices_are_told_with_how_often_they_were_drawn(tmp_path: Path) -> None:
+    reasons = ["hard: bite, IoU 0.100; rare: low light", "rare: low light", "rare: noisy", "hard: bite, IoU 0.200", ""]
+    rows = [
+        {"sample_id": f"s-{place}", "weight": weight, "recipe": "standard", "reason": reason}
+        for place, (weight, reason) in enumerate(zip((3.0, 3.0, 1.5, 1.0, 1.0), reasons, strict=True))
+    ]
+    write_table(tmp_path / "mined.parquet", schema.table(rows, schema.MINED))
+    assert rare_rows(tmp_path / "mined.parquet") == [("low light", 2, 3.0), ("noisy", 1, 1.5)]
+
+
+def test_several_rounds_begin_with_a_line_each(pooled: Dataset, corrected: Path) -> None:
+    _, results = read_loop(corrected)
+    shown = text_of(write_report(pooled, corrected))
+    for result in results:
+        decision = "promoted" if result.promoted else "not promoted"
+        with_labels = f", with {counted(result.corrected, 'label')}" if result.corrected else ""
+        assert f"{result.round}{with_labels}{decision}{result.test_images}" in shown
+
+
+def test_status_says_which_fold_is_trained(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, begun := tmp_path / "run")
+    (begun / "scores.parquet").unlink()
+    epochs = read_config(run).epochs
+    assert run_state(begun) == f"begun, {epochs} of {epochs} epochs of fold 2 of 2"
+    (begun / "fold-1" / "log.jsonl").write_text("")
+    assert run_state(begun) == f"begun, {epochs} of {epochs} epochs of fold 1 of 2"
 
 
 def test_status_says_what_was_given(corrected: Path) -> None:

@@ -158,6 +158,7 @@ def test_another_loop_is_not_overwritten(people: Dataset, finished: tuple[Path, 
     [
         (True, {"budget": "2"}, "--budget 1, not 2"),
         (False, {"to": "labelme", "repeats": 3}, "--repeats 1, not 3"),
+        (False, {"start": "../run"}, "a base of its own, not --from ../run"),
         (False, {"digest": "d" * 64}, r"another dataset or version \(people, [0-9a-f]{12}\)"),
     ],
 )
