@@ -18,6 +18,9 @@ from curate.errors import CurateError
 from curate.files import explain_oserror
 from curate.terminal import plain_output
 
+LONGEST_LINE = 2000
+"""Characters of an error."""
+
 COMMANDS = {
     "build": ("curate.commands.build:build", "Choose images from COCO, VOC and pairs; write a dataset version."),
     "check": ("curate.commands.check:check", "Verify a dataset version: header, tables, files, rules."),
@@ -173,6 +176,9 @@ def run(arguments: list[str], debug: bool) -> None:
 
 
 def fail(message: str, code: int) -> None:
-    """Print one line to stderr and exit."""
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    """Print one line to stderr and exit; what is quoted from a file may be of any length, and is cut."""
+    told = " ".join(message.split())
+    if len(told) > LONGEST_LINE:
+        told = f"{told[: LONGEST_LINE // 2]} ... {told[-LONGEST_LINE // 2 :]}"
+    print(f"error: {told}", file=sys.stderr)
     sys.exit(code)

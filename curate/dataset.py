@@ -36,6 +36,8 @@ if TYPE_CHECKING:  # opening a dataset reads tables; what decodes pixels is impo
 
 MOST_ROWS_OF_SMALL = 1_000_000
 """Rows of a table that may have less than a byte each."""
+ROUNDING = 1e-6
+"""What a share may have above 1."""
 SAMPLE_FOLDERS = ("images", "masks", CLASSES, "replaced")
 """The folders of a dataset that hold files of samples."""
 
@@ -216,6 +218,25 @@ def check_filled(path: Path, samples: pl.DataFrame) -> None:
     )
     for name in samples.filter(empty)["sample_id"].head(1):
         raise FormatError(path, f"the row of {name} lacks a value. `curate check {path.parent}` lists all such rows")
+    check_values(path, samples)
+
+
+def check_values(path: Path, frame: pl.DataFrame) -> None:
+    """Raise a FormatError where a sample stands in several rows, or a row holds a number that its column never has."""
+    for name in frame.filter(pl.col("sample_id").is_duplicated())["sample_id"].head(1):
+        raise FormatError(path, f"{name} stands in several rows, expected one. Make the file again")
+    for column in frame.columns:
+        if column not in (*schema.SHARES, *schema.COUNTS, *schema.AMOUNTS):
+            continue
+        for name, value in frame.filter(~is_possible(column)).select("sample_id", column).head(1).iter_rows():
+            told = f"{column} of {name} is {value}, expected {'0 to 1' if column in schema.SHARES else '0 or more'}"
+            raise FormatError(path, f"{told}. Make the file again")
+
+
+def is_possible(column: str) -> pl.Expr:
+    """Whether the number in a column can be a share, count or amount."""
+    most = 1 + ROUNDING if column in schema.SHARES else schema.MOST
+    return pl.col(column).is_between(0, most).fill_null(column not in schema.COUNTS)
 
 
 def check_files_inside(dataset: Dataset) -> None:
@@ -276,6 +297,7 @@ def read_table(path: Path, columns: pl.Schema, later: Collection[str] = ()) -> p
     frame = read_columns(path, columns, later)
     if "sample_id" in columns:
         check_names(path, odd_names(frame.lazy()).collect())
+        check_values(path, frame)
     return frame
 
 

@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 import shutil
+import stat
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -23,8 +24,19 @@ from curate.exchange import exchange
 from curate.threads import map_threads
 
 
+def check_regular(path: Path) -> None:
+    """Raise MissingError where no regular file stands: a folder, FIFO or device would hang or break a plain open."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as error:
+        raise MissingError(f"{path}: cannot be opened ({getattr(error, 'strerror', None) or error})") from error
+    if not stat.S_ISREG(mode):
+        raise MissingError(f"{path}: is not a regular file")
+
+
 def sha256_file(path: Path) -> str:
-    """Hex digest of a file's bytes."""
+    """Hex digest of a regular file's bytes; MissingError where none stands."""
+    check_regular(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -109,7 +121,12 @@ def is_outdated(made: Path, source: Path) -> bool:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Make `target` a hardlink of `source`, or a copy where the file system has no hardlinks between the two."""
+    """Make `target` a hardlink of `source`, or a copy where the file system has no hardlinks between the two.
+
+    Raises:
+        MissingError: `source` is no regular file.
+    """
+    check_regular(source)
     try:
         os.link(source.resolve(), target)
     except OSError as error:

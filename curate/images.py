@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from curate.errors import CurateError, FormatError, MismatchError, MissingError
+from curate.files import check_regular
 from curate.masks import SizeHW, Target, value_counts
 
 Pixel = TypeVar("Pixel", bound=np.generic)
@@ -51,16 +51,6 @@ FLAT = ("1", "L", "P")
 """Modes of one byte a pixel."""
 
 _EXIF_ORIENTATION = 0x0112
-
-
-def check_regular(path: Path) -> None:
-    """Raise MissingError where no regular file stands: a folder, FIFO or device would hang or break a plain open."""
-    try:
-        mode = path.stat().st_mode
-    except (OSError, ValueError) as error:
-        raise MissingError(f"{path}: cannot be opened ({getattr(error, 'strerror', None) or error})") from error
-    if not stat.S_ISREG(mode):
-        raise MissingError(f"{path}: is not a regular file")
 
 
 def read_header(path: Path) -> Image.Image:

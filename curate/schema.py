@@ -158,6 +158,28 @@ FILES = pl.Schema({"path": pl.String, "sha256": pl.String, "bytes": pl.Int64, "m
 
 MINED = pl.Schema({"sample_id": pl.String, "weight": pl.Float32, "recipe": pl.String, "reason": pl.String})
 
+SHARES = (
+    "area",
+    "iou",
+    "dice",
+    "accuracy",
+    "sensitivity",
+    "specificity",
+    "boundary_iou",
+    "label_quality",
+    "iou_old_new",
+    "confidence",
+    "severity",
+    "suspicion",
+)
+"""Columns, of any table, of numbers from 0 to 1; null where there is none to give."""
+COUNTS = ("width", "height", "people", "tp", "fp", "fn", "tn", "ignored")
+"""Columns, of any table, of numbers from 0 up, which every row has."""
+AMOUNTS = ("weight", "bce")
+"""Columns, of any table, of numbers from 0 up that need not be whole; null where there is none to give."""
+MOST = 2**31 - 1
+"""More than any count or amount."""
+
 
 def table(rows: list[dict[str, object]], schema: pl.Schema) -> pl.DataFrame:
     """Rows as a frame with exactly the schema's columns; a key that is missing or unknown raises ValueError."""

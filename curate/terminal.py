@@ -204,6 +204,9 @@ class Plain:
     A carriage return that a text begins or ends with passes: it is where a bar of another library is drawn anew.
     """
 
+    buffer = None
+    """Bytes have no way past `write`."""
+
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 import polars as pl
@@ -22,8 +22,22 @@ MERGES = ("replace", "union", "intersect")
 """How two masks become one."""
 POLICIES = (*MERGES, "newest", "ask")
 """How a label meets the mask that is there; `newest` and `ask` choose between one of MERGES and the mask as it is."""
-RESTORED = ("people", "area", "split", "fold", "edges", "origin", "weight", "tags")
-"""The columns that an edit changes, beside the mask's hash."""
+
+
+class Restored(msgspec.Struct, frozen=True):
+    """The columns that an edit changes, beside the mask's hash, as `old_row` of `edits.parquet` keeps them."""
+
+    people: Annotated[int, msgspec.Meta(ge=0, le=2**15 - 1)]
+    area: Annotated[float, msgspec.Meta(ge=0, le=1)]
+    split: str
+    fold: Annotated[int, msgspec.Meta(ge=-1, le=2**7 - 1)]
+    edges: str
+    origin: str
+    weight: Annotated[float, msgspec.Meta(ge=0)]
+    tags: list[str]
+
+
+RESTORED = Restored.__struct_fields__
 
 
 DOUBTS = ("relabel", PSEUDO)

@@ -14,7 +14,7 @@ from curate.errors import JSON_ERRORS, FormatError, UsageError
 from curate.files import sha256_file
 from curate.revise import REPLACED, check_place, revise
 from label.formats.record import Maker
-from label.merge import RESTORED, edit_row, is_addition
+from label.merge import Restored, edit_row, is_addition
 
 TOOL = "curate label undo"
 
@@ -47,6 +47,10 @@ def undo(
     chosen = sorted(names) if names is not None else sorted(one for one in edits if edits[one]["version"] == version)
     if not chosen:
         raise UsageError(f"{dataset.root}: version {version} holds no edit of its own. Name some with --ids")
+    if gone := sorted(edits.keys() - dataset.named.keys()):
+        raise FormatError(
+            path, f"tells of {gone[0]}, and no sample is called so. `curate check {dataset.root}` says more"
+        )
     unknown = [name for name in chosen if name not in edits]
     if unknown:
         raise UsageError(f"--ids {unknown[0]}: has no edit in {dataset.root}. Those that have: {some(sorted(edits))}")
@@ -106,10 +110,10 @@ def replaced_mask(dataset: Dataset, edit: dict[str, Any], record: Path) -> Path:
 def restored_row(row: dict[str, Any], edit: dict[str, Any], record: Path) -> dict[str, Any]:
     """The row as it was before an edit."""
     try:
-        was = msgspec.json.decode(edit["old_row"], type=dict[str, Any])
+        was = msgspec.json.decode(edit["old_row"], type=Restored)
     except JSON_ERRORS as error:
         raise FormatError(record, f"old_row is damaged ({error})", row["sample_id"]) from error
-    return row | {column: was[column] for column in RESTORED} | {"mask_sha256": edit["old_mask_sha256"]}
+    return row | msgspec.structs.asdict(was) | {"mask_sha256": edit["old_mask_sha256"]}
 
 
 def undone(dataset: Dataset, row: dict[str, Any], edit: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import polars as pl
 from curate import schema
 from curate.dataset import write_table
 from curate.engine import map_rows
-from curate.errors import MismatchError, UsageError
+from curate.errors import UsageError
 from curate.files import is_outdated, readable_faults
 from curate.rows import Rows
 from curate.threads import PART, Watch, unwatched
@@ -58,7 +58,6 @@ def find_failures(run: Run, others: Sequence[Run] = (), watch: Watch = unwatched
 
     Raises:
         UsageError: One of the others learnt from every label that it would be asked about, or is heard already.
-        MismatchError: The run has scores of an image that the dataset does not hold.
         FormatError: A prediction, mask or photograph is damaged.
     """
     rows = rows_of(run)
@@ -143,12 +142,7 @@ def gravest_findings(findings: pl.DataFrame) -> dict[str, tuple[float, str]]:
 
 def rows_of(run: Run) -> Rows:
     """The dataset's rows of the scored images, in the order of the scores."""
-    known = run.dataset.named
-    strange = next((sample_id for sample_id in run.scores["sample_id"] if sample_id not in known), None)
-    if strange is not None:
-        advice = f"Score it again with: curate train score {run.root}"
-        raise MismatchError(run.root / "scores.parquet", f"images of {run.dataset.root}", strange, advice)
-    return known.of(run.scores["sample_id"].to_list())
+    return run.dataset.named.of(run.scores["sample_id"].to_list())
 
 
 def look_at(run: Run, heard: Sequence[Witness], row: dict[str, Any]) -> tuple[Failure, Evidence, float]:

@@ -49,7 +49,7 @@ def slices(run: Path, dataset: Path | None, splits: tuple[str, ...], as_json: bo
     found, whole = figures_by_slice(scores, members, groups), figures_of("all", scores, groups)
     if as_json:
         told = [msgspec.to_builtins(one) | {"worse": is_worse(one, whole)} for one in found]
-        click.echo(json_bytes({"all": whole, "slices": told}))
+        click.echo(json_bytes({"all": whole, "slices": told}).decode())
         return
     absent = [name for name in SLICES if name not in {one.slice for one in found}]
     click.echo("\n".join([*slice_table(found, whole), *([f"no image: {', '.join(absent)}"] if absent else [])]))
@@ -84,7 +84,7 @@ def compare(first: Path, second: Path, dataset: Path | None, splits: tuple[str, 
     moved = changes(both, other).rename({"control": "a", "after": "b"})
     if as_json:
         told = msgspec.to_builtins(found) | {"a": str(first), "b": str(second)}
-        click.echo(json_bytes(told | {"changes": moved.to_dicts()}))
+        click.echo(json_bytes(told | {"changes": moved.to_dicts()}).decode())
         return
     parts = ", ".join(f"{count} {split}" for split, count in both["split"].value_counts().sort("split").iter_rows())
     lines = [f"A = {first}", f"B = {second}", f"on {parts} images: {verdict(found)}", "", *comparison_lines(found)]

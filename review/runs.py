@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from curate import schema
 from curate.dataset import Dataset, open_dataset, read_table
-from curate.errors import MissingError, UsageError
+from curate.errors import MismatchError, MissingError, UsageError
 from curate.files import check_linked_folders, check_links
 from curate.formats import read_head
 from curate.images import read_grey
@@ -73,6 +73,7 @@ def open_run(root: Path, dataset: Path | None = None) -> Run:
             leads out.
         FormatError: `config.json` or a table is damaged.
         VersionError: The dataset is another version than the run's.
+        MismatchError: It has scores of an image that the dataset does not hold.
     """
     header = read_run_header(root)
     check_linked_folders(root)
@@ -80,7 +81,16 @@ def open_run(root: Path, dataset: Path | None = None) -> Run:
     place = dataset or placed(header.dataset, root)
     if not place.is_dir():
         raise MissingError(f"{root}: its dataset is not at {place}. Pass its folder as --dataset")
-    return Run(root, open_dataset(place, header.digest), read_scores(root), header.peer)
+    run = Run(root, open_dataset(place, header.digest), read_scores(root), header.peer)
+    check_scored(run)
+    return run
+
+
+def check_scored(run: Run) -> None:
+    """Raise MismatchError where a run has scores of an image that its dataset does not hold."""
+    for name in run.scores.join(run.dataset.samples, on="sample_id", how="anti")["sample_id"].head(1):
+        advice = f"Score it again with: curate train score {run.root}"
+        raise MismatchError(run.root / "scores.parquet", f"images of {run.dataset.root}", name, advice)
 
 
 def read_run_header(root: Path) -> RunHeader:

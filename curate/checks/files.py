@@ -17,6 +17,7 @@ from curate.checks import REBUILD, Finding
 from curate.choosing.duplicates import signature
 from curate.classes import FOLDER as CLASSES
 from curate.classes import class_hash, class_path, read_class_mask
+from curate.dataset import is_file_name
 from curate.engine import map_rows
 from curate.errors import CurateError, FormatError, MismatchError
 from curate.files import sha256_file
@@ -170,7 +171,7 @@ def check_replaced(root: Path, edits: pl.DataFrame) -> Iterator[Finding]:
 
     Of an image that was added, there is none; nor was one kept when edits could not be taken back yet.
     """
-    kept = edits.drop_nulls(["old_mask_sha256", "old_row"])
+    kept = edits.drop_nulls(["old_mask_sha256", "old_row"]).filter(is_file_name())
     for name, sha256 in kept.select("sample_id", "old_mask_sha256").iter_rows():
         path = root / REPLACED / f"{name}.png"
         if not is_inside(path, os.path.realpath(root)) or not path.is_file() or sha256_file(path) != sha256:

@@ -72,4 +72,4 @@ def print_json(report: Report) -> None:
         "findings": report.findings,
         "notes": report.remarks,
     }
-    click.echo(json_bytes(told))
+    click.echo(json_bytes(told).decode())

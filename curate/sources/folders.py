@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from curate.errors import FormatError
-from curate.images import check_regular
+from curate.files import check_regular
 from curate.sources import Note
 from curate.sources.names import without_suffix
 

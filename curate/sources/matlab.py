@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import FormatError
-from curate.images import MAX_PIXELS, check_regular
+from curate.files import check_regular
+from curate.images import MAX_PIXELS
 
 HEADER_BYTES, TAG_BYTES = 128, 8
 COMPRESSED, MATRIX = 15, 14

@@ -12,9 +12,9 @@ import polars as pl
 
 from curate import dataset
 from curate.errors import CurateError, MissingError, UsageError
-from curate.files import readable_faults, sha256_files
+from curate.files import check_regular, readable_faults, sha256_files
 from curate.foreground import Foreground
-from curate.images import IMAGE_SUFFIXES, check_regular, read_size_hw
+from curate.images import IMAGE_SUFFIXES, read_size_hw
 from curate.masks import IGNORE, SizeHW, Target
 from curate.sources import CANDIDATES, Label, Limits, Measure, Note, Read, measure_target
 from curate.sources.fitting import fit_target

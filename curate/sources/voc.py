@@ -11,9 +11,9 @@ import polars as pl
 
 from curate import dataset
 from curate.errors import CurateError, FormatError, MissingError
-from curate.files import readable_faults, sha256_files
+from curate.files import check_regular, readable_faults, sha256_files
 from curate.foreground import Foreground
-from curate.images import IMAGE_SUFFIXES, check_regular, read_size_hw
+from curate.images import IMAGE_SUFFIXES, read_size_hw
 from curate.sources import CANDIDATES, Note, Read
 from curate.sources.folders import files_in, name_problem, printable, read_lines
 from curate.sources.lookup import Inside

@@ -231,7 +231,9 @@ def _claim(out: Path, config: LoopConfig, force: bool) -> None:
 def _first_difference(stored: LoopConfig, config: LoopConfig) -> str:
     """The first option, of those that are not FREE, in which two configurations differ, in words."""
     flat = [_flat(msgspec.to_builtins(one)) for one in (stored, config)]
-    name = next(name for name in flat[1] if flat[0].get(name) != flat[1][name] and name not in FREE)
+    name = next((name for name in flat[1] if flat[0].get(name) != flat[1][name] and name not in FREE), None)
+    if name is None:
+        return "options that no command gives"
     if name == "digest":
         return f"another dataset or version ({stored.dataset}, {stored.digest[:12]})"
     if name == "start":

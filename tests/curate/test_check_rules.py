@@ -111,3 +111,6 @@ def test_a_version_of_label_import_is_checked_without_rules_and_with_its_edits(t
     wrong = [{**edit, "new_mask_sha256": "y"}, {**edit, "sample_id": "b", "new_mask_sha256": mask}]
     write_table(root / "edits.parquet", schema.table(wrong, schema.EDITS))  # type: ignore[arg-type]
     assert kinds(root) == {"edited mask": 1, "edit of nothing": 1, "replaced mask": 1}
+    nul = {**edit, "sample_id": "a\0b", "new_mask_sha256": mask}
+    write_table(root / "edits.parquet", schema.table([nul], schema.EDITS))  # type: ignore[list-item]
+    assert kinds(root) == {"edit of nothing": 1}

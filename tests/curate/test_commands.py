@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from curate.cli import main
+from curate.cli import fail, main
 from curate.dataset import open_dataset
 from tests.curate.scenes import box, coco_set, image, mask_png, person, photo
 
@@ -179,6 +179,15 @@ def test_bad_input_is_one_line_and_an_exit_code(run: Run, words: list[str], code
     assert message in err.replace("\n", " ")
     assert "Traceback" not in err
     assert not Path("out").exists()
+
+
+def test_an_error_that_quotes_a_long_value_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        fail(f"people: {'x' * 10_000} is no name. Build it again", 1)
+    err = capsys.readouterr().err
+    assert len(err) < 2100
+    assert err.startswith("error: people: xxx")
+    assert err.endswith("xxx is no name. Build it again\n")
 
 
 def test_a_truncated_file_is_named_with_its_byte(run: Run, coco: str) -> None:

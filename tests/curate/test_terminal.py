@@ -110,6 +110,12 @@ def test_what_is_printed_never_steers_the_terminal(steering: str, capsys: pytest
     assert json.loads(f'"{out.strip()}"') == f"name {steering}"
 
 
+def test_bytes_do_not_pass_by_what_spells_them(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    with plain_output(), pytest.raises(TypeError):
+        click.echo(b"name \xc2\x9b31m")
+    assert capsysbinary.readouterr().out == b""
+
+
 def test_bars_headings_and_letters_of_any_script_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     with plain_output():
         for text in ("\r 50 %", "again\r", "\x1b[1mSources\x1b[0m\n", "Zoë 人 🧑\u200d🦱\tا\n"):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from PIL import Image
 
 from curate.checks.version import check_dataset
-from curate.dataset import Dataset, open_dataset
-from curate.errors import FormatError, UsageError
+from curate.dataset import Dataset, open_dataset, read_edits, write_table
+from curate.errors import FormatError, MissingError, UsageError
 from curate.masks import PERSON, SizeHW
 from label.importing import Request, import_labels
 from label.outcome import Question
@@ -105,6 +107,34 @@ def test_what_cannot_be_taken_back_is_said(one: Dataset, tmp_path: Path) -> None
         undo(two, tmp_path / "three", ["pairs-a"])
     assert [finding.kind for finding in check_dataset(two.root).findings] == ["replaced mask"]
     assert not (tmp_path / "three").exists()
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "told"),
+    [
+        ("old_row", "{}", "old_row is damaged"),
+        ("old_row", '{"people": 1e9, "area": -1}', "old_row is damaged"),
+        ("sample_id", "nobody", "tells of nobody, and no sample is called so"),
+        ("iou_old_new", float("nan"), "expected 0 to 1"),
+    ],
+)
+def test_a_record_that_no_import_wrote_is_refused(
+    one: Dataset, tmp_path: Path, column: str, value: object, told: str
+) -> None:
+    import_labels(one, tmp_path / "two", Request(export(tmp_path / "x", "a", 5)))
+    edits = read_edits(tmp_path / "two").with_columns(pl.lit(value).alias(column))
+    write_table(tmp_path / "two" / "edits.parquet", edits)
+    with pytest.raises(FormatError, match=told):
+        undo(open_dataset(tmp_path / "two"), tmp_path / "three", None)
+
+
+def test_a_pipe_in_the_place_of_a_replaced_mask_is_not_waited_for(one: Dataset, tmp_path: Path) -> None:
+    import_labels(one, tmp_path / "two", Request(export(tmp_path / "x", "a", 5)))
+    kept = tmp_path / "two" / "replaced" / "pairs-a.png"
+    kept.unlink()
+    os.mkfifo(kept)
+    with pytest.raises(MissingError, match="is not a regular file"):
+        undo(open_dataset(tmp_path / "two"), tmp_path / "three", None)
 
 
 def test_the_newest_label_stands(one: Dataset, tmp_path: Path) -> None:

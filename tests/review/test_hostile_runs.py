@@ -44,6 +44,31 @@ def test_a_score_of_a_file_outside_is_refused(run: Path, capsys: pytest.CaptureF
     assert "the sample_id '../../../mine' is no file name" in refusal(capsys, "review", command, run)
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "told"),
+    [
+        ("dice", -float("inf"), "dice of d-0 is -inf, expected 0 to 1"),
+        ("iou", float("nan"), "iou of d-0 is NaN, expected 0 to 1"),
+        ("label_quality", 1e308, "label_quality of d-0 is 1e+308, expected 0 to 1"),
+        ("bce", -1.0, "bce of d-0 is -1.0, expected 0 or more"),
+        ("tp", 2**63 - 1, "tp of d-0 is 9223372036854775807, expected 0 or more"),
+        ("fn", None, "fn of d-0 is None, expected 0 or more"),
+        ("sample_id", "d-1", "d-1 stands in several rows, expected one"),
+        ("sample_id", "nobody", "expected images of"),
+    ],
+)
+@pytest.mark.parametrize("command", ["slices", "report"])
+def test_a_score_that_no_image_has_is_refused(
+    run: Path, capsys: pytest.CaptureFixture[str], command: str, column: str, value: object, told: str
+) -> None:
+    scores = read_table(run / "scores.parquet", schema.SCORES)
+    damaged = pl.Series(column, [value, *scores[column][1:]], dtype=schema.SCORES[column])
+    write_table(run / "scores.parquet", scores.with_columns(damaged))
+    said = refusal(capsys, "review", command, run)
+    assert f"{run}/scores.parquet: " in said
+    assert told.lower() in said.lower()
+
+
 @pytest.mark.parametrize("folder", ["predictions", "overlays"])
 def test_a_folder_that_leads_out_is_refused(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], folder: str

@@ -127,6 +127,12 @@ def test_what_is_damaged_is_named_and_the_others_are_shown(place: Path, name: st
     assert told in " ".join(line.strip() for line in tail.splitlines())
 
 
+def test_a_pipe_in_the_place_of_a_configuration_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "config.json")
+    (found,) = find_runs([tmp_path])
+    assert (found.state, found.problem) == ("damaged", f"{tmp_path}/config.json: is not a regular file")
+
+
 def test_peers_stand_beside_runs(place: Path, drawn: Dataset) -> None:
     own = place / "runs" / "grabcut"
     own.mkdir()

@@ -38,7 +38,7 @@ def export_model(run: Path, kind: str, out: Path, free_size: bool, force: bool, 
     note(f"exporting {run} to {kind}")
     made = export_onnx(run, out, free_size=free_size, force=force)
     if as_json:
-        click.echo(json_bytes(made))
+        click.echo(json_bytes(made).decode())
         return
     shape = "any multiple of 32 px" if made.free_size else f"{made.size}x{made.size} px"
     click.echo(

@@ -256,7 +256,7 @@ def lr_find(dataset: Path, out: Path, steps: int, as_json: bool, **options: Any)
         found = find_rate(opened, config, steps=steps, watch=watch)
     write_range_test(out, found)
     if as_json:
-        click.echo(json_bytes(found))
+        click.echo(json_bytes(found).decode())
         return
     click.echo(f"--lr {found.lr:g}: {found.explanation}")
     click.echo(f"the curve: {out / 'lr-find.png'}")

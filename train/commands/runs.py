@@ -52,7 +52,7 @@ def runs(folders: tuple[Path, ...], sort: str, as_json: bool) -> None:
     damaged = [run for run in found if run.state == "damaged"]
     if as_json:
         ordered = [run for group in groups for run in group.runs] + damaged
-        click.echo(json_bytes({"runs": ordered}))
+        click.echo(json_bytes({"runs": ordered}).decode())
         return
     if not found:
         note(f"no run below {', '.join(map(str, places))}. Train one with: curate train fit DATASET --out runs/first")

@@ -15,7 +15,7 @@ import polars as pl
 from curate import schema
 from curate.dataset import open_dataset, read_table
 from curate.errors import JSON_ERRORS, CurateError, MissingError
-from curate.files import is_held
+from curate.files import check_regular, is_held
 from curate.formats import check_format
 from curate.storage.copies import with_paths
 from curate.storage.urls import is_url
@@ -123,6 +123,7 @@ def _run_folders(top: Path) -> Iterator[Path]:
 def read_run(path: Path, groups_of: GroupsOf) -> Run | None:
     """The run in a folder with a config.json, damaged or not; None where the file is somebody else's."""
     try:
+        check_regular(path / "config.json")
         content = (path / "config.json").read_bytes()
         keys = _keys(content)
         if keys is not None and not {"dataset", "digest"} <= keys:

@@ -173,6 +173,15 @@ def test_what_may_change_is_not_called_the_difference(
         run_loop(people, tmp_path, msgspec.structs.replace(begun, dataset=dataset, **changes), quiet)
 
 
+def test_a_difference_that_no_option_makes_is_told(people: Dataset, tmp_path: Path) -> None:
+    wanted = configure(people, tmp_path)
+    odd = msgspec.structs.replace(wanted, fit=msgspec.structs.replace(wanted.fit, digest="of another one"))
+    (tmp_path / "loop.json").write_bytes(encoded(odd))
+    (tmp_path / "round-1").mkdir()
+    with pytest.raises(ExistsError, match="holds a loop begun with options that no command gives"):
+        run_loop(people, tmp_path, wanted, quiet)
+
+
 @pytest.mark.parametrize("force", [False, True])
 def test_a_foreign_folder_is_not_touched(people: Dataset, tmp_path: Path, force: bool) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
