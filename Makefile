@@ -32,9 +32,10 @@ $(VENV)/.tools: $(VENV)/.installed
 demo: $(VENV)/.installed  ## Run the whole loop on the embedded sample (about 5 minutes)
 	@$(BIN)/curate demo
 
+# The tests start hundreds of processes: what is compiled once is kept, also where a container says otherwise.
 test: $(VENV)/.tools chromium  ## Install what is missing and pass the tests (about 12 minutes)
 	@$(BIN)/curate doctor --fix > /dev/null || $(BIN)/curate doctor || true  # tests that need what is missing skip
-	@$(BIN)/python -m pytest -q -m "not long" -n auto --dist loadfile --no-loadscope-reorder
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q -m "not long" -n auto --dist loadfile --no-loadscope-reorder
 
 check: format lint types test  ## Format, lint, types, then the tests
 

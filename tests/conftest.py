@@ -17,11 +17,25 @@ __all__ = ["database", "real_data", "sample"]
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
+LONGEST = (
+    "test_examples.py",
+    "test_given.py",
+    "test_enduring.py",  # of two processes the first has this too, and starts what both fork from once
+    "test_run.py",
+    "test_distributed.py",
+    "test_resume.py",
+    "test_ray.py",
+    "test_soak.py",
+    "test_sweep.py",
+    "test_score.py",
+    "test_fit.py",
+    "test_browser.py",
+)
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest modules first: of several processes none is to begin them when the others are done."""
-    longest = ["test_examples.py", "test_given.py", "test_run.py", "test_ray.py", "test_soak.py", "test_resume.py"]
-    items.sort(key=lambda item: longest.index(item.path.name) if item.path.name in longest else len(longest))
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 @pytest.fixture(scope="session")

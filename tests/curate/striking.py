@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
 
+from curate.cli import main
 from tests.conftest import REPOSITORY
 
 
@@ -55,6 +57,14 @@ def end(process: subprocess.Popen[str]) -> Ended:
 def run(folder: Path, words: list[str]) -> Ended:
     """`curate WORDS` in `folder`, unharmed."""
     return end(start(folder, words))
+
+
+def run_here(folder: Path, words: list[str]) -> Ended:
+    """`curate WORDS` in `folder`, unharmed, in this process, which has imported everything already."""
+    out, err = io.StringIO(), io.StringIO()
+    with chdir(folder), redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as stop:
+        main(words)
+    return Ended(int(stop.value.code or 0), out.getvalue(), err.getvalue())
 
 
 def count_steps(folder: Path, words: list[str]) -> int:

@@ -60,7 +60,7 @@ def peace(tmp_path_factory: pytest.TempPathFactory) -> Peace:
     seconds = time.monotonic() - begun
     new = tree(folder / "out")
     shutil.rmtree(folder / "out")
-    assert striking.run(folder, OLD).code == 0
+    assert striking.run_here(folder, OLD).code == 0
     shutil.copytree(folder / "out", folder / "kept")
     old = tree(folder / "kept")
     steps_over_old = striking.count_steps(folder, FORCED)
@@ -90,7 +90,7 @@ def check_after(folder: Path, peace: Peace, *, old: bool) -> None:
     else:
         with pytest.raises(MissingError):
             open_dataset(folder / "out")
-    again = striking.run(folder, FORCED)
+    again = striking.run_here(folder, FORCED)
     assert again.code == 0, again
     assert tree(folder / "out") == peace.new
     assert leftovers(folder) == []
@@ -221,7 +221,7 @@ def test_of_two_builds_at_once_one_wins_and_the_other_says_why(folder: Path, pea
 
 def test_a_build_of_another_recipe_that_was_overtaken_replaces_nothing(folder: Path, peace: Peace) -> None:
     held = striking.hold_at_step(folder, OLD, 1)
-    assert striking.run(folder, NEW).code == 0
+    assert striking.run_here(folder, NEW).code == 0
     ended = striking.let_go(folder, held)
     assert (ended.code, len(ended.errors)) == (1, 1)
     assert "out: holds a dataset of another recipe" in ended.errors[0]
@@ -263,7 +263,7 @@ def test_a_file_too_large_for_the_disk_is_one_line_and_harms_nothing(folder: Pat
 @pytest.mark.parametrize("size_kb", [8, 24, 48, 100], ids="{} kB".format)
 def test_a_full_disk_is_one_line_and_leaves_nothing(folder: Path, size_kb: int) -> None:
     with mounted(folder / "disk", f"size={size_kb}k"):
-        ended = striking.run(folder, [*NEW[:-3], "disk/out", *NEW[-2:]])
+        ended = striking.run_here(folder, [*NEW[:-3], "disk/out", *NEW[-2:]])
         assert list((folder / "disk").iterdir()) == []
     assert (ended.code, len(ended.errors)) == (1, 1), ended
     assert "no space left on the disk. Free some, or write elsewhere" in ended.errors[0]
@@ -272,7 +272,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(folder: Path, size_kb: int) 
 
 def test_a_read_only_folder_is_one_line(folder: Path) -> None:
     with mounted(folder / "disk", "ro"):
-        ended = striking.run(folder, [*NEW[:-3], "disk/out", *NEW[-2:]])
+        ended = striking.run_here(folder, [*NEW[:-3], "disk/out", *NEW[-2:]])
     assert (ended.code, len(ended.errors)) == (1, 1), ended
     assert "the disk can only be read. Choose a place on another one" in ended.errors[0]
 
@@ -282,5 +282,5 @@ def test_a_photograph_that_vanishes_meanwhile_is_one_line_and_the_rerun_goes_on(
     held = striking.hold_at_step(folder, FORCED, 10)  # the masks of five photographs are written, none is linked
     (folder / "set" / "val2017" / "000004.jpg").unlink()
     check_hindered(striking.let_go(folder, held), folder, peace, "000004.jpg: no such file")
-    assert striking.run(folder, FORCED).code == 0
+    assert striking.run_here(folder, FORCED).code == 0
     assert "coco-000004" in open_dataset(folder / "out").drops["sample_id"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,19 +14,29 @@ from curate.commands.look import file_name
 from curate.dataset import open_dataset
 from tests.curate.conftest import Run
 from tests.curate.scenes import box, coco_set, image, person, photo
+from tests.curate.striking import run_here
 
 
-@pytest.fixture
-def people(run: Run) -> str:
-    """A dataset of five photos of a person; one of four people, one of nobody and one small person were dropped."""
-    path = coco_set(Path("set"), [0.05, 0.25, 0.3, 0.5, 0.9, 0.4])
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the photos and the dataset; never written to."""
+    root = tmp_path_factory.mktemp("look")
+    path = coco_set(root / "set", [0.05, 0.25, 0.3, 0.5, 0.9, 0.4])
     content = json.loads(path.read_text())
     content["images"] += [image(7), image(8)]
     content["annotations"] += [person(8, box(15 * part, 0, 15 * part + 15, 40)) for part in range(4)]
     path.write_text(json.dumps(content))
     for number in (7, 8):
-        photo(Path(f"set/val2017/{number:06d}.jpg"), seed=number)
-    run("build", "--coco", str(path), "--min-area", "0.2", "--max-people", "2", "--out", "people")
+        photo(root / f"set/val2017/{number:06d}.jpg", seed=number)
+    words = ["build", "--coco", path.relative_to(root).as_posix(), "--min-area", "0.2", "--max-people", "2"]
+    assert run_here(root, [*words, "--out", "people"]).code == 0
+    return root
+
+
+@pytest.fixture
+def people(once: Path, run: Run) -> str:
+    """A dataset of five photos of a person; one of four people, one of nobody and one small person were dropped."""
+    shutil.copytree(once, ".", dirs_exist_ok=True)
     return "people"
 
 

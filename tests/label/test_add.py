@@ -32,11 +32,19 @@ BIG = [("person", [(4.0, 4.0), (44.0, 4.0), (44.0, 44.0), (4.0, 44.0)])]
 """Labels of a person who covers half of the photograph."""
 
 
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures 0 to 11 and a dataset of them with folds; a person must cover a tenth. Never written to."""
+    root = tmp_path_factory.mktemp("once")
+    pairs = pairs_of(root / "built", {f"p{number}": number for number in range(12)})
+    build(root / "one", pairs=[pairs], min_area=0.1, max_people=1, folds=2, split="60/20/20", seed=3)
+    return root
+
+
 @pytest.fixture
-def one(tmp_path: Path) -> Dataset:
-    """Pictures 0 to 11 with folds; a person must cover a tenth."""
-    pairs = pairs_of(tmp_path / "built", {f"p{number}": number for number in range(12)})
-    build(tmp_path / "one", pairs=[pairs], min_area=0.1, max_people=1, folds=2, split="60/20/20", seed=3)
+def one(once: Path, tmp_path: Path) -> Dataset:
+    """That dataset, beside a test's own files."""
+    shutil.copytree(once, tmp_path, dirs_exist_ok=True)
     return open_dataset(tmp_path / "one")
 
 

@@ -14,7 +14,7 @@ import train.models.fcn
 from curate.choosing.build import build_dataset
 from curate.choosing.recipe import make_recipe
 from curate.dataset import Dataset, open_dataset
-from tests.train.making import NARROW, THREE, make_dataset, one_thread, quick
+from tests.train.making import NARROW, THREE, curves_drawn_once, make_dataset, one_thread, quick
 from train.config import encode_config, read_config
 from train.fit import fit
 
@@ -22,6 +22,12 @@ from train.fit import fit
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
     with one_thread():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _curves_drawn_once() -> Iterator[None]:
+    with curves_drawn_once():
         yield
 
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import cv2
 import msgspec
 import numpy as np
 import polars as pl
+import pytest
 import safetensors.torch
 import torch
 from PIL import Image
@@ -26,9 +25,10 @@ from curate.files import sha256_file, staged_folder
 from curate.finish import finish_dataset
 from curate.images import png_bytes
 from curate.masks import PERSON, Target, area_fraction
-from tests.conftest import REPOSITORY
 from train.config import ENCODER_MODELS, FitConfig
 from train.monitoring.log import EpochLine, read_log
+from train.monitoring.plots import curves_png
+from train.monitoring.steps import StepLine
 
 SPLITS = ("train",) * 8 + ("val",) * 3 + ("test",) * 2 + ("background",)
 
@@ -149,6 +149,21 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
+@contextmanager
+def curves_drawn_once() -> Iterator[None]:
+    """The curves of the first run stand for those of all others: drawing them takes a third of such a training."""
+    with pytest.MonkeyPatch.context() as patch:
+        drawn: list[bytes] = []
+
+        def once(lines: Sequence[EpochLine], steps: Sequence[StepLine]) -> bytes:
+            if not drawn:
+                drawn.append(curves_png(lines, steps))
+            return drawn[0]
+
+        patch.setattr("train.monitoring.journal.curves_png", once)
+        yield
+
+
 def quick(**changes: object) -> FitConfig:
     """A configuration that trains in a second: one epoch at 32 px of a small model that has dropout."""
     any_encoder = changes.get("model", "pspnet") in ENCODER_MODELS
@@ -172,30 +187,29 @@ def tensors(path: Path) -> dict[str, bytes]:
     return {name: tensor.numpy().tobytes() for name, tensor in safetensors.torch.load_file(path).items()}
 
 
-KILLED = """
-import json, os, signal, sys
-from pathlib import Path
-from curate.dataset import open_dataset
-from tests.train.making import quick
-from train.fit import fit
-
-def watch(what, total):
-    def tick(steps):
-        if what.startswith("epoch 2"):
-            os.kill(os.getpid(), signal.SIGKILL)
-    return tick
-
-root, run, epochs, options = sys.argv[1:]
-fit(open_dataset(Path(root)), Path(run), quick(epochs=int(epochs)), watch=watch, **json.loads(options))
-"""
-
-
 def fit_until_killed(root: Path, run: Path, epochs: int, **options: object) -> None:
     """Train `quick(epochs=epochs)` in a process of its own, which SIGKILL ends in its second epoch."""
-    command = [sys.executable, "-c", KILLED, root, run, str(epochs), json.dumps(options)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    killed = subprocess.run(command, cwd=REPOSITORY, env=environment, check=False, timeout=240)
-    assert killed.returncode == -signal.SIGKILL
+    from tests.enduring import FORKS, warm_up
+
+    warm_up()
+    process = FORKS.Process(target=_fit_and_be_killed, args=(root, run, epochs, options, dict(os.environ)))
+    process.start()
+    process.join(240)
+    assert process.exitcode == -signal.SIGKILL
+
+
+def _fit_and_be_killed(root: Path, run: Path, epochs: int, options: dict[str, Any], environ: dict[str, str]) -> None:
+    from train.fit import fit
+
+    def watch(what: str, total: int) -> Callable[[int], None]:
+        def tick(steps: int) -> None:
+            if what.startswith("epoch 2"):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        return tick
+
+    os.environ.update(environ)
+    fit(open_dataset(root), run, quick(epochs=epochs), watch=watch, **options)
 
 
 THREE = quick(epochs=3)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from train.monitoring.fixed import (
     strip_path,
 )
 from train.monitoring.log import read_log
-from train.monitoring.plots import epochs_of
+from train.monitoring.plots import curves_png, epochs_of
 from train.monitoring.steps import LINES_AN_EPOCH, StepLine, Steps, read_steps, step_lines
 
 GROWING = quick(epochs=4, size=64, earlier_sizes=(32,), batch_size=3, earlier_batch_sizes=(4,), ema=0.5)
@@ -49,6 +49,14 @@ def stopping(name: str, act: Callable[[], None]) -> Callable[[str, int], Callabl
 
 def interrupt() -> None:
     raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _curves_of_each_run() -> Iterator[None]:
+    """Here curves are looked at; elsewhere those of one run stand for all."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(journal, "curves_png", curves_png)
+        yield
 
 
 @pytest.fixture(scope="module")

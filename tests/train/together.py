@@ -30,7 +30,7 @@ class Ending:
 def together(function: Callable[[Team], Any], size: int = 2, wait_s: float = 60) -> list[Ending]:
     """Call a function of a module in each of `size` processes of one team; how each ended, by rank."""
     context = get_context("forkserver")
-    context.set_forkserver_preload(["train.fit", "tests.train.making"])
+    context.set_forkserver_preload(["tests.warm", "train.fit", "tests.train.making"])
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # kept here, as torchrun keeps it
     pipes = [context.Pipe(duplex=False) for _ in range(size)]
     members = [

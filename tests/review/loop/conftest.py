@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from curate.dataset import Dataset
 from tests.review.loop.making import FIT, SPLITS
-from tests.train.making import make_dataset
+from tests.train.making import curves_drawn_once, make_dataset
 from train.config import FitConfig
 from train.fit import fit
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _curves_drawn_once() -> Iterator[None]:
+    with curves_drawn_once():
+        yield
 
 
 @pytest.fixture(scope="package")

@@ -21,7 +21,7 @@ import yaml
 from click.testing import CliRunner
 
 from curate import schema
-from curate.cli import cli
+from curate.cli import cli, main
 from curate.dataset import Dataset, open_dataset, read_table, write_table
 from curate.errors import ExistsError, FormatError, MissingError, UsageError
 from review.compare import table_rows
@@ -268,7 +268,7 @@ def start(arguments: list[str], folder: Path) -> subprocess.Popen[str]:
 
 
 def test_a_killed_loop_goes_on_and_ends_as_if_nothing_had_happened(
-    people: Dataset, finished: tuple[Path, RoundResult], tmp_path: Path
+    people: Dataset, finished: tuple[Path, RoundResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = ["loop", str(people.root), "--out", "loop", *OPTIONS, "--epochs", "2", "--budget", "1"]
     process = start(command, tmp_path)
@@ -281,26 +281,33 @@ def test_a_killed_loop_goes_on_and_ends_as_if_nothing_had_happened(
     assert steps["base"] == "done"
     assert (steps["round 1: given"], steps["round 1: verdict"]) == ("nothing", "to do")
     assert "next" in (steps["round 1: control"].split(",")[0], steps["round 1: candidate"].split(",")[0])
-    again = start([*command, "--json"], tmp_path)
-    shown, problems = again.communicate(timeout=120)
-    assert again.returncode == 0, problems
-    (result,) = json.loads(shown)["rounds"]
+    monkeypatch.chdir(tmp_path)
+    again = CliRunner().invoke(cli, [*command, "--json"])
+    assert again.exit_code == 0, again.stderr
+    (result,) = json.loads(again.stdout)["rounds"]
     assert result == msgspec.to_builtins(finished[1])
 
 
-def test_two_processes_do_not_work_in_one_loop(people: Dataset, tmp_path: Path) -> None:
+def test_two_processes_do_not_work_in_one_loop(
+    people: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     command = ["loop", str(people.root), "--out", "loop", *OPTIONS, "--epochs", "30", "--budget", "1"]
     first = start(command, tmp_path)
     deadline = time.monotonic() + 120
     while not (tmp_path / "loop/loop.json").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
-    second = start(command, tmp_path)
-    _, problems = second.communicate(timeout=60)
-    assert dict(loop_status(tmp_path / "loop"))["base"].startswith("running")
-    first.kill()
-    first.communicate()
-    assert second.returncode == 1
-    assert problems == "error: loop: another process is writing it. Wait, or choose another --out\n"
+    first.send_signal(signal.SIGSTOP)  # it keeps the loop, and no core
+    monkeypatch.chdir(tmp_path)
+    try:
+        with pytest.raises(SystemExit) as second:
+            main(command)
+        assert dict(loop_status(tmp_path / "loop"))["base"].startswith("running")
+    finally:
+        first.kill()
+        first.communicate()
+    assert second.value.code == 1
+    told = "error: loop: another process is writing it. Wait, or choose another --out\n"
+    assert capsys.readouterr().err == told
 
 
 def test_the_report_is_one_self_contained_file(finished: tuple[Path, RoundResult]) -> None:
