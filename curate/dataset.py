@@ -218,13 +218,18 @@ def check_filled(path: Path, samples: pl.DataFrame) -> None:
     )
     for name in samples.filter(empty)["sample_id"].head(1):
         raise FormatError(path, f"the row of {name} lacks a value. `curate check {path.parent}` lists all such rows")
+    check_once(path, samples)
     check_values(path, samples)
 
 
-def check_values(path: Path, frame: pl.DataFrame) -> None:
-    """Raise a FormatError where a sample stands in several rows, or a row holds a number that its column never has."""
+def check_once(path: Path, frame: pl.DataFrame) -> None:
+    """Raise a FormatError where a sample stands in several rows."""
     for name in frame.filter(pl.col("sample_id").is_duplicated())["sample_id"].head(1):
         raise FormatError(path, f"{name} stands in several rows, expected one. Make the file again")
+
+
+def check_values(path: Path, frame: pl.DataFrame) -> None:
+    """Raise a FormatError where a row holds a number that its column never has."""
     for column in frame.columns:
         if column not in (*schema.SHARES, *schema.COUNTS, *schema.AMOUNTS):
             continue
@@ -298,6 +303,8 @@ def read_table(path: Path, columns: pl.Schema, later: Collection[str] = ()) -> p
     if "sample_id" in columns:
         check_names(path, odd_names(frame.lazy()).collect())
         check_values(path, frame)
+    if columns in schema.ONE_ROW_EACH:
+        check_once(path, frame)
     return frame
 
 

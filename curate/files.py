@@ -27,16 +27,20 @@ from curate.threads import map_threads
 def check_regular(path: Path) -> None:
     """Raise MissingError where no regular file stands: a folder, FIFO or device would hang or break a plain open."""
     try:
-        mode = path.stat().st_mode
+        refuse_irregular(path)
     except (OSError, ValueError) as error:
         raise MissingError(f"{path}: cannot be opened ({getattr(error, 'strerror', None) or error})") from error
-    if not stat.S_ISREG(mode):
+
+
+def refuse_irregular(path: Path) -> None:
+    """As `check_regular`, but OSErrors pass: a caller tells of a missing file in its own words."""
+    if not stat.S_ISREG(path.stat().st_mode):
         raise MissingError(f"{path}: is not a regular file")
 
 
 def sha256_file(path: Path) -> str:
-    """Hex digest of a regular file's bytes; MissingError where none stands."""
-    check_regular(path)
+    """Hex digest of a regular file's bytes; MissingError where something else stands."""
+    refuse_irregular(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -126,7 +130,7 @@ def link_or_copy(source: Path, target: Path) -> None:
     Raises:
         MissingError: `source` is no regular file.
     """
-    check_regular(source)
+    refuse_irregular(source)
     try:
         os.link(source.resolve(), target)
     except OSError as error:

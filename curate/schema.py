@@ -158,6 +158,8 @@ FILES = pl.Schema({"path": pl.String, "sha256": pl.String, "bytes": pl.Int64, "m
 
 MINED = pl.Schema({"sample_id": pl.String, "weight": pl.Float32, "recipe": pl.String, "reason": pl.String})
 
+ONE_ROW_EACH = (SAMPLES, SCORES, FAILURES, SUSPECTS, MINED)
+"""Tables in which a sample has one row at most."""
 SHARES = (
     "area",
     "iou",
