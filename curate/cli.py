@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 
 import click
 from click.shell_completion import CompletionItem
@@ -133,7 +133,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the program and exit: 0 done, 1 a data problem, 2 usage, 130 interrupted, 143 terminated."""
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments or bool(os.environ.get("CURATE_DEBUG"))
-    with plain_output():
+    # A shell that completes reads bytes: names of options and choices, none from a stranger.
+    with nullcontext() if "_CURATE_COMPLETE" in os.environ else plain_output():
         run(arguments, debug)
 
 

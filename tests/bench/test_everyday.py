@@ -30,7 +30,8 @@ def scored(dataset: Dataset, run: Path, iou: float) -> Path:
     ]
     run.mkdir()
     table = pl.DataFrame(rows, schema_overrides={name: schema.SCORES[name] for name in rows[0]})
-    lacking = [pl.lit(None, kind).alias(name) for name, kind in schema.SCORES.items() if name not in table.columns]
+    none = {name: 0 if name in schema.COUNTS else None for name in schema.SCORES}
+    lacking = [pl.lit(none[name], kind).alias(name) for name, kind in schema.SCORES.items() if name not in rows[0]]
     write_table(run / "scores.parquet", table.with_columns(lacking).select(list(schema.SCORES)))
     return run
 
