@@ -33,7 +33,7 @@ demo: $(VENV)/.installed  ## Run the whole loop on the embedded sample (about 5 
 	@$(BIN)/curate demo
 
 # The tests start hundreds of processes: what is compiled once is kept, also where a container says otherwise.
-test: $(VENV)/.tools chromium  ## Install what is missing and pass the tests (about 11 minutes)
+test: $(VENV)/.tools chromium  ## Install what is missing and pass the tests (about 10 minutes)
 	@$(BIN)/curate doctor --fix > /dev/null || $(BIN)/curate doctor || true  # tests that need what is missing skip
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q -m "not long" -n auto --dist loadfile --no-loadscope-reorder
 
