@@ -247,6 +247,9 @@ def main() -> None:
         for recipe in given.recipes
     }
     split = "test" if given.test else "val"
+    for base in bases:
+        if scores_of([base], split)[0].is_empty():
+            subprocess.run(curate("train", "score", base, "--split", split), cwd=ROOT, check=True)
     print("\n".join(table(dataset, bases, rounds, split, given.repeats)))
 
 

@@ -70,7 +70,9 @@ def write_report(dataset: Dataset, out: Path) -> Path:
         fewest_in_slice=FEWEST_IN_SLICE,
         rounds=stories,
         base_failures=failure_rows(first, ("train", "val")),
-        suspects=suspect_gallery(versions[-1], last, evidence_words(results), given.verdicts if given else {}),
+        suspects=suspect_gallery(
+            versions[-1], last, evidence_words(results), given.verdicts if given else {}, left_out(out, results)
+        ),
         chapters=[
             ([one.round for one in chapter], curves_svg(curves))
             for chapter, curves in zip(chapters, loop_curves(out, base, results, chapters), strict=True)
@@ -258,7 +260,17 @@ def evidence_words(results: Sequence[RoundResult]) -> str:
     return "fold models of the base" if last.out_of_fold else last.base
 
 
-def suspect_gallery(dataset: Dataset, run: Path, whose: str, verdicts: Mapping[str, str]) -> list[Row]:
+def left_out(out: Path, results: Sequence[RoundResult]) -> set[str]:
+    """The images that the last round did not learn from."""
+    mined = round_folder(out, results[-1].round) / "mined.parquet" if results else None
+    if mined is None or not mined.is_file():
+        return set()
+    return set(read_table(mined, schema.MINED).filter(pl.col("weight") == 0)["sample_id"])
+
+
+def suspect_gallery(
+    dataset: Dataset, run: Path, whose: str, verdicts: Mapping[str, str], left: Collection[str]
+) -> list[Row]:
     """The most suspected labels by the evidence in `run`, but for those that a reviewer called ok.
 
     Args:
@@ -266,6 +278,7 @@ def suspect_gallery(dataset: Dataset, run: Path, whose: str, verdicts: Mapping[s
         run: Scores, suspects and predictions.
         whose: The model that these are of, in words.
         verdicts: sample_id -> a reviewer's verdict.
+        left: Images that were not learnt from.
     """
     fine = sorted(name for name, verdict in verdicts.items() if verdict == "ok")
     suspects = read_table(run / "suspects.parquet", schema.SUSPECTS).filter(~pl.col("sample_id").is_in(fine))
@@ -273,7 +286,7 @@ def suspect_gallery(dataset: Dataset, run: Path, whose: str, verdicts: Mapping[s
     samples = dataset.named
     return [
         Row(
-            row["sample_id"],
+            row["sample_id"] + (", left out" if row["sample_id"] in left else ""),
             row["reason"],
             [picture(dataset, samples[row["sample_id"]], run, f"{whose}: {iou_words(ious[row['sample_id']])}")],
         )

@@ -284,8 +284,8 @@ def test_suspects_are_of_the_run_that_saw_them_and_none_was_called_fine(correcte
     rows = [{"sample_id": name, "suspicion": 0.9, "reason": "odd"} for name in names]
     write_table(place / "suspects.parquet", schema.table(rows, schema.SUSPECTS))
     assert read_table(place / "suspects.parquet", schema.SUSPECTS).height == 2
-    [row] = suspect_gallery(version, place, "some run", {names[0]: "ok", names[1]: "hard"})
-    assert row.heading == names[1]
+    [row] = suspect_gallery(version, place, "some run", {names[0]: "ok", names[1]: "hard"}, {names[1]})
+    assert row.heading == f"{names[1]}, left out"
     assert row.pictures[0].title.startswith("some run: IoU")
 
 
