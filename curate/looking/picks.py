@@ -16,22 +16,10 @@ from curate.errors import CurateError, FormatError, UsageError
 from curate.files import readable_faults
 
 ORDERS = ("largest", "smallest", "worst", "random")
-LOW_IS_BAD = (
-    *(
-        "iou",
-        "dice",
-        "accuracy",
-        "sensitivity",
-        "specificity",
-        "boundary_iou",
-        "label_quality",
-        "iou_old_new",
-        "confidence",
-    ),
-)
-"""Columns of our tables of which the smallest are the worst."""
 HIGH_IS_BAD = ("bce", "fp", "fn", "severity", "suspicion")
 """Columns of which the largest are the worst."""
+LOW_IS_BAD = tuple(name for name in schema.SHARES if name not in ("area", *HIGH_IS_BAD))
+"""Columns of our tables of which the smallest are the worst."""
 VALUE = "chosen_value"
 """The column images are picked by, beside the table's own."""
 NO_VALUE, NO_WORDS = "no value", "none"

@@ -47,6 +47,7 @@ class Row:
 def write_report(dataset: Dataset, out: Path) -> Path:
     """Write `report.html` of the loop in folder `out`; returns its path."""
     config, results = read_loop(out)
+    runs = runs_of(out, config)
     base, versions = config.base_of(out), versions_of(dataset, out, [result.round for result in results])
     changed = [changed_splits(*two) for two in pairwise(versions)]
     stories = [
@@ -78,8 +79,7 @@ def write_report(dataset: Dataset, out: Path) -> Path:
             for chapter, curves in zip(chapters, loop_curves(out, base, results, chapters), strict=True)
         ],
         times=[
-            (step, best_epoch(runs_of(out, config)[step]), f"{seconds / 60:.1f}")
-            for step, seconds in run_times(out, config).items()
+            (step, best_epoch(runs[step]), f"{seconds / 60:.1f}") for step, seconds in run_times(out, config).items()
         ],
     )
     path = out / "report.html"
