@@ -123,13 +123,14 @@ def loop_of(dataset: Dataset, work: Path, base: Path, recipe: str, budget: str, 
     config = loop_config(
         dataset,
         out,
-        {"lr": float(read_config(base).lr) * rate / RETRAIN_LR},
+        {},
         rounds=1,
         budget=budget,
         mining=RECIPES[recipe],
         start=base,
         ensemble=recipe in DISTILLED,
         repeats=repeats,
+        retrain_lr=rate,
     )
     for repeat in range(repeats):
         take_trained(work, f"{arms}-*", out, encoded(config), repeat_of("control", repeat))

@@ -124,6 +124,13 @@ def mining_options(command: Callable[..., Any]) -> Callable[..., Any]:
     metavar="N",
     help="Train each arm so many times, from other seeds; the gate judges the means, with the chance of a training.",
 )
+@click.option(
+    "--retrain-lr",
+    type=float,
+    default=0.25,
+    metavar="X",
+    help="Learning rate of the arms, as a share of the base's.",
+)
 @engine_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--force", is_flag=True, help="Begin anew where another loop stands.")
@@ -231,6 +238,7 @@ def say_epoch(line: EpochLine) -> None:
 def round_text(result: RoundResult, rounds: int = 1) -> str:
     """A round's decision and table as text; `rounds` is how many there are to tell of."""
     from review.compare import gain_words, plain_table
+    from review.loop.gate import FEW_IMAGES, FEWEST_IN_SLICE
 
     word = "promoted" if result.promoted else "not promoted"
     often = f", means over {result.repeats} trainings of each arm" if result.repeats > 1 else ""
@@ -239,6 +247,7 @@ def round_text(result: RoundResult, rounds: int = 1) -> str:
     scored = "scored once per round, used for no choice" if rounds > 1 else "scored once"
     lines += ["", f"{result.test_images} test images, {scored}"]
     lines.append(plain_table(result.table, result.gains, result.proposed))
+    lines += [FEW_IMAGES] if result.test_images < FEWEST_IN_SLICE else []
     for name, words in EARNED.items():
         if name in result.earned:
             told = ", ".join(f"{one.name} {gain_words(one)}" for one in result.earned[name])

@@ -28,7 +28,7 @@ FOLDS = 3
 """Fold models of the base where the dataset has no folds of its own."""
 
 RETRAIN_LR = 0.25
-"""The arms' learning rate, as a share of the base's: at the full rate they first forget what the base has learnt."""
+"""The arms' learning rate unless told, as a share of the base's: in few epochs at the whole rate they forget it."""
 
 MODEL_FIELDS = ("model", "encoder", "classes", "position_channels")
 """What an arm cannot have otherwise than the run whose weights it starts from."""
@@ -58,6 +58,8 @@ class LoopConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the mean of the base and its fold models is scored too, and guesses the masks of the pool."""
     repeats: int = 1
     """How often each arm is trained, each time from another seed."""
+    retrain_lr: float = RETRAIN_LR
+    """The arms' learning rate, as a share of the base's."""
 
     def base_of(self, out: Path) -> Path:
         """The run that the first round starts from."""
@@ -94,7 +96,7 @@ def read_config_of_loop(out: Path) -> LoopConfig:
 
 OF_A_CALL = ("from", "labels", "decisions")
 """Options that change from call to call, so that no recipe has them."""
-LOOP_OPTIONS = ("rounds", "budget", "to", "ensemble", "repeats")
+LOOP_OPTIONS = ("rounds", "budget", "to", "ensemble", "repeats", "retrain_lr")
 MINING_FIELDS = Mining.__struct_fields__
 FIT_OPTIONS = (*OPTIONS, "earlier_sizes", "earlier_batch_sizes")
 
@@ -182,8 +184,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
             told = f"{name} is no option of a loop. There are: {', '.join(map(option_name, known))}"
             raise FormatError(path, told)
         msgspec.convert(_only(found, MINING_FIELDS), Mining)
-        own = msgspec.convert(_only(found, LOOP_OPTIONS), _LoopOptions)
-        _check_options(own.rounds, own.budget, own.to, own.repeats)
+        _check_options(msgspec.convert(_only(found, LOOP_OPTIONS), _LoopOptions))
         make_config(combine(_only(found, OPTIONS), {})[0])
     except (tomllib.TOMLDecodeError, *JSON_ERRORS) as error:
         raise FormatError(path, f"is no recipe of a loop ({error}). Expected TOML such as: rounds = 2") from error
@@ -200,6 +201,7 @@ class _LoopOptions(msgspec.Struct):
     to: str = "cvat"
     ensemble: bool = False
     repeats: int = 1
+    retrain_lr: float = RETRAIN_LR
 
 
 def loop_config(
@@ -214,6 +216,7 @@ def loop_config(
     to: str = "cvat",
     ensemble: bool = False,
     repeats: int = 1,
+    retrain_lr: float = RETRAIN_LR,
 ) -> LoopConfig:
     """A loop's configuration from its options.
 
@@ -229,13 +232,14 @@ def loop_config(
         to: A labelling tool.
         ensemble: Score the mean of the base and its fold models too.
         repeats: Trainings of each arm, each from a seed of its own.
+        retrain_lr: The arms' learning rate, as a share of the base's.
 
     Raises:
         UsageError: An option is out of range, contradicts `start`, or a budget in minutes stands without --epochs.
         MissingError, FormatError: `start` is no finished run.
     """
     options = {name: value for name, value in fit.items() if value is not None}
-    _check_options(rounds, budget, to, repeats)
+    _check_options(_LoopOptions(rounds, budget, to, ensemble, repeats, retrain_lr))
     base = _started(start, options) if start else _to_train(dataset, options, budget)
     if ensemble and base.folds < 2:
         advice = f"{start} has none. Begin with a run that has" if start else "there are none. Pass --folds 3"
@@ -251,19 +255,23 @@ def loop_config(
         to=to,
         ensemble=ensemble,
         repeats=repeats,
+        retrain_lr=retrain_lr,
     )
 
 
-def _check_options(rounds: int, budget: str, to: str, repeats: int) -> None:
+def _check_options(own: _LoopOptions) -> None:
     """Raise UsageError for an option that is out of range."""
-    if not re.fullmatch(r"0*[1-9][0-9]{0,6}m?", budget):
-        raise UsageError(f"--budget {budget}: expected epochs (4) or minutes (30m), at least 1")
-    if not 1 <= rounds <= MOST_ROUNDS:
-        raise UsageError(f"--rounds {rounds}: expected 1 to {MOST_ROUNDS}")
-    if not 1 <= repeats <= MOST_REPEATS:
-        raise UsageError(f"--repeats {repeats}: expected 1 to {MOST_REPEATS}")
-    if to not in WRITERS:
-        raise UsageError(f"--to {to}: expected one of {', '.join(WRITERS)}")
+    if not re.fullmatch(r"0*[1-9][0-9]{0,6}m?", own.budget):
+        raise UsageError(f"--budget {own.budget}: expected epochs (4) or minutes (30m), at least 1")
+    if not 1 <= own.rounds <= MOST_ROUNDS:
+        raise UsageError(f"--rounds {own.rounds}: expected 1 to {MOST_ROUNDS}")
+    if not 1 <= own.repeats <= MOST_REPEATS:
+        raise UsageError(f"--repeats {own.repeats}: expected 1 to {MOST_REPEATS}")
+    if not 0 < own.retrain_lr <= 1:
+        told = "expected more than 0 and at most 1, as a share of the base's rate; --lr is that of the base"
+        raise UsageError(f"--retrain-lr {own.retrain_lr:g}: {told}")
+    if own.to not in WRITERS:
+        raise UsageError(f"--to {own.to}: expected one of {', '.join(WRITERS)}")
 
 
 def _to_train(dataset: Dataset, options: Mapping[str, Any], budget: str) -> FitConfig:
@@ -277,6 +285,11 @@ def _to_train(dataset: Dataset, options: Mapping[str, Any], budget: str) -> FitC
 
 def _started(start: Path, options: Mapping[str, Any]) -> FitConfig:
     """How the run that a loop begins with was trained, and what its arms change of that."""
+    if (start / "loop.json").is_file():
+        told = (
+            f"is a loop, no run. Name a run of it: curate loop status {start} lists them, its report says which to use"
+        )
+        raise MissingError(f"--from {start}: {told}")
     if not (start / "config.json").is_file():
         raise MissingError(
             f"--from {start}: is no run (no config.json in it). Train one: curate train fit DATASET --out RUN"
@@ -335,13 +348,16 @@ def arm_images(dataset: Dataset, trained: FitConfig) -> int:
     return images_of_epoch(dataset, training_ids(dataset), trained)
 
 
-def arm_config(trained: FitConfig, base: Path, epochs: int, number: int, images: int, repeat: int = 0) -> FitConfig:
-    """What all arms of a round share: the loop's options and the base's best weights, RETRAIN_LR, a seed of their own.
+def arm_config(
+    trained: FitConfig, rate: float, base: Path, epochs: int, number: int, images: int, repeat: int = 0
+) -> FitConfig:
+    """What all arms of a round share: the loop's options and the base's best weights, a rate and a seed of their own.
 
     The dataset is left open: arms may learn from several versions. `as_arm` says what else is as in no base.
 
     Args:
         trained: How the loop's first base was trained, its learning rate a number.
+        rate: Share of that learning rate.
         base: The run whose weights the arms start from.
         epochs: Epochs of each arm.
         number: Of the round.
@@ -353,9 +369,9 @@ def arm_config(trained: FitConfig, base: Path, epochs: int, number: int, images:
         dataset="",
         digest="",
         weights=(base / "best.safetensors").as_posix(),
-        lr=float(trained.lr) * RETRAIN_LR,
+        lr=float(trained.lr) * rate,
         lr_from="",
-        lr_min=None if trained.lr_min is None else trained.lr_min * RETRAIN_LR,
+        lr_min=None if trained.lr_min is None else trained.lr_min * rate,
         epoch_images=images,
         seed=trained.seed + number + MOST_ROUNDS * repeat,
     )

@@ -118,11 +118,16 @@ def check_base(base: Path, folder: Path, given: Given) -> None:
         raise VersionError(f"{base}: {told}. Put the old ones back, or begin another loop: --out NEW")
 
 
+def heeded(dataset: Dataset, verdicts: Mapping[str, str]) -> dict[str, str]:
+    """Those of the verdicts that change something: of images that are learnt from or wait for a label."""
+    heard = dataset.samples.filter(pl.col("split").is_in([*schema.LEARNT, "pool"]))["sample_id"]
+    return {name: verdicts[name] for name in heard if name in verdicts}
+
+
 def tell_idle(dataset: Dataset, verdicts: Mapping[str, str], say: Say) -> None:
     """Say which verdicts change nothing: of images that are neither learnt from nor wait for a label."""
     splits = dict(dataset.samples.select("sample_id", "split").iter_rows())
-    idle = sorted(name for name in verdicts if splits.get(name) not in (*schema.LEARNT, "pool"))
-    if idle:
+    if idle := sorted(verdicts.keys() - heeded(dataset, verdicts)):
         where = f"is in {splits[idle[0]]}" if idle[0] in splits else f"is no sample of {dataset.root}"
         told = f"{counted(len(idle), 'decision')} of images that are not learnt from change nothing here"
         say(f"note: {told}; the first: {idle[0]} {where}")

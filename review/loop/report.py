@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
@@ -15,8 +16,8 @@ from curate.files import write_atomic
 from review.compare import SAME, SliceDifference, changes, gain_words, table_rows
 from review.loop.config import LoopConfig
 from review.loop.folders import repeat_of, round_folder
-from review.loop.gate import FEWEST_IN_SLICE, TWO_CHANCES
-from review.loop.given import read_given
+from review.loop.gate import FEW_IMAGES, FEWEST_IN_SLICE, TWO_CHANCES
+from review.loop.given import heeded, read_given
 from review.loop.mine import RARE, options_of
 from review.loop.offer import TO_LABEL
 from review.loop.pool import POOL
@@ -68,6 +69,7 @@ def write_report(dataset: Dataset, out: Path) -> Path:
         idle=len(results) < config.rounds
         and is_idle(round_folder(out, len(results) + 1), results[-1] if results else None),
         two_chances=TWO_CHANCES,
+        few_images=FEW_IMAGES,
         fewest_in_slice=FEWEST_IN_SLICE,
         rounds=stories,
         base_failures=failure_rows(first, ("train", "val")),
@@ -156,6 +158,7 @@ def _round_story(dataset: Dataset, out: Path, result: RoundResult) -> dict[str, 
         "to_label": f"{folder.name}/{TO_LABEL}" if (folder / TO_LABEL).is_file() else "",
         "pool": pool_gallery(dataset, folder),
         "rare": rare_rows(folder / "mined.parquet"),
+        "decisions": decision_words(dataset, folder),
         "improved": _gallery(dataset, runs, moved.filter(pl.col("change") > SAME).reverse().head(SHOWN), scores),
         "worse": _gallery(dataset, runs, moved.filter(pl.col("change") < -SAME).head(SHOWN), scores),
         "counts": {
@@ -200,6 +203,13 @@ def rare_rows(mined: Path) -> list[tuple[str, int, float]]:
     raised = read_table(mined, schema.MINED).with_columns(slice=pl.col("reason").str.extract(f"{RARE}(.*)$"))
     found = raised.drop_nulls("slice").group_by("slice").agg(pl.len(), pl.col("weight").mean())
     return list(found.sort("len", "slice", descending=[True, False]).iter_rows())
+
+
+def decision_words(dataset: Dataset, folder: Path) -> str:
+    """How many decisions of people were in force in a round, by verdict; empty where there were none."""
+    given = read_given(folder)
+    found = Counter(heeded(dataset, given.verdicts).values()) if given else Counter[str]()
+    return ", ".join(f"{count} {verdict}" for verdict, count in sorted(found.items()))
 
 
 def hard_gallery(dataset: Dataset, mined: Path, evidence: Path) -> list[Row]:

@@ -177,7 +177,7 @@ def arm_of(begun: Round, epochs: int, repeat: int) -> FitConfig:
     config = begun.told.config
     trained = config.fit if config.start else begun.told.base_config
     images = arm_images(begun.before, trained)
-    return arm_config(trained, begun.base, epochs, begun.number, images, repeat)
+    return arm_config(trained, config.retrain_lr, begun.base, epochs, begun.number, images, repeat)
 
 
 def _judged_arms(begun: Round, split: str) -> Arms:

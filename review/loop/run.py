@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -23,6 +24,7 @@ from review.loop.given import (
     begin,
     check_base,
     check_labels,
+    heeded,
     other_labels,
     read_given,
     replaced_labels,
@@ -75,6 +77,8 @@ def run_loop(
         FormatError, VersionError: None of the labels can be used.
     """
     _check_place(dataset, out, config)
+    if labels is not None and (force or read_given(round_folder(out, 1)) is None):
+        check_labels(dataset, labels)  # before hours of training that nobody wants then
     with held_folder(out):
         _claim(out, config, force)
         base, needed = config.base_of(out), None
@@ -84,7 +88,7 @@ def run_loop(
         told = Told(out, config, say, report, needed)
         _tell_lacks(versions_of(dataset, out, range(1, config.rounds + 1))[-1], out, config, labels, say)
         tell_idle(dataset, verdicts or {}, say)
-        _train_base(dataset, told, labels)
+        _train_base(dataset, told)
         late = read_given(round_folder(out, config.rounds)) is not None
         results, before, told_of = list[RoundResult](), None, False
         for _ in range(config.rounds):
@@ -105,13 +109,11 @@ def run_loop(
     return results
 
 
-def _train_base(dataset: Dataset, told: Told, labels: Path | None) -> None:
-    """Train the base where it is not there yet; labels that cannot be used are refused before."""
+def _train_base(dataset: Dataset, told: Told) -> None:
+    """Train the base where it is not there yet."""
     config, base = told.config, told.base
     if config.start or is_finished(base):
         return
-    if labels is not None:
-        check_labels(dataset, labels)
     folds = f", {config.fit.folds} folds" if config.fit.folds else ""
     told.say(f"base: {counted(config.fit.epochs, 'epoch')}{folds}")
     train(dataset, base, config.fit, None, told)
@@ -143,9 +145,11 @@ def _next_round(
         given = taken_in(version, folder, base, labels, {**earlier.verdicts, **verdicts}, told.say)
         if results and not results[-1].promoted and not given.dataset and given.verdicts == earlier.verdicts:
             _tell_repeated(number, told.say)
+            with suppress(OSError):  # it holds nothing but what labels that change nothing may have left
+                folder.rmdir()
             return None
-        if given.verdicts:
-            told.say(f"round {number}: {counted(len(given.verdicts), 'decision')} in force")
+        if in_force := heeded(version_of(version, folder, given), given.verdicts):
+            told.say(f"round {number}: {counted(len(in_force), 'decision')} in force")
         given = msgspec.structs.replace(given, epochs=epochs_in_minutes(told, dataset))
         begin(folder, given)
     check_base(base, folder, given)
@@ -222,6 +226,8 @@ def _claim(out: Path, config: LoopConfig, force: bool) -> None:
             read_config_of_loop(out)  # raises what is wrong with it
         found = f"a loop begun with {_first_difference(stored, config)}" if stored else "another loop"
         mend = "Repeat its options or leave them out, or choose another --out; --force deletes it and begins anew"
+        if stored and stored.digest != config.digest:
+            mend = "Name the dataset that it began with, a later version with --labels, or choose another --out"
         raise ExistsError(f"{out}: holds {found}. {mend}")
     for old in sorted(path for path in out.iterdir() if LOOP_FILES.fullmatch(path.name)):
         shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()

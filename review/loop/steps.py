@@ -128,7 +128,7 @@ def epochs_in_minutes(told: Told, dataset: Dataset) -> int:
     if not config.budget.endswith("m"):
         return 0
     if config.start:
-        arm = arm_config(config.fit, told.base, 1, 1, arm_images(dataset, config.fit))
+        arm = arm_config(config.fit, config.retrain_lr, told.base, 1, 1, arm_images(dataset, config.fit))
         seconds = epoch_seconds(dataset, msgspec.structs.replace(arm, weights="none"))
     else:
         lines, trained = read_log(told.base), told.base_config

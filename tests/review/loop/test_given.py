@@ -8,13 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import polars as pl
 import pytest
+from PIL import Image
 
 from curate import schema
 from curate.dataset import Dataset, open_dataset, read_table
 from curate.errors import ExistsError, FormatError, MissingError, UsageError, VersionError
 from curate.files import sha256_file
+from curate.masks import PERSON
 from label.importing import Request, import_labels
 from review.loop.config import RETRAIN_LR, arm_config, configured
 from review.loop.given import other_labels, read_given, replaced_labels
@@ -64,6 +67,10 @@ def test_a_run_that_is_not_finished_is_no_base(pooled: Dataset, run: Path, tmp_p
         configure(pooled, tmp_path / "loop", start=tmp_path / "half")
     with pytest.raises(MissingError, match=r"--from .*people: is no run \(no config.json in it\)"):
         configure(pooled, tmp_path / "loop", start=pooled.root)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/loop.json").write_text("{}")
+    with pytest.raises(MissingError, match=r"--from .*other: is a loop, no run. Name a run of it: curate loop status"):
+        configure(pooled, tmp_path / "loop", start=tmp_path / "other")
 
 
 def test_an_ensemble_needs_fold_models(pooled: Dataset, tmp_path: Path) -> None:
@@ -218,7 +225,7 @@ def test_a_loop_from_an_arm_learns_as_the_arm_did(pooled: Dataset, run: Path, tm
     run_loop(pooled, one, configure(pooled, one, start=run), quiet)
     arm = one / "round-1/candidate"
     config = configure(pooled, two, start=arm)
-    again = arm_config(config.fit, arm, epochs=1, number=1, images=12)
+    again = arm_config(config.fit, config.retrain_lr, arm, epochs=1, number=1, images=12)
     assert again.lr == read_config(arm).lr == FIT["lr"] * RETRAIN_LR
     assert (config.fit.epoch_images, config.fit.folds) == (None, 0)
 
@@ -263,11 +270,10 @@ def test_labels_that_fit_no_image_are_refused_and_a_mended_call_goes_on(
         run_loop(pooled, out, config, quiet, labels=strange)
     with pytest.raises(VersionError, match=r"is no later version of .*people: it lacks drawn-003"):
         run_loop(pooled, out, config, quiet, labels=other.root)
-    (out / "round-1").mkdir(exist_ok=True)
+    assert not out.exists(), "nothing was begun"
+    assert len(run_loop(pooled, out, config, quiet)) == 1
     with pytest.raises(ExistsError, match="holds a loop begun with --budget 1, not 2"):
         run_loop(pooled, out, configure(pooled, out, start=run, budget="2"), quiet)
-    (out / "round-1").rmdir()
-    assert len(run_loop(pooled, out, config, quiet)) == 1
 
 
 def test_a_first_label_is_doubted_like_any_other(pooled: Dataset, tmp_path: Path) -> None:
@@ -284,9 +290,11 @@ def test_decisions_stay_in_force(pooled: Dataset, run: Path, tmp_path: Path) -> 
     run_loop(pooled, out, configure(pooled, out, start=run), quiet, verdicts=first)
     labels = write_labels(pooled, tmp_path / "labels", [asked])
     config, said = configure(pooled, out, start=run, rounds=2), list[str]()
-    run_loop(pooled, out, config, said.append, labels=labels, verdicts={sound: "ok"})
-    assert read_given(out / "round-2").verdicts == first | {sound: "ok"}
+    second = {sound: "ok", of_split(pooled, "test")[0]: "exclude"}
+    run_loop(pooled, out, config, said.append, labels=labels, verdicts=second)
+    assert read_given(out / "round-2").verdicts == first | second
     assert "round 2: 3 decisions in force" in said
+    assert "Decisions of people in force: 1 exclude, 1 ok, 1 relabel." in write_report(pooled, out).read_text()
     for number, left_out in ((1, [gone, asked]), (2, [gone])):
         mined = read_table(out / f"round-{number}/mined.parquet", schema.MINED)
         assert mined.filter(pl.col("weight") == 0)["sample_id"].to_list() == sorted(left_out), "a label has come"
@@ -308,10 +316,19 @@ def once(pooled: Dataset, run: Path) -> Path:
     return out
 
 
-def test_a_round_is_not_repeated_with_another_seed(pooled: Dataset, finished: Path) -> None:
+def write_known(dataset: Dataset, folder: Path) -> Path:
+    """A label that equals the mask that is there."""
+    folder.mkdir()
+    row = dataset.rows("train")[0]
+    mask = np.where(dataset.target(row) == PERSON, 255, 0).astype(np.uint8)
+    Image.fromarray(mask).save(folder / f"{row['sample_id']}.png")
+    return folder
+
+
+def test_a_round_is_not_repeated_with_another_seed(pooled: Dataset, finished: Path, tmp_path: Path) -> None:
     said, base = list[str](), pooled.root.parent / "replaced"
     config = configure(pooled, finished, start=base, rounds=3, to="labelme")
-    results = run_loop(pooled, finished, config, said.append)
+    results = run_loop(pooled, finished, config, said.append, labels=write_known(pooled, tmp_path / "known"))
     assert read_loop(finished)[0] == config, "further rounds, and for another tool"
     assert [result.promoted for result in results] == [False], "four images of validation never are enough"
     (told,) = [line for line in said if "not begun" in line]

@@ -14,7 +14,7 @@ from curate.dataset import Dataset
 from curate.errors import CurateError, FormatError, MissingError, UsageError
 from label.cli import TOOLS as LABEL_TOOLS
 from review.loop.cli import MINING_OPTIONS, TOOLS, loop
-from review.loop.config import LoopConfig, configured, loop_config, read_recipe
+from review.loop.config import RETRAIN_LR, LoopConfig, configured, loop_config, read_recipe
 from review.loop.mine import Mining
 from review.loop.run import encoded, read_loop
 
@@ -33,12 +33,13 @@ def test_the_command_has_the_defaults_of_mining() -> None:
     found = defaults()
     assert Mining(**{name: found[name] for name in Mining.__struct_fields__}) == Mining()
     assert len(MINING_OPTIONS) == len(Mining.__struct_fields__)
-    assert TOOLS == LABEL_TOOLS
+    assert (TOOLS, found["retrain_lr"]) == (LABEL_TOOLS, RETRAIN_LR)
 
 
 WEEKLY = """
 rounds = 2
 budget = 6
+retrain-lr = 1
 to = "labelstudio"
 hard-weight = 2.0
 suspects = "halve"
@@ -50,7 +51,7 @@ epochs = 12
 
 def test_a_recipe_sets_the_loop_mining_and_fit(pooled: Dataset, tmp_path: Path) -> None:
     config = from_recipe(pooled, WEEKLY, tmp_path)
-    assert (config.rounds, config.budget, config.to) == (2, "6", "labelstudio")
+    assert (config.rounds, config.budget, config.retrain_lr, config.to) == (2, "6", 1, "labelstudio")
     assert config.mining == Mining(hard_weight=2.0, suspects="halve")
     assert (config.fit.size, config.fit.earlier_sizes, config.fit.epochs, config.fit.weights) == (96, (64,), 12, "none")
     assert config.fit.folds == 3, "what a recipe leaves out is as without one"
@@ -78,6 +79,8 @@ def test_with_a_run_only_what_is_said_differs_from_it(pooled: Dataset, run: Path
         ('rounds = "two"', "is no recipe of a loop"),
         ("rounds = 0", "--rounds 0: expected 1 to 100"),
         ('budget = "4h"', "--budget 4h: expected epochs"),
+        ("retrain-lr = 1.5", "--retrain-lr 1.5: expected more than 0 and at most 1"),
+        ("retrain-lr = nan", "--retrain-lr nan: expected more than 0"),
         ('to = "cvatt"', "--to cvatt: expected one of cvat, "),
         ("size = 33", "--size 33"),
         ("\xff", "is no recipe of a loop"),
@@ -91,6 +94,8 @@ def test_with_a_run_only_what_is_said_differs_from_it(pooled: Dataset, run: Path
         "loop's type",
         "rounds",
         "budget",
+        "share",
+        "no number",
         "tool",
         "option of fit",
         "no text",
