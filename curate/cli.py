@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from typing import Any, NoReturn
 
 import click
 from click.shell_completion import CompletionItem
@@ -110,23 +111,32 @@ def code_of(stop: BaseException) -> int:
     return 143 if isinstance(stop, Terminated) else 130
 
 
+USUAL = {signal.SIGTERM: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+"""What Python does about the signals that ask to end."""
+
+
 @contextmanager
-def termination_noticed() -> Iterator[None]:
-    """SIGTERM raises Terminated, unless somebody else takes care of it already."""
+def ends_noticed() -> Iterator[list[KeyboardInterrupt]]:
+    """SIGTERM raises Terminated as Ctrl-C raises KeyboardInterrupt, and what was raised is in the list given.
+
+    A library may lose it: `torch.tensor` makes a ValueError of it. Where somebody else takes care of a signal already,
+    that stays so.
+    """
+    raised, before = list[KeyboardInterrupt](), dict[signal.Signals, Any]()
 
     def end(number: int, frame: object) -> None:
-        raise Terminated
+        raised.append(Terminated() if number == signal.SIGTERM else KeyboardInterrupt())
+        raise raised[-1]
 
+    with suppress(ValueError):  # not the main thread, which alone is told of signals
+        for number, usual in USUAL.items():
+            if signal.getsignal(number) is usual:
+                before[number] = signal.signal(number, end)
     try:
-        free = signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-        before = signal.signal(signal.SIGTERM, end) if free else None
-    except ValueError:  # not the main thread, which alone is told of signals
-        before = None
-    try:
-        yield
+        yield raised
     finally:
-        if before is not None:
-            signal.signal(signal.SIGTERM, before)
+        for number, usual in before.items():
+            signal.signal(number, usual)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -140,15 +150,15 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str], debug: bool) -> None:
     """Run the program and exit, as `main`; with `debug` errors are raised as they are."""
+    raised = list[KeyboardInterrupt]()
     try:
-        with termination_noticed():
+        with ends_noticed() as raised:
             code = cli.main(arguments, prog_name="curate", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except (click.Abort, KeyboardInterrupt) as stop:
-        code = code_of(stop.__cause__ or stop)  # click makes an Abort of it
-        fail("terminated" if code == 143 else "interrupted", code)
+        end_by(stop.__cause__ or stop)  # click makes an Abort of it
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
@@ -173,10 +183,18 @@ def run(arguments: list[str], debug: bool) -> None:
     except Exception as error:  # a fault of ours: one line for the user, the traceback with --debug
         if debug:
             raise
+        if raised:
+            end_by(raised[-1])
         fail(f"internal error: {type(error).__name__}: {error}. Run again with `curate --debug ...` and report it", 1)
 
 
-def fail(message: str, code: int) -> None:
+def end_by(stop: BaseException) -> NoReturn:
+    """Print that the program was asked to end, and exit."""
+    code = code_of(stop)
+    fail("terminated" if code == 143 else "interrupted", code)
+
+
+def fail(message: str, code: int) -> NoReturn:
     """Print one line to stderr and exit; what is quoted from a file may be of any length, and is cut."""
     told = " ".join(message.split())
     if len(told) > LONGEST_LINE:

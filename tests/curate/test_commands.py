@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from curate.cli import fail, main
+from curate.cli import cli, fail, main
 from curate.dataset import open_dataset
 from tests.curate.scenes import box, coco_set, image, mask_png, person, photo
 
@@ -297,3 +298,34 @@ def test_a_category_that_no_source_has_is_said(run: Run, coco: str) -> None:
     assert "note: 1 names in --held-categories are categories of no source; the first: umbrela\n" in err
     assert "note: 1 names in --animal-categories are categories of no source; the first: wolf\n" in err
     assert "categories of no source" not in run(*words)[2]
+
+
+class Interrupting:
+    """A sequence in which a signal comes while torch reads it."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        self.number = number
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, place: int) -> int:
+        signal.raise_signal(self.number)
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "word"), [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")]
+)
+def test_a_signal_that_a_library_makes_an_error_of_its_own_of_is_no_fault_of_ours(
+    run: Run, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int, word: str
+) -> None:
+    import torch
+
+    def lost(*words: object, **options: object) -> None:
+        with pytest.raises(ValueError, match="could not determine the shape"):
+            torch.tensor(Interrupting(number))
+        raise ValueError("could not determine the shape")
+
+    monkeypatch.setattr(cli, "main", lost)
+    assert run("check", "people") == (code, "", f"error: {word}\n")
