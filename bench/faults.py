@@ -90,7 +90,7 @@ def plant(dataset: Dataset, seed: int) -> Iterator[tuple[str, Picture]]:
             turn += 1
             mask = spoiled(kind, target == PERSON, swapped, rng)
             if mask is not None and mask.any() and row["sample_id"] != other["sample_id"]:
-                yield kind, with_label(picture_of(dataset, row), target_of(mask))
+                yield kind, with_label(picture_of(dataset.root, row), target_of(mask))
                 break
 
 
@@ -98,7 +98,7 @@ def drop_all(dataset: Dataset) -> Iterator[tuple[str, Picture]]:
     """Every person who can be dropped: in one mask of ten there are hardly any."""
     for row in dataset.rows():
         for mask in one_less(dataset.target(row) == PERSON):
-            yield EVERY_DROP, with_label(picture_of(dataset, row), target_of(mask))
+            yield EVERY_DROP, with_label(picture_of(dataset.root, row), target_of(mask))
 
 
 def fit_any(target: Target, like: Target) -> Mask:
@@ -129,7 +129,7 @@ def table(dataset: Dataset, seeds: int, opinion: Opinion) -> Iterator[str]:
     """The lines of the table: each kind of fault, how many were planted, and how many were found."""
     planted = [*drop_all(dataset), *(one for seed in range(seeds) for one in plant(dataset, seed))]
     kinds, pictures = [kind for kind, _ in planted], [picture for _, picture in planted]
-    clean = [picture_of(dataset, row) for row in dataset.rows()]
+    clean = [picture_of(dataset.root, row) for row in dataset.rows()]
     hits: dict[str, list[Counter[str]]] = defaultdict(lambda: [Counter(), Counter()])
     wrong = []
     for column, asked in enumerate((None, opinion)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -63,13 +63,15 @@ class Finding(msgspec.Struct, frozen=True):
         return f"{self.where}{of}: {self.kind} ({self.severity:.2f}): {self.found}. {self.advice}".rstrip(". ")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Looked:
-    """What looking at a picture gave: findings, the digest of each label drawn, whether the photograph was at hand."""
+    """What looking at a picture gave."""
 
     findings: list[Finding]
-    digests: dict[str, str]
+    digests: tuple[bytes | None, ...]
+    """Of each label what is drawn; None where nothing is."""
     beside: bool
+    """Whether the photograph was at hand."""
 
 
 @dataclass
@@ -139,7 +141,7 @@ def check_labels(
     order = list(ADVICE)
     findings = [one for one in findings if one.severity >= min_severity]
     findings.sort(key=lambda one: (-one.severity, order.index(one.kind), one.where))
-    labels = sum(len(one.labels) for one in pictures) + len(refusals)
+    labels = sum(len(one.digests) for one in looked) + len(refusals)
     return Report(place, labels, len(pictures), sum(not one.beside for one in looked), findings)
 
 
@@ -181,7 +183,8 @@ def look_at(picture: Picture, opinion: Opinion | None) -> Looked:
     for where, target in drawn.items():
         findings += [finding_of(picture, where, fault) for fault in faults_of(target, photo, chances)]
     findings += disagreements(picture, drawn)
-    return Looked(findings, {where: digest_of(target) for where, target in drawn.items()}, photo is not None)
+    digests = tuple(digest_of(drawn[label.where]) if label.where in drawn else None for label in picture.labels)
+    return Looked(findings, digests, photo is not None)
 
 
 def unreadable(picture: Picture, where: str, error: CurateError) -> Finding:
@@ -254,17 +257,20 @@ def disagreements(picture: Picture, drawn: dict[str, Target]) -> Iterator[Findin
             yield finding_of(picture, one, fault)
 
 
-def digest_of(target: Target) -> str:
+def digest_of(target: Target) -> bytes:
     """Digest of a target's size and pixels."""
-    return hashlib.sha256(f"{target.shape}".encode() + target.tobytes()).hexdigest()
+    return hashlib.sha256(f"{target.shape}".encode() + target.tobytes()).digest()
 
 
 def identical(pictures: Sequence[Picture], looked: Sequence[Looked]) -> Iterator[Finding]:
     """The labels that are, to the pixel, those of a picture that shows something else."""
-    holders: dict[str, list[tuple[Picture, str]]] = defaultdict(list)
-    for picture, one in zip(pictures, looked, strict=True):
-        for where, digest in one.digests.items():
-            holders[digest].append((picture, where))
+    often = Counter(digest for one in looked for digest in one.digests if digest is not None)
+    holders: dict[bytes, list[tuple[Picture, str]]] = defaultdict(list)
+    for place, one in enumerate(looked):
+        for number, digest in enumerate(one.digests):
+            if digest is not None and often[digest] > 1:
+                picture = pictures[place]
+                holders[digest].append((picture, picture.labels[number].where))
     for held in holders.values():
         for picture, where in held:
             other = next((name for one, name in held if one.group != picture.group), None)

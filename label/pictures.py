@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import NamedTuple, overload
 
 from curate import images
 from curate.dataset import Dataset
 from curate.errors import CurateError, MissingError
 from curate.masks import SizeHW
-from curate.schema import UNLABELLED
+from curate.rows import Row, Rows
+from curate.schema import LABELLED
 from label.archive import unpacked
 from label.formats import FORMATS, detect_format, read_labels
 from label.formats.record import Drawing, HandLabel, Options, Refusal, printable
@@ -65,7 +66,7 @@ class Gathered(NamedTuple):
     """
 
     folder: Path
-    pictures: list[Picture]
+    pictures: Sequence[Picture]
     refusals: list[Refusal]
 
 
@@ -79,18 +80,38 @@ class Export:
     images: tuple[Path, ...] = ()
 
 
-def pictures_of(dataset: Dataset) -> list[Picture]:
-    """The labelled pictures of a dataset version."""
-    return [picture_of(dataset, row) for row in dataset.rows() if row["split"] not in UNLABELLED]
+class PicturesOfRows(Sequence[Picture]):
+    """Rows of a dataset as pictures, each made when it is asked for: so a million take no more than their table."""
+
+    def __init__(self, root: Path, rows: Rows) -> None:
+        self._root, self._rows = root, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[Picture]:
+        return (picture_of(self._root, row) for row in self._rows)
+
+    @overload
+    def __getitem__(self, place: int) -> Picture: ...
+    @overload
+    def __getitem__(self, place: slice) -> PicturesOfRows: ...
+    def __getitem__(self, place: int | slice) -> Picture | PicturesOfRows:
+        if isinstance(place, slice):
+            return PicturesOfRows(self._root, self._rows[place])
+        return picture_of(self._root, self._rows[place])
 
 
-def picture_of(dataset: Dataset, row: dict[str, Any]) -> Picture:
-    """One row of a dataset as a picture."""
-    path = dataset.root / row["mask"]
+def pictures_of(dataset: Dataset, *splits: str) -> PicturesOfRows:
+    """The labelled pictures of a dataset version, or those of the named splits."""
+    return PicturesOfRows(dataset.root, dataset.rows(*(splits or LABELLED)))
+
+
+def picture_of(root: Path, row: Row) -> Picture:
+    """One row of the dataset at `root` as a picture."""
+    path, size_hw = root / row["mask"], (row["height"], row["width"])
     label = Label(str(path), lambda: images.read_size_hw(path), lambda size_hw: drawing_at(path, size_hw))
-    return Picture(
-        row["sample_id"], dataset.root / row["image"], lambda: (row["height"], row["width"]), [label], row["group"]
-    )
+    return Picture(row["sample_id"], root / row["image"], lambda: size_hw, [label], row["group"])
 
 
 def drawing_at(path: Path, size_hw: SizeHW) -> Drawing:

@@ -4,40 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import polars as pl
 
 from curate import schema
 from curate.dataset import write_table
-from curate.engine import map_rows
+from curate.engine import map_table
 from curate.errors import UsageError
 from curate.files import is_outdated, readable_faults
-from curate.rows import Rows
+from curate.rows import Row
 from curate.threads import PART, Watch, unwatched
 from label.findings import SUSPECT
 from review.geometry import Failure, name_failure
-from review.label_check import findings_of
+from review.label_check import FINDINGS, findings_of
 from review.runs import Run, read_prediction
 from review.triage import Evidence, contradictions, reason_of, suspicion_of, triage_of, weigh
+
+SEEN = pl.Schema(
+    {name: schema.FAILURES[name] for name in Failure.__struct_fields__}
+    | {"outline": pl.Float64, "region": pl.Float64, "surplus": pl.Boolean, "models": pl.Int64, "rank": pl.Float64}
+)
+"""What is seen of one image alone: its Failure, most of its Evidence, and the mean rank by those who are heard."""
 
 
 class Witness(NamedTuple):
     """A run that is heard about labels."""
 
     run: Path
-    ranks: dict[str, float]
-    """sample_id -> review.triage.contradictions, of the images that it is heard about."""
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """What one image looks like: its failure, and how doubtful its label is."""
-
-    failure: Failure
-    suspicion: float
-    reason: str
-    triage: str
+    ranks: pl.DataFrame
+    """`sample_id` and `rank`, as review.triage.contradictions, of the images that it is heard about."""
 
 
 def find_failures(run: Run, others: Sequence[Run] = (), watch: Watch = unwatched) -> pl.DataFrame:
@@ -60,25 +57,23 @@ def find_failures(run: Run, others: Sequence[Run] = (), watch: Watch = unwatched
         UsageError: One of the others learnt from every label that it would be asked about, or is heard already.
         FormatError: A prediction, mask or photograph is damaged.
     """
-    rows = rows_of(run)
     places = [one.root.resolve() for one in (run, *others)]
     if twice := next((one for one in others if places.count(one.root.resolve()) > 1), None):
         raise UsageError(f"{twice.root}: is named twice, and would agree with itself. Name each run once")
-    itself = Witness(run.root, ranks_of(run.scores))
     blind = [Witness(run.root, ranks_of(run.scores.filter(run.is_blind()))), *(witness_of(one, run) for one in others)]
-    gravest = gravest_findings(findings_of(run.dataset, watch)) if rows else {}
-
-    def look(row: dict[str, Any]) -> tuple[Failure, Evidence, float]:
-        heard = [one for one in blind if row["sample_id"] in one.ranks] or [itself]
-        return look_at(run, heard, row)
-
-    seen = map_rows(lambda part: [look(row) for row in part], rows, watch("failures", len(rows)), PART)
-    ranks = anew([rank for _, _, rank in seen], run.scores["split"])
-    findings = [
-        judge(failure, evidence, rank, *gravest.get(row["sample_id"], (0.0, "")))
-        for row, (failure, evidence, _), rank in zip(rows, seen, ranks, strict=True)
-    ]
-    failures, suspects = failures_table(run.scores, findings), suspects_table(run.scores, findings)
+    witnesses = [*blind, Witness(run.root, ranks_of(run.scores))]
+    checked = gravest_findings(findings_of(run.dataset, watch) if run.scores.height else FINDINGS.to_frame())
+    rows = rows_of(run, witnesses)
+    seen = map_table(
+        lambda part: [look_at(run, witnesses, row) for row in part], rows, SEEN, watch("failures", rows.height), PART
+    )
+    known = pl.concat([run.scores.select("sample_id", "split"), seen], how="horizontal")
+    known = known.join(checked, on="sample_id", how="left", maintain_order="left")
+    known = known.with_columns(anew(), pl.col("check").fill_null(0.0), pl.col("finding").fill_null(""))
+    judged = known.hstack(pl.DataFrame([judge(row) for row in known.iter_rows(named=True)], JUDGED, orient="row"))
+    failures = judged.select(schema.FAILURES.names())
+    suspects = judged.filter(pl.col("split").is_in(schema.LEARNT)).select(schema.SUSPECTS.names())
+    suspects = suspects.sort("suspicion", "sample_id", descending=[True, False])
     with readable_faults(run.root):
         write_table(run.root / "suspects.parquet", suspects)
         write_table(run.root / "failures.parquet", failures)
@@ -103,15 +98,14 @@ def is_current(failures: Path) -> bool:
         return True
 
 
-def ranks_of(scores: pl.DataFrame) -> dict[str, float]:
-    """sample_id -> how much less a run agrees with its label than with those of other images."""
-    return dict(zip(scores["sample_id"], contradictions(scores), strict=True))
+def ranks_of(scores: pl.DataFrame) -> pl.DataFrame:
+    """How much less a run agrees with each label than with those of other images, as Witness has it."""
+    return scores.select("sample_id", rank=pl.Series(contradictions(scores), dtype=pl.Float64))
 
 
-def anew(ranks: Sequence[float], splits: pl.Series) -> list[float]:
-    """The mean ranks of several runs as ranks: for each the share of its split's that is lower."""
-    lower = (pl.col("rank").rank("min") - 1) / pl.len()
-    return pl.DataFrame({"rank": ranks, "split": splits}).select(lower.over("split")).to_series().to_list()
+def anew() -> pl.Expr:
+    """The mean ranks of several runs as a rank: the share of its split's that is lower."""
+    return ((pl.col("rank").rank("min") - 1) / pl.len()).over("split").alias("contradiction")
 
 
 def witness_of(other: Run, run: Run) -> Witness:
@@ -134,51 +128,49 @@ def witness_of(other: Run, run: Run) -> Witness:
     return Witness(other.root, ranks_of(heard))
 
 
-def gravest_findings(findings: pl.DataFrame) -> dict[str, tuple[float, str]]:
-    """sample_id -> severity and words of the gravest finding of the label check that makes a label suspect."""
+def gravest_findings(findings: pl.DataFrame) -> pl.DataFrame:
+    """`sample_id`, `check` and `finding` as Evidence has them, of the labels that the label check suspects."""
     first = findings.filter(pl.col("severity") >= SUSPECT).unique("sample_id", keep="first", maintain_order=True)
-    return {name: (severity, found) for name, severity, found in first["sample_id", "severity", "found"].iter_rows()}
+    return first.select("sample_id", check="severity", finding="found")
 
 
-def rows_of(run: Run) -> Rows:
-    """The dataset's rows of the scored images, in the order of the scores."""
-    return run.dataset.named.of(run.scores["sample_id"].to_list())
+def rows_of(run: Run, witnesses: Sequence[Witness]) -> pl.DataFrame:
+    """What `look_at` asks of the scored images, in the order of the scores."""
+    own = run.dataset.samples.select("sample_id", "image", "mask", "height", "width", "touching")
+    rows = run.scores.select("sample_id").join(own, on="sample_id", how="left", maintain_order="left")
+    for place, one in enumerate(witnesses):
+        ranks = one.ranks.rename({"rank": rank_by(place)})
+        rows = rows.join(ranks, on="sample_id", how="left", maintain_order="left")
+    return rows
 
 
-def look_at(run: Run, heard: Sequence[Witness], row: dict[str, Any]) -> tuple[Failure, Evidence, float]:
-    """What a run gets wrong in one image, what the photograph and those who are heard say against its label, and the
-    mean of their ranks.
+def rank_by(place: int) -> str:
+    """The column of the ranks by a witness."""
+    return f"rank by {place}"
+
+
+def look_at(run: Run, witnesses: Sequence[Witness], row: Row) -> Row:
+    """A row of SEEN: what a run gets wrong in one image, and what the photograph and those who are heard say against
+    its label. The last witness is heard where no other is.
     """
+    ranks = [row[rank_by(place)] for place in range(len(witnesses))]
+    heard = [place for place, rank in enumerate(ranks[:-1]) if rank is not None] or [len(witnesses) - 1]
     target, size_hw = run.dataset.target(row), (row["height"], row["width"])
     own = read_prediction(run.root, row["sample_id"], size_hw)
     failure = name_failure(target, own >= 128, row["touching"])
-    said = [own if one.run == run.root else read_prediction(one.run, row["sample_id"], size_hw) for one in heard]
-    rank = sum(one.ranks[row["sample_id"]] for one in heard) / len(heard)
-    return failure, weigh(run.dataset.image(row), target, said), rank
+    runs = [witnesses[place].run for place in heard]
+    said = [own if one == run.root else read_prediction(one, row["sample_id"], size_hw) for one in runs]
+    evidence = weigh(run.dataset.image(row), target, said)
+    told = {name: getattr(evidence, name) for name in ("outline", "region", "surplus", "models")}
+    return msgspec.structs.asdict(failure) | told | {"rank": sum(ranks[place] for place in heard) / len(heard)}
 
 
-def judge(failure: Failure, evidence: Evidence, rank: float, check: float, finding: str) -> Finding:
-    """The finding about one image, from what it shows, how it compares with others, and what the label check found."""
-    evidence = msgspec.structs.replace(evidence, contradiction=rank, check=check, finding=finding)
+JUDGED = pl.Schema({name: schema.FAILURES[name] for name in ("triage", "suspicion", "reason")})
+
+
+def judge(row: Row) -> tuple[str, float, str]:
+    """A row of JUDGED, from what an image shows, how it compares with others, and what the label check found."""
+    failure = Failure(**{name: row[name] for name in Failure.__struct_fields__})
+    evidence = Evidence(**{name: row[name] for name in Evidence.__struct_fields__})
     suspicion = suspicion_of(evidence)
-    return Finding(failure, suspicion, reason_of(evidence), triage_of(failure, suspicion))
-
-
-def failures_table(scores: pl.DataFrame, findings: list[Finding]) -> pl.DataFrame:
-    """schema.FAILURES, one row per scored image."""
-    rows: list[dict[str, object]] = [
-        msgspec.structs.asdict(finding.failure)
-        | {"sample_id": sample_id, "triage": finding.triage, "suspicion": finding.suspicion, "reason": finding.reason}
-        for sample_id, finding in zip(scores["sample_id"], findings, strict=True)
-    ]
-    return schema.table(rows, schema.FAILURES)
-
-
-def suspects_table(scores: pl.DataFrame, findings: list[Finding]) -> pl.DataFrame:
-    """schema.SUSPECTS of the training images, most suspect first."""
-    rows: list[dict[str, object]] = [
-        {"sample_id": sample_id, "suspicion": finding.suspicion, "reason": finding.reason}
-        for sample_id, split, finding in zip(scores["sample_id"], scores["split"], findings, strict=True)
-        if split in schema.LEARNT
-    ]
-    return schema.table(rows, schema.SUSPECTS).sort("suspicion", "sample_id", descending=[True, False])
+    return triage_of(failure, suspicion), suspicion, reason_of(evidence)

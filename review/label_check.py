@@ -31,9 +31,7 @@ def findings_of(dataset: Dataset, watch: Watch = unwatched) -> pl.DataFrame:
 
 def measured(dataset: Dataset, watch: Watch) -> pl.DataFrame:
     """FINDINGS, looked for now; of the test split by itself, since what is found guides training."""
-    test = set(dataset.samples.filter(split="test")["sample_id"])
-    pictures = pictures_of(dataset)
-    parts = [[one for one in pictures if (one.name in test) == of_test] for of_test in (False, True)]
+    parts = [pictures_of(dataset, *splits) for splits in (("train", "val"), ("test",))]
     reports = [check_labels(dataset.root, part, watch=watch) for part in parts if part]
     rows = [row_of(finding, dataset) for report in reports for finding in report.findings]
     return schema.table(rows, FINDINGS).sort("severity", descending=True, maintain_order=True)

@@ -14,7 +14,7 @@ import polars as pl
 
 from curate import schema
 from curate.dataset import Dataset
-from curate.engine import map_rows
+from curate.engine import map_table
 from curate.foreground import ANIMALS, HELD
 from curate.images import jpeg_quality
 from curate.threads import PART, Watch, unwatched
@@ -72,10 +72,9 @@ def conditions_of(dataset: Dataset, watch: Watch = unwatched) -> pl.DataFrame:
 
 def conditions_now(dataset: Dataset, watch: Watch) -> pl.DataFrame:
     """CONDITIONS, measured now."""
-    rows = dataset.rows(*schema.LABELLED)
-    tick = watch("conditions", len(rows))
-    found = map_rows(lambda part: [look_at(dataset, row) for row in part], rows, tick, PART)
-    return pl.DataFrame(found, schema=CONDITIONS)
+    labelled = dataset.samples.filter(pl.col("split").is_in(schema.LABELLED))
+    tick = watch("conditions", labelled.height)
+    return map_table(lambda part: [look_at(dataset, row) for row in part], labelled, CONDITIONS, tick, PART)
 
 
 def look_at(dataset: Dataset, row: dict[str, Any]) -> dict[str, object]:

@@ -56,7 +56,11 @@ def map_rows(
 
 
 def map_table(
-    function: Callable[[Sequence[Row]], list[dict[str, Any]]], table: pl.DataFrame, columns: pl.Schema, tick: Tick
+    function: Callable[[Sequence[Row]], list[dict[str, Any]]],
+    table: pl.DataFrame,
+    columns: pl.Schema,
+    tick: Tick,
+    part: int = PART,
 ) -> pl.DataFrame:
     """As `map_rows`, from the rows of a table to a table. Only the parts at hand are ever there as dicts.
 
@@ -65,9 +69,11 @@ def map_table(
         table: The rows it is called with.
         columns: Of the results.
         tick: Told how many more rows are done.
+        part: Number of rows of a part.
     """
-    found = _parts(function, Rows(table), tick, PART)
-    return pl.concat([columns.to_frame(), *(pl.DataFrame(part, columns, orient="row") for part in found)])
+    found = _parts(function, Rows(table), tick, part)
+    tables = (pl.DataFrame(rows, columns, orient="row") for rows in found)
+    return pl.concat([columns.to_frame(), *tables], rechunk=True)
 
 
 def _parts(
