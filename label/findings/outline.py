@@ -9,7 +9,7 @@ than a plain wall.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -79,9 +79,8 @@ def edges_of(photo: NDArray[np.uint8]) -> Edges:
     """The edges of a photograph (H, W, 3) uint8 RGB of working size."""
     lab = cv2.GaussianBlur(cv2.cvtColor(photo, cv2.COLOR_RGB2LAB).astype(np.float32), (0, 0), 1.0)
     along_x, along_y = cv2.Sobel(lab, cv2.CV_32F, 1, 0), cv2.Sobel(lab, cv2.CV_32F, 0, 1)
-    xx, yy, xy = (
-        (one * other).sum(axis=2) for one, other in ((along_x, along_x), (along_y, along_y), (along_x, along_y))
-    )
+    products = (one * other for one, other in ((along_x, along_x), (along_y, along_y), (along_x, along_y)))
+    xx, yy, xy = (lab[..., 0] + lab[..., 1] + lab[..., 2] for lab in products)  # sum(axis=2) takes five times as long
     usual = (cv2.blur(np.sqrt(xx + yy), (AROUND_PX, AROUND_PX)) + NOISE) ** 2
     return Edges(xx / usual, yy / usual, xy / usual)
 
@@ -99,12 +98,14 @@ def outline_at(distance: Plane, radius_px: float = 0) -> Outline:
     return next(outlines_at(distance, [radius_px]))
 
 
-def outlines_at(distance: Plane, radii_px: Iterable[float]) -> Iterator[Outline]:
+def outlines_at(distance: Plane, radii_px: Sequence[float]) -> Iterator[Outline]:
     """`outline_at` for several radii."""
+    near = np.flatnonzero(np.abs(distance) <= max(map(abs, radii_px)) + 1)
+    distances, width = distance.ravel()[near], distance.shape[1]
     smooth = cv2.GaussianBlur(distance.clip(-30, 30), (0, 0), 2.0)
     across_x, across_y = cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
     for radius in radii_px:
-        rows, columns = np.nonzero(np.abs(distance - radius) <= 0.5)
+        rows, columns = np.divmod(near[np.abs(distances - radius) <= 0.5], width)
         x, y = across_x[rows, columns], across_y[rows, columns]
         length = np.maximum(np.hypot(x, y), 1e-6)
         yield Outline(rows, columns, np.asarray(x / length, np.float32), np.asarray(y / length, np.float32))
@@ -146,8 +147,10 @@ def astray(edges: Edges, mask: Mask, scale: float) -> Fault | None:
     moved = dict(zip(moves(), mean_strengths(edges, outline, moves()), strict=True))
     here = max(strength for move, strength in moved.items() if np.hypot(*move) <= HOME_PX)
     away = {move: strength for move, strength in moved.items() if np.hypot(*move) >= AWAY_PX}
-    tried = [Elsewhere(strength, "shifted", told_move(move, scale)) for move, strength in away.items()]
-    best = max([*tried, *resized(edges, distance, scale), *turned(edges, distance)])
+    most = max(away.values())
+    shifted = [told_move(move, scale) for move, strength in away.items() if strength == most]
+    moved_best = [Elsewhere(most, "shifted", how) for how in shifted]
+    best = max([*moved_best, *resized(edges, distance, scale), *turned(edges, distance)])
     around = float(np.mean(list(away.values())))
     if best.strength >= max(BETTER * here, around / LOST):
         times = best.strength / max(here, 1e-6)
@@ -308,5 +311,6 @@ def mean_strength(edges: Edges, outline: Outline) -> float:
 def mean_strengths(edges: Edges, outline: Outline, moves_xy: Sequence[tuple[int, int]]) -> list[float]:
     """`mean_strength` of an outline moved by each of some px (x, y)."""
     found = strengths(edges, outline, moves_xy)
-    counts = (~np.isnan(found)).sum(1)
-    return np.where(counts >= LEAST_OUTLINE_PX, np.nansum(found, 1) / counts.clip(1), 0.0).tolist()  # type: ignore[no-any-return]
+    inside = ~np.isnan(found)
+    counts, sums = np.count_nonzero(inside, 1), np.where(inside, found, np.float32(0)).sum(1)
+    return np.where(counts >= LEAST_OUTLINE_PX, sums / counts.clip(1), 0.0).tolist()  # type: ignore[no-any-return]

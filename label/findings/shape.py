@@ -149,6 +149,8 @@ def chosen(parts: Parts, which: NDArray[np.bool_]) -> Parts:
     """The parts for which `which` (N,) is true, numbered anew."""
     if which.all():
         return parts
+    if not which.any():
+        return Parts(np.zeros_like(parts.labels), parts.boxes[:0], parts.areas_px[:0])
     numbers = np.zeros(len(which) + 1, np.int32)
     numbers[1:][which] = np.arange(1, np.count_nonzero(which) + 1)
     return Parts(numbers[parts.labels], parts.boxes[which], parts.areas_px[which])
