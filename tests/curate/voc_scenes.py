@@ -11,6 +11,9 @@ import numpy as np
 import scipy.io
 import scipy.sparse
 
+from curate.foreground import Foreground
+from curate.sources import Read
+from curate.sources.voc import read_voc
 from tests.curate.scenes import SIZE_HW, photo
 
 Values = np.ndarray[Any, np.dtype[np.uint8]]
@@ -84,3 +87,22 @@ def damaged(content: bytes, chance: random.Random) -> bytes:
             case _:
                 data[at:at] = chance.randbytes(much)
     return bytes(data[: chance.randrange(len(data) + 1)] if chance.random() < 0.2 else data)
+
+
+def classes() -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    """A person (15) beside a dog (12), a void border (255) and a boat (4) far away."""
+    drawn = np.zeros(SIZE_HW, np.uint8)
+    drawn[:, 10:20], drawn[:, 20:22], drawn[:, 22:30], drawn[:, 50:] = 15, 255, 12, 4
+    return drawn
+
+
+def read(root: Path, *person: str, **foreground: Any) -> Read:
+    """The folder as a source."""
+    return read_voc("voc", root, Foreground(person or ("person",), **foreground))
+
+
+def image_set(root: Path, name: str, content: str | bytes) -> None:
+    """An image set of segmentation."""
+    path = root / "ImageSets" / "Segmentation" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())

@@ -12,7 +12,6 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import polars as pl
@@ -23,18 +22,18 @@ from click.testing import CliRunner
 from curate import schema
 from curate.cli import cli, main
 from curate.dataset import Dataset, open_dataset, read_table, write_table
-from curate.errors import ExistsError, FormatError, MissingError, UsageError
+from curate.errors import ExistsError, MissingError, UsageError
 from review.compare import table_rows
 from review.loop.card import CARD, write_card
 from review.loop.config import arm_config, loop_config
 from review.loop.mine import Mining
 from review.loop.report import write_report
 from review.loop.round import RoundResult
-from review.loop.run import encoded, read_loop, run_loop
+from review.loop.run import read_loop, run_loop
 from review.loop.status import loop_status
 from review.loop.steps import Told, epochs_in_minutes
 from tests.conftest import REPOSITORY
-from tests.review.loop.making import FIT, SPLITS, configure, quiet
+from tests.review.loop.making import SPLITS, configure, quiet
 from tests.train.making import make_dataset, quick
 from train.config import FitConfig, read_config
 from train.monitoring.log import read_log
@@ -153,97 +152,6 @@ def test_the_test_split_decides_nothing(people: Dataset, finished: tuple[Path, R
 def test_another_loop_is_not_overwritten(people: Dataset, finished: tuple[Path, RoundResult]) -> None:
     with pytest.raises(ExistsError, match=r"holds a loop begun with --budget 1, not 2\. Repeat its options"):
         run_loop(people, finished[0], configure(people, finished[0], budget="2"), quiet)
-
-
-@pytest.mark.parametrize(
-    ("moved", "changes", "told"),
-    [
-        (True, {"budget": "2"}, "--budget 1, not 2"),
-        (False, {"to": "labelme", "repeats": 3}, "--repeats 1, not 3"),
-        (False, {"start": "../run"}, "a base of its own, not --from ../run"),
-        (False, {"digest": "d" * 64}, r"another dataset .*\(people, [0-9a-f]{12}\)\. .*later version with --labels"),
-    ],
-)
-def test_what_may_change_is_not_called_the_difference(
-    people: Dataset, tmp_path: Path, moved: bool, changes: dict[str, Any], told: str
-) -> None:
-    begun = msgspec.structs.replace(configure(people, tmp_path), dataset="people")
-    (tmp_path / "loop.json").write_bytes(encoded(begun))
-    (tmp_path / "round-1").mkdir()
-    dataset = "../people" if moved else "people"
-    with pytest.raises(ExistsError, match=f"holds a loop begun with {told}"):
-        run_loop(people, tmp_path, msgspec.structs.replace(begun, dataset=dataset, **changes), quiet)
-
-
-def test_a_difference_that_no_option_makes_is_told(people: Dataset, tmp_path: Path) -> None:
-    wanted = configure(people, tmp_path)
-    odd = msgspec.structs.replace(wanted, fit=msgspec.structs.replace(wanted.fit, digest="of another one"))
-    (tmp_path / "loop.json").write_bytes(encoded(odd))
-    (tmp_path / "round-1").mkdir()
-    with pytest.raises(ExistsError, match="holds a loop begun with options that no command gives"):
-        run_loop(people, tmp_path, wanted, quiet)
-
-
-@pytest.mark.parametrize("force", [False, True])
-def test_a_foreign_folder_is_not_touched(people: Dataset, tmp_path: Path, force: bool) -> None:
-    (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(ExistsError, match=r"holds thesis.txt, which is no part of a loop"):
-        run_loop(people, tmp_path, configure(people, tmp_path), quiet, force=force)
-    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
-
-
-@pytest.mark.parametrize("force", [False, True])
-@pytest.mark.parametrize("name", ["base", "round-7", "report.html"])
-def test_what_only_looks_like_a_loop_is_not_touched(people: Dataset, tmp_path: Path, name: str, force: bool) -> None:
-    (tmp_path / name).mkdir()
-    (tmp_path / name / "thesis.txt").write_text("mine")
-    with pytest.raises(ExistsError, match=f"holds {name}, which is no part of a loop"):
-        run_loop(people, tmp_path, configure(people, tmp_path), quiet, force=force)
-    assert (tmp_path / name / "thesis.txt").read_text() == "mine"
-
-
-def test_hidden_files_are_left_alone(people: Dataset, tmp_path: Path) -> None:
-    out = tmp_path / "loop"
-    (out / ".git").mkdir(parents=True)
-    (out / ".git" / "config").write_text("mine")
-    (out / "loop.json").write_text("{")
-    (out / "base").mkdir()
-    typo = loop_config(people, out, FIT | {"weights": "typo.safetensors"}, rounds=1, budget="1")
-    with pytest.raises(MissingError, match="no such weights"):
-        run_loop(people, out, typo, quiet, force=True)
-    assert (out / ".git" / "config").read_text() == "mine"
-
-
-@pytest.mark.parametrize("place", [".", "..", "inside"])
-def test_a_loop_never_stands_in_or_around_its_dataset(people: Dataset, place: str) -> None:
-    before = sorted(people.root.rglob("*"))
-    with pytest.raises(UsageError, match="lies in or around the dataset"):
-        run_loop(people, people.root / place, configure(people, people.root / place), quiet, force=True)
-    assert sorted(people.root.rglob("*")) == before
-
-
-@pytest.mark.parametrize("weights", ["typo.safetensors", "typos.safetensors"])
-def test_a_loop_that_failed_before_its_first_epoch_can_be_called_with_other_options(
-    people: Dataset, weights: str
-) -> None:
-    out = people.root.parent / "failed"
-    typo = loop_config(people, out, FIT | {"weights": weights}, rounds=1, budget="1")
-    with pytest.raises(MissingError, match=rf"^{weights}: no such weights"):
-        run_loop(people, out, typo, quiet)
-
-
-def test_force_mends_a_damaged_loop_and_a_missing_prediction_is_an_empty_one(people: Dataset, tmp_path: Path) -> None:
-    out = tmp_path / "loop"
-    (out / "base").mkdir(parents=True)
-    (out / "base" / "config.json").write_text("{")
-    (out / "loop.json").write_bytes(msgspec.json.format(msgspec.json.encode(configure(people, out)), indent=2))
-    with pytest.raises(FormatError, match=r"base/config.json: is damaged"):
-        run_loop(people, out, configure(people, out), quiet)
-    (result,) = run_loop(people, out, configure(people, out), quiet, force=True)
-    assert result.test_images == 3
-    for path in (out / "round-1" / "candidate" / "predictions").glob("*.png"):
-        path.unlink()
-    assert write_report(people, out).is_file()
 
 
 def test_every_scored_image_of_every_arm_has_its_failure(finished: tuple[Path, RoundResult]) -> None:
