@@ -97,6 +97,10 @@ class Dataset:
     """Of `samples`; from memory, where the version is not on disk yet."""
     scan_drops: pl.LazyFrame
 
+    def __reduce__(self) -> tuple[type[Dataset], tuple[object, ...]]:
+        """On its way to another machine it leaves behind the tables that were read."""
+        return Dataset, (self.root, self.header, self.scan, self.scan_drops)
+
     @cached_property
     def samples(self) -> pl.DataFrame:
         """One row per image, sorted by sample_id."""

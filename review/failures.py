@@ -10,7 +10,7 @@ import msgspec
 import polars as pl
 
 from curate import schema
-from curate.dataset import write_table
+from curate.dataset import Dataset, write_table
 from curate.engine import map_table
 from curate.errors import UsageError
 from curate.files import is_outdated, readable_faults
@@ -63,10 +63,9 @@ def find_failures(run: Run, others: Sequence[Run] = (), watch: Watch = unwatched
     blind = [Witness(run.root, ranks_of(run.scores.filter(run.is_blind()))), *(witness_of(one, run) for one in others)]
     witnesses = [*blind, Witness(run.root, ranks_of(run.scores))]
     checked = gravest_findings(findings_of(run.dataset, watch) if run.scores.height else FINDINGS.to_frame())
-    rows = rows_of(run, witnesses)
-    seen = map_table(
-        lambda part: [look_at(run, witnesses, row) for row in part], rows, SEEN, watch("failures", rows.height), PART
-    )
+    rows, root, dataset, runs = rows_of(run, witnesses), run.root, run.dataset, [one.run for one in witnesses]
+    tick = watch("failures", rows.height)
+    seen = map_table(lambda part: [look_at(root, dataset, runs, row) for row in part], rows, SEEN, tick, PART)
     known = pl.concat([run.scores.select("sample_id", "split"), seen], how="horizontal")
     known = known.join(checked, on="sample_id", how="left", maintain_order="left")
     known = known.with_columns(anew(), pl.col("check").fill_null(0.0), pl.col("finding").fill_null(""))
@@ -149,18 +148,18 @@ def rank_by(place: int) -> str:
     return f"rank by {place}"
 
 
-def look_at(run: Run, witnesses: Sequence[Witness], row: Row) -> Row:
+def look_at(run: Path, dataset: Dataset, witnesses: Sequence[Path], row: Row) -> Row:
     """A row of SEEN: what a run gets wrong in one image, and what the photograph and those who are heard say against
     its label. The last witness is heard where no other is.
     """
     ranks = [row[rank_by(place)] for place in range(len(witnesses))]
     heard = [place for place, rank in enumerate(ranks[:-1]) if rank is not None] or [len(witnesses) - 1]
-    target, size_hw = run.dataset.target(row), (row["height"], row["width"])
-    own = read_prediction(run.root, row["sample_id"], size_hw)
+    target, size_hw = dataset.target(row), (row["height"], row["width"])
+    own = read_prediction(run, row["sample_id"], size_hw)
     failure = name_failure(target, own >= 128, row["touching"])
-    runs = [witnesses[place].run for place in heard]
-    said = [own if one == run.root else read_prediction(one, row["sample_id"], size_hw) for one in runs]
-    evidence = weigh(run.dataset.image(row), target, said)
+    others = [witnesses[place] for place in heard]
+    said = [own if one == run else read_prediction(one, row["sample_id"], size_hw) for one in others]
+    evidence = weigh(dataset.image(row), target, said)
     told = {name: getattr(evidence, name) for name in ("outline", "region", "surplus", "models")}
     return msgspec.structs.asdict(failure) | told | {"rank": sum(ranks[place] for place in heard) / len(heard)}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 import shutil
 from pathlib import Path
@@ -258,3 +259,11 @@ def test_a_table_that_leads_out_is_refused(copy: Path, tmp_path: Path) -> None:
             open_dataset(copy)
         (copy / name).unlink()
         shutil.copy(tmp_path / name, copy / name)
+
+
+def test_a_dataset_travels_without_its_tables(built: Path) -> None:
+    dataset = open_dataset(built)
+    light = len(pickle.dumps(dataset))
+    assert dataset.samples.height == 12
+    assert len(pickle.dumps(dataset)) == light
+    assert pickle.loads(pickle.dumps(dataset)).samples.equals(dataset.samples)
