@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
-import re
 import shlex
 import subprocess
 import sys
@@ -108,12 +107,17 @@ def server_fault(uri: str) -> str:
 
 
 def without_password(uri: str) -> str:
-    """A database's address without who logs in.
+    """A database's address without who logs in, and without options, which may hold tokens.
 
-    >>> without_password("mongodb://anna:secret@db.example:27017/?tls=true")
-    'mongodb://***@db.example:27017/?tls=true'
+    >>> without_password("mongodb://anna:s3/cret@db.example:27017/?tls=true")
+    'mongodb://***@db.example:27017/?***'
+    >>> without_password("mongodb://127.0.0.1:27017")
+    'mongodb://127.0.0.1:27017'
     """
-    return re.sub(r"(?<=://)[^/]*@", "***@", uri)
+    scheme, separator, rest = uri.rpartition("://") if "@" not in uri.partition("://")[0] else ("", "", uri)
+    login, at, place = rest.rpartition("@")
+    place, mark, options = place.partition("?")
+    return f"{scheme}{separator}{'***@' if login else at}{place}{mark}{'***' if options else ''}"
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from curate import schema
 from curate.classes import FOLDER as CLASSES
 from curate.classes import beside, class_path, read_class_mask
 from curate.errors import CurateError, FormatError, MissingError, VersionError
-from curate.files import check_links, write_atomic
+from curate.files import check_links, check_regular, write_atomic
 from curate.foreground import CLASS_OPTIONS
 from curate.formats import read_head
 from curate.rows import NamedRows, Rows
@@ -248,10 +248,11 @@ def read_header(root: Path) -> Header:
         VersionError: It is of a newer format.
     """
     header_path = root / "dataset.json"
-    if not header_path.is_file():
+    if not header_path.exists():
         raise MissingError(
             f"{root}: is not a dataset (no dataset.json in it). Build one with: curate build --out {root}"
         )
+    check_regular(header_path)
     return read_head(header_path, Header, "Build the dataset again with --force")
 
 
@@ -315,8 +316,9 @@ def scan_columns(path: Path, columns: pl.Schema, later: Collection[str] = ()) ->
 
     Collect it within `told_as_damage`.
     """
-    if not path.is_file():
+    if not path.exists():
         raise MissingError(f"{path}: is missing. Make it again with the command that writes it")
+    check_regular(path)
     with told_as_damage(path):
         table = pl.scan_parquet(path, glob=False, hive_partitioning=False)  # the path is a name, not a pattern
         rows, found = table.select(pl.len()).collect().item(), table.collect_schema()

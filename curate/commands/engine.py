@@ -18,7 +18,8 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
         if value:
             os.environ[{"engine": ENGINE, "ray_address": ADDRESS}[str(option.name)]] = value
 
-    shared: dict[str, Any] = {"callback": keep, "expose_value": False}
+    # Eager: said before a URL is looked at, wherever it stands on the command line.
+    shared: dict[str, Any] = {"callback": keep, "expose_value": False, "is_eager": True}
     engine = click.option(
         "--engine", type=click.Choice(ENGINES), metavar="|".join(ENGINES), envvar=ENGINE, **shared,
         help="Work on this machine's cores, or with Ray on a cluster's.  [default: local]",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import re
 import socket
 import sys
 import warnings
@@ -154,9 +155,19 @@ def connect() -> Any:
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        if address == "auto" and isinstance(error, ConnectionError):
+            advice = (
+                "Start one with `ray start --head`, name one with --ray-address HOST:PORT, or leave the address out"
+            )
+            raise MachineError(f"{_named(address, name)}: no cluster runs on this machine. {advice}") from error
         advice = f"It must run Ray {ray.__version__}, as here; if it wants a token, set RAY_AUTH_MODE=token"
         raise MachineError(f"--engine ray: {' '.join(str(error).split())}. {advice}") from error
     return ray
+
+
+def _named(address: str, origin: str) -> str:
+    """An address with where it was said."""
+    return f"--ray-address {address}" if origin == ADDRESS else f"{origin}={address}"
 
 
 def _check_reachable(address: str, origin: str) -> None:
@@ -166,18 +177,22 @@ def _check_reachable(address: str, origin: str) -> None:
         address: Of the cluster.
         origin: The variable of the environment that names it; the option sets ADDRESS.
     """
-    named = f"--ray-address {address}" if origin == ADDRESS else f"{origin}={address}"
+    named = _named(address, origin)
     host, _, port = address.rpartition(":")
     if address == "auto":
         return
-    if not host or not port.isdigit() or "://" in address:
+    if not host or "://" in address or not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) < 2**16:
         expected = "expected HOST:PORT, as `ray start --head` printed it, such as 10.0.0.5:6379"
         raise UsageError(f"{named}: {expected}; Ray's client (ray://) cannot be used")
     advice = "Is the cluster up, and is that the address which `ray start --head` printed?"
     try:
         with socket.create_connection((host.strip("[]"), int(port)), PATIENCE_S) as connection:
             is_ray = os.environ.get("RAY_USE_TLS") == "1" or _speaks_http2(connection)  # TLS greets otherwise
-    except (OSError, OverflowError) as error:
+    except UnicodeError as error:
+        raise UsageError(
+            f"{named}: {host} is no name of a machine. Expected HOST:PORT, such as 10.0.0.5:6379"
+        ) from error
+    except OSError as error:
         raise MachineError(f"{named}: cannot be reached ({error}). {advice}") from error
     if not is_ray:
         raise MachineError(f"{named}: something else than Ray answers there. {advice}")

@@ -23,11 +23,11 @@ Result = TypeVar("Result")
 AT_ONCE = 16
 """Objects on their way at the same time: a server answers each in some hundredths of a second."""
 PART_BYTES = 2**24
+"""Large objects go in parts of this size, and one such object after the other; from two parts on, it is large."""
 MOST_IN_MEMORY = 2 * PART_BYTES
 """Bytes of an object that is held whole."""
 MOST_AT_ONCE = 5 * 2**30
 """Bytes that S3 takes in one request."""
-"""Large objects go in parts of this size, and one such object after the other; from two parts on, it is large."""
 CONNECT_S, READ_S = 10, 30
 """How long a silent server is waited for."""
 TRIES = 3
@@ -297,6 +297,8 @@ def _explained(error: Exception, url: Url) -> CurateError:
         return explain_oserror(error, cache_folder())
     if isinstance(error, FileNotFoundError):
         return MissingError(f"{url}: is not there. Check the name; was it taken away just now?")
+    if not code and names & {"ValueError", "ParamValidationError"}:
+        return MachineError(f"{url}: cannot be asked for ({words}). Check AWS_ENDPOINT_URL and AWS's configuration")
     return MachineError(f"{url}: the server refused it ({code or type(error).__name__}: {words})")
 
 

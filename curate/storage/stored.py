@@ -221,6 +221,7 @@ def _read_plain(url: Url) -> Remote:
 def _fill(url: Url, there: Remote, known: Known, watch: Watch) -> None:
     """Make the working copy what the bucket holds: a new folder that trades places with it."""
     home, copy = copy_home(url), copy_path(url)
+    copy.parent.mkdir(exist_ok=True)
     here = scan(copy, known.files) if copy.is_dir() else {}
     old = {name: here[name] for name, one in there.files.items() if name in here and is_same(here[name], one)}
     lacking = [name for name in there.files if name not in old]

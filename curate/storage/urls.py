@@ -15,6 +15,7 @@ PACKAGES = {"s3": "s3fs", "gs": "gcsfs"}
 OBJECTS = "objects"
 """Folder of the contents of stored folders, beside them."""
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
+_BUCKET = re.compile(r"[A-Za-z0-9._-]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -87,6 +88,8 @@ def parse_url(text: str) -> Url:
     key = key.rstrip("/")
     if not bucket:
         raise UsageError(f"{text}: names no bucket. Expected {scheme}://BUCKET/FOLDER")
+    if not _BUCKET.fullmatch(bucket):
+        raise UsageError(f"{text}: {bucket!r} is no name of a bucket. Expected letters, digits, '.', '_' and '-'")
     if key and problem_of(key):
         raise UsageError(f"{text}: {problem_of(key)}. Name the folder plainly, as {scheme}://BUCKET/FOLDER")
     return Url(scheme, bucket, key)
@@ -110,8 +113,8 @@ def copy_home(url: Url) -> Path:
 
 
 def copy_path(url: Url) -> Path:
-    """Where the working copy of a stored folder lies; it is called as the URL is."""
-    return copy_home(url) / url.name
+    """Where the working copy of a stored folder lies; it is called as the URL is, whatever that is."""
+    return copy_home(url) / "copy" / url.name
 
 
 def mirror_path(url: Url) -> Path:

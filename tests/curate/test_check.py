@@ -192,6 +192,15 @@ def test_drops_that_do_not_add_up_are_found(copy: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["dataset.json", "samples.parquet", "drops.parquet"])
+@pytest.mark.parametrize("stand_in", [os.mkdir, os.mkfifo])
+def test_what_stands_in_for_a_file_is_named_once(copy: Path, name: str, stand_in: Callable[[Path], None]) -> None:
+    (copy / name).unlink()
+    stand_in(copy / name)
+    [damaged] = [str(found) for found in check_dataset(copy).findings if found.kind == "damaged"]
+    assert damaged.startswith(f"{copy / name}: is not a regular file; expected the file of the build. ")
+
+
+@pytest.mark.parametrize("name", ["dataset.json", "samples.parquet", "drops.parquet"])
 def test_damage_of_one_part_is_named_and_the_others_are_checked(copy: Path, tmp_path: Path, name: str) -> None:
     (copy / "images" / "stray.jpg").write_bytes(b"")
     rest = {} if name == "samples.parquet" else {"orphan": 1}

@@ -161,7 +161,13 @@ def test_a_password_is_never_told(nowhere: dict[str, str]) -> None:
     check = doctor.check_database(nowhere | {"FIFTYONE_DATABASE_URI": "mongodb://anna:S3cret@127.0.0.1:9/?x=y"})
     assert check.state == "missing"
     assert "S3cret" not in check.found + check.advice
-    assert "mongodb://***@127.0.0.1:9/?x=y" in check.found
+    assert "mongodb://***@127.0.0.1:9/?***" in check.found
+    for uri in (
+        "mongodb://anna:S3/cret@127.0.0.1:9/",
+        "anna:S3cret@127.0.0.1:9",
+        "mongodb://a:S3://cret@h:9/?t=S3cret",
+    ):
+        assert "cret" not in database.without_password(uri)
 
 
 @pytest.mark.database

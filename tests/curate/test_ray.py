@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from click.testing import CliRunner
 
 from curate.cli import cli
 from curate.engine import ADDRESS
-from curate.engine.cluster import _check_reachable
+from curate.engine.cluster import _check_reachable, connect
 from curate.errors import MachineError, UsageError
 from curate.images import target_png
 from tests.conftest import REPOSITORY
@@ -189,7 +190,9 @@ def test_a_cluster_behind_tls_is_not_judged_by_its_greeting(monkeypatch: pytest.
         _check_reachable(f"127.0.0.1:{server.getsockname()[1]}", ADDRESS)
 
 
-@pytest.mark.parametrize("address", ["cluster", "ray://127.0.0.1:10001"])
+@pytest.mark.parametrize(
+    "address", ["cluster", "ray://127.0.0.1:10001", "127.0.0.1:99999", "127.0.0.1:0", "127.0.0.1:\u00b2", ":6379"]
+)
 def test_an_address_that_is_none_is_refused(address: str) -> None:
     pytest.importorskip("ray", reason="Ray is not installed")
     for told, name in ((["--ray-address", address], "--ray-address "), ([], "RAY_ADDRESS=")):
@@ -197,6 +200,24 @@ def test_an_address_that_is_none_is_refused(address: str) -> None:
         done = CliRunner().invoke(cli, ["build", "--engine", "ray", *told], env=environment)
         assert isinstance(done.exception, UsageError)
         assert f"{name}{address}: expected HOST:PORT, as `ray start --head` printed it" in str(done.exception)
+
+
+@pytest.mark.parametrize("host", ["n" * 70, ".."])
+def test_a_host_that_is_none_is_refused(host: str) -> None:
+    with pytest.raises(UsageError, match=rf"--ray-address {re.escape(host)}:6379: .* is no name of a machine"):
+        _check_reachable(f"{host}:6379", ADDRESS)
+
+
+def test_no_cluster_on_this_machine_is_one_line_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray", reason="Ray is not installed")
+    monkeypatch.setenv(ADDRESS, "auto")
+
+    def nobody(**options: object) -> None:
+        raise ConnectionError("Could not find any running Ray instance. Please specify the one to connect to")
+
+    monkeypatch.setattr(ray, "init", nobody)
+    with pytest.raises(MachineError, match=r"--ray-address auto: no cluster runs on this machine\. Start one with"):
+        connect()
 
 
 def test_without_ray_the_line_says_how_to_get_it(tmp_path: Path) -> None:

@@ -50,6 +50,20 @@ def test_another_machine_gets_the_same_bytes(people: str, run: Run, elsewhere: P
     assert not (copy_home(parse_url(people)) / "incoming").exists()
 
 
+@pytest.mark.parametrize("name", ["copy", "incoming", "state.json", "pending.json"])
+def test_a_folder_may_be_called_as_what_the_cache_keeps_beside_it(
+    name: str, made: Path, bucket: Bucket, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = bucket.url(name)
+    shutil.copytree(made, copy_of(url))
+    stored.push(parse_url(url), unwatched)
+    move_to(tmp_path / "another cache", monkeypatch)
+    for _ in range(2):
+        code, out, err = run("check", url)
+        assert (code, err) == (0, "")
+        assert out.startswith(f"{url}: sound, 10 images")
+
+
 def test_what_is_printed_is_the_url(people: str, run: Run, elsewhere: Path) -> None:
     for words in (("show", people), ("show", people, "--json"), ("show", people, "nobody")):
         _, out, err = run(*words)

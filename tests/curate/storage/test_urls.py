@@ -22,6 +22,7 @@ from tests.curate.conftest import Run
         ("https://host/people", "of URLs, s3://, gs:// and file:// are read"),
         ("s3://", "names no bucket. Expected s3://BUCKET/FOLDER"),
         ("s3:///people", "names no bucket. Expected s3://BUCKET/FOLDER"),
+        ("s3://my bucket/people", "'my bucket' is no name of a bucket"),
         ("s3://bucket/../people", "has the part '..'"),
         ("s3://bucket//people", "has the part ''"),
         ("s3://bucket/a\x1bb", "has a control character"),
@@ -91,8 +92,12 @@ def test_a_file_url_is_the_path(run: Run, copy: Path) -> None:
 
 def test_the_machines_of_a_cluster_do_not_see_the_cache(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CURATE_CACHE")
-    monkeypatch.setenv("CURATE_ENGINE", "ray")
-    for words in (("show", "s3://bucket/people"), ("build", "--pool", "s3://bucket/photos")):
+    by_name = {"CURATE_ENGINE": "ray"}, ("show", "s3://bucket/people"), ("build", "--pool", "s3://bucket/photos")
+    by_option = {}, ("build", "--out", "s3://b/x", "--engine", "ray"), ("build", "--engine", "ray", "--out", "s3://b/x")
+    for environment, words in [(told, words) for told, *calls in (by_name, by_option) for words in calls]:
+        monkeypatch.delenv("CURATE_ENGINE", raising=False)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
         code, _, err = run(*words)
         assert (code, err.count("\n")) == (2, 1)
         assert "Set CURATE_CACHE to a folder that all of them share, or use --engine local" in err
