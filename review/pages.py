@@ -57,6 +57,7 @@ def page(template: str, **values: object) -> bytes:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["unbroken"] = lambda text: str(text).replace(", ", ",\u00a0")
     environment.filters["plain"] = lambda text: Markup(plain(text))
     return environment.get_template(template).render(**values).encode()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -181,16 +182,35 @@ def read_recipe(path: Path) -> dict[str, Any]:
             name = option_name(unknown[0])
             if name in OF_A_CALL:
                 raise FormatError(path, f"{name} changes from call to call. Pass --{name} beside --recipe")
-            told = f"{name} is no option of a loop. There are: {', '.join(map(option_name, known))}"
-            raise FormatError(path, told)
+            [alike] = get_close_matches(name, map(option_name, known), 1) or [""]
+            meant = f"Did you mean {alike}? " if alike else ""
+            raise FormatError(path, f"{name} is no option of a loop. {meant}All stand in: curate loop --help")
         msgspec.convert(_only(found, MINING_FIELDS), Mining)
         _check_options(msgspec.convert(_only(found, LOOP_OPTIONS), _LoopOptions))
         make_config(combine(_only(found, OPTIONS), {})[0])
+    except msgspec.ValidationError as error:
+        raise FormatError(path, in_toml_words(str(error))) from error
     except (tomllib.TOMLDecodeError, *JSON_ERRORS) as error:
         raise FormatError(path, f"is no recipe of a loop ({error}). Expected TOML such as: rounds = 2") from error
     except CurateError as error:
         raise error if isinstance(error, FormatError) else FormatError(path, str(error)) from error
     return found
+
+
+KINDS = {"int": "a whole number", "float": "a number", "str": 'a text in "quotes"', "bool": "true or false"}
+"""What msgspec calls a value -> what a user of TOML does."""
+
+
+def in_toml_words(problem: str) -> str:
+    """What msgspec finds wrong with a recipe's option, in words of TOML.
+
+    >>> in_toml_words("Expected `float`, got `str` - at `$.retrain_lr`")
+    'retrain-lr: expected a number, found a text in "quotes"'
+    """
+    what, _, place = problem.partition(" - at `$.")
+    expected, found = (what.removeprefix("Expected ").partition(", got ")[side].strip("`") for side in (0, 2))
+    told = f"expected {KINDS.get(expected, expected)}, found {KINDS.get(found, found)}" if found else what
+    return f"{option_name(place.strip('`'))}: {told}"
 
 
 class _LoopOptions(msgspec.Struct):
@@ -305,9 +325,9 @@ def _started(start: Path, options: Mapping[str, Any]) -> FitConfig:
     for name in ABOUT_BASE:
         if name in options:
             raise UsageError(f"--{name}: is about the base, and --from {start} is one. Leave either out")
-    if isinstance(options.get("lr"), str):
-        found = f"is found by training a base, and --from {start} is one, trained at {trained.lr:g}"
-        raise UsageError(f"--lr {options['lr']}: {found}. Give a number, or leave it out")
+    if "lr" in options:
+        found = f"is that of a base, and --from {start} is one, trained at {trained.lr:g}"
+        raise UsageError(f"--lr {options['lr']}: {found}. Of the arms say a share of it: --retrain-lr 0.25")
     return msgspec.structs.replace(trained, dataset="", weights="none", **options)
 
 

@@ -1,9 +1,11 @@
-"""What the folders of a loop are called, and how many of them there can be. Imports nothing of the library."""
+"""What the folders of a loop are called, how many of them there can be, and whether its report tells of all."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+
+from curate.files import sha256_bytes
 
 MOST_ROUNDS, MOST_REPEATS = 100, 20
 
@@ -26,6 +28,12 @@ def round_folder(out: Path, number: int) -> Path:
 def round_folders(out: Path, rounds: int) -> list[Path]:
     """Where the first rounds of a loop lie, or will."""
     return [round_folder(out, number) for number in range(1, rounds + 1)]
+
+
+def verdicts_digest(out: Path, rounds: int) -> str:
+    """SHA-256 over the verdicts of the first rounds of a loop: what its report has to tell of."""
+    paths = [folder / "verdict.json" for folder in round_folders(out, rounds)]
+    return sha256_bytes(b"\n".join(path.read_bytes() for path in paths if path.is_file()))
 
 
 def repeat_of(name: str, repeat: int) -> str:

@@ -55,7 +55,7 @@ PROPOSED = ("after", "labels")
 
 TWO_CHANCES = "Two had a chance, after and labels; of two that pass the one with the higher image mean IoU is promoted."
 """What is to be said where there are both."""
-FEW_IMAGES = f"Of fewer than {FEWEST_IN_SLICE} test images intervals tend to be too narrow: they prove little."
+FEW_IMAGES = f"Of fewer than {FEWEST_IN_SLICE} images intervals tend to be too narrow: they prove little."
 
 
 def choose(

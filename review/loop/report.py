@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +14,10 @@ import polars as pl
 from curate import schema
 from curate.dataset import Dataset, read_table
 from curate.files import write_atomic
+from curate.looking.show import split_parts
 from review.compare import SAME, SliceDifference, changes, gain_words, table_rows
 from review.loop.config import LoopConfig
-from review.loop.folders import repeat_of, round_folder
+from review.loop.folders import repeat_of, round_folder, verdicts_digest
 from review.loop.gate import FEW_IMAGES, FEWEST_IN_SLICE, TWO_CHANCES
 from review.loop.given import heeded, read_given
 from review.loop.mine import RARE, options_of
@@ -70,6 +72,8 @@ def write_report(dataset: Dataset, out: Path) -> Path:
         and is_idle(round_folder(out, len(results) + 1), results[-1] if results else None),
         two_chances=TWO_CHANCES,
         few_images=FEW_IMAGES,
+        verdicts=verdicts_digest(out, config.rounds),
+        again=shlex.join(["curate", "loop", str(dataset.root), "--out", str(out)]),
         fewest_in_slice=FEWEST_IN_SLICE,
         rounds=stories,
         base_failures=failure_rows(first, ("train", "val")),
@@ -106,6 +110,8 @@ class LoopSummary:
     """How good it is on test images; empty before there is a round."""
     to_label: str
     """What to label next, relative to the loop's folder; empty where there is nothing."""
+    to: str
+    """The tool that it is for."""
     offered: int
     """Images in it."""
 
@@ -113,7 +119,7 @@ class LoopSummary:
 def summary_of(out: Path, config: LoopConfig, results: Sequence[RoundResult]) -> LoopSummary:
     """What a loop has come to."""
     if not results:
-        return LoopSummary(0, relative(config.base_of(out), out), "", "", 0)
+        return LoopSummary(0, relative(config.base_of(out), out), "", "", "", 0)
     last = results[-1]
     name = last.proposed if last.promoted else "before"
     found = last.table[name]
@@ -124,7 +130,7 @@ def summary_of(out: Path, config: LoopConfig, results: Sequence[RoundResult]) ->
     to_label = f"{round_folder(out, last.round).name}/{TO_LABEL}"
     ready = last.offered if (out / to_label).is_file() else 0
     promoted = sum(result.promoted for result in results)
-    return LoopSummary(promoted, last.promotes, figures, to_label if ready else "", ready)
+    return LoopSummary(promoted, last.promotes, figures, to_label if ready else "", last.to or config.to, ready)
 
 
 def failure_rows(run: Path, splits: Sequence[str]) -> list[tuple[str, int, float]]:
@@ -146,6 +152,8 @@ def _round_story(dataset: Dataset, out: Path, result: RoundResult) -> dict[str, 
     return {
         "result": result,
         "names": list(result.table),
+        "splits": ", ".join(f"{one.images} {one.name}" for one in split_parts(dataset.samples) if one.images),
+        "learnt": (len(dataset.rows("train")), len(dataset.rows("background"))),
         "gain": (number(mean.first), number(mean.second), gain_words(mean)),
         "table": table_rows(result.table, result.gains),
         "earned": {name: [(one.name, gain_words(one)) for one in found] for name, found in result.earned.items()},

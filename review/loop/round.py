@@ -24,12 +24,12 @@ from review.loop.folders import repeat_of, round_folder
 from review.loop.gate import Check, Verdict, choose, typical
 from review.loop.given import learnt_before
 from review.loop.mine import RARE, SUSPECT_FACTORS, mine
-from review.loop.offer import offer, with_guesses
+from review.loop.offer import TO_LABEL, offer, with_guesses
 from review.loop.steps import Round, judged, scores_of, train
 from review.paired import Difference, differences
 from review.runs import open_run
 from review.slices import conditions_of, slices_of
-from train.config import FitConfig, relative
+from train.config import FitConfig, placed, relative
 from train.monitoring.log import is_finished
 from train.scoring.figures import groups_of
 from train.scoring.metrics import Summary, mean_summary, summarise
@@ -87,6 +87,8 @@ class RoundResult(msgspec.Struct, frozen=True):
     """For each that had a chance, `after` and where there is that `labels`: what the gate asked, what fails first."""
     repeats: int = 1
     """Trainings of each arm; its figures are means over them."""
+    to: str = ""
+    """The labelling tool that the offer was written for; empty in files of before."""
     format: int = schema.FORMAT
 
     @property
@@ -116,8 +118,21 @@ def run_round(begun: Round) -> RoundResult:
     result = msgspec.structs.replace(
         result, offered=offered, guessed=len(learnt.rows("train")) - len(begun.dataset.rows("train"))
     )
+    return _decided(begun, result)
+
+
+def _decided(begun: Round, result: RoundResult) -> RoundResult:
+    """Write a round's verdict.json; its result."""
+    result = msgspec.structs.replace(result, to=begun.told.config.to)
     write_atomic(begun.folder / "verdict.json", json_bytes(result))
     return result
+
+
+def offered_anew(begun: Round, result: RoundResult) -> RoundResult:
+    """Write what a finished round offers for the tool that is asked for now; its result."""
+    (begun.folder / TO_LABEL).unlink(missing_ok=True)
+    offer(begun, placed(result.evidence, begun.told.out))
+    return _decided(begun, result)
 
 
 def _evidence(begun: Round) -> Path:
@@ -154,7 +169,8 @@ def _mined(begun: Round, evidence: Path, learnt: Dataset) -> pl.DataFrame:
 
 def _train_arms(begun: Round, epochs: int, mined: pl.DataFrame, learnt: Dataset) -> None:
     """The control, with corrected labels these alone, and the candidate, as often as is asked for."""
-    length, repeats = counted(epochs, "epoch"), begun.told.config.repeats
+    repeats, rate = begun.told.config.repeats, arm_of(begun, epochs, 0).lr
+    length = f"{counted(epochs, 'epoch')} at a learning rate of {rate:.3g}"
     learns = learnt_before(begun.before, begun.dataset, begun.folder / "control-dataset")
 
     def learn(repeat: int, arm: str, dataset: Dataset, told: str, mined: pl.DataFrame | None = None) -> None:
@@ -164,7 +180,7 @@ def _train_arms(begun: Round, epochs: int, mined: pl.DataFrame, learnt: Dataset)
             train(dataset, begun.folder / name, arm_of(begun, epochs, repeat), mined, begun.told)
 
     for repeat in range(repeats):
-        learn(repeat, "control", learns, f"control, {length} without mining")
+        learn(repeat, "control", learns, f"control, {length}, without mining")
         if begun.given.dataset:
             labels = counted(begun.given.corrected, "new or corrected label")
             learn(repeat, "labels", begun.dataset, f"{length} with {labels}, without mining")

@@ -32,7 +32,8 @@ from review.loop.given import (
     tell_idle,
     version_of,
 )
-from review.loop.round import RoundResult, finished_round, run_round
+from review.loop.offer import TO_LABEL
+from review.loop.round import RoundResult, finished_round, offered_anew, run_round
 from review.loop.steps import Report, Round, Told, epochs_in_minutes, train, versions_of
 from train.claim import check_apart
 from train.config import placed, relative
@@ -102,6 +103,9 @@ def run_loop(
                 finished()
                 told_of = True
             before = begun
+        if before is not None and results[-1].offered and results[-1].to not in ("", config.to):
+            results[-1] = offered_anew(before, results[-1])
+            told_of = False
         if not told_of:
             finished()
         if late and (labels or verdicts):
@@ -219,13 +223,22 @@ def _claim(out: Path, config: LoopConfig, force: bool) -> None:
                 f"--rounds {config.rounds}: {out} has begun {begun} rounds. Leave --rounds out, or ask for more"
             )
         if config != stored:
+            if (
+                config.to != stored.to
+            ):  # a round that was stopped may have written its offer; finished ones say for whom
+                for folder in round_folders(out, config.rounds):
+                    if not (folder / "verdict.json").is_file():
+                        (folder / TO_LABEL).unlink(missing_ok=True)
             write_atomic(path, encoded(config))
         return
     if path.is_file() and not force and (begun or (out / "base" / "log.jsonl").exists()):
         if stored is None:
             read_config_of_loop(out)  # raises what is wrong with it
         found = f"a loop begun with {_first_difference(stored, config)}" if stored else "another loop"
-        mend = "Repeat its options or leave them out, or choose another --out; --force deletes it and begins anew"
+        base, mend = config.base_of(out), "Repeat its options or leave them out"
+        if stored and not stored.start and is_finished(base):
+            mend += f", or begin another loop from its base: --from {base} --out NEW"
+        mend += ". --force deletes it and begins anew"
         if stored and stored.digest != config.digest:
             mend = "Name the dataset that it began with, a later version with --labels, or choose another --out"
         raise ExistsError(f"{out}: holds {found}. {mend}")

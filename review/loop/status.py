@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from curate.errors import FormatError
-from curate.files import is_held, is_outdated
+from curate.files import is_held
 from curate.terminal import counted
 from review.loop.config import LoopConfig, read_config_of_loop
-from review.loop.folders import arm_folders, round_folder, round_folders
+from review.loop.folders import arm_folders, round_folder, round_folders, verdicts_digest
 from review.loop.given import has_labels, read_given
 from review.loop.offer import TO_LABEL
 from review.loop.round import RoundResult, finished_round
@@ -19,6 +19,8 @@ from train.claim import model_folder
 from train.config import placed, read_config
 from train.monitoring.log import is_finished, read_log
 
+HEAD_BYTES = 1000
+"""So much of a page holds all that its head says of it."""
 OPEN = ("to do", "begun")
 DAMAGED = "damaged"
 
@@ -55,8 +57,17 @@ def _steps(out: Path) -> Iterator[tuple[str, str]]:
             yield f"round {number}: {step}", state
         yield f"round {number}: verdict", verdict
         before = result
-        is_whole &= result is not None and not is_outdated(out / "report.html", folder / "verdict.json")
-    yield "report", "done" if is_whole else "to do"
+        is_whole &= result is not None
+    yield "report", "done" if is_whole and is_told(out, config.rounds) else "to do"
+
+
+def is_told(out: Path, rounds: int) -> bool:
+    """Whether the report is there and tells of the verdicts as they are."""
+    report = out / "report.html"
+    if not report.is_file():
+        return False
+    with report.open("rb") as file:
+        return verdicts_digest(out, rounds).encode() in file.read(HEAD_BYTES)
 
 
 def is_idle(folder: Path, before: RoundResult | None) -> bool:

@@ -325,10 +325,21 @@ def write_known(dataset: Dataset, folder: Path) -> Path:
     return folder
 
 
+def zip_names(path: Path, suffix: str) -> list[str]:
+    """The entries of a zip of one kind."""
+    with zipfile.ZipFile(path) as archive:
+        return [name for name in archive.namelist() if name.endswith(suffix)]
+
+
 def test_a_round_is_not_repeated_with_another_seed(pooled: Dataset, finished: Path, tmp_path: Path) -> None:
     said, base = list[str](), pooled.root.parent / "replaced"
     config = configure(pooled, finished, start=base, rounds=3, to="labelme")
+    assert zip_names(finished / "round-1/to-label.zip", ".xml"), "for cvat"
     results = run_loop(pooled, finished, config, said.append, labels=write_known(pooled, tmp_path / "known"))
+    assert results[0].to == "labelme"
+    assert not zip_names(finished / "round-1/to-label.zip", ".xml")
+    names = zip_names(finished / "round-1/to-label.zip", ".json")
+    assert sum(name.startswith("images/") for name in names) == results[0].offered > 0
     assert read_loop(finished)[0] == config, "further rounds, and for another tool"
     assert [result.promoted for result in results] == [False], "four images of validation never are enough"
     (told,) = [line for line in said if "not begun" in line]
@@ -340,6 +351,9 @@ def test_a_round_is_not_repeated_with_another_seed(pooled: Dataset, finished: Pa
     page = (finished / "report.html").read_text()
     assert "2 of 3 rounds are not begun: nothing has come in since round 1" in page
     assert "what was not promoted; what the base gets wrong stands below" in page
+    assert "for labelme." in page
+    copied = Path(shutil.copytree(finished, tmp_path / "copied", copy_function=shutil.copyfile))
+    assert dict(loop_status(copied))["report"] == "done", "whatever the times of its files are"
     states = dict(loop_status(finished)).values()
     assert not [state for state in states if state.startswith(("next", "to do"))], "it is at its end"
 

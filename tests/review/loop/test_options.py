@@ -71,12 +71,14 @@ def test_with_a_run_only_what_is_said_differs_from_it(pooled: Dataset, run: Path
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("hard-wieght = 2", "hard-wieght is no option of a loop. There are: rounds, budget"),
+        ("hard-wieght = 2", "hard-wieght is no option of a loop. Did you mean hard-weight"),
         ('from = "runs/best"', "from changes from call to call. Pass --from beside --recipe"),
         ("hard-weight = -1", "--hard-weight -1.0: expected a number from 0 to 1000"),
-        ('hard-weight = "much"', "is no recipe of a loop"),
+        ('hard-weight = "much"', "hard-weight: expected a number, found a text in"),
+        ("budget = 2.5", 'budget: expected a text in "quotes", found a number'),
+        ('suspects = "leave"', "--suspects leave: expected"),
         ("rounds = ", "is no recipe of a loop"),
-        ('rounds = "two"', "is no recipe of a loop"),
+        ('rounds = "two"', "rounds: expected a whole number, found a text in"),
         ("rounds = 0", "--rounds 0: expected 1 to 100"),
         ('budget = "4h"', "--budget 4h: expected epochs"),
         ("retrain-lr = 1.5", "--retrain-lr 1.5: expected more than 0 and at most 1"),
@@ -90,6 +92,8 @@ def test_with_a_run_only_what_is_said_differs_from_it(pooled: Dataset, run: Path
         "of a call",
         "range",
         "type",
+        "type of a text",
+        "choice",
         "no TOML",
         "loop's type",
         "rounds",
@@ -114,11 +118,12 @@ def test_a_recipe_that_is_not_there(tmp_path: Path) -> None:
         read_recipe(tmp_path / "nowhere.toml")
 
 
-@pytest.mark.parametrize("rate", ["auto", "usual"])
-def test_a_rate_that_a_base_would_have_to_find_is_refused(
-    pooled: Dataset, run: Path, tmp_path: Path, rate: str
+@pytest.mark.parametrize("rate", ["auto", "usual", 0.002])
+def test_the_rate_of_a_base_is_refused_where_there_is_one(
+    pooled: Dataset, run: Path, tmp_path: Path, rate: float | str
 ) -> None:
-    with pytest.raises(UsageError, match=rf"--lr {rate}: is found by training a base, and --from .* trained at 0.001"):
+    told = rf"--lr {rate}: is that of a base, and --from .* trained at 0.001. .* share of it: --retrain-lr"
+    with pytest.raises(UsageError, match=told):
         loop_config(pooled, tmp_path / "loop", {"lr": rate}, rounds=1, budget="1", start=run)
 
 
