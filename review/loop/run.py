@@ -82,34 +82,51 @@ def run_loop(
         check_labels(dataset, labels)  # before hours of training that nobody wants then
     with held_folder(out):
         _claim(out, config, force)
-        base, needed = config.base_of(out), None
-        if not (base / "config.json").is_file():
-            needed = loop_bytes(dataset, config, labels=labels is not None)
-            check_room(out, needed)
-        told = Told(out, config, say, report, needed)
+        told = Told(out, config, say, report, _room(dataset, out, config, labels))
         _tell_lacks(versions_of(dataset, out, range(1, config.rounds + 1))[-1], out, config, labels, say)
         tell_idle(dataset, verdicts or {}, say)
         _train_base(dataset, told)
         late = read_given(round_folder(out, config.rounds)) is not None
-        results, before, told_of = list[RoundResult](), None, False
-        for _ in range(config.rounds):
-            begun = _next_round(told, dataset, before, results, labels, verdicts or {})
-            if begun is None:
-                break
-            done = finished_round(out, begun.number)
-            results.append(done or run_round(begun))
-            write_card(begun.dataset, out, results[-1], config.mining)
-            if done is None:
-                finished()
-                told_of = True
-            before = begun
-        if before is not None and results[-1].offered and results[-1].to not in ("", config.to):
-            results[-1] = offered_anew(before, results[-1])
-            told_of = False
-        if not told_of:
-            finished()
+        results = _run_rounds(told, dataset, labels, verdicts or {}, finished)
         if late and (labels or verdicts):
             _tell_unused(out, config, labels, verdicts or {}, say)
+    return results
+
+
+def _room(dataset: Dataset, out: Path, config: LoopConfig, labels: Path | None) -> float | None:
+    """Bytes that a loop will write that begins now, once it is known that the disk has them; None of one that goes on.
+
+    Raises:
+        MachineError: It has not.
+    """
+    if (config.base_of(out) / "config.json").is_file():
+        return None
+    needed = loop_bytes(dataset, config, labels=labels is not None)
+    check_room(out, needed)
+    return needed
+
+
+def _run_rounds(
+    told: Told, dataset: Dataset, labels: Path | None, verdicts: Mapping[str, str], finished: Callable[[], object]
+) -> list[RoundResult]:
+    """All rounds in order, what is there already as it is; the arguments are those of `run_loop`."""
+    config, results, before, told_of = told.config, list[RoundResult](), None, False
+    for _ in range(config.rounds):
+        begun = _next_round(told, dataset, before, results, labels, verdicts)
+        if begun is None:
+            break
+        done = finished_round(told.out, begun.number)
+        results.append(done or run_round(begun))
+        write_card(begun.dataset, told.out, results[-1], config.mining)
+        if done is None:
+            finished()
+            told_of = True
+        before = begun
+    if before is not None and results[-1].offered and results[-1].to not in ("", config.to):
+        results[-1] = offered_anew(before, results[-1])
+        told_of = False
+    if not told_of:
+        finished()
     return results
 
 
@@ -223,28 +240,33 @@ def _claim(out: Path, config: LoopConfig, force: bool) -> None:
                 f"--rounds {config.rounds}: {out} has begun {begun} rounds. Leave --rounds out, or ask for more"
             )
         if config != stored:
-            if (
-                config.to != stored.to
-            ):  # a round that was stopped may have written its offer; finished ones say for whom
-                for folder in round_folders(out, config.rounds):
-                    if not (folder / "verdict.json").is_file():
-                        (folder / TO_LABEL).unlink(missing_ok=True)
+            if config.to != stored.to:
+                _forget_offers(out, config.rounds)
             write_atomic(path, encoded(config))
         return
     if path.is_file() and not force and (begun or (out / "base" / "log.jsonl").exists()):
-        if stored is None:
-            read_config_of_loop(out)  # raises what is wrong with it
-        found = f"a loop begun with {_first_difference(stored, config)}" if stored else "another loop"
-        base, mend = config.base_of(out), "Repeat its options or leave them out"
-        if stored and not stored.start and is_finished(base):
-            mend += f", or begin another loop from its base: --from {base} --out NEW"
-        mend += ". --force deletes it and begins anew"
-        if stored and stored.digest != config.digest:
-            mend = "Name the dataset that it began with, a later version with --labels, or choose another --out"
-        raise ExistsError(f"{out}: holds {found}. {mend}")
+        raise _held_by(stored or read_config_of_loop(out), config, out)  # a damaged one raises what is wrong with it
     for old in sorted(path for path in out.iterdir() if LOOP_FILES.fullmatch(path.name)):
         shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
     write_atomic(path, encoded(config))
+
+
+def _forget_offers(out: Path, rounds: int) -> None:
+    """Take away what rounds that were stopped offer for another tool; finished ones say for which theirs is."""
+    for folder in round_folders(out, rounds):
+        if not (folder / "verdict.json").is_file():
+            (folder / TO_LABEL).unlink(missing_ok=True)
+
+
+def _held_by(stored: LoopConfig, config: LoopConfig, out: Path) -> ExistsError:
+    """Why a folder that holds one loop is no place for another, and what to do."""
+    mend = "Repeat its options or leave them out"
+    if not stored.start and is_finished(stored.base_of(out)):
+        mend += f", or begin another loop from its base: --from {stored.base_of(out)} --out NEW"
+    mend += ". --force deletes it and begins anew"
+    if stored.digest != config.digest:
+        mend = "Name the dataset that it began with, a later version with --labels, or choose another --out"
+    return ExistsError(f"{out}: holds a loop begun with {_first_difference(stored, config)}. {mend}")
 
 
 def _first_difference(stored: LoopConfig, config: LoopConfig) -> str:
