@@ -12,7 +12,7 @@ from curate.dataset import Dataset
 from curate.errors import ExistsError, FormatError, MissingError, UsageError
 from review.loop.config import loop_config
 from review.loop.report import write_report
-from review.loop.run import encoded, run_loop
+from review.loop.run import _claim, encoded, run_loop
 from tests.review.loop.making import FIT, SPLITS, configure, quiet
 from tests.train.making import make_dataset
 
@@ -111,3 +111,13 @@ def test_force_mends_a_damaged_loop_and_a_missing_prediction_is_an_empty_one(peo
     for path in (out / "round-1" / "candidate" / "predictions").glob("*.png"):
         path.unlink()
     assert write_report(people, out).is_file()
+
+
+def test_an_offer_that_was_not_decided_on_is_written_anew_for_another_tool(people: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "loop.json").write_bytes(encoded(configure(people, tmp_path)))
+    for name in ("round-1", "round-2"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "to-label.zip").write_text("for cvat")
+    (tmp_path / "round-1/verdict.json").write_text("{}")
+    _claim(tmp_path, configure(people, tmp_path, to="labelme", rounds=2), force=False)
+    assert [(tmp_path / name / "to-label.zip").exists() for name in ("round-1", "round-2")] == [True, False]

@@ -150,7 +150,9 @@ def test_the_test_split_decides_nothing(people: Dataset, finished: tuple[Path, R
 
 
 def test_another_loop_is_not_overwritten(people: Dataset, finished: tuple[Path, RoundResult]) -> None:
-    with pytest.raises(ExistsError, match=r"holds a loop begun with --budget 1, not 2\. Repeat its options"):
+    with pytest.raises(
+        ExistsError, match=r"begun with --budget 1, not 2\. Repeat .* from its base: --from .*/base --out NEW"
+    ):
         run_loop(people, finished[0], configure(people, finished[0], budget="2"), quiet)
 
 
