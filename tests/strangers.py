@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -24,9 +25,10 @@ from curate import schema
 from curate.checks.version import check_dataset
 from curate.choosing.recipe import load_recipe, make_recipe
 from curate.cli import main
-from curate.dataset import open_dataset
+from curate.dataset import open_dataset, read_table, write_table
 from curate.decisions import read_decisions
 from curate.errors import CurateError
+from curate.files import json_bytes
 from curate.images import examine_image, read_image, read_indices, read_size_hw, read_target
 from curate.sources.matlab import read_matrix, read_structure
 from curate.sources.voc_xml import read_objects
@@ -35,7 +37,11 @@ from curate.storage.urls import parse_url
 from label.archive import unpacked
 from label.formats import detect_format, read_labels
 from label.formats.record import HandLabel, Options
-from review.loop.config import read_config_of_loop
+from review.loop.config import read_config_of_loop, read_recipe
+from review.loop.folders import round_folder
+from review.loop.given import Given, begin, read_given
+from review.loop.round import RoundResult, finished_round
+from review.paired import Difference
 from review.runs import open_run
 from tests.curate.damaging import write_set
 from tests.curate.voc_scenes import an_object, xml_file
@@ -46,6 +52,7 @@ from tests.review.making import Drawn, as_target, body, make_dataset, make_run, 
 from train.config import FitConfig, encode_config, read_config
 from train.monitoring.log import read_log
 from train.presets import load_preset
+from train.scoring.metrics import summarise
 
 PERSONS = {"matlab": ("1", "2")}
 
@@ -222,6 +229,52 @@ def run_reader(folder: Path) -> Reader:
     return Reader(folder, [f"run/{name}" for name in names], read)
 
 
+def loop_reader(folder: Path) -> Reader:
+    """What a round of a loop leaves behind, what is known of a run's failures, and a loop's recipe."""
+    rounds = round_folder(folder, 1)
+    rounds.mkdir()
+    figures = [Difference("image mean IoU", 0.5, 0.6, 0.1, -0.1, 0.2, 0.3)]
+    summary = summarise(schema.SCORES.to_frame())
+    told: dict[str, Any] = {"promoted": False, "promotes": "base", "proposed": "after", "reasons": ["the mean falls"]}
+    told |= {"validation": figures, "validation_images": 4, "slices": [], "test": figures, "test_images": 3}
+    told |= {
+        "table": {"before": summary},
+        "runs": {"before": "base"},
+        "evidence": "base",
+        "earned": {"mining": figures},
+    }
+    told |= {"earned": {"mining": figures}, "mined": {"hard": 1}, "recipes": {"copy-paste": 1}, "out_of_fold": True}
+    (rounds / "verdict.json").write_bytes(json_bytes(RoundResult(round=1, base="base", epochs=4, **told)))
+    begin(rounds, Given(labels="../labels.zip", corrected=3, verdicts={"d-0": "hard"}, weights="0" * 64))
+    mined = {"sample_id": "d-0", "weight": 2.0, "recipe": "strong", "reason": "hard: bite, IoU 0.5"}
+    doubt = {"sample_id": "d-0", "suspicion": 0.9, "reason": "the label check"}
+    failed = doubt | {"kind": "bite", "severity": 0.5, "area": 0.1, "bbox_xywh": [1, 2, 3, 4], "triage": "relabel"}
+    tables = {
+        "mined": (schema.MINED, mined),
+        "suspects": (schema.SUSPECTS, doubt),
+        "failures": (schema.FAILURES, failed),
+    }
+    for name, (columns, row) in tables.items():
+        write_table(rounds / f"{name}.parquet", pl.DataFrame([row], columns))
+    (folder / "weekly.toml").write_text(
+        'rounds = 2\nbudget = "30m"\nhard-weight = 2.0\nsuspects = "halve"\nsize = 64\n'
+    )
+
+    def read(folder: Path) -> None:
+        rounds = round_folder(folder, 1)
+        with suppress(CurateError):
+            finished_round(folder, 1)
+        with suppress(CurateError):
+            read_given(rounds)
+        for name, (columns, _) in tables.items():
+            with suppress(CurateError):
+                read_table(rounds / f"{name}.parquet", columns)
+        read_recipe(folder / "weekly.toml")
+
+    names = ["verdict.json", "given.json", *(f"{name}.parquet" for name in tables)]
+    return Reader(folder, [*(f"round-1/{name}" for name in names), "weekly.toml"], read)
+
+
 def recipe_reader(folder: Path) -> Reader:
     """Recipes of a build and presets of a training."""
     (folder / "recipe.toml").write_text(
@@ -282,6 +335,7 @@ READERS: dict[str, Callable[[Path], Reader]] = {
     "mat": matlab_reader,
     "dataset": dataset_reader,
     "run": run_reader,
+    "loop": loop_reader,
     "recipe": recipe_reader,
     "table": table_reader,
     "bucket": bucket_reader,

@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import REPOSITORY
 from tests.strangers import READERS, Reader
 
-QUICK = {"zip": 30, "recipe": 30, "run": 10, "table": 20}
+QUICK = {"zip": 30, "recipe": 30, "run": 10, "loop": 20, "table": 20}
 """Those that no other test damages, and how many inputs take about a second."""
 
 
