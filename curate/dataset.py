@@ -20,9 +20,10 @@ from curate import schema
 from curate.classes import FOLDER as CLASSES
 from curate.classes import beside, class_path, read_class_mask
 from curate.errors import CurateError, FormatError, MissingError, VersionError
-from curate.files import check_links, check_regular, write_atomic
+from curate.files import check_links, check_regular, map_file, write_atomic
 from curate.foreground import CLASS_OPTIONS
 from curate.formats import read_head
+from curate.parquet_pages import check_pages
 from curate.rows import NamedRows, Rows
 from curate.storage.copies import located
 from curate.values import check_filled, check_once, check_values
@@ -319,6 +320,10 @@ def scan_columns(path: Path, columns: pl.Schema, later: Collection[str] = ()) ->
     if not path.exists():
         raise MissingError(f"{path}: is missing. Make it again with the command that writes it")
     check_regular(path)
+    try:
+        check_pages(map_file(path))
+    except (ValueError, OSError) as error:
+        raise FormatError(path, f"is not a readable Parquet table ({error})") from error
     with told_as_damage(path):
         table = pl.scan_parquet(path, glob=False, hive_partitioning=False)  # the path is a name, not a pattern
         rows, found = table.select(pl.len()).collect().item(), table.collect_schema()

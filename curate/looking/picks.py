@@ -14,6 +14,7 @@ from curate.classes import without_hashes
 from curate.dataset import Dataset, counts_of
 from curate.errors import CurateError, FormatError, UsageError
 from curate.files import readable_faults
+from curate.parquet_pages import check_pages
 
 ORDERS = ("largest", "smallest", "worst", "random")
 HIGH_IS_BAD = ("bce", "fp", "fn", "severity", "suspicion")
@@ -183,11 +184,12 @@ def read_values(path: Path) -> pl.DataFrame:
         data = path.read_bytes()
     try:
         if kind == ".parquet":
+            check_pages(data)
             return pl.read_parquet(data)
         if kind == ".csv":
             return pl.read_csv(data, schema_overrides={"sample_id": pl.String})
         return pl.read_ndjson(data)
-    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
         raise FormatError(path, f"cannot be read as a table ({str(error).splitlines()[0]})") from error
 
 
