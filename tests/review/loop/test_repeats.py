@@ -66,7 +66,10 @@ def test_each_training_has_a_seed_and_all_arms_have_the_same(twice: tuple[Path, 
     seeds = [[read_config(run).seed for run in trainings(out, arm)] for arm in ("control", "candidate")]
     assert seeds[0] == seeds[1]
     assert len(set(seeds[0])) == 2
-    assert any(re.search(r"round 2: 1 epoch with 2 new or corrected labels.*, training 2 of 2", line) for line in said)
+    assert any(
+        re.search(r"round 2: 1 epoch at a learning rate of \S+ with 2 new or corrected labels.*, training 2 of 2", line)
+        for line in said
+    )
 
 
 def test_figures_are_means_over_the_trainings(twice: tuple[Path, list[RoundResult], list[str]]) -> None:
