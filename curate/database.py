@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -114,10 +115,11 @@ def without_password(uri: str) -> str:
     >>> without_password("mongodb://127.0.0.1:27017")
     'mongodb://127.0.0.1:27017'
     """
-    scheme, separator, rest = uri.rpartition("://") if "@" not in uri.partition("://")[0] else ("", "", uri)
-    login, at, place = rest.rpartition("@")
+    found = re.match(r"mongodb(\+srv)?://", uri)
+    scheme = found[0] if found else ""
+    login, _, place = uri.removeprefix(scheme).rpartition("@")
     place, mark, options = place.partition("?")
-    return f"{scheme}{separator}{'***@' if login else at}{place}{mark}{'***' if options else ''}"
+    return f"{scheme}{'***@' if login else ''}{place}{mark}{'***' if options else ''}"
 
 
 @contextmanager

@@ -167,7 +167,7 @@ def test_a_password_is_never_told(nowhere: dict[str, str]) -> None:
         "anna:S3cret@127.0.0.1:9",
         "mongodb://a:S3://cret@h:9/?t=S3cret",
     ):
-        assert "cret" not in database.without_password(uri)
+        assert not re.search("S3|cret|anna", database.without_password(uri))
 
 
 @pytest.mark.database
